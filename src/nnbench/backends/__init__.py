@@ -1,0 +1,1 @@
+"""The ways to train: one package each, none imported before it is chosen."""

@@ -1,0 +1,148 @@
+"""The run configuration: typed, range-checked, and free of Hydra, so that the worker reads it too.
+
+`read_config` turns the resolved values (from Hydra in the command line, from JSON in the worker)
+into a `RunConfig` and checks what can be checked before anything is loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from nnbench.data.config import DataConfig
+from nnbench.errors import ConfigError
+from nnbench.init import InitConfig, NativeInit
+from nnbench.schedule import Schedule
+from nnbench.schema import at_least, read, suggest
+from nnbench.spec import (
+    ArchConfig,
+    Loss,
+    Optimizer,
+    TaskKind,
+    resolve_output_activation,
+)
+from nnbench.trainer import Semantics
+
+Count = Annotated[int, at_least(1)]
+
+
+@dataclass(frozen=True)
+class BackendConfig:
+    """A backend: its Trainer (`_target_`, dotted), its executions and what it needs installed."""
+
+    name: str
+    target: str
+    execution: str
+    executions: tuple[str, ...]
+    packages: tuple[str, ...] = ()
+    extra: str | None = None
+    env: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DeviceConfig:
+    """Where to train; `auto` takes CUDA where the backend has it."""
+
+    name: Literal["cpu", "cuda", "auto"] = "cpu"
+
+
+@dataclass(frozen=True)
+class KeepConfig:
+    """Which epoch's weights a run keeps and reports: the last, or the best by `monitor`."""
+
+    weights: Literal["last", "best"] = "last"
+    monitor: Literal[
+        "val_loss", "val_accuracy", "train_loss", "train_accuracy", "test_loss", "test_accuracy"
+    ] = "val_loss"
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """How much of the training split the train figures use (None: all of it)."""
+
+    train_samples: Count | None = 10_000
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """Where runs are recorded besides the results folder.
+
+    `uri` None means sqlite in the results folder.
+    """
+
+    name: Literal["mlflow", "local"] = "mlflow"
+    uri: str | None = None
+    experiment: str = "nnbench"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides one run, and where it is kept."""
+
+    backend: BackendConfig
+    arch: ArchConfig
+    data: DataConfig
+    init: InitConfig
+    loss: Loss
+    optimizer: Optimizer
+    schedule: Schedule
+    device: DeviceConfig
+    tracking: TrackingConfig
+    task: TaskKind = "classification"
+    semantics: Semantics = "matched"
+    seed: Annotated[int, at_least(0)] = 0
+    epochs: Count = 100
+    batch_size: Count = 1
+    dtype: Literal["float32", "float64"] = "float32"
+    threads: Count = 1
+    shuffle: bool = False
+    keep: KeepConfig = dataclasses.field(default_factory=KeepConfig)
+    eval: EvalConfig = dataclasses.field(default_factory=EvalConfig)
+    results: str = "results"
+    name: str | None = None
+    case: str | None = None
+
+
+def read_config(values: Mapping[str, Any]) -> RunConfig:
+    """Check and type the resolved `values`; resolve what they leave to each other.
+
+    Raises ConfigError with the value received, what is allowed and the remedy.
+    """
+    values = dict(values)
+    backend = values.get("backend")
+    if isinstance(backend, Mapping) and "_target_" in backend:
+        rest = {key: value for key, value in backend.items() if key != "_target_"}
+        values["backend"] = rest | {"target": backend["_target_"]}
+    config = read(RunConfig, values)
+    _check_execution(config.backend)
+    if isinstance(config.init, NativeInit) and config.semantics != "native":
+        raise ConfigError(
+            "Received init=native with semantics=matched; a framework's own initializer needs "
+            "semantics=native."
+        )
+    if config.keep.weights == "best" and config.keep.monitor.startswith("val"):
+        if config.data.val_fraction == 0:
+            raise ConfigError(
+                f"Received keep.weights=best with keep.monitor={config.keep.monitor} and no "
+                "validation split; set data.val_fraction=0.1 or keep.monitor=train_accuracy."
+            )
+    if config.task == "regression" and config.keep.monitor.endswith("accuracy"):
+        if config.keep.weights == "best":
+            raise ConfigError(
+                f"Received keep.monitor={config.keep.monitor}; task=regression has no accuracy, "
+                "use keep.monitor=val_loss or train_loss."
+            )
+    arch = resolve_output_activation(config.arch, config.loss, config.task)
+    return dataclasses.replace(config, arch=arch)
+
+
+def _check_execution(backend: BackendConfig) -> None:
+    if backend.execution not in backend.executions:
+        listed = ", ".join(backend.executions)
+        hint = suggest(backend.execution, backend.executions)
+        raise ConfigError(
+            f"Received backend.execution={backend.execution}; backend={backend.name} has "
+            f"{listed}{hint}"
+        )

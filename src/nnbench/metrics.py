@@ -1,0 +1,78 @@
+"""Loss and accuracy from logits, in float64, by the same code for every backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnbench.spec import ActivationName, Loss
+
+Float = NDArray[np.float64]
+
+
+def sigmoid(z: Float) -> Float:
+    """Return `1 / (1 + exp(-z))` without overflow."""
+    e = np.exp(-np.abs(z))
+    return np.where(z >= 0, 1.0, e) / (1.0 + e)
+
+
+def softmax(z: Float) -> Float:
+    """Return the softmax over the last axis."""
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def outputs(logits: NDArray[Any], activation: ActivationName) -> Float:
+    """Apply the output activation to logits `(n, k)`."""
+    z = logits.astype(np.float64)
+    if activation == "sigmoid":
+        return sigmoid(z)
+    if activation == "softmax":
+        return softmax(z)
+    if activation == "tanh":
+        return np.tanh(z)
+    return np.maximum(z, 0.0) if activation == "relu" else z
+
+
+def target_matrix(targets: NDArray[Any], k: int) -> Float:
+    """Return targets `(n, k)`: labels become one-hot rows."""
+    if targets.ndim == 2:
+        return targets.astype(np.float64)
+    one_hot = np.zeros((len(targets), k))
+    one_hot[np.arange(len(targets)), targets] = 1.0
+    return one_hot
+
+
+def sample_losses(
+    logits: NDArray[Any], targets: NDArray[Any], loss: Loss, activation: ActivationName
+) -> Float:
+    """Return each sample's loss `(n,)`, reduced over its outputs as `loss` says."""
+    z = logits.astype(np.float64)
+    k = z.shape[1]
+    if loss.name == "cross_entropy":
+        top = z.max(axis=1)
+        log_sum = top + np.log(np.exp(z - top[:, None]).sum(axis=1))
+        return np.asarray(log_sum - z[np.arange(len(z)), targets])
+    t = target_matrix(targets, k)
+    if loss.name == "bce":
+        per_output = np.maximum(z, 0.0) - z * t + np.log1p(np.exp(-np.abs(z)))
+    else:
+        per_output = (outputs(z, activation) - t) ** 2
+    return np.asarray(per_output.sum(axis=1) * loss.output_scale(k))
+
+
+def mean_loss(
+    logits: NDArray[Any], targets: NDArray[Any], loss: Loss, activation: ActivationName
+) -> float:
+    """Return the mean over samples of their losses."""
+    return float(sample_losses(logits, targets, loss, activation).mean())
+
+
+def accuracy(logits: NDArray[Any], labels: NDArray[Any]) -> float:
+    """Return the share (0 to 1) of samples whose largest logit is their label; first wins ties.
+
+    Taken before the output activation, which would only add ties (a saturated sigmoid).
+    """
+    return float((logits.argmax(axis=1) == labels).mean())

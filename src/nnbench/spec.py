@@ -1,0 +1,255 @@
+"""What is trained, in framework-neutral terms: layers, architectures, losses, optimizers.
+
+Every constant that frameworks disagree on is written here, with the formula that all backends
+follow in matched semantics. Shapes leave out the batch axis: an input of `(784,)` is one image.
+Canonical parameter layout: Dense kernel `(fan_in, fan_out)`, bias `(fan_out,)`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
+
+from nnbench.errors import ConfigError
+from nnbench.schema import at_least, within
+
+Shape = tuple[int, ...]
+ActivationName = Literal["linear", "sigmoid", "tanh", "relu", "softmax"]
+TaskKind = Literal["classification", "regression"]
+
+
+class ParamKey(NamedTuple):
+    """Address of one parameter: the position of its layer and its role there."""
+
+    layer: int
+    role: str
+
+    def __str__(self) -> str:
+        return f"{self.layer}.{self.role}"
+
+    @classmethod
+    def parse(cls, text: str) -> ParamKey:
+        """Read back what `str` wrote, as found in a weights file."""
+        layer, _, role = text.partition(".")
+        if not layer.isdecimal() or not role:
+            raise ValueError(f"{text!r} is not LAYER.ROLE, as in 0.kernel")
+        return cls(int(layer), role)
+
+
+@dataclass(frozen=True)
+class Dense:
+    """`y = x @ kernel + bias`, x `(batch, fan_in)`, y `(batch, units)`."""
+
+    units: Annotated[int, at_least(1)]
+    bias: bool = True
+    name: Literal["dense"] = "dense"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return `(units,)`; the input must be flat."""
+        if len(shape) != 1:
+            raise ConfigError(f"A dense layer needs flat input; received shape {shape}.")
+        return (self.units,)
+
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
+        """Return the shapes of `kernel` and, with bias, `bias`."""
+        kernel: dict[str, Shape] = {"kernel": (shape[0], self.units)}
+        return kernel | {"bias": (self.units,)} if self.bias else kernel
+
+
+@dataclass(frozen=True)
+class Activation:
+    """Elementwise, but for softmax (over the last axis).
+
+    sigmoid `1/(1+exp(-z))`; tanh; relu `max(z, 0)` with derivative 0 at 0;
+    softmax `exp(z - max z) / sum exp(z - max z)`; linear `z`.
+    """
+
+    function: ActivationName
+    name: Literal["activation"] = "activation"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return `shape`."""
+        return shape
+
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
+        """Return nothing: an activation has no parameters."""
+        return {}
+
+
+Layer = Dense | Activation
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A stack of layers ending in logits, and the activation that turns these into outputs.
+
+    `layers` yields the logits; `output_activation` is kept apart because some losses are computed
+    from logits (see `Loss`), and because accuracy needs no activation at all.
+    """
+
+    input_shape: Shape
+    layers: tuple[Layer, ...]
+    output_activation: ActivationName
+
+    def shapes(self) -> Iterator[tuple[int, Layer, Shape, Shape]]:
+        """Yield (position, layer, input shape, output shape) from input to logits."""
+        shape = self.input_shape
+        for position, layer in enumerate(self.layers):
+            after = layer.output_shape(shape)
+            yield position, layer, shape, after
+            shape = after
+
+    def output_shape(self) -> Shape:
+        """Return the shape of the logits of one sample."""
+        return [after for *_, after in self.shapes()][-1]
+
+    def parameter_shapes(self) -> dict[ParamKey, Shape]:
+        """Return every parameter's canonical shape, in the order of the layers."""
+        return {
+            ParamKey(position, role): shape
+            for position, layer, before, _ in self.shapes()
+            for role, shape in layer.parameter_shapes(before).items()
+        }
+
+    def parameter_count(self) -> int:
+        """Return the number of trainable scalars."""
+        total = 0
+        for shape in self.parameter_shapes().values():
+            count = 1
+            for length in shape:
+                count *= length
+            total += count
+        return total
+
+    def __str__(self) -> str:
+        """Return a short description such as `784-128-10 sigmoid/sigmoid, no bias`."""
+        dense = [layer for layer in self.layers if isinstance(layer, Dense)]
+        widths = "-".join(str(n) for n in (*self.input_shape, *(d.units for d in dense)))
+        hidden = dict.fromkeys(a.function for a in self.layers if isinstance(a, Activation))
+        functions = "/".join((*hidden, self.output_activation))
+        return f"{widths} {functions}" + ("" if any(d.bias for d in dense) else ", no bias")
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss, reduced over the outputs of a sample and then over the batch.
+
+    With outputs p `(batch, k)`, logits z and targets t (one-hot in classification), per output:
+
+    - mse: `(p - t)**2`
+    - bce: `softplus(z) - t z`, the binary cross-entropy of `p = sigmoid(z)`; summed over outputs
+      its gradient is `p - t`, the delta rule of hand-written NumPy code
+    - cross_entropy: `logsumexp(z) - z[label]` with `p = softmax(z)`, one term per sample, so that
+      `over_outputs` does not apply
+
+    `over_outputs` and `over_batch` scale loss and gradient. Reported losses are always means over
+    samples, so `over_batch=sum` changes the gradient, not the figure.
+    """
+
+    name: Literal["mse", "bce", "cross_entropy"]
+    over_outputs: Literal["sum", "mean"] = "mean"
+    over_batch: Literal["sum", "mean"] = "mean"
+
+    def output_scale(self, outputs: int) -> float:
+        """Return the factor on the sum over a sample's `outputs`."""
+        if self.name == "cross_entropy" or self.over_outputs == "sum":
+            return 1.0
+        return 1.0 / outputs
+
+    def batch_scale(self, batch: int) -> float:
+        """Return the factor on the sum over the samples of a batch of `batch`."""
+        return 1.0 if self.over_batch == "sum" else 1.0 / batch
+
+    def check(self, kind: TaskKind, output_activation: ActivationName) -> None:
+        """Raise ConfigError where loss, task and output activation do not belong together."""
+        if kind == "regression" and self.name != "mse":
+            raise ConfigError(f"Received loss={self.name}; task=regression needs loss=mse.")
+        needed = {"bce": ("sigmoid",), "cross_entropy": ("softmax", "linear")}.get(self.name)
+        if needed and output_activation not in needed:
+            raise ConfigError(
+                f"Received arch.output_activation={output_activation}; loss={self.name} needs "
+                f"{' or '.join(needed)} (arch.output_activation=auto picks it)."
+            )
+
+
+def output_activation_for(loss: Loss, kind: TaskKind) -> ActivationName:
+    """Return what `output_activation=auto` means: the partner of the loss.
+
+    sigmoid for bce, softmax for cross_entropy; for mse sigmoid on one-hot targets, linear in
+    regression.
+    """
+    if loss.name == "cross_entropy":
+        return "softmax"
+    return "linear" if kind == "regression" else "sigmoid"
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent, with the learning rate outside the velocity (as in PyTorch).
+
+    `g = gradient + weight_decay * w; v = momentum * v + g; w = w - lr * v`, v starting at 0.
+    Weight decay is L2 added to the gradient, on kernels and biases alike. Source:
+    torch.optim.SGD; Keras keeps the learning rate inside the velocity, which differs as soon as
+    the rate changes.
+    """
+
+    momentum: Annotated[float, within(0.0, 1.0, high_open=True)] = 0.0
+    weight_decay: Annotated[float, at_least(0.0)] = 0.0
+    name: Literal["sgd"] = "sgd"
+
+
+Optimizer = SGD
+
+
+@dataclass(frozen=True)
+class MLP:
+    """Fully connected net: `hidden` layers of the same activation, then one output layer."""
+
+    name: Literal["mlp"] = "mlp"
+    hidden: tuple[Annotated[int, at_least(1)], ...] = (128,)
+    activation: Literal["sigmoid", "tanh", "relu", "linear"] = "relu"
+    output_activation: Literal["auto", "linear", "sigmoid", "tanh", "relu", "softmax"] = "auto"
+    bias: bool = True
+
+    def build(self, input_shape: Shape, outputs: int) -> Architecture:
+        """Return the layers for inputs of `input_shape` (flattened) and `outputs` logits."""
+        layers: list[Layer] = []
+        for units in self.hidden:
+            layers += [Dense(units, self.bias), Activation(self.activation)]
+        layers.append(Dense(outputs, self.bias))
+        return _architecture(input_shape, layers, self.output_activation)
+
+
+@dataclass(frozen=True)
+class SoftmaxRegression:
+    """One dense layer from the inputs to the logits; logistic or linear regression by its loss."""
+
+    name: Literal["softmax_regression"] = "softmax_regression"
+    output_activation: Literal["auto", "linear", "sigmoid", "softmax"] = "auto"
+    bias: bool = True
+
+    def build(self, input_shape: Shape, outputs: int) -> Architecture:
+        """Return the one layer for inputs of `input_shape` (flattened) and `outputs` logits."""
+        return _architecture(input_shape, [Dense(outputs, self.bias)], self.output_activation)
+
+
+ArchConfig = MLP | SoftmaxRegression
+
+
+def resolve_output_activation(arch: ArchConfig, loss: Loss, kind: TaskKind) -> ArchConfig:
+    """Return `arch` with `output_activation=auto` replaced by the loss's partner, checked."""
+    if arch.output_activation == "auto":
+        arch = dataclasses.replace(arch, output_activation=output_activation_for(loss, kind))
+    loss.check(kind, arch.output_activation)  # type: ignore[arg-type]
+    return arch
+
+
+def _architecture(input_shape: Shape, layers: list[Layer], output_activation: str) -> Architecture:
+    flat = 1
+    for length in input_shape:
+        flat *= length
+    if output_activation == "auto":
+        raise ConfigError("arch.output_activation=auto must be resolved with the loss first.")
+    return Architecture((flat,), tuple(layers), output_activation)  # type: ignore[arg-type]

@@ -1,0 +1,143 @@
+"""The protocol between nnbench and a backend: a Task in, a Trainer that consumes walks.
+
+A Trainer takes an epoch's index vector with its learning rates, not a step, so that each
+framework keeps its best loop and nnbench's glue is not what is timed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnbench.data.dataset import ArraySpec, Split
+from nnbench.errors import UnsupportedSpec
+from nnbench.init import Params
+from nnbench.spec import Architecture, Loss, Optimizer, TaskKind
+
+__all__ = [
+    "ArraySpec",
+    "Params",
+    "Split",
+    "State",
+    "Task",
+    "TrainStats",
+    "Trainer",
+    "TrainerFactory",
+    "UnsupportedSpec",
+    "Walk",
+]
+
+State = dict[str, NDArray[Any]]
+Semantics = Literal["matched", "native"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything that a backend needs to know about a training run; the same for each of them."""
+
+    kind: TaskKind
+    architecture: Architecture
+    loss: Loss
+    optimizer: Optimizer
+    batch_size: int
+    dtype: Literal["float32", "float64"]
+    inputs: ArraySpec
+    targets: ArraySpec
+    device: str
+    semantics: Semantics
+    execution: str
+    threads: int
+    seed: int
+
+    def steps(self, n: int) -> int:
+        """Return the number of steps for `n` samples; the ragged last batch counts."""
+        return math.ceil(n / self.batch_size)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A path over the training samples, or a part of it.
+
+    `order` int64 `(n,)`, the samples in the order of their visit, or None where the framework
+    shuffles (native semantics; `samples` then says how many). `lr` float64 `(steps,)`, one per
+    step. `first_step` counts from the start of the run. `(seed, epoch)` key the random streams.
+    """
+
+    order: NDArray[np.int64] | None
+    lr: NDArray[np.float64]
+    samples: int
+    epoch: int
+    first_step: int
+    seed: int
+
+    def part(self, start: int, stop: int, batch_size: int) -> Walk:
+        """Return the steps from `start` up to `stop`, counted within this walk."""
+        if self.order is None:
+            raise ValueError("A walk in the framework's own order cannot be cut.")
+        order = self.order[start * batch_size : stop * batch_size]
+        return replace(
+            self,
+            order=order,
+            lr=self.lr[start:stop],
+            samples=len(order),
+            first_step=self.first_step + start,
+        )
+
+
+@dataclass(frozen=True)
+class TrainStats:
+    """`loss_sum` of the per-sample losses as they were met, over `samples` samples."""
+
+    loss_sum: float
+    samples: int
+
+    def __add__(self, other: TrainStats) -> TrainStats:
+        return TrainStats(self.loss_sum + other.loss_sum, self.samples + other.samples)
+
+
+class Trainer(Protocol):
+    """One training run in one framework, on one device.
+
+    The slice law: consecutive parts of a walk equal the whole walk, bit for bit when cut at
+    multiples of `slice_multiple` steps, within rounding elsewhere.
+    """
+
+    slice_multiple: int
+
+    def load(self, params: Params) -> None:
+        """Take weights in canonical layout; reset the optimizer's state."""
+
+    def warm_up(self, n: int) -> None:
+        """Compile and allocate for every shape that a walk of `n` samples needs.
+
+        The ragged last batch too. Leaves parameters and optimizer state bit-unchanged.
+        """
+
+    def train(self, walk: Walk) -> TrainStats:
+        """Take the steps of `walk`; return once the device is idle."""
+
+    def evaluate(self, split: str) -> NDArray[np.floating]:
+        """Return the logits `(n, outputs)` of a split: evaluation mode, no output activation."""
+
+    def params(self) -> Params:
+        """Return host copies of everything that inference needs, canonical layout."""
+
+    def state(self) -> State:
+        """Return host copies of everything that a checkpoint needs."""
+
+    def restore(self, state: State) -> None:
+        """Continue from what `state` returned, bit for bit."""
+
+
+class TrainerFactory(Protocol):
+    """What a backend's `_target_` names: builds a Trainer with the framework's own weights.
+
+    The splits are given once and stay on the device. Raises UnsupportedSpec with a reason.
+    """
+
+    def __call__(self, task: Task, splits: Mapping[str, Split]) -> Trainer: ...

@@ -29,7 +29,9 @@ class Normal:
     scale: Annotated[float, above(0.0)] = 0.01
     name: Literal["normal"] = "normal"
 
-    def draw(self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int) -> NDArray[np.float64]:
+    def draw(
+        self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int
+    ) -> NDArray[np.float64]:
         """Return one parameter of `shape`."""
         return self.scale * rng.standard_normal(shape) if role == "kernel" else np.zeros(shape)
 
@@ -49,7 +51,9 @@ class Uniform:
                 "init.low must be less than init.high."
             )
 
-    def draw(self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int) -> NDArray[np.float64]:
+    def draw(
+        self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int
+    ) -> NDArray[np.float64]:
         """Return one parameter of `shape`."""
         return rng.uniform(self.low, self.high, shape)
 
@@ -60,7 +64,9 @@ class He:
 
     name: Literal["he"] = "he"
 
-    def draw(self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int) -> NDArray[np.float64]:
+    def draw(
+        self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int
+    ) -> NDArray[np.float64]:
         """Return one parameter of `shape`."""
         return Normal(math.sqrt(2.0 / fan_in)).draw(rng, role, shape, fan_in)
 
@@ -71,7 +77,9 @@ class Glorot:
 
     name: Literal["glorot"] = "glorot"
 
-    def draw(self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int) -> NDArray[np.float64]:
+    def draw(
+        self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int
+    ) -> NDArray[np.float64]:
         """Return one parameter of `shape`."""
         if role != "kernel":
             return np.zeros(shape)
@@ -85,7 +93,9 @@ class TorchDefault:
 
     name: Literal["torch_default"] = "torch_default"
 
-    def draw(self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int) -> NDArray[np.float64]:
+    def draw(
+        self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int
+    ) -> NDArray[np.float64]:
         """Return one parameter of `shape`."""
         limit = 1.0 / math.sqrt(fan_in)
         return rng.uniform(-limit, limit, shape)

@@ -46,7 +46,9 @@ class Phases:
 
     def at(self, epoch: int) -> float:
         """Return the learning rate of `epoch`, counted from 0."""
-        return [rate for start, rate in zip(self.starts, self.rates, strict=True) if start <= epoch][-1]
+        return [
+            rate for start, rate in zip(self.starts, self.rates, strict=True) if start <= epoch
+        ][-1]
 
 
 Schedule = Constant | Phases

@@ -149,9 +149,7 @@ def _union(options: tuple[Any, ...], value: Any, path: str) -> Any:
     name = value.get("name")
     if name not in by_name:
         hint = suggest(str(name), by_name)
-        raise ConfigError(
-            f"Received {path}.name={name}; must be one of {', '.join(by_name)}{hint}"
-        )
+        raise ConfigError(f"Received {path}.name={name}; must be one of {', '.join(by_name)}{hint}")
     return read(by_name[name], value, path)
 
 

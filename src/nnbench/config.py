@@ -122,18 +122,17 @@ def read_config(values: Mapping[str, Any]) -> RunConfig:
             "Received init=native with semantics=matched; a framework's own initializer needs "
             "semantics=native."
         )
-    if config.keep.weights == "best" and config.keep.monitor.startswith("val"):
-        if config.data.val_fraction == 0:
-            raise ConfigError(
-                f"Received keep.weights=best with keep.monitor={config.keep.monitor} and no "
-                "validation split; set data.val_fraction=0.1 or keep.monitor=train_accuracy."
-            )
-    if config.task == "regression" and config.keep.monitor.endswith("accuracy"):
-        if config.keep.weights == "best":
-            raise ConfigError(
-                f"Received keep.monitor={config.keep.monitor}; task=regression has no accuracy, "
-                "use keep.monitor=val_loss or train_loss."
-            )
+    best = config.keep.weights == "best"
+    if best and config.keep.monitor.startswith("val") and config.data.val_fraction == 0:
+        raise ConfigError(
+            f"Received keep.weights=best with keep.monitor={config.keep.monitor} and no "
+            "validation split; set data.val_fraction=0.1 or keep.monitor=train_accuracy."
+        )
+    if config.task == "regression" and best and config.keep.monitor.endswith("accuracy"):
+        raise ConfigError(
+            f"Received keep.monitor={config.keep.monitor}; task=regression has no accuracy, "
+            "use keep.monitor=val_loss or train_loss."
+        )
     arch = resolve_output_activation(config.arch, config.loss, config.task)
     return dataclasses.replace(config, arch=arch)
 

@@ -170,7 +170,9 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _refusal(path: Path, error: OSError) -> str:
-    return f"Cannot write {path}: {error.strerror}; free some space or choose results=DIR elsewhere."
+    return (
+        f"Cannot write {path}: {error.strerror}; free some space or choose results=DIR elsewhere."
+    )
 
 
 def _dumps(values: Any) -> str:

@@ -72,7 +72,7 @@ def read(cls: type[T], data: Mapping[str, Any], path: str = "") -> T:
     """
     if not isinstance(data, Mapping):
         raise ConfigError(f"Received {path or cls.__name__}={data!r}; must be a group of values.")
-    fields = _fields(cls)
+    fields = _fields(cls)  # type: ignore[arg-type]
     for key in data:
         if key not in fields:
             where = f"{path}.{key}" if path else str(key)

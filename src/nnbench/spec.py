@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from nnbench.errors import ConfigError
 from nnbench.schema import at_least, within
@@ -241,7 +241,8 @@ ArchConfig = MLP | SoftmaxRegression
 def resolve_output_activation(arch: ArchConfig, loss: Loss, kind: TaskKind) -> ArchConfig:
     """Return `arch` with `output_activation=auto` replaced by the loss's partner, checked."""
     if arch.output_activation == "auto":
-        arch = dataclasses.replace(arch, output_activation=output_activation_for(loss, kind))
+        found: Any = output_activation_for(loss, kind)
+        arch = dataclasses.replace(arch, output_activation=found)
     loss.check(kind, arch.output_activation)  # type: ignore[arg-type]
     return arch
 

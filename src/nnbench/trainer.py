@@ -140,4 +140,5 @@ class TrainerFactory(Protocol):
     The splits are given once and stay on the device. Raises UnsupportedSpec with a reason.
     """
 
-    def __call__(self, task: Task, splits: Mapping[str, Split]) -> Trainer: ...
+    def __call__(self, task: Task, splits: Mapping[str, Split]) -> Trainer:
+        """Build the trainer; splits: `train`, `train_eval`, `test` and perhaps `val`."""

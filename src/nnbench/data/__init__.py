@@ -1,0 +1,1 @@
+"""The data room: named data sets as splits, with digests."""

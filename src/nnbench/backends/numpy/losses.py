@@ -1,0 +1,37 @@
+"""The gradient of the loss with respect to the logits; its value is in nnbench.metrics.
+
+Where loss and output activation are partners the two derivatives cancel to `p - t`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nnbench import spec
+from nnbench.backends.numpy.layers import ACTIVATIONS, Array
+from nnbench.errors import UnsupportedSpec
+
+LogitGradient = Callable[[Array, Array], Array]
+
+
+def logit_gradient(loss: spec.Loss, activation: spec.ActivationName) -> LogitGradient:
+    """Return the function (logits z, target matrix t), both `(batch, k)`, -> dz `(batch, k)`.
+
+    The reductions of `loss` are applied: over the outputs, then over the batch.
+    """
+    output = ACTIVATIONS["softmax" if loss.name == "cross_entropy" else activation]({})
+
+    def scale(z: Array) -> float:
+        return loss.output_scale(z.shape[1]) * loss.batch_scale(z.shape[0])
+
+    def partners(z: Array, t: Array) -> Array:
+        return (output.forward(z) - t) * scale(z)
+
+    def squared_error(z: Array, t: Array) -> Array:
+        p = output.forward(z)
+        return output.input_grad(z, p, 2.0 * scale(z) * (p - t))
+
+    formulas = {"bce": partners, "cross_entropy": partners, "mse": squared_error}
+    if loss.name not in formulas:
+        raise UnsupportedSpec(f"backend=numpy has no loss {loss.name}.")
+    return formulas[loss.name]

@@ -1,0 +1,180 @@
+"""The NumPy Trainer: gathers the walk's samples, steps through them, measures the losses after.
+
+Runs on the CPU with NumPy and on CUDA with CuPy: `xp` is the only place that knows.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from nnbench import metrics
+from nnbench.backends.numpy.layers import Array, build_layer
+from nnbench.backends.numpy.losses import logit_gradient
+from nnbench.backends.numpy.optimizers import SGD
+from nnbench.data.dataset import Split
+from nnbench.errors import UnsupportedSpec
+from nnbench.init import He, initial_params
+from nnbench.spec import ParamKey
+from nnbench.trainer import Params, State, Task, TrainStats, Walk
+
+GATHER_SAMPLES = 4096  # samples converted at a time, so that a uint8 data set stays one
+
+
+class NumpyTrainer:
+    """`reference` execution: the plain formula of every layer, one step after the other."""
+
+    slice_multiple = 1
+
+    def __init__(self, task: Task, splits: Mapping[str, Split]) -> None:
+        self.task = task
+        self.xp = _array_module(task.device)
+        self._inputs = {name: self.xp.asarray(s.inputs) for name, s in splits.items()}
+        self._targets = {name: s.targets for name, s in splits.items()}
+        outputs = task.architecture.output_shape()[0]
+        self._target_matrix = self.xp.asarray(
+            metrics.target_matrix(self._targets["train"], outputs).astype(task.dtype)
+        )
+        self._logit_gradient = logit_gradient(task.loss, task.architecture.output_activation)
+        self._shuffler = np.random.default_rng(task.seed)
+        self.load(initial_params(He(), task.architecture, task.seed, task.dtype))
+
+    def load(self, params: Params) -> None:
+        """Copy the weights, reset the velocities."""
+        dtype = self.task.dtype
+        self._params = {key: self.xp.array(p, dtype=dtype) for key, p in params.items()}
+        self.layers = [
+            build_layer(layer, {k.role: p for k, p in self._params.items() if k.layer == i})
+            for i, layer in enumerate(self.task.architecture.layers)
+        ]
+        self._first = min(key.layer for key in self._params)
+        self._optimizer = SGD(self.task.optimizer, list(self._params.values()))
+
+    def warm_up(self, n: int) -> None:
+        """Take one gradient of each batch shape, so that BLAS has its threads and buffers."""
+        for size in {min(n, self.task.batch_size), n % self.task.batch_size} - {0}:
+            x = self._gather("train", self.xp.arange(size))
+            self.gradients(x, self._target_matrix[:size])
+
+    def train(self, walk: Walk) -> TrainStats:
+        """Step through the walk; the losses are computed from the stored logits."""
+        order = walk.order if walk.order is not None else self._shuffler.permutation(walk.samples)
+        batch = self.task.batch_size
+        chunk = max(1, GATHER_SAMPLES // batch) * batch
+        stats = TrainStats(0.0, 0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, len(order), chunk):
+                part = order[start : start + chunk]
+                rates = walk.lr[start // batch : (start + chunk) // batch].tolist()
+                stats += self._train_chunk(part, rates)
+        return stats
+
+    def _train_chunk(self, order: Array, rates: list[float]) -> TrainStats:
+        batch = self.task.batch_size
+        indices = self.xp.asarray(order)
+        x = self._gather("train", indices)
+        t = self._target_matrix[indices]
+        logits = self.xp.empty_like(t)
+        for step, lr in enumerate(rates):
+            rows = slice(step * batch, (step + 1) * batch)
+            logits[rows], grads = self.gradients(x[rows], t[rows])
+            self._optimizer.step([grads[key] for key in self._params], lr)
+        losses = metrics.sample_losses(
+            _host(logits),
+            self._targets["train"][order],
+            self.task.loss,
+            self.task.architecture.output_activation,
+        )
+        return TrainStats(float(losses.sum()), len(losses))
+
+    def gradients(self, x: Array, t: Array) -> tuple[Array, Params]:
+        """Return the logits of x `(batch, ...)` and the gradient of every parameter.
+
+        t `(batch, outputs)`: one-hot rows or regression targets. Forward keeps every activation,
+        backward goes from the logits to the first layer with parameters.
+        """
+        activations = [x]
+        for layer in self.layers:
+            activations.append(layer.forward(activations[-1]))
+        dy = self._logit_gradient(activations[-1], t)
+        grads: Params = {}
+        for i in range(len(self.layers) - 1, self._first - 1, -1):
+            layer, x, y = self.layers[i], activations[i], activations[i + 1]
+            grads |= {ParamKey(i, role): g for role, g in layer.param_grads(x, dy).items()}
+            if i > self._first:
+                dy = layer.input_grad(x, y, dy)
+        return activations[-1], grads
+
+    def evaluate(self, split: str) -> Array:
+        """Return the logits `(n, outputs)` of a split, before the output activation."""
+        n = len(self._inputs[split])
+        logits = []
+        with np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, n, GATHER_SAMPLES):
+                x = self._gather(split, slice(start, min(start + GATHER_SAMPLES, n)))
+                for layer in self.layers:
+                    x = layer.forward(x)
+                logits.append(_host(x))
+        return np.concatenate(logits)
+
+    def params(self) -> Params:
+        """Return host copies of the weights."""
+        return {key: np.array(_host(p)) for key, p in self._params.items()}
+
+    def state(self) -> State:
+        """Return copies of weights, velocities and, in native semantics, the shuffler's state."""
+        state = {str(key): np.array(_host(p)) for key, p in self._params.items()}
+        state |= {key: np.array(_host(v)) for key, v in self._optimizer.state().items()}
+        return state | {"shuffler": _generator_state(self._shuffler)}
+
+    def restore(self, state: State) -> None:
+        """Continue from `state`."""
+        for key, p in self._params.items():
+            p[...] = self.xp.asarray(state[str(key)])
+        self._optimizer.restore({k: self.xp.asarray(v) for k, v in state.items()})
+        _restore_generator(self._shuffler, state["shuffler"])
+
+    def _gather(self, split: str, rows: Any) -> Array:
+        """Return samples as `(n, features)` in the task's dtype, scaled if stored as uint8."""
+        x = self._inputs[split][rows].astype(self.task.dtype)
+        if self.task.inputs.dtype == "uint8":
+            x *= x.dtype.type(self.task.inputs.scale)
+        return x.reshape(len(x), *self.task.architecture.input_shape)
+
+
+def _array_module(device: str) -> Any:
+    """Return numpy or, for CUDA, cupy."""
+    if device == "cpu":
+        return np
+    try:
+        cupy = importlib.import_module("cupy")
+        count = cupy.cuda.runtime.getDeviceCount()
+    except ImportError:
+        count, reason = 0, "CuPy is not installed; pip install '.[cuda]'"
+    except Exception as error:  # CuPy raises its own classes where there is no driver
+        count, reason = 0, str(error).splitlines()[0]
+    if count:
+        return cupy
+    if device == "auto":
+        return np
+    raise UnsupportedSpec(
+        f"Received device=cuda; backend=numpy finds none ({reason}). Use device=cpu."
+    )
+
+
+def _host(array: Any) -> Array:
+    """Return a NumPy array, copied from the device if it lies there."""
+    return array if isinstance(array, np.ndarray) else array.get()
+
+
+def _generator_state(rng: np.random.Generator) -> Array:
+    """Return the state of a PCG64 generator as bytes."""
+    return np.frombuffer(json.dumps(rng.bit_generator.state).encode(), np.uint8).copy()
+
+
+def _restore_generator(rng: np.random.Generator, state: Array) -> None:
+    rng.bit_generator.state = json.loads(state.tobytes())

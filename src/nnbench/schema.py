@@ -164,7 +164,7 @@ def _limited(base: Any, limits: list[Range], value: Any, path: str) -> Any:
         converted = _convert(base, value, path)
     except ConfigError as error:
         if get_origin(base) is None:
-            raise ConfigError(f"{str(error).rstrip('.')} {ranges}.") from None
+            raise ConfigError(f"{str(error).rstrip('.')}, {ranges}.") from None
         raise
     if converted is not None and not all(converted in limit for limit in limits):
         raise ConfigError(f"Received {path}={value}; must be {ranges}.")

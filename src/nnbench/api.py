@@ -1,0 +1,63 @@
+"""nnbench from Python: `run` for one run, `runs` for a table of all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nnbench.compose import compose
+from nnbench.record import RunResult, read_runs
+from nnbench.session import Session, Silent, open_sink
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def run(overrides: Sequence[str] = ()) -> RunResult:
+    """Train one run in a fresh process, as `nnbench OVERRIDES...` does, and return its record.
+
+    Raises NNBenchError, one line, where it cannot be done.
+    """
+    cell = compose(overrides)
+    with open_sink(cell.config) as sink:
+        return Session(Silent(), sink).run(cell)
+
+
+def runs(results: str | os.PathLike[str] = "results") -> pd.DataFrame:
+    """Return every recorded run of a results folder, oldest first, one row each.
+
+    Columns: run_id, name, status, created, the configuration (dotted), parameters, the figures
+    of the kept epoch (accuracies from 0 to 1), epoch_seconds (median) and phases (seconds).
+    """
+    import pandas as pd
+
+    return pd.DataFrame([_row(run) for run in read_runs(Path(results))])
+
+
+def _row(run: RunResult) -> dict[str, object]:
+    row: dict[str, object] = {
+        "run_id": run.run_id,
+        "name": run.name,
+        "status": run.status,
+        "created": run.created,
+        "sweep": run.sweep,
+        "architecture": run.architecture,
+        "parameters": run.parameters,
+    }
+    row |= _flat(run.config)
+    if run.kept:
+        row |= {key: value for key, value in vars(run.kept).items() if key != "train_seconds"}
+    row |= {"epoch_seconds": run.epoch_seconds} | vars(run.phases)
+    return row | {"directory": str(run.directory)}
+
+
+def _flat(values: dict[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

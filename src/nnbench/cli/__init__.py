@@ -1,0 +1,98 @@
+"""The command line: `nnbench KEY=VALUE...` runs, a first word without `=` is a sub-command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from nnbench.errors import NNBenchError
+
+COMMANDS = {
+    "ui": "browse the recorded runs in the MLflow UI",
+    "runs": "list the recorded runs",
+    "study": "run the cases of a published comparison; print published against measured",
+    "data": "list data sets, fetch one",
+    "doctor": "say what is usable on this machine, and the remedy for what is not",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line; exits 0, 1 (a run failed), 2 (bad input) or 130 (Ctrl-C)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    sys.exit(_guarded(arguments))
+
+
+def _guarded(arguments: list[str]) -> int:
+    debug = os.environ.get("HYDRA_FULL_ERROR") == "1" or "NNBENCH_DEBUG" in os.environ
+    try:
+        return _dispatch(arguments)
+    except KeyboardInterrupt:
+        print("nnbench: interrupted", file=sys.stderr)
+        return 130
+    except NNBenchError as error:
+        if debug:
+            raise
+        return _complain(str(error))
+    except OSError as error:
+        if debug:
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        return _complain(f"Cannot use{where}: {error.strerror or error}.")
+    except Exception as error:
+        if debug or not _is_hydra_error(error):
+            raise
+        from nnbench.overrides import explain
+
+        return _complain(explain(error))
+
+
+def _complain(message: str) -> int:
+    print(f"nnbench: {message}", file=sys.stderr)
+    return 2
+
+
+def _is_hydra_error(error: Exception) -> bool:
+    """Tell errors of Hydra and OmegaConf apart, without importing either for it."""
+    return any(c.__module__.split(".")[0] in ("hydra", "omegaconf") for c in type(error).__mro__)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    first = arguments[0] if arguments else ""
+    if first == "--version":
+        from nnbench import __version__
+
+        print(f"nnbench {__version__}")
+        return 0
+    if first in ("--help", "-h", "help"):
+        from nnbench.cli.help import show_help
+
+        return show_help()
+    if first and first[0] not in "-+~" and "=" not in first:
+        return _command(first, arguments[1:])
+    from nnbench.cli.main import run
+
+    return run(arguments)
+
+
+def _command(name: str, arguments: list[str]) -> int:
+    """Run a sub-command; each lives in the module of its name."""
+    if name not in COMMANDS:
+        from nnbench.schema import suggest
+
+        hint = suggest(name, COMMANDS)
+        raise NNBenchError(
+            f"Unknown command '{name}'{hint or '; there is ' + ', '.join(COMMANDS)} "
+            "(a run takes KEY=VALUE, see nnbench --help)"
+        )
+    import importlib
+
+    import click
+
+    command = importlib.import_module(f"nnbench.cli.{name}").command
+    try:
+        return command.main(arguments, prog_name=f"nnbench {name}", standalone_mode=False) or 0
+    except click.ClickException as error:
+        return _complain(f"{error.format_message()} (see nnbench {name} --help)")
+    except click.exceptions.Abort:
+        raise KeyboardInterrupt from None

@@ -1,0 +1,50 @@
+"""The main job: hand the command line to Hydra and take back runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import Any
+
+from nnbench import catalogue, compose
+from nnbench.cli.sweep import run_cells
+
+
+def run(arguments: list[str]) -> int:
+    """Run `arguments` through Hydra, with its flags (-m, --cfg, --info, --config-dir, ...)."""
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.core.plugins import Plugins
+    from omegaconf import OmegaConf, open_dict
+
+    from nnbench.cli.launcher import SequentialLauncher
+
+    compose.register_experiments()
+    compose.register_launcher_stub()
+    Plugins.instance().register(SequentialLauncher)
+    codes: list[int] = []
+    SequentialLauncher.codes = codes
+
+    def task(config: Any) -> None:
+        whole = config.copy()
+        with open_dict(whole):
+            whole.hydra = HydraConfig.get()
+        overrides = OmegaConf.to_container(HydraConfig.get().overrides.task)
+        assert isinstance(overrides, list)
+        codes.append(run_cells([compose.to_cell(whole, [str(o) for o in overrides])], sweep=None))
+
+    kept = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of Hydra's own printing
+    argv, sys.argv = sys.argv, ["nnbench", *arguments]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            hydra.main(
+                version_base="1.3", config_path=str(catalogue.root() / "conf"), config_name="config"
+            )(task)()
+    finally:
+        sys.argv = argv
+        if kept is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+    return max(codes, default=0)

@@ -1,0 +1,122 @@
+"""What a person sees while runs run: a live display, or plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from nnbench.compose import Cell
+from nnbench.config import RunConfig
+from nnbench.record import RunResult
+
+PLAIN_SECONDS = 5.0  # at most one plain line in so many seconds
+
+
+class Display:
+    """An observer (see nnbench.session) that draws; `total` runs are to come."""
+
+    def __init__(
+        self, console: Console, total: int, on_end: Callable[[RunResult], Any] | None = None
+    ) -> None:
+        self.console, self.total, self.on_end = console, total, on_end
+        self.count = 0
+        self.label = ""
+        self.epochs = 0
+        self.spoke = 0.0
+        self.bar: Progress | None = None
+        self.task = TaskID(0)
+        if console.is_terminal:
+            self.bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.fields[note]}"),
+                TimeRemainingColumn(compact=True),
+                console=console,
+                transient=True,
+            )
+
+    def __enter__(self) -> Display:
+        if self.bar:
+            self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def begin(self, name: str, config: RunConfig) -> None:
+        """Announce a run."""
+        self.count += 1
+        self.epochs = config.epochs
+        prefix = f"[{self.count}/{self.total}] " if self.total > 1 else ""
+        self.label = f"{prefix}{name}"
+        self.spoke = time.monotonic()
+        if self.bar:
+            label = self.label.replace("[", r"\[")
+            self.task = self.bar.add_task(label, total=config.epochs, note="starting")
+        elif self.total == 1:
+            self._say("starting")
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Show one event of the worker."""
+        kind = event["event"]
+        if kind == "epoch":
+            self._epoch(event["record"])
+        elif self.bar and kind == "phase":
+            self.bar.update(self.task, note=event["phase"])
+        elif kind == "progress":
+            done = event["epoch"] + event["step"] / event["steps"]
+            if self.bar:
+                self.bar.update(self.task, completed=done)
+            elif time.monotonic() - self.spoke > PLAIN_SECONDS:
+                self._say(
+                    f"epoch {event['epoch'] + 1}/{self.epochs}, "
+                    f"step {event['step']:,}/{event['steps']:,}"
+                )
+
+    def _epoch(self, record: dict[str, Any]) -> None:
+        done = record["epoch"] + 1
+        note = f"epoch {done}/{self.epochs}  loss {record['train_loss']:.4f}"
+        if record["test_accuracy"] is not None:
+            note += f"  test accuracy {record['test_accuracy']:.2%}"
+        if self.bar:
+            self.bar.update(self.task, completed=done, note=note)
+        elif self.total == 1 and time.monotonic() - self.spoke > PLAIN_SECONDS:
+            self._say(note)
+
+    def end(self, run: RunResult | None) -> None:
+        """Take the run off the display; in a sweep, leave one line about it."""
+        if self.bar:
+            self.bar.remove_task(self.task)
+        if run is None:
+            return
+        if self.on_end:
+            self.on_end(run)
+        elif run.kept:
+            figure = (
+                f"test accuracy {run.kept.test_accuracy:.2%}"
+                if run.kept.test_accuracy is not None
+                else f"test loss {run.kept.test_loss:.4g}"
+            )
+            seconds = run.epoch_seconds or 0.0
+            self._say(f"{run.status}, {figure}, {1e3 * seconds:.1f} ms per epoch")
+
+    def failed(self, cell: Cell, error: Exception) -> None:
+        """Show a failed run of a sweep at once, with its overrides."""
+        self._say(f"failed ({' '.join(cell.overrides)}): {error}", style="red")
+
+    def _say(self, text: str, style: str | None = None) -> None:
+        self.spoke = time.monotonic()
+        self.console.print(
+            f"{self.label}: {text}", style=style, markup=False, highlight=False, soft_wrap=True
+        )

@@ -1,0 +1,85 @@
+"""Run one cell or many, show them, and say how it ended."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from nnbench.cli.progress import Display
+from nnbench.compose import Cell
+from nnbench.errors import NNBenchError
+from nnbench.init import FromRun
+from nnbench.record import RunResult
+from nnbench.report.tables import comparison, summary
+from nnbench.session import Session, backend_label, check_packages, open_sink
+
+
+def run_cells(cells: Sequence[Cell], sweep: str | None) -> int:
+    """Run `cells`, print a summary or a comparison; return the exit code.
+
+    A single run's error is raised; in a sweep it is shown at once and the rest goes on.
+    """
+    console = Console()
+    if sweep is None:
+        return _run_one(cells[0], console)
+    for cell in cells:
+        check_packages(cell.config)
+    cells = arrange(cells)
+    runs: list[RunResult] = []
+    failures = 0
+    display = Display(console, total=len(cells))
+    with open_sink(cells[0].config) as sink, display:
+        session = Session(display, sink, sweep)
+        for cell in cells:
+            try:
+                runs.append(session.run(cell))
+            except NNBenchError as error:
+                failures += 1
+                display.failed(cell, error)
+    _warn_of_tracking(runs)
+    if runs:
+        console.print(comparison(runs))
+    if failures:
+        print(f"nnbench: {failures} of {len(cells)} runs failed (see above)", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _run_one(cell: Cell, console: Console) -> int:
+    display = Display(console, total=1, on_end=lambda run: console.print(summary(run)))
+    with open_sink(cell.config) as sink, display:
+        run = Session(display, sink).run(cell)
+    _warn_of_tracking([run])
+    return 0
+
+
+def _warn_of_tracking(runs: Sequence[RunResult]) -> None:
+    """Say once per message that MLflow did not get a run; the results folder has it."""
+    for message in dict.fromkeys(r.tracking["error"] for r in runs if "error" in r.tracking):
+        print(f"nnbench: not in MLflow: {message}", file=sys.stderr)
+
+
+def arrange(cells: Sequence[Cell]) -> list[Cell]:
+    """Let backends alternate, and put each case after the one whose weights it takes."""
+    lanes: defaultdict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        lanes[backend_label(cell.config.backend.name, cell.config.backend.execution)].append(cell)
+    longest = max(len(lane) for lane in lanes.values())
+    waiting = [lane[i] for i in range(longest) for lane in lanes.values() if i < len(lane)]
+    arranged: list[Cell] = []
+    while waiting:
+        open_cases = {(c.config.case, c.config.seed) for c in waiting}
+        ready = [c for c in waiting if (_needs(c), c.config.seed) not in open_cases]
+        if not ready:
+            raise NNBenchError("These cases start from each other's weights; break the circle.")
+        arranged += ready
+        waiting = [c for c in waiting if c not in ready]
+    return arranged
+
+
+def _needs(cell: Cell) -> str:
+    """Return the case whose weights `cell` takes, or a word that is no case."""
+    init = cell.config.init
+    return init.run.removeprefix("case:") if isinstance(init, FromRun) else "-"

@@ -1,0 +1,288 @@
+"""The epoch loop: one run from its configuration to its record, whatever the backend."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnbench import data, identity, machine, metrics, streams, weights
+from nnbench.clock import Clock
+from nnbench.config import RunConfig
+from nnbench.data.dataset import Dataset, Split
+from nnbench.errors import ConfigError
+from nnbench.init import FromRun, NativeInit, Params, complete_params, initial_params
+from nnbench.record import EpochRecord, RunResult
+from nnbench.trainer import Task, Trainer, TrainerFactory, TrainStats, Walk
+
+SLICE_SECONDS = 0.5  # how often a long epoch reports progress
+FIRST_SLICE_STEPS = 1000
+Announce = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run as its worker receives it: the configuration, resolved, and where it is kept.
+
+    `values` is the configuration as plain data, `weights` the folder or file of `init=from_run`.
+    """
+
+    config: RunConfig
+    values: dict[str, Any]
+    run_id: str
+    name: str
+    created: str
+    directory: Path
+    started: float
+    weights: Path | None = None
+    sweep: str | None = None
+
+
+def execute(job: Job, announce: Announce) -> RunResult:
+    """Train and evaluate as `job` says; write run.json after every epoch and results at the end.
+
+    `announce` receives events for a display: `phase`, `start`, `progress`, `epoch`. Raises
+    NNBenchError before anything is written where the job cannot be done.
+    """
+    config = job.config
+    clock = Clock(job.started)
+    announce({"event": "phase", "phase": "import"})
+    factory = _factory(config)
+    clock.since_start("import")
+    announce({"event": "phase", "phase": "data"})
+    with clock.phase("data"):
+        dataset = data.load(config.data, kind=config.task, seed=config.seed)
+        digests = {"payload": dataset.payload_digest} | dataset.digests()
+    announce({"event": "phase", "phase": "build"})
+    with clock.phase("build"):
+        task = make_task(config, dataset)
+        trainer = factory(task, _splits(dataset, config.eval.train_samples))
+        taken = _load_weights(job, task, trainer)
+        where = machine.describe(config.backend.packages, device=config.device.name)
+    announce({"event": "phase", "phase": "warm-up"})
+    with clock.phase("warm_up"):
+        trainer.warm_up(len(dataset.splits["train"]))
+    run = RunResult(
+        run_id=job.run_id,
+        name=job.name,
+        status="running",
+        semantics=config.semantics,
+        fingerprint=identity.fingerprint(job.values, where, digests, taken),
+        created=job.created,
+        config=job.values,
+        architecture=str(task.architecture),
+        parameters=task.architecture.parameter_count(),
+        data={"name": dataset.name, "digests": digests}
+        | {"samples": {name: len(split) for name, split in dataset.splits.items()}},
+        machine=where,
+        sweep=job.sweep,
+        directory=job.directory,
+    )
+    return _Epochs(config, task, dataset, trainer, clock, announce).run(run)
+
+
+def make_task(config: RunConfig, dataset: Dataset) -> Task:
+    """Describe the run to a backend."""
+    return Task(
+        kind=config.task,
+        architecture=config.arch.build(dataset.inputs.shape, dataset.outputs),
+        loss=config.loss,
+        optimizer=config.optimizer,
+        batch_size=config.batch_size,
+        dtype=config.dtype,
+        inputs=dataset.inputs,
+        targets=dataset.targets,
+        device=config.device.name,
+        semantics=config.semantics,
+        execution=config.backend.execution,
+        threads=config.threads,
+        seed=config.seed,
+    )
+
+
+def _factory(config: RunConfig) -> TrainerFactory:
+    module, _, name = config.backend.target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"Received backend._target_={config.backend.target}; cannot import it ({error})."
+        ) from None
+
+
+def _splits(dataset: Dataset, train_samples: int | None) -> dict[str, Split]:
+    return dataset.splits | {"train_eval": dataset.splits["train"].first(train_samples)}
+
+
+def _load_weights(job: Job, task: Task, trainer: Trainer) -> str | None:
+    """Give the trainer its initial weights; return the digest of those of another run."""
+    init = job.config.init
+    if isinstance(init, NativeInit):
+        return None
+    if not isinstance(init, FromRun):
+        trainer.load(initial_params(init, task.architecture, task.seed, task.dtype))
+        return None
+    assert job.weights is not None
+    source = weights.load_weights(job.weights)
+    params = complete_params(
+        source, task.architecture, init.missing, trainer.params(), origin=init.run
+    )
+    trainer.load({key: value.astype(task.dtype) for key, value in params.items()})
+    return weights.weights_digest(source)
+
+
+class _Epochs:
+    """The loop over epochs, with what it keeps between them."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        task: Task,
+        dataset: Dataset,
+        trainer: Trainer,
+        clock: Clock,
+        announce: Announce,
+    ) -> None:
+        self.config, self.task, self.dataset = config, task, dataset
+        self.trainer, self.clock, self.announce = trainer, clock, announce
+        self.samples = len(dataset.splits["train"])
+        self.steps = task.steps(self.samples)
+        self.slice_steps = FIRST_SLICE_STEPS
+        self.best: tuple[float, int, Params] | None = None
+
+    def run(self, run: RunResult) -> RunResult:
+        """Run every epoch, or until the loss is no longer finite."""
+        with self.clock.phase("track"):
+            run.write()
+        self.announce({"event": "start"})
+        for epoch in range(self.config.epochs):
+            record = self._epoch(epoch)
+            diverged = not math.isfinite(record.running_loss + record.train_loss)
+            self._keep_best(record)
+            with self.clock.phase("track"):
+                run = dataclasses.replace(
+                    run,
+                    epochs=(*run.epochs, record),
+                    kept_epoch=self.best[1] if self.best else epoch,
+                    status="diverged" if diverged else "running",
+                    phases=self.clock.phases(),
+                )
+                run.write()
+                self.announce({"event": "epoch", "record": dataclasses.asdict(record)})
+            if diverged:
+                break
+        return self._finish(run)
+
+    def _finish(self, run: RunResult) -> RunResult:
+        """Save weights and predictions of the kept epoch, and the final record."""
+        assert run.directory is not None
+        if self.best and self.best[1] != run.epochs[-1].epoch:
+            self.trainer.load(self.best[2])
+        with self.clock.phase("evaluate"):
+            logits = self.trainer.evaluate("test")
+            params = self.trainer.params()
+        with self.clock.phase("track"):
+            path = run.directory
+            weights.save_weights(path / weights.WEIGHTS_NAME, params, run.architecture)
+            weights.save_predictions(
+                path / weights.PREDICTIONS_NAME,
+                logits,
+                self.dataset.splits["test"].targets,
+                self.task.architecture.output_activation,
+            )
+        status = "finished" if run.status == "running" else run.status
+        run = dataclasses.replace(run, status=status, phases=self.clock.phases())
+        run.write()
+        return run
+
+    def _epoch(self, epoch: int) -> EpochRecord:
+        lr = self.config.schedule.at(epoch)
+        stats, train_seconds = self._train(self._walk(epoch, lr), epoch)
+        before = self.clock.seconds("evaluate")
+        with self.clock.phase("evaluate"):
+            train_loss, train_accuracy = self._evaluate("train_eval")
+            test_loss, test_accuracy = self._evaluate("test")
+            has_val = "val" in self.dataset.splits
+            val_loss, val_accuracy = self._evaluate("val") if has_val else (None, None)
+        if train_accuracy is not None and test_accuracy is not None:
+            gap = train_accuracy - test_accuracy
+        else:
+            gap = test_loss - train_loss
+        return EpochRecord(
+            epoch=epoch,
+            learning_rate=lr,
+            running_loss=stats.loss_sum / stats.samples,
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
+            test_loss=test_loss,
+            test_accuracy=test_accuracy,
+            generalization_gap=gap,
+            train_seconds=train_seconds,
+            evaluate_seconds=self.clock.seconds("evaluate") - before,
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
+        )
+
+    def _walk(self, epoch: int, lr: float) -> Walk:
+        native = self.config.semantics == "native" and self.config.shuffle
+        return Walk(
+            order=None
+            if native
+            else streams.order(self.config.seed, epoch, self.samples, shuffle=self.config.shuffle),
+            lr=np.full(self.steps, lr),
+            samples=self.samples,
+            epoch=epoch,
+            first_step=epoch * self.steps,
+            seed=self.config.seed,
+        )
+
+    def _train(self, walk: Walk, epoch: int) -> tuple[TrainStats, float]:
+        """Train one epoch, a long one in slices; return its statistics and seconds."""
+        stats, seconds, done = TrainStats(0.0, 0), 0.0, 0
+        while done < self.steps:
+            whole = walk.order is None or self.steps <= self.slice_steps
+            stop = self.steps if whole else min(done + self.slice_steps, self.steps)
+            part = walk if whole and done == 0 else walk.part(done, stop, self.task.batch_size)
+            start = time.perf_counter()
+            stats += self.trainer.train(part)
+            elapsed = time.perf_counter() - start
+            self._set_slice(stop - done, elapsed)
+            seconds, done = seconds + elapsed, stop
+            if done < self.steps:
+                self.announce(
+                    {"event": "progress", "epoch": epoch, "step": done, "steps": self.steps}
+                )
+        self.clock.add("train", seconds)
+        return stats, seconds
+
+    def _set_slice(self, steps: int, seconds: float) -> None:
+        """Choose the next slice by the clock; the slice law makes the result indifferent to it."""
+        multiple = self.trainer.slice_multiple
+        wished = int(steps * SLICE_SECONDS / max(seconds, 1e-9))
+        wished = max(wished, FIRST_SLICE_STEPS)
+        self.slice_steps = -(-wished // multiple) * multiple
+
+    def _evaluate(self, split: str) -> tuple[float, float | None]:
+        logits = self.trainer.evaluate(split)
+        source = "train" if split == "train_eval" else split
+        targets = self.dataset.splits[source].targets[: len(logits)]
+        activation = self.task.architecture.output_activation
+        loss = metrics.mean_loss(logits, targets, self.config.loss, activation)
+        if self.config.task == "regression":
+            return loss, None
+        return loss, metrics.accuracy(logits, targets)
+
+    def _keep_best(self, record: EpochRecord) -> None:
+        if self.config.keep.weights == "last":
+            return
+        value = getattr(record, self.config.keep.monitor)
+        score = -value if self.config.keep.monitor.endswith("loss") else value
+        if math.isfinite(score) and (self.best is None or score > self.best[0]):
+            self.best = (score, record.epoch, self.trainer.params())

@@ -1,0 +1,93 @@
+"""The worker: one fresh process that trains one run.
+
+Reads its job as JSON from standard input and writes events as JSON lines to what was standard
+output; whatever frameworks print goes to the log. Ends when its parent does. Knows neither Hydra
+nor MLflow.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any, TextIO
+
+from nnbench.errors import NNBenchError
+
+
+def main() -> int:
+    """Run the job on standard input; return 0, 2 for an error of the user's, 1 for ours."""
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    job = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    def announce(event: dict[str, Any]) -> None:
+        _send(events, event)
+
+    try:
+        _train(job, announce)
+    except NNBenchError as error:
+        announce({"event": "error", "kind": type(error).__name__, "message": str(error)})
+        return 2
+    except MemoryError:
+        message = "Out of memory; use a smaller batch_size, net or data.train_samples."
+        announce({"event": "error", "kind": "RunFailed", "message": message})
+        return 2
+    except Exception as error:
+        traceback.print_exc()
+        summary = f"{type(error).__name__}: {error}".splitlines()[0]
+        announce({"event": "crash", "message": summary})
+        return 1
+    return 0
+
+
+def _train(job: dict[str, Any], announce: Any) -> None:
+    from nnbench.config import read_config
+    from nnbench.runner import Job, execute
+
+    weights = job["weights"]
+    execute(
+        Job(
+            config=read_config(job["values"]),
+            values=job["values"],
+            run_id=job["run_id"],
+            name=job["name"],
+            created=job["created"],
+            directory=Path(job["directory"]),
+            started=job["started"],
+            weights=Path(weights) if weights else None,
+            sweep=job["sweep"],
+        ),
+        announce,
+    )
+
+
+def _send(events: TextIO, event: dict[str, Any]) -> None:
+    try:
+        events.write(json.dumps(event | {"time": time.time()}) + "\n")
+        events.flush()
+    except BrokenPipeError:
+        os._exit(3)
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of standard input: the parent holds it open as long as it lives."""
+    try:
+        while os.read(0, 4096):
+            pass
+    finally:
+        os._exit(3)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # frameworks' exit handlers cost up to a second and have nothing to save

@@ -47,3 +47,8 @@ def experiments() -> dict[str, Path]:
         for path in sorted(base.glob("*/*.yaml"))
         if path.name != "study.yaml"
     }
+
+
+def studies() -> dict[str, Path]:
+    """Return every shipped study: its name and its study.yaml."""
+    return {p.parent.name: p for p in sorted((root() / "experiments").glob("*/study.yaml"))}

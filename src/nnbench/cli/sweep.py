@@ -25,6 +25,14 @@ def run_cells(cells: Sequence[Cell], sweep: str | None) -> int:
     console = Console()
     if sweep is None:
         return _run_one(cells[0], console)
+    runs, failures = run_sweep(cells, sweep, console)
+    if runs:
+        console.print(comparison(runs))
+    return 1 if failures else 0
+
+
+def run_sweep(cells: Sequence[Cell], sweep: str, console: Console) -> tuple[list[RunResult], int]:
+    """Run `cells` in a good order; return the records and how many failed."""
     for cell in cells:
         check_packages(cell.config)
     cells = arrange(cells)
@@ -40,11 +48,9 @@ def run_cells(cells: Sequence[Cell], sweep: str | None) -> int:
                 failures += 1
                 display.failed(cell, error)
     _warn_of_tracking(runs)
-    if runs:
-        console.print(comparison(runs))
     if failures:
         print(f"nnbench: {failures} of {len(cells)} runs failed (see above)", file=sys.stderr)
-    return 1 if failures else 0
+    return runs, failures
 
 
 def _run_one(cell: Cell, console: Console) -> int:

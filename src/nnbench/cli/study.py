@@ -1,0 +1,59 @@
+"""`nnbench study NAME`: every case of a published comparison, in the order of their needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nnbench.errors import ConfigError
+
+
+@click.command(
+    help="Run every case of a study and print published against measured. OVERRIDES apply to "
+    "each case, as in data=mnist_5k epochs=10.",
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("name", required=False)
+@click.argument("overrides", nargs=-1)
+def command(name: str | None, overrides: Sequence[str]) -> int:
+    """Run a study, or list the studies."""
+    from nnbench.catalogue import studies
+    from nnbench.schema import suggest
+
+    known = studies()
+    if name is None:
+        for study, path in known.items():
+            click.echo(f"{study}: {_read(path)['title']}")
+        return 0
+    if name not in known:
+        raise ConfigError(
+            f"Received study {name}; there is {', '.join(known)}{suggest(name, known)}"
+        )
+    return _run(name, _read(known[name]), list(overrides))
+
+
+def _read(path: Path) -> Any:
+    import yaml
+
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def _run(name: str, study: Any, overrides: list[str]) -> int:
+    from datetime import datetime
+
+    from rich.console import Console
+
+    from nnbench.cli.sweep import run_sweep
+    from nnbench.compose import compose
+    from nnbench.report.study import study_table
+
+    cases = [case for row in study["rows"] for case in row["cases"].values()]
+    cells = [compose([f"experiment={name}/{case}", *overrides]) for case in cases]
+    console = Console()
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    runs, failures = run_sweep(cells, f"{name}-{stamp}", console)
+    console.print(study_table(name, study, runs))
+    return 1 if failures else 0

@@ -1,0 +1,57 @@
+# nnbench: set-up, demonstration and checks. Each target does its own set-up.
+#
+#   make setup PYTHON=python3.12        another interpreter for .venv
+#   make setup PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+#                                       on Linux: PyTorch without its gigabytes of CUDA libraries
+#   make test PYTEST_ARGS="-k record"   a part of the tests
+
+PYTHON ?= python3
+PIP_ARGS ?=
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.nnbench-setup
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-full lint wheel clean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## make .venv and install nnbench, every backend and the tools for development
+
+# Renewed when the project's metadata or the versions change; written last, so that an interrupted
+# set-up is taken up again.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is not Python 3.11 or newer; name one with make setup PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' || \
+		{ echo "$(PYTHON) cannot make environments; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		$(PIP_ARGS) -c constraints.txt -e '.[all,dev]'
+	@touch $@
+
+demo: setup ## train numpy, torch and keras on the same walk over real digits and compare them
+	$(BIN)/nnbench -m backend=numpy,torch,keras seed=0,1 epochs=20
+	@echo "Browse the runs: $(BIN)/nnbench ui"
+
+test: setup ## run the tests, without the long proofs
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-full: setup ## run every test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: setup ## check style, format, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+wheel: setup ## build the wheel into dist/
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean: ## remove what builds and checks leave behind; .venv and results stay
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,127 @@
+"""Environment variables that change what a run measures: BLAS kernels, threads, framework switches.
+
+Recorded with every run, and warned of before one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Forcing:
+    """Variables that change what a run measures, their effect, and the remedy for `{name}`."""
+
+    names: tuple[str, ...]
+    effect: str
+    remedy: str
+
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "GOTO_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+FORCINGS = (
+    Forcing(
+        (
+            "OPENBLAS_CORETYPE",
+            "MKL_ENABLE_INSTRUCTIONS",
+            "MKL_DEBUG_CPU_TYPE",
+            "MKL_CBWR",
+            "BLIS_ARCH_TYPE",
+            "NVPL_BLAS_DEBUG_CPU_TYPE",
+        ),
+        "forces a BLAS kernel, perhaps not the one for this processor",
+        "unset {name} for timings that stand for this machine",
+    ),
+    Forcing(
+        ("OPENBLAS_L2_SIZE",),
+        "makes OpenBLAS choose its block sizes for another cache",
+        "unset {name} for timings that stand for this machine",
+    ),
+    Forcing(
+        (
+            "DNNL_MAX_CPU_ISA",
+            "ONEDNN_MAX_CPU_ISA",
+            "ATEN_CPU_CAPABILITY",
+            "NPY_DISABLE_CPU_FEATURES",
+            "NPY_ENABLE_CPU_FEATURES",
+        ),
+        "limits the instructions of one framework and not of the others",
+        "unset {name} for timings that stand for this machine",
+    ),
+    Forcing(
+        THREAD_VARIABLES,
+        "forces a thread count outside of runs; inside, the threads setting decides",
+        "unset {name} and set threads=N instead",
+    ),
+    Forcing(
+        (
+            "OMP_THREAD_LIMIT",
+            "OMP_DYNAMIC",
+            "OMP_PROC_BIND",
+            "OMP_PLACES",
+            "GOMP_CPU_AFFINITY",
+            "KMP_AFFINITY",
+            "KMP_BLOCKTIME",
+            "MKL_DYNAMIC",
+            "MKL_DOMAIN_NUM_THREADS",
+            "OPENBLAS_DEFAULT_NUM_THREADS",
+            "TF_NUM_INTRAOP_THREADS",
+            "TF_NUM_INTEROP_THREADS",
+        ),
+        "changes how many threads run, or where, beside the threads setting",
+        "unset {name} unless that is what you compare",
+    ),
+)
+# Switches of frameworks. By name, never by the prefix TF_: Terraform keeps secrets in TF_VAR_*.
+SWITCHES = (
+    "CUBLAS_WORKSPACE_CONFIG",
+    "CUDA_DEVICE_ORDER",
+    "CUDA_LAUNCH_BLOCKING",
+    "CUDA_VISIBLE_DEVICES",
+    "KERAS_BACKEND",
+    "NVIDIA_TF32_OVERRIDE",
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "TF32_OVERRIDE",
+    "TF_CUDNN_DETERMINISTIC",
+    "TF_CUDNN_USE_AUTOTUNE",
+    "TF_DETERMINISTIC_OPS",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TF_FORCE_GPU_ALLOW_GROWTH",
+    "TF_GPU_ALLOCATOR",
+    "TF_USE_LEGACY_KERAS",
+    "TF_XLA_FLAGS",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "XLA_FLAGS",
+)
+PREFIXES = ("OPENBLAS_", "OMP_", "MKL_", "BLIS_", "DNNL_", "ONEDNN_", "GOMP_")
+
+
+def switches(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the variables, of those set, that choose kernels, threads or framework switches."""
+    environ = os.environ if environ is None else environ
+    named = {*SWITCHES, *(name for forcing in FORCINGS for name in forcing.names)}
+    return {
+        name: value
+        for name, value in sorted(environ.items())
+        if name in named or name.startswith(PREFIXES)
+    }
+
+
+def forced_blas(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Return one line for each variable, of those set, that forces a BLAS kernel or threads."""
+    environ = os.environ if environ is None else environ
+    return [
+        f"{name}={environ[name]} {forcing.effect}; {forcing.remedy.format(name=name)}"
+        for forcing in FORCINGS
+        for name in forcing.names
+        if name in environ
+    ]

@@ -1,0 +1,1 @@
+"""Sinks: where runs are recorded besides their own folder."""

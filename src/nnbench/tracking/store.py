@@ -1,0 +1,167 @@
+"""The MLflow store: where it is, made once whoever comes first, and opened without noise.
+
+MLflow itself is imported where it is used: it takes more than a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import socket
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from nnbench.errors import NNBenchError
+from nnbench.record import RunResult
+from nnbench.tracking.note import EXPERIMENT_NOTE
+
+DATABASE_NAME = "mlflow.db"
+ARTIFACTS_NAME = "mlartifacts"
+LOCK_NAME = ".mlflow.lock"
+LOCK_SECONDS = 60.0
+REQUEST_SECONDS = 3
+
+# MLflow's own defaults try a dead server for 247 s. A value that the user has set stays.
+ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": str(REQUEST_SECONDS),
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+PRIVACY = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+NOISY = ("mlflow", "alembic", "urllib3", "sqlalchemy")
+
+
+class StoreError(NNBenchError):
+    """The tracking store cannot be used; the run goes on without it."""
+
+
+def store_uri(uri: str | None, results: Path) -> str:
+    """Return the tracking URI: `uri`, or sqlite in the results folder."""
+    return uri or f"sqlite:///{(results / DATABASE_NAME).absolute().as_posix()}"
+
+
+def without_password(uri: str) -> str:
+    """Return `uri` fit to be shown and recorded."""
+    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", uri)
+
+
+def is_remote(uri: str) -> bool:
+    """Tell whether another machine or process must answer for this store."""
+    return not uri.startswith(("sqlite:", "file:"))
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep MLflow to itself while open: no telemetry, no log lines, no waiting for the dead.
+
+    Environment and log levels are put back on leaving; no telemetry stays.
+    """
+    os.environ.update(PRIVACY)
+    added = [key for key in ENVIRONMENT if key not in os.environ]
+    os.environ.update({key: ENVIRONMENT[key] for key in added})
+    loggers = [logging.getLogger(name) for name in NOISY]
+    levels = [logger.level for logger in loggers]
+    hush()
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        for key in added:
+            os.environ.pop(key, None)
+
+
+def hush() -> None:
+    """Silence the libraries' loggers; needed again after MLflow's import, which sets its own.
+
+    MLflow logs whole tracebacks for what it also raises; the raised part reaches the user as one
+    line.
+    """
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def open_store(uri: str | None, experiment: str, results: Path) -> tuple[Any, str]:
+    """Return (MlflowClient, experiment id); creates store and experiment where they are missing.
+
+    A file lock in `results` makes processes that start together do it one after another. An
+    experiment that was deleted in the UI is restored, with its runs. Raises StoreError, OSError
+    or what MLflow raises.
+    """
+    from filelock import FileLock, Timeout
+    from mlflow import MlflowClient
+
+    hush()
+    local = uri is None
+    address = store_uri(uri, results)
+    _check_listening(address)
+    results.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(results / LOCK_NAME, timeout=LOCK_SECONDS):
+            if local:
+                _prepare_file(results / DATABASE_NAME)
+            client = MlflowClient(tracking_uri=address, registry_uri=address)
+            artifacts = (results / ARTIFACTS_NAME).absolute().as_uri() if local else None
+            return client, _experiment_id(client, experiment, artifacts)
+    except Timeout:
+        raise StoreError(
+            f"another process holds {results / LOCK_NAME} for over {LOCK_SECONDS:.0f} s"
+        ) from None
+
+
+def find_run(client: Any, experiment_id: str, run: RunResult) -> str | None:
+    """Return the id of the MLflow run that mirrors `run` already, if there is one."""
+    text = f"tags.`nnbench.run_id` = '{run.run_id}'"
+    found = client.search_runs([experiment_id], filter_string=text, max_results=1)
+    return str(found[0].info.run_id) if found else None
+
+
+def _prepare_file(path: Path) -> None:
+    """Make sure that the database can be written, and set its write-ahead log, once for all.
+
+    Asked of SQLite itself because MLflow would try a damaged file for over a minute.
+    """
+    with contextlib.closing(sqlite3.connect(path, timeout=20)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.rollback()
+
+
+def _check_listening(uri: str) -> None:
+    """Raise OSError where a database server does not listen; MLflow would try for over a minute.
+
+    HTTP servers are left to MLflow, which may reach them through a proxy.
+    """
+    parts = urlsplit(uri)
+    ports = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+    port = ports.get(parts.scheme.partition("+")[0])
+    if port and parts.hostname:
+        with socket.create_connection((parts.hostname, parts.port or port), REQUEST_SECONDS):
+            pass
+
+
+def _experiment_id(client: Any, name: str, artifacts: str | None) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI's training view
+        try:
+            return str(
+                client.create_experiment(
+                    name, artifacts, tags={"mlflow.note.content": EXPERIMENT_NOTE} | kind
+                )
+            )
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)  # another machine was faster
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)

@@ -1,0 +1,37 @@
+"""Shared fixtures: a folder to work in, and the command line as a user has it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# A run of a second: 160 samples of made-up data, no MLflow.
+TINY = ["data=synthetic", "data.samples=200", "epochs=2", "batch_size=32", "tracking=local"]
+
+Nnbench = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def nnbench(tmp_path: Path) -> Nnbench:
+    """Run `nnbench ARGS` in a fresh process in tmp_path; `env` adds variables."""
+
+    def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "nnbench", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "COLUMNS": "120", **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+
+    return run

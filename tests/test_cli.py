@@ -1,0 +1,272 @@
+"""The command line as a user has it: fresh processes, exit codes, one line per mistake."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+from conftest import TINY, Nnbench
+from nnbench.record import RunResult, read_runs
+
+
+def only_run(folder: Path) -> RunResult:
+    (run,) = read_runs(folder / "results")
+    return run
+
+
+def test_a_run_leaves_a_complete_record(nnbench: Nnbench, tmp_path: Path) -> None:
+    done = nnbench(*TINY, "arch.hidden=[7]")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for word in ("test", "generalization gap", "epoch time", "results/runs/numpy-b32-s0"):
+        assert word in done.stdout
+    run = only_run(tmp_path)
+    assert run.status == "finished"
+    assert run.parameters == 20 * 7 + 7 * 3
+    assert run.config["backend"]["name"] == "numpy"
+    assert [e.epoch for e in run.epochs] == [0, 1]
+    assert run.directory is not None
+    names = {p.name for p in run.directory.iterdir()}
+    assert names == {
+        "run.json",
+        "config.yaml",
+        "weights.safetensors",
+        "predictions.npz",
+        "worker.log",
+    }
+    values = json.loads((run.directory / "run.json").read_text())
+    assert {f"{n}_seconds" for n in ("import", "data", "build", "warm_up", "train", "evaluate")} | {
+        "track_seconds",
+        "wall_seconds",
+    } == set(values["phases"])
+    assert yaml.safe_load((run.directory / "config.yaml").read_text()) == run.config
+    assert load_file(run.directory / "weights.safetensors")["0.kernel"].shape == (20, 7)
+    predictions = np.load(run.directory / "predictions.npz")
+    hits = predictions["predicted"] == predictions["targets"]
+    assert run.kept is not None
+    assert hits.mean() == run.kept.test_accuracy
+    np.testing.assert_allclose(
+        predictions["outputs"], 1 / (1 + np.exp(-predictions["logits"])), rtol=1e-6
+    )
+
+
+def test_phases_add_up_to_the_wall_time(nnbench: Nnbench, tmp_path: Path) -> None:
+    nnbench(*TINY)
+    phases = only_run(tmp_path).phases
+    assert 0 <= phases.unattributed_seconds <= 0.1 * phases.wall_seconds
+
+
+def test_the_same_command_gives_the_same_weights(nnbench: Nnbench, tmp_path: Path) -> None:
+    for _ in range(2):
+        nnbench(*TINY, "shuffle=true")
+    a, b = read_runs(tmp_path / "results")
+    assert a.fingerprint == b.fingerprint
+    assert a.directory != b.directory
+    assert a.directory is not None
+    assert b.directory is not None
+    first = (a.directory / "weights.safetensors").read_bytes()
+    assert first == (b.directory / "weights.safetensors").read_bytes()
+    nnbench(*TINY, "shuffle=true", "seed=1")
+    *_, c = read_runs(tmp_path / "results")
+    assert c.fingerprint != a.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["batch_sise=1"], "did you mean 'batch_size'?"),
+        (["batch_size=0"], "must be at least 1"),
+        (["backend=jax"], "must be one of keras, keras_fit, numpy, torch"),
+        (["device=cuda", *TINY], "device=cpu"),
+        (["init=from_run", "init.run=nothing", *TINY], "no run of that name"),
+        (["-m", "backend=numpy", "batch_size=1,0"], "Received batch_size=0"),
+        (["-m", "backend=numpy,jax"], "Received backend=jax"),
+        (["trian"], "Unknown command 'trian'"),
+        (["data", "fecth"], "fetch"),
+        (["data=csv", "data.path=nothing.csv", "tracking=local"], "nothing.csv"),
+        (["results=/proc/nnbench", *TINY], "results=DIR"),
+        (["study", "nothing"], "create_nn_from_numpy"),
+        (["backend.execution=fused"], "backend=numpy has reference"),
+    ],
+)
+def test_a_mistake_costs_one_line_and_leaves_nothing(
+    nnbench: Nnbench, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    done = nnbench(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    left = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert left == []
+
+
+def test_a_missing_package_names_the_extra(nnbench: Nnbench, tmp_path: Path) -> None:
+    (tmp_path / "hide.py").write_text("")
+    hidden = tmp_path / "sitecustomize.py"
+    hidden.write_text(
+        "import sys, importlib.abc\n"
+        "class Hide(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'torch': raise ModuleNotFoundError(name)\n"
+        "import importlib.util as u\n"
+        "real = u.find_spec\n"
+        "u.find_spec = lambda n, *a: None if n == 'torch' else real(n, *a)\n"
+    )
+    done = nnbench("backend=torch", *TINY, env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 2
+    assert "pip install -e '.[torch]'" in done.stderr
+
+
+def test_a_diverging_run_is_a_result(nnbench: Nnbench, tmp_path: Path) -> None:
+    done = nnbench(
+        *TINY, "arch=mlp", "loss=mse", "schedule=constant", "schedule.lr=1e30", "epochs=5",
+        "arch.output_activation=linear",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "diverged" in done.stdout
+    run = only_run(tmp_path)
+    assert run.status == "diverged"
+    assert len(run.epochs) < 5
+
+
+def test_a_sweep_compares_and_lets_backends_alternate(nnbench: Nnbench, tmp_path: Path) -> None:
+    done = nnbench("-m", "backend=numpy,torch", "seed=0,1", *TINY)
+    assert done.returncode == 0, done.stderr
+    runs = list(read_runs(tmp_path / "results"))
+    order = [(r.config["backend"]["name"], r.config["seed"]) for r in runs]
+    assert order == [("numpy", 0), ("torch", 0), ("numpy", 1), ("torch", 1)]
+    assert len({r.sweep for r in runs}) == 1
+    assert "weights differ by" in done.stdout
+    assert "numpy and torch: same initial weights, order and loss" in done.stdout
+
+
+def test_a_failing_cell_leaves_the_others_alone(nnbench: Nnbench, tmp_path: Path) -> None:
+    done = nnbench("-m", "data.train_samples=50,5000,60", *TINY)
+    assert done.returncode == 1
+    assert "failed (data.train_samples=5000" in done.stdout
+    assert len(list(read_runs(tmp_path / "results"))) == 2
+
+
+def test_a_killed_worker_is_recorded_as_failed(tmp_path: Path) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-m", "nnbench", *TINY, "epochs=100000"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    worker = _worker_of(parent)
+    _wait_for_epochs(tmp_path)
+    worker.send_signal(signal.SIGKILL)
+    _, stderr = parent.communicate(timeout=30)
+    assert parent.returncode == 2
+    assert "killed by signal 9" in stderr
+    assert only_run(tmp_path).status == "failed"
+
+
+def test_interrupting_ends_the_worker_and_keeps_what_was_done(tmp_path: Path) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-m", "nnbench", *TINY, "epochs=100000"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    worker = _worker_of(parent)
+    _wait_for_epochs(tmp_path)
+    parent.send_signal(signal.SIGINT)
+    _, stderr = parent.communicate(timeout=30)
+    assert parent.returncode == 130
+    assert stderr.strip() == "nnbench: interrupted"
+    assert not worker.is_running()
+    assert only_run(tmp_path).status == "killed"
+
+
+def test_the_worker_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-m", "nnbench", *TINY, "epochs=100000"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    worker = _worker_of(parent)
+    _wait_for_epochs(tmp_path)
+    parent.kill()
+    parent.wait()
+    worker.wait(timeout=10)
+
+
+def _worker_of(parent: subprocess.Popen[Any]) -> Any:
+    import psutil
+
+    for _ in range(200):
+        children = psutil.Process(parent.pid).children()
+        if children:
+            return children[0]
+        time.sleep(0.05)
+    raise AssertionError("no worker was started")
+
+
+def _wait_for_epochs(folder: Path) -> None:
+    for _ in range(400):
+        runs = list(read_runs(folder / "results"))
+        if runs and runs[0].epochs:
+            return
+        time.sleep(0.05)
+    raise AssertionError("no epoch was recorded")
+
+
+def test_help_is_for_people_and_loads_nothing_heavy(nnbench: Nnbench) -> None:
+    done = nnbench("--help")
+    assert done.returncode == 0
+    for word in ("backend", "torch_default", "doctor", "batch_size: 1", "nnbench -m"):
+        assert word in done.stdout
+    code = (
+        "import sys\nfrom nnbench.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "print(sorted({'hydra','numpy','torch','tensorflow','mlflow','rich'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_numpy_worker_loads_no_framework(tmp_path: Path) -> None:
+    """Every module of parent and worker is listed by the interpreter itself."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "nnbench", *TINY],
+        cwd=tmp_path,
+        env={**__import__("os").environ, "PYTHONPROFILEIMPORTTIME": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (log,) = tmp_path.glob("results/runs/*/worker.log")
+    worker = log.read_text()
+    assert "nnbench.runner" in worker
+    loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in worker.splitlines()}
+    assert not loaded & {"torch", "tensorflow", "keras", "hydra", "omegaconf", "mlflow", "pandas"}
+    parent = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
+    assert "hydra" in parent
+    assert not parent & {"torch", "tensorflow", "keras"}
+
+
+def test_runs_lists_what_is_recorded(nnbench: Nnbench, tmp_path: Path) -> None:
+    assert "No runs recorded" in nnbench("runs").stdout
+    nnbench(*TINY)
+    done = nnbench("runs")
+    assert only_run(tmp_path).run_id in done.stdout
+
+
+def test_version(nnbench: Nnbench) -> None:
+    assert nnbench("--version").stdout == "nnbench 0.1.0\n"

@@ -53,7 +53,6 @@ def compose(overrides: Sequence[str]) -> Cell:
     from omegaconf.errors import OmegaConfBaseException
 
     register_experiments()
-    register_launcher_stub()
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
@@ -61,16 +60,6 @@ def compose(overrides: Sequence[str]) -> Cell:
             return to_cell(config, overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from None
-
-
-def register_launcher_stub() -> None:
-    """Let `override hydra/launcher: nnbench` compose where no launcher is needed."""
-    from hydra.core.config_store import ConfigStore
-
-    target = "nnbench.cli.launcher.SequentialLauncher"
-    ConfigStore.instance().store(
-        group="hydra/launcher", name="nnbench", node={"_target_": target}, provider="nnbench"
-    )
 
 
 def to_cell(config: Any, overrides: Sequence[str]) -> Cell:

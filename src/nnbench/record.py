@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +14,7 @@ from statistics import median
 from typing import Any, Literal
 
 from nnbench.errors import ResultsError
+from nnbench.files import write_atomically
 
 SCHEMA_VERSION = 1
 RECORD_NAME = "run.json"
@@ -148,31 +147,6 @@ def read_runs(results: Path) -> Iterator[RunResult]:
         except ResultsError:
             continue
     yield from sorted(found, key=lambda run: (run.created, run.run_id))
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` in one step, so that a reader sees the old or the new.
-
-    Raises ResultsError when the disk refuses; the old content then remains.
-    """
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise ResultsError(_refusal(path, error)) from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise ResultsError(_refusal(path, error)) from None
-
-
-def _refusal(path: Path, error: OSError) -> str:
-    return (
-        f"Cannot write {path}: {error.strerror}; free some space or choose results=DIR elsewhere."
-    )
 
 
 def _dumps(values: Any) -> str:

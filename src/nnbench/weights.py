@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from nnbench import metrics
 from nnbench.errors import DataError
+from nnbench.files import write_atomically
 from nnbench.init import Params
-from nnbench.record import write_atomically
 from nnbench.spec import ActivationName, ParamKey
 
 WEIGHTS_NAME = "weights.safetensors"

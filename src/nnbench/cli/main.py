@@ -15,14 +15,11 @@ def run(arguments: list[str]) -> int:
     """Run `arguments` through Hydra, with its flags (-m, --cfg, --info, --config-dir, ...)."""
     import hydra
     from hydra.core.hydra_config import HydraConfig
-    from hydra.core.plugins import Plugins
     from omegaconf import OmegaConf, open_dict
 
-    from nnbench.cli.launcher import SequentialLauncher
+    from hydra_plugins.nnbench_launcher import SequentialLauncher
 
     compose.register_experiments()
-    compose.register_launcher_stub()
-    Plugins.instance().register(SequentialLauncher)
     codes: list[int] = []
     SequentialLauncher.codes = codes
 

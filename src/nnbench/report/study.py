@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Group
 from rich.table import Table
 
@@ -18,7 +19,9 @@ def study_table(name: str, study: Any, runs: Sequence[RunResult]) -> Group:
     Figures are train / test accuracy and their gap, in per cent.
     """
     by_case = {str(run.config["case"]).removeprefix(f"{name}/"): run for run in runs}
-    table = Table(title=f"{study['title']}: train / test / gap, %", title_justify="left")
+    table = Table(
+        title=f"{study['title']}: train / test / gap, %", title_justify="left", box=box.SIMPLE_HEAD
+    )
     for column in ("", "published", "measured, as published", "measured, matched"):
         table.add_column(column)
     for row in study["rows"]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Group
 from rich.table import Table
 
@@ -41,7 +42,9 @@ def duration(seconds: float | None) -> str:
 def summary(run: RunResult) -> Group:
     """Return the summary of one run: what it was, its figures, its time, where it is kept."""
     config = run.config
-    table = Table(title=f"{run.name}: {run.status}", title_justify="left", show_header=False)
+    table = Table(
+        title=f"{run.name}: {run.status}", title_justify="left", show_header=False, box=box.SIMPLE
+    )
     table.add_column(style="bold")
     table.add_column()
     samples = run.data["samples"]
@@ -128,17 +131,18 @@ def comparison(runs: Sequence[RunResult]) -> Group:
 
 
 def _comparison_table(runs: Sequence[RunResult], semantics: str) -> Table:
-    table = Table(title=f"{len(runs)} runs, {semantics} semantics", title_justify="left")
+    title = f"{len(runs)} runs, {semantics} semantics"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     regression = all(r.kept is None or r.kept.test_accuracy is None for r in runs)
     table.add_column("run", overflow="fold")
     for name in ["status"] * any(r.status != "finished" for r in runs):
         table.add_column(name)
     figures = _loss_cells() if regression else _accuracy_cells()
-    figures += [("epoch time", lambda r: duration(r.epoch_seconds))]
+    figures += [("epoch", lambda r: duration(r.epoch_seconds))]
     for name, _ in figures:
         table.add_column(name, justify="right")
     if semantics == "matched" and len({_label(r) for r in runs}) > 1:
-        table.add_column("weights differ by", justify="right")
+        table.add_column("weights off by", justify="right")
     first = _first_of_each(runs)
     for run in runs:
         row = [run.name]
@@ -152,8 +156,8 @@ def _comparison_table(runs: Sequence[RunResult], semantics: str) -> Table:
 
 def _accuracy_cells() -> Cells:
     return [
-        ("test accuracy", lambda r: percent(_kept(r, "test_accuracy"))),
-        ("train accuracy", lambda r: percent(_kept(r, "train_accuracy"))),
+        ("test acc.", lambda r: percent(_kept(r, "test_accuracy"))),
+        ("train acc.", lambda r: percent(_kept(r, "train_accuracy"))),
         ("gap", lambda r: percent(_kept(r, "generalization_gap"))),
         ("test loss", lambda r: number(_kept(r, "test_loss"))),
     ]
@@ -229,7 +233,7 @@ def _agreement(runs: Sequence[RunResult]) -> list[str]:
 
 def listing(runs: Sequence[RunResult]) -> Table:
     """Return a table of recorded runs."""
-    table = Table()
+    table = Table(box=box.SIMPLE_HEAD)
     for name in ("created", "name", "status"):
         table.add_column(name)
     for name in ("epochs", "test accuracy", "test loss", "epoch time"):

@@ -31,6 +31,10 @@ class NumpyTrainer:
     slice_multiple = 1
 
     def __init__(self, task: Task, splits: Mapping[str, Split]) -> None:
+        if task.execution != "reference":
+            raise UnsupportedSpec(
+                f"backend=numpy has no execution {task.execution}; use reference."
+            )
         self.task = task
         self.xp = _array_module(task.device)
         self._inputs = {name: self.xp.asarray(s.inputs) for name, s in splits.items()}

@@ -1,6 +1,8 @@
-"""The Hydra launcher: checks every cell of a sweep before the first epoch, then runs them.
+"""The Hydra launcher of nnbench: checks every cell of a sweep before the first epoch.
 
-Each run has a fresh process anyway (nnbench.isolate), so cells run in this one, one by one.
+Each run has a fresh process anyway (nnbench.isolate), so cells run in this one, one by one. Hydra
+accepts plugins from the namespace package `hydra_plugins` alone, and imports them in every Hydra
+application: nothing of nnbench is imported before it is used.
 """
 
 from __future__ import annotations
@@ -10,13 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
-
-from nnbench import compose
-from nnbench.cli.sweep import run_cells
 
 
 class SequentialLauncher(Launcher):
@@ -34,6 +34,8 @@ class SequentialLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Compose and check all cells; run them; leave nothing behind when one is wrong."""
+        from nnbench.cli.sweep import run_cells
+
         folder = Path(str(self.config.hydra.sweep.dir))
         try:
             cells = [self._cell(list(overrides)) for overrides in job_overrides]
@@ -46,6 +48,16 @@ class SequentialLauncher(Launcher):
         self.codes.append(run_cells(cells, sweep=folder.name))
         return [JobReturn(overrides=list(o), status=JobStatus.COMPLETED) for o in job_overrides]
 
-    def _cell(self, overrides: list[str]) -> compose.Cell:
+    def _cell(self, overrides: list[str]) -> Any:
+        from nnbench import compose
+
         config: Any = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
         return compose.to_cell(config, overrides)
+
+
+ConfigStore.instance().store(
+    group="hydra/launcher",
+    name="nnbench",
+    node={"_target_": f"{SequentialLauncher.__module__}.{SequentialLauncher.__name__}"},
+    provider="nnbench",
+)

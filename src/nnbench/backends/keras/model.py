@@ -1,0 +1,120 @@
+"""From the spec to Keras: layers, losses and nnbench's update rules, written in keras.ops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from nnbench import spec
+from nnbench.errors import UnsupportedSpec
+from nnbench.spec import ParamKey
+from nnbench.trainer import Task
+
+ACTIVATIONS = ("linear", "sigmoid", "tanh", "relu", "softmax")
+
+
+def build(architecture: spec.Architecture, dtype: str, seed: int) -> keras.Sequential:
+    """Return the net that yields logits, with Keras' own initial weights, seeded."""
+    layers: list[Any] = [keras.Input(architecture.input_shape, dtype=dtype)]
+    for position, layer, _, _ in architecture.shapes():
+        if isinstance(layer, spec.Dense):
+            initializer = keras.initializers.GlorotUniform(seed=(seed << 8) + position)
+            layers.append(
+                keras.layers.Dense(
+                    layer.units,
+                    use_bias=layer.bias,
+                    kernel_initializer=initializer,
+                    dtype=dtype,
+                )
+            )
+        elif isinstance(layer, spec.Activation) and layer.function in ACTIVATIONS:
+            layers.append(keras.layers.Activation(layer.function, dtype=dtype))
+        else:
+            raise UnsupportedSpec(f"backend=keras has no layer {layer}.")
+    return keras.Sequential(layers)
+
+
+def parameters(
+    model: keras.Sequential, architecture: spec.Architecture
+) -> dict[ParamKey, keras.Variable]:
+    """Return the model's own variables by key; Keras' layout is the canonical one."""
+    return {
+        key: getattr(model.layers[key.layer], key.role) for key in architecture.parameter_shapes()
+    }
+
+
+def sample_losses(loss: spec.Loss, activation: str) -> Callable[[Any, Any], Any]:
+    """Return the function (targets, logits) -> losses `(batch,)`, reduced over the outputs."""
+    activate = keras.activations.get(activation)
+
+    def bce(t: Any, z: Any) -> Any:
+        return ops.maximum(z, 0.0) - z * t + ops.log1p(ops.exp(-ops.abs(z)))
+
+    def squared_error(t: Any, z: Any) -> Any:
+        return ops.square(activate(z) - t)
+
+    def cross_entropy(t: Any, z: Any) -> Any:
+        return keras.losses.sparse_categorical_crossentropy(t, z, from_logits=True)
+
+    if loss.name == "cross_entropy":
+        return cross_entropy
+    formulas = {"bce": bce, "mse": squared_error}
+    if loss.name not in formulas:
+        raise UnsupportedSpec(f"backend=keras has no loss {loss.name}.")
+    per_output = formulas[loss.name]
+    reduce = ops.sum if loss.over_outputs == "sum" else ops.mean
+    return lambda t, z: reduce(per_output(t, z), axis=-1)
+
+
+class FitLoss(keras.losses.Loss):
+    """A loss for `model.compile`: per sample as above, then Keras' own reduction."""
+
+    def __init__(self, task: Task) -> None:
+        summed = task.loss.over_batch == "sum"
+        super().__init__(
+            name="loss", reduction="sum" if summed else "sum_over_batch_size", dtype=task.dtype
+        )
+        self._losses = sample_losses(task.loss, task.architecture.output_activation)
+        self._sparse = task.loss.name == "cross_entropy"
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the losses `(batch,)`."""
+        return self._losses(ops.cast(y_true, "int32") if self._sparse else y_true, y_pred)
+
+
+class MatchedSGD(keras.optimizers.Optimizer):
+    """spec.SGD's formula; Keras' own keeps the learning rate inside the velocity."""
+
+    def __init__(self, rule: spec.SGD) -> None:
+        super().__init__(learning_rate=0.0, name="matched_sgd")
+        self.rule = rule
+
+    def build(self, variables: Any) -> None:
+        """Make a velocity for every variable."""
+        if self.built:
+            return
+        super().build(variables)
+        self.velocities = [self.add_variable_from_reference(v, name="velocity") for v in variables]
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Update one variable."""
+        if self.rule.weight_decay:
+            gradient = gradient + self.rule.weight_decay * variable
+        if self.rule.momentum:
+            velocity = self.velocities[self._get_variable_index(variable)]
+            gradient = self.rule.momentum * velocity + gradient
+            self.assign(velocity, gradient)
+        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * gradient)
+
+
+def optimizer(task: Task) -> keras.optimizers.Optimizer:
+    """Return nnbench's rule in matched semantics, Keras' own in native."""
+    rule = task.optimizer
+    if task.semantics == "matched":
+        return MatchedSGD(rule)
+    return keras.optimizers.SGD(
+        learning_rate=0.0, momentum=rule.momentum, weight_decay=rule.weight_decay or None
+    )

@@ -1,0 +1,34 @@
+"""Files that are either the old or the new, never half."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from nnbench.errors import ResultsError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` in one step, so that a reader sees the old or the new.
+
+    Raises ResultsError when the disk refuses; the old content then remains.
+    """
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise ResultsError(_refusal(path, error)) from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise ResultsError(_refusal(path, error)) from None
+
+
+def _refusal(path: Path, error: OSError) -> str:
+    return (
+        f"Cannot write {path}: {error.strerror}; free some space or choose results=DIR elsewhere."
+    )

@@ -1,0 +1,211 @@
+"""The Trainer protocol, check by check, on every backend and execution."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+
+import numpy as np
+import pytest
+
+from nnbench.errors import UnsupportedSpec
+from nnbench.init import Params, Uniform, initial_params
+from nnbench.spec import SGD, Activation
+from nnbench.trainer import Task, Trainer, Walk
+from test_parity import BACKENDS, factory, small_splits, small_task, small_walks
+
+ALL = [("numpy", "reference"), *BACKENDS]
+PARAMS = initial_params(Uniform(-0.05, 0.05), small_task().architecture, 0, "float64")
+
+
+def task_for(execution: str) -> Task:
+    task = small_task(execution=execution)
+    return dataclasses.replace(task, optimizer=SGD(momentum=0.9, weight_decay=0.01))
+
+
+@pytest.fixture(scope="module", params=ALL, ids=lambda p: f"{p[0]}-{p[1]}")
+def built(request: pytest.FixtureRequest) -> Trainer:
+    """Built once per backend: compiling takes seconds."""
+    backend, execution = request.param
+    return factory(backend)(task_for(execution), small_splits())
+
+
+@pytest.fixture
+def trainer(built: Trainer) -> Trainer:
+    built.load(PARAMS)
+    return built
+
+
+def same(a: Params, b: Params) -> bool:
+    return all((a[key] == b[key]).all() for key in a)
+
+
+def walk() -> Walk:
+    return small_walks(0.05)[0]
+
+
+def test_parameters_survive_load_and_params(trainer: Trainer) -> None:
+    assert same(trainer.params(), PARAMS)
+    assert {k: v.dtype for k, v in trainer.params().items()} == dict.fromkeys(
+        PARAMS, np.dtype("float64")
+    )
+
+
+def test_params_are_copies(trainer: Trainer) -> None:
+    before = trainer.params()
+    before[next(iter(before))][...] = 7.0
+    assert same(trainer.params(), PARAMS)
+
+
+def test_training_moves_every_parameter(trainer: Trainer) -> None:
+    trainer.train(walk())
+    after = trainer.params()
+    assert all((after[key] != PARAMS[key]).mean() > 0.9 for key in PARAMS)
+
+
+def test_a_learning_rate_of_zero_is_identity(trainer: Trainer) -> None:
+    trainer.train(dataclasses.replace(walk(), lr=np.zeros(7)))
+    assert same(trainer.params(), PARAMS)
+
+
+def test_the_running_loss_is_the_mean_over_samples(trainer: Trainer) -> None:
+    """With frozen weights it is the loss of the training split itself."""
+    from nnbench import metrics
+
+    stats = trainer.train(dataclasses.replace(walk(), lr=np.zeros(7)))
+    task = task_for("-")
+    targets = small_splits()["train"].targets
+    expected = metrics.mean_loss(trainer.evaluate("train"), targets, task.loss, "sigmoid")
+    assert stats.samples == 200
+    assert stats.loss_sum / stats.samples == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_ragged_last_batch_counts(trainer: Trainer) -> None:
+    whole = walk()
+    trainer.train(whole)
+    with_ragged = trainer.params()
+    trainer.load(PARAMS)
+    trainer.train(whole.part(0, 6, 32))
+    assert not same(trainer.params(), with_ragged)
+
+
+@pytest.mark.parametrize("cuts", [[3], [1, 2, 6], [6]])
+def test_slices_of_a_walk_equal_the_whole_bit_for_bit(trainer: Trainer, cuts: list[int]) -> None:
+    whole = walk()
+    trainer.train(whole)
+    expected = trainer.params()
+    trainer.load(PARAMS)
+    cuts = [cut * trainer.slice_multiple for cut in cuts]
+    for start, stop in zip([0, *cuts], [*cuts, 7], strict=True):
+        trainer.train(whole.part(start, stop, 32))
+    assert same(trainer.params(), expected)
+
+
+@pytest.mark.parametrize("n", [200, 192, 20, 33])
+def test_warming_up_leaves_the_state_bit_unchanged(trainer: Trainer, n: int) -> None:
+    trainer.train(walk())
+    before = trainer.state()
+    trainer.warm_up(n)
+    after = trainer.state()
+    assert before.keys() == after.keys()
+    assert all((before[key] == after[key]).all() for key in before)
+    trainer.train(walk())
+    expected = trainer.params()
+    trainer.load(PARAMS)
+    for _ in range(2):
+        trainer.train(walk())
+    assert same(trainer.params(), expected)
+
+
+def test_load_resets_the_optimizer(trainer: Trainer) -> None:
+    trainer.train(walk())
+    expected = trainer.params()
+    trainer.load(PARAMS)
+    trainer.train(walk())
+    assert same(trainer.params(), expected)
+
+
+def test_evaluating_is_pure(trainer: Trainer) -> None:
+    trainer.train(walk())
+    before = trainer.state()
+    first = trainer.evaluate("test")
+    assert (trainer.evaluate("test") == first).all()
+    assert first.shape == (200, 10)
+    after = trainer.state()
+    assert all((before[key] == after[key]).all() for key in before)
+    assert (trainer.evaluate("train_eval") == trainer.evaluate("train")[:50]).all() or (
+        np.abs(trainer.evaluate("train_eval") - trainer.evaluate("train")[:50]).max() < 1e-14
+    )
+
+
+def test_state_and_restore_continue_bit_for_bit(trainer: Trainer) -> None:
+    trainer.train(walk())
+    kept = trainer.state()
+    trainer.train(walk())
+    expected = trainer.params()
+    trainer.load(PARAMS)
+    trainer.restore(kept)
+    trainer.train(walk())
+    assert same(trainer.params(), expected)
+
+
+def test_inputs_and_walk_are_left_as_they_were(trainer: Trainer) -> None:
+    digest = small_splits()["train"].digest()
+    whole = walk()
+    trainer.train(whole)
+    assert whole.order is not None
+    assert (whole.order == walk().order).all()
+    assert small_splits()["train"].digest() == digest
+
+
+def test_global_random_state_is_untouched(trainer: Trainer) -> None:
+    before = (random.getstate(), np.random.get_state()[1].tolist())
+    trainer.warm_up(200)
+    trainer.train(walk())
+    trainer.evaluate("test")
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+
+
+@pytest.mark.parametrize(("backend", "execution"), ALL, ids=str)
+def test_building_leaves_global_random_state_alone(backend: str, execution: str) -> None:
+    make = factory(backend)
+    before = (random.getstate(), np.random.get_state()[1].tolist())
+    if backend == "torch":
+        import torch
+
+        torch_before = torch.random.get_rng_state()
+    make(task_for(execution), small_splits())
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+    if backend == "torch":
+        assert (torch.random.get_rng_state() == torch_before).all()
+
+
+@pytest.mark.parametrize(("backend", "execution"), ALL, ids=str)
+def test_native_semantics_learn_with_the_frameworks_own_weights(
+    backend: str, execution: str
+) -> None:
+    task = dataclasses.replace(task_for(execution), semantics="native")
+    make = factory(backend)
+    first, second = make(task, small_splits()), make(task, small_splits())
+    assert same(first.params(), second.params())  # seeded
+    other = make(dataclasses.replace(task, seed=1), small_splits())
+    assert not same(first.params(), other.params())
+    losses = [first.train(dataclasses.replace(w, order=None)).loss_sum for w in small_walks(0.05)]
+    assert losses[-1] < losses[0]
+    in_order = second.train(dataclasses.replace(small_walks(0.05)[0], order=np.arange(200)))
+    assert in_order.loss_sum != losses[0]  # the framework shuffles by itself
+
+
+@pytest.mark.parametrize(("backend", "execution"), ALL, ids=str)
+def test_what_a_backend_cannot_do_is_refused_in_one_line(backend: str, execution: str) -> None:
+    make = factory(backend)
+    for change in ({"execution": "warp"}, {"device": "cuda"}):
+        with pytest.raises(UnsupportedSpec) as caught:
+            make(dataclasses.replace(task_for(execution), **change), small_splits())  # type: ignore[arg-type]
+        assert "use " in str(caught.value).lower()
+        assert "\n" not in str(caught.value)
+    swish = Activation("swish")  # type: ignore[arg-type]
+    architecture = task_for(execution).architecture
+    architecture = dataclasses.replace(architecture, layers=(*architecture.layers, swish))
+    with pytest.raises(UnsupportedSpec, match="swish"):
+        make(dataclasses.replace(task_for(execution), architecture=architecture), small_splits())

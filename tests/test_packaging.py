@@ -67,10 +67,13 @@ def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def expected_in_wheel() -> set[str]:
     """Return what belongs into the wheel, by its name there."""
-    parts = {SOURCE / "nnbench": "nnbench", ROOT / "conf": "nnbench/conf"}
-    parts[ROOT / "experiments"] = "nnbench/experiments"
+    parts = {
+        SOURCE: "",
+        ROOT / "conf": "nnbench/conf/",
+        ROOT / "experiments": "nnbench/experiments/",
+    }
     return {
-        f"{place}/{path.relative_to(folder).as_posix()}"
+        f"{place}{path.relative_to(folder).as_posix()}"
         for folder, place in parts.items()
         for path in folder.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from nnbench.errors import DataError, ResultsError
+from nnbench.files import write_atomically as write
 from nnbench.identity import fingerprint
 from nnbench.init import Normal, initial_params
 from nnbench.record import SCHEMA_VERSION, EpochRecord, Phases, RunResult, read_runs
-from nnbench.files import write_atomically as write
 from nnbench.spec import MLP, ParamKey
 from nnbench.weights import largest_difference, load_weights, save_weights
 

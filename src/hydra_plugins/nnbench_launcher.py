@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
@@ -21,8 +21,6 @@ from omegaconf import DictConfig
 
 class SequentialLauncher(Launcher):
     """Runs the cells of a sweep one after the other, backends alternating."""
-
-    codes: ClassVar[list[int]] = []
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -45,7 +43,7 @@ class SequentialLauncher(Launcher):
                 if parent.is_dir() and not any(parent.iterdir()):
                     parent.rmdir()
             raise
-        self.codes.append(run_cells(cells, sweep=folder.name))
+        run_cells(cells, sweep=folder.name)
         return [JobReturn(overrides=list(o), status=JobStatus.COMPLETED) for o in job_overrides]
 
     def _cell(self, overrides: list[str]) -> Any:

@@ -10,6 +10,8 @@ from __future__ import annotations
 class NNBenchError(Exception):
     """An error whose message is one line, written for the user."""
 
+    exit_code = 2
+
 
 class ConfigError(NNBenchError):
     """A configuration value is unknown, of the wrong type or out of range."""
@@ -33,3 +35,11 @@ class ResultsError(NNBenchError):
 
 class RunFailed(NNBenchError):  # noqa: N818
     """A run's worker ended unexpectedly; the message names its log file."""
+
+    exit_code = 1
+
+
+class SweepFailed(NNBenchError):  # noqa: N818
+    """Some runs of a sweep failed; each was shown when it did."""
+
+    exit_code = 1

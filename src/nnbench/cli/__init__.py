@@ -30,26 +30,24 @@ def _guarded(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("nnbench: interrupted", file=sys.stderr)
         return 130
-    except NNBenchError as error:
-        if debug:
-            raise
-        return _complain(str(error))
-    except OSError as error:
-        if debug:
-            raise
-        where = f" {error.filename}" if error.filename else ""
-        return _complain(f"Cannot use{where}: {error.strerror or error}.")
     except Exception as error:
-        if debug or not _is_hydra_error(error):
+        if debug:
             raise
-        from nnbench.overrides import explain
+        if isinstance(error, NNBenchError):
+            return _complain(str(error), error.exit_code)
+        if _is_hydra_error(error):
+            from nnbench.overrides import explain
 
-        return _complain(explain(error))
+            return _complain(explain(error))
+        if isinstance(error, OSError):
+            where = f" {error.filename}" if error.filename else ""
+            return _complain(f"Cannot use{where}: {error.strerror or error}.")
+        raise
 
 
-def _complain(message: str) -> int:
+def _complain(message: str, exit_code: int = 2) -> int:
     print(f"nnbench: {message}", file=sys.stderr)
-    return 2
+    return exit_code
 
 
 def _is_hydra_error(error: Exception) -> bool:
@@ -72,7 +70,8 @@ def _dispatch(arguments: list[str]) -> int:
         return _command(first, arguments[1:])
     from nnbench.cli.main import run
 
-    return run(arguments)
+    run(arguments)
+    return 0
 
 
 def _command(name: str, arguments: list[str]) -> int:

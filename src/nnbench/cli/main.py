@@ -11,25 +11,26 @@ from nnbench import catalogue, compose
 from nnbench.cli.sweep import run_cells
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: list[str]) -> None:
     """Run `arguments` through Hydra, with its flags (-m, --cfg, --info, --config-dir, ...)."""
     import hydra
     from hydra.core.hydra_config import HydraConfig
-    from omegaconf import OmegaConf, open_dict
-
-    from hydra_plugins.nnbench_launcher import SequentialLauncher
+    from omegaconf import open_dict
 
     compose.register_experiments()
-    codes: list[int] = []
-    SequentialLauncher.codes = codes
+
+    caught: list[BaseException] = []
 
     def task(config: Any) -> None:
+        """Run the one job. Hydra prints a line of its own about what a task raises."""
         whole = config.copy()
         with open_dict(whole):
             whole.hydra = HydraConfig.get()
-        overrides = OmegaConf.to_container(HydraConfig.get().overrides.task)
-        assert isinstance(overrides, list)
-        codes.append(run_cells([compose.to_cell(whole, [str(o) for o in overrides])], sweep=None))
+        overrides = [str(o) for o in HydraConfig.get().overrides.task]
+        try:
+            run_cells([compose.to_cell(whole, overrides)], sweep=None)
+        except BaseException as error:
+            caught.append(error)
 
     kept = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of Hydra's own printing
@@ -44,4 +45,5 @@ def run(arguments: list[str]) -> int:
         sys.argv = argv
         if kept is None:
             del os.environ["HYDRA_FULL_ERROR"]
-    return max(codes, default=0)
+    if caught:
+        raise caught[0]

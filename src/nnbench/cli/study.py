@@ -46,7 +46,7 @@ def _run(name: str, study: Any, overrides: list[str]) -> int:
 
     from rich.console import Console
 
-    from nnbench.cli.sweep import run_sweep
+    from nnbench.cli.sweep import check_all_ran, run_sweep
     from nnbench.compose import compose
     from nnbench.report.study import study_table
 
@@ -56,4 +56,5 @@ def _run(name: str, study: Any, overrides: list[str]) -> int:
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     runs, failures = run_sweep(cells, f"{name}-{stamp}", console)
     console.print(study_table(name, study, runs))
-    return 1 if failures else 0
+    check_all_ran(len(cells), failures)
+    return 0

@@ -10,25 +10,33 @@ from rich.console import Console
 
 from nnbench.cli.progress import Display
 from nnbench.compose import Cell
-from nnbench.errors import NNBenchError
+from nnbench.errors import NNBenchError, SweepFailed
 from nnbench.init import FromRun
 from nnbench.record import RunResult
 from nnbench.report.tables import comparison, summary
 from nnbench.session import Session, backend_label, check_packages, open_sink
 
 
-def run_cells(cells: Sequence[Cell], sweep: str | None) -> int:
-    """Run `cells`, print a summary or a comparison; return the exit code.
+def run_cells(cells: Sequence[Cell], sweep: str | None) -> None:
+    """Run `cells` and print a summary or, in a sweep, a comparison.
 
-    A single run's error is raised; in a sweep it is shown at once and the rest goes on.
+    A single run's error is raised; in a sweep it is shown at once, the rest goes on, and
+    SweepFailed is raised at the end.
     """
     console = Console()
     if sweep is None:
-        return _run_one(cells[0], console)
+        _run_one(cells[0], console)
+        return
     runs, failures = run_sweep(cells, sweep, console)
     if runs:
         console.print(comparison(runs))
-    return 1 if failures else 0
+    check_all_ran(len(cells), failures)
+
+
+def check_all_ran(cells: int, failures: int) -> None:
+    """Raise SweepFailed where some did not."""
+    if failures:
+        raise SweepFailed(f"{failures} of {cells} runs failed (see above)")
 
 
 def run_sweep(cells: Sequence[Cell], sweep: str, console: Console) -> tuple[list[RunResult], int]:
@@ -48,17 +56,14 @@ def run_sweep(cells: Sequence[Cell], sweep: str, console: Console) -> tuple[list
                 failures += 1
                 display.failed(cell, error)
     _warn_of_tracking(runs)
-    if failures:
-        print(f"nnbench: {failures} of {len(cells)} runs failed (see above)", file=sys.stderr)
     return runs, failures
 
 
-def _run_one(cell: Cell, console: Console) -> int:
+def _run_one(cell: Cell, console: Console) -> None:
     display = Display(console, total=1, on_end=lambda run: console.print(summary(run)))
     with open_sink(cell.config) as sink, display:
         run = Session(display, sink).run(cell)
     _warn_of_tracking([run])
-    return 0
 
 
 def _warn_of_tracking(runs: Sequence[RunResult]) -> None:

@@ -13,11 +13,10 @@ import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from nnbench.errors import NNBenchError
-from nnbench.record import RunResult
 from nnbench.tracking.note import EXPERIMENT_NOTE
 
 DATABASE_NAME = "mlflow.db"
@@ -115,13 +114,6 @@ def open_store(uri: str | None, experiment: str, results: Path) -> tuple[Any, st
         ) from None
 
 
-def find_run(client: Any, experiment_id: str, run: RunResult) -> str | None:
-    """Return the id of the MLflow run that mirrors `run` already, if there is one."""
-    text = f"tags.`nnbench.run_id` = '{run.run_id}'"
-    found = client.search_runs([experiment_id], filter_string=text, max_results=1)
-    return str(found[0].info.run_id) if found else None
-
-
 def _prepare_file(path: Path) -> None:
     """Make sure that the database can be written, and set its write-ahead log, once for all.
 
@@ -165,3 +157,27 @@ def _experiment_id(client: Any, name: str, artifacts: str | None) -> str:
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)
+
+
+class Experiment(NamedTuple):
+    """An experiment of the store."""
+
+    id: str
+    name: str
+
+
+def experiments(results: Path) -> list[Experiment]:
+    """Return the experiments in the results folder that have runs, the newest active one first."""
+    with quiet():
+        from mlflow import MlflowClient
+
+        hush()
+        client = MlflowClient(tracking_uri=store_uri(None, results))
+        active = []
+        for found in client.search_experiments():
+            newest = client.search_runs(
+                [found.experiment_id], max_results=1, order_by=["attributes.start_time DESC"]
+            )
+            experiment = Experiment(str(found.experiment_id), found.name)
+            active += [(run.info.start_time, experiment) for run in newest]
+    return [experiment for _, experiment in sorted(active, reverse=True)]

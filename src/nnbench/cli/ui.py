@@ -13,12 +13,20 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 import click
 
 from nnbench.errors import ResultsError
-from nnbench.tracking.store import DATABASE_NAME, PRIVACY, Experiment, experiments, store_uri
+from nnbench.tracking.refusal import reason
+from nnbench.tracking.store import (
+    DATABASE_NAME,
+    PRIVACY,
+    VIEW_KEY,
+    Experiment,
+    experiments,
+    store_uri,
+)
 
 HOST = "127.0.0.1"
 PORTS_TRIED = 50
@@ -62,10 +70,10 @@ def ui(results: Path, port: int, open_browser: bool) -> int:
     with tempfile.TemporaryFile() as log, _ending_on_terminate():
         server = _start(results, free, log)
         try:
-            found = experiments(results)
+            found = _experiments(results)
             _wait_until_up(server, address, log)
             _announce(address, found, open_browser)
-            return _serve(server, log)
+            _serve(server, log)
         except KeyboardInterrupt:
             click.echo("\nStopped.")
             return 0
@@ -73,9 +81,10 @@ def ui(results: Path, port: int, open_browser: bool) -> int:
             _stop(server)
 
 
-def runs_page(address: str, experiment_id: str) -> str:
+def runs_page(address: str, experiment: Experiment) -> str:
     """Return the link to an experiment's table of runs, in the machine-learning view."""
-    return f"{address}/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
+    page = f"{address}/#/experiments/{experiment.id}/runs?workflowType=machine_learning"
+    return f"{page}&viewStateShareKey={VIEW_KEY}" if experiment.has_view else page
 
 
 def free_port(first: int) -> int:
@@ -114,6 +123,15 @@ def _start(results: Path, port: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
     )
 
 
+def _experiments(results: Path) -> list[Experiment]:
+    """Look the experiments up while the server starts."""
+    try:
+        return experiments(results)
+    except Exception as error:
+        path = results / DATABASE_NAME
+        raise ResultsError(f"Cannot read {path}: {reason(error)}; repair or move it.") from None
+
+
 def _wait_until_up(server: subprocess.Popen[bytes], address: str, log: IO[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -131,10 +149,10 @@ def _announce(address: str, found: list[Experiment], open_browser: bool) -> None
         click.echo(f"MLflow is up, with no experiment yet: {address}\nCtrl-C stops it.")
         return
     first, *others = found
-    page = runs_page(address, first.id)
+    page = runs_page(address, first)
     click.echo(f"Runs of {first.name}: {page}")
     for other in others:
-        click.echo(f"  also {other.name}: {runs_page(address, other.id)}")
+        click.echo(f"  also {other.name}: {runs_page(address, other)}")
     click.echo("Ctrl-C stops it.")
     if open_browser and has_display():
         click.launch(page)
@@ -147,7 +165,8 @@ def has_display() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _serve(server: subprocess.Popen[bytes], log: IO[bytes]) -> int:
+def _serve(server: subprocess.Popen[bytes], log: IO[bytes]) -> NoReturn:
+    """Wait for Ctrl-C; a server that ends by itself is an error."""
     code = server.wait()
     raise ResultsError(f"MLflow's server ended with exit code {code}: {_last_line(log)}")
 

@@ -6,6 +6,7 @@ MLflow itself is imported where it is used: it takes more than a second.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import re
@@ -33,6 +34,19 @@ ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 PRIVACY = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+VIEW_KEY = "nnbench"  # of the view that `experiments` opens, with the columns that matter here
+VIEW_TAG = f"mlflow.sharedViewState.{VIEW_KEY}"
+COLUMNS = (
+    "attributes.`Dataset`",
+    "metrics.`final/test_accuracy`",
+    "metrics.`final/generalization_gap`",
+    "metrics.`time/median_epoch_seconds`",
+    "params.`backend.name`",
+    "params.`backend.execution`",
+    "params.`batch_size`",
+    "params.`seed`",
+    "tags.`nnbench.semantics`",
+)
 NOISY = ("mlflow", "alembic", "urllib3", "sqlalchemy")
 
 
@@ -143,13 +157,13 @@ def _experiment_id(client: Any, name: str, artifacts: str | None) -> str:
 
     found = client.get_experiment_by_name(name)
     if found is None:
-        kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI's training view
+        tags = {
+            "mlflow.note.content": EXPERIMENT_NOTE,
+            "mlflow.experimentKind": "custom_model_development",
+            VIEW_TAG: json.dumps({"selectedColumns": COLUMNS}),
+        }
         try:
-            return str(
-                client.create_experiment(
-                    name, artifacts, tags={"mlflow.note.content": EXPERIMENT_NOTE} | kind
-                )
-            )
+            return str(client.create_experiment(name, artifacts, tags=tags))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -160,10 +174,11 @@ def _experiment_id(client: Any, name: str, artifacts: str | None) -> str:
 
 
 class Experiment(NamedTuple):
-    """An experiment of the store."""
+    """An experiment of the store; `has_view` tells whether it has the view VIEW_KEY."""
 
     id: str
     name: str
+    has_view: bool
 
 
 def experiments(results: Path) -> list[Experiment]:
@@ -178,6 +193,6 @@ def experiments(results: Path) -> list[Experiment]:
             newest = client.search_runs(
                 [found.experiment_id], max_results=1, order_by=["attributes.start_time DESC"]
             )
-            experiment = Experiment(str(found.experiment_id), found.name)
+            experiment = Experiment(str(found.experiment_id), found.name, VIEW_TAG in found.tags)
             active += [(run.info.start_time, experiment) for run in newest]
     return [experiment for _, experiment in sorted(active, reverse=True)]

@@ -31,7 +31,7 @@ from nnbench.tracking.store import (
 HOST = "127.0.0.1"
 PORTS_TRIED = 50
 START_SECONDS = 90.0
-STOP_SECONDS = 5.0
+STOP_SECONDS = 2.0
 LOG_LINES = 5
 
 

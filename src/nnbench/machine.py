@@ -46,14 +46,16 @@ def describe(packages: Sequence[str], *, device: str = "cpu") -> dict[str, Any]:
     """Return what this process runs on, as plain values for run.json.
 
     `packages` are the import names of the frameworks in use, already imported by the caller.
-    `memory_bytes` is the machine's; `cores` counts physical ones and those this process may use.
+    `memory_bytes` is the machine's; `cores` counts physical ones and those this process may use,
+    `blas` lists the loaded BLAS libraries, NumPy's first.
     `gpu` is asked for only when `device` is not `cpu`. What cannot be found out is None.
     """
     import psutil
 
     environment = switches()  # before anything imported here adds its own
     pools = _pools()
-    chosen = _numpy_pool(pools)
+    blas = _blas_pools(pools)
+    chosen = blas[0] if blas else {}
     openmp = [pool["num_threads"] for pool in pools if pool["user_api"] == "openmp"]
     names = dict.fromkeys((*OWN_PACKAGES, *packages))
     return {
@@ -64,7 +66,7 @@ def describe(packages: Sequence[str], *, device: str = "cpu") -> dict[str, Any]:
         "cores": {"physical": psutil.cpu_count(logical=False), "usable": usable_cores()},
         "memory_bytes": psutil.virtual_memory().total,
         "versions": {"nnbench": __version__} | {name: version(name) for name in names},
-        "blas": [_pool(pool) for pool in pools if pool["user_api"] == "blas"],
+        "blas": [_pool(pool) for pool in blas],
         "blas_kernel": chosen.get("architecture") or _built_with(),
         "threads": {
             "blas": chosen.get("num_threads"),
@@ -166,12 +168,15 @@ def _pool(pool: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _numpy_pool(pools: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return the BLAS pool that NumPy uses: the one in its own wheel, else the first."""
+def _blas_pools(pools: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the BLAS pools, NumPy's own, out of its wheel, first."""
+
+    def is_numpys(pool: Mapping[str, Any]) -> bool:
+        path = Path(pool["filepath"])
+        return path.parent.name == "numpy.libs" or path.parts[-3:-1] == ("numpy", ".dylibs")
+
     blas = [pool for pool in pools if pool["user_api"] == "blas"]
-    homes = ("numpy.libs", ".dylibs")
-    own = [p for p in blas if "numpy" in p["filepath"] and Path(p["filepath"]).parent.name in homes]
-    return (own or blas or [{}])[0]
+    return sorted(blas, key=is_numpys, reverse=True)
 
 
 def _built_with() -> str | None:

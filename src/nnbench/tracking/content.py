@@ -17,7 +17,7 @@ from nnbench.record import EpochRecord, RunResult
 
 PARAM_CHARACTERS = 6000  # mlflow.utils.validation.MAX_PARAM_VAL_LENGTH
 TAG_CHARACTERS = 5000  # 8000 in MLflow 3, 5000 in the older servers a newer client may meet
-DIGEST_CHARACTERS = 36  # mlflow.utils.validation.MAX_DATASET_DIGEST_SIZE
+DIGEST_CHARACTERS = 12  # readable in a column; MLflow takes 36
 
 # Not settings: where results go, and what a backend is made of besides its name and execution.
 LEFT_OUT = frozenset(
@@ -113,16 +113,18 @@ def epoch_metrics(records: Sequence[EpochRecord], end: float) -> list[Metric]:
 
 
 def final_metrics(run: RunResult, end: float) -> list[Metric]:
-    """Return the finite figures of the kept epoch, the run's times and its phases."""
+    """Return the finite figures of the kept epoch, the run's times and its phases.
+
+    At step 0, for then MLflow draws bars beside each other instead of single points.
+    """
     kept = run.kept
     figures = {key: getattr(kept, name) for key, name in FINAL_METRICS.items()} if kept else {}
-    step = kept.epoch if kept else 0
     if run.epochs:
         figures["time/median_epoch_seconds"] = run.epoch_seconds
         figures["time/total_train_seconds"] = math.fsum(e.train_seconds for e in run.epochs)
     for name, seconds in dataclasses.asdict(run.phases).items():
         figures[f"phase/{name}"] = seconds
-    return _finite(figures, end, step)
+    return _finite(figures, end, step=0)
 
 
 def dataset(run: RunResult) -> dict[str, str] | None:

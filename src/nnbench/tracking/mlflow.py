@@ -12,18 +12,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nnbench.config import TrackingConfig
-from nnbench.record import RECORD_NAME, EpochRecord, RunResult
+from nnbench.record import EpochRecord, RunResult
 from nnbench.tracking import content
-from nnbench.tracking.content import Metric
-from nnbench.tracking.note import note
+from nnbench.tracking.mirror import Mirror
 from nnbench.tracking.refusal import reason, remedy
 from nnbench.tracking.store import (
-    find_run,
     hush,
     is_remote,
     open_store,
@@ -32,28 +29,14 @@ from nnbench.tracking.store import (
     without_password,
 )
 
-ARTIFACTS = (RECORD_NAME, "config.yaml", "weights.safetensors", "predictions.npz", "worker.log")
 BATCH_SECONDS = 1.0  # metrics wait this long for company
 BATCH_METRICS = 200  # or until there are this many
-MOST_METRICS = 1000  # that MLflow takes at once
-MOST_PARAMS = 100
 FINISH_SECONDS = 60.0
 IMPORT_SECONDS = 60.0
 ANSWER_SECONDS = 5.0  # for a server that has not answered once
 RETRY_SECONDS = 2.0  # in all, for calls that a server refuses at once
 PAUSE_SECONDS = 0.4
 COOLDOWN_SECONDS = 60.0  # before a dead server is asked again
-
-
-@dataclass
-class _Mirror:
-    """One run as far as MLflow has it."""
-
-    run: RunResult
-    mlflow_id: str | None = None
-    seen: set[int] = field(default_factory=set)
-    pending: list[Metric] = field(default_factory=list)
-    seconds: float = 0.0
 
 
 class MlflowSink:
@@ -69,7 +52,7 @@ class MlflowSink:
         self._uri = store_uri(tracking.uri, results)
         self._client: Any = None
         self._experiment_id = ""
-        self._mirror: _Mirror | None = None
+        self._mirror: Mirror | None = None
         self._failure: tuple[float, Exception] | None = None
         self._patience = RETRY_SECONDS
         self._due: float | None = None
@@ -175,90 +158,31 @@ class MlflowSink:
             self._client, self._experiment_id = open_store(
                 self._tracking.uri, self._tracking.experiment, self._results
             )
-        if self._mirror and self._mirror.mlflow_id is None:
-            self._mirror.mlflow_id = self._create(self._mirror.run)
+        if self._mirror:
+            self._mirror.create(self._client, self._experiment_id)
+
+    def _mirror_of(self, run: RunResult) -> Mirror:
+        if self._mirror is None or self._mirror.run.run_id != run.run_id:
+            self._mirror = Mirror(run)
+        return self._mirror
 
     def _start(self, run: RunResult) -> None:
-        self._mirror = _Mirror(run)
+        self._mirror_of(run)
         self._try(self._ready)
-
-    def _create(self, run: RunResult) -> str:
-        """Create the run, or open again the one that an earlier session has made."""
-        import getpass
-
-        from mlflow.entities import Param
-
-        if run.tracking.get("mlflow_run_id"):
-            known = find_run(self._client, self._experiment_id, run)
-            if known:
-                return self._reopen(known)
-        try:
-            user = getpass.getuser()
-        except (KeyError, OSError):  # a container without an entry for its user
-            user = "unknown"
-        created = self._client.create_run(
-            self._experiment_id,
-            start_time=round(content.started(run) * 1000),
-            tags=content.tags(run, user),
-            run_name=run.name,
-        )
-        mlflow_id = str(created.info.run_id)
-        params = [Param(key, value) for key, value in content.params(run).items()]
-        for first in range(0, len(params), MOST_PARAMS):
-            self._client.log_batch(mlflow_id, params=params[first : first + MOST_PARAMS])
-        self._log_dataset(mlflow_id, run)
-        return mlflow_id
-
-    def _reopen(self, mlflow_id: str) -> str:
-        """Continue a run, leaving out the epochs that it has."""
-        assert self._mirror is not None
-        self._client.update_run(mlflow_id, status="RUNNING")
-        history = self._client.get_metric_history(mlflow_id, "time/epoch_seconds")
-        steps = {metric.step for metric in history}
-        self._mirror.seen |= steps
-        self._mirror.pending = [
-            metric
-            for metric in self._mirror.pending
-            if metric.step not in steps or metric.key not in content.EPOCH_METRICS
-        ]
-        return mlflow_id
-
-    def _log_dataset(self, mlflow_id: str, run: RunResult) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        values = content.dataset(run)
-        if values:
-            tags = [InputTag("mlflow.data.context", "training")]
-            self._client.log_inputs(mlflow_id, [DatasetInput(Dataset(**values), tags)])
 
     def _collect(self, run: RunResult, records: Sequence[EpochRecord], end: float) -> None:
         mirror = self._mirror_of(run)
-        fresh = [record for record in records if record.epoch not in mirror.seen]
-        mirror.seen |= {record.epoch for record in fresh}
-        mirror.pending += content.epoch_metrics(fresh, end)
+        mirror.add(records, end)
         if len(mirror.pending) >= BATCH_METRICS:
             self._try(self._flush)
         elif self._due is None:
             self._due = time.monotonic() + BATCH_SECONDS
 
-    def _mirror_of(self, run: RunResult) -> _Mirror:
-        if self._mirror is None or self._mirror.run.run_id != run.run_id:
-            self._mirror = _Mirror(run)
-        return self._mirror
-
     def _flush(self) -> None:
-        """Log what is pending; what was logged is forgotten batch by batch."""
-        from mlflow.entities import Metric as MlflowMetric
-
         self._due = None
-        mirror = self._mirror
-        if mirror is None or not mirror.pending:
-            return
-        self._ready()
-        while mirror.pending:
-            batch = mirror.pending[:MOST_METRICS]
-            self._client.log_batch(mirror.mlflow_id, metrics=[MlflowMetric(*m) for m in batch])
-            del mirror.pending[: len(batch)]
+        if self._mirror and self._mirror.pending:
+            self._ready()
+            self._mirror.flush(self._client)
 
     def _answer(self, run: RunResult, answer: Future[dict[str, Any]]) -> None:
         try:
@@ -267,37 +191,22 @@ class MlflowSink:
             answer.set_result({"error": self._line(reason(error))})
 
     def _finish(self, run: RunResult) -> dict[str, Any]:
-        self._due = None
-        mirror = self._mirror_of(run)
+        mirror, end = self._mirror_of(run), content.ended(run)
         mirror.run = run
-        end = content.ended(run)
-        self._collect(run, run.epochs, end)
+        mirror.add(run.epochs, end)
         mirror.pending += content.final_metrics(run, end)
-        done = self._try(self._ready) and self._try(self._flush)
-        done = done and self._try(lambda: self._end(mirror, end))
-        known = {"mlflow_run_id": mirror.mlflow_id, "experiment_id": self._experiment_id}
-        known["uri"] = without_password(self._uri)
+        done = self._try(self._flush) and self._try(lambda: mirror.end(self._client, end))
         self._mirror, self._due = None, None
+        known = {
+            "mlflow_run_id": mirror.mlflow_id,
+            "experiment_id": self._experiment_id,
+            "uri": without_password(self._uri),
+        }
         if done:
             return known | {"seconds": round(mirror.seconds, 3)}
         assert self._failure is not None
         error = {"error": self._line(reason(self._failure[1]))}
         return known | error if mirror.mlflow_id else error
-
-    def _end(self, mirror: _Mirror, end: float) -> None:
-        """Set note and status, upload the files; a failed upload leaves an ended run behind."""
-        from mlflow.entities import RunTag
-
-        run, client, mlflow_id = mirror.run, self._client, mirror.mlflow_id
-        tags = {"mlflow.note.content": note(run), "nnbench.status": run.status}
-        client.log_batch(mlflow_id, tags=[RunTag(*tag) for tag in tags.items()])
-        try:
-            for name in ARTIFACTS if run.directory else ():
-                path = run.directory / name  # type: ignore[operator]
-                if path.is_file() and path.stat().st_size:
-                    client.log_artifact(mlflow_id, str(path))
-        finally:
-            client.set_terminated(mlflow_id, content.STATUS[run.status], round(end * 1000))
 
     def _line(self, why: str) -> str:
         return (

@@ -121,8 +121,8 @@ def _hydra(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{key}:{_hydra(item)}" for key, item in value.items()) + "}"
     if isinstance(value, str) and (not _PLAIN.fullmatch(value) or _NOT_TEXT.fullmatch(value)):
-        escaped = value.replace("'", "\\'")
-        return f"'{escaped}'"
+        escaped = value.replace('"', '\\"')
+        return f'"{escaped}"'
     return as_text(value)
 
 

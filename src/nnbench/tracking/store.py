@@ -6,6 +6,7 @@ MLflow itself is imported where it is used: it takes more than a second.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import re
@@ -13,11 +14,10 @@ import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from nnbench.errors import NNBenchError
-from nnbench.record import RunResult
 from nnbench.tracking.note import EXPERIMENT_NOTE
 
 DATABASE_NAME = "mlflow.db"
@@ -34,6 +34,19 @@ ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 PRIVACY = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+VIEW_KEY = "nnbench"  # of the view that `experiments` opens, with the columns that matter here
+VIEW_TAG = f"mlflow.sharedViewState.{VIEW_KEY}"
+COLUMNS = (
+    "attributes.`Dataset`",
+    "metrics.`final/test_accuracy`",
+    "metrics.`final/generalization_gap`",
+    "metrics.`time/median_epoch_seconds`",
+    "params.`backend.name`",
+    "params.`backend.execution`",
+    "params.`batch_size`",
+    "params.`seed`",
+    "tags.`nnbench.semantics`",
+)
 NOISY = ("mlflow", "alembic", "urllib3", "sqlalchemy")
 
 
@@ -115,13 +128,6 @@ def open_store(uri: str | None, experiment: str, results: Path) -> tuple[Any, st
         ) from None
 
 
-def find_run(client: Any, experiment_id: str, run: RunResult) -> str | None:
-    """Return the id of the MLflow run that mirrors `run` already, if there is one."""
-    text = f"tags.`nnbench.run_id` = '{run.run_id}'"
-    found = client.search_runs([experiment_id], filter_string=text, max_results=1)
-    return str(found[0].info.run_id) if found else None
-
-
 def _prepare_file(path: Path) -> None:
     """Make sure that the database can be written, and set its write-ahead log, once for all.
 
@@ -151,13 +157,13 @@ def _experiment_id(client: Any, name: str, artifacts: str | None) -> str:
 
     found = client.get_experiment_by_name(name)
     if found is None:
-        kind = {"mlflow.experimentKind": "custom_model_development"}  # the UI's training view
+        tags = {
+            "mlflow.note.content": EXPERIMENT_NOTE,
+            "mlflow.experimentKind": "custom_model_development",
+            VIEW_TAG: json.dumps({"selectedColumns": COLUMNS}),
+        }
         try:
-            return str(
-                client.create_experiment(
-                    name, artifacts, tags={"mlflow.note.content": EXPERIMENT_NOTE} | kind
-                )
-            )
+            return str(client.create_experiment(name, artifacts, tags=tags))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -165,3 +171,28 @@ def _experiment_id(client: Any, name: str, artifacts: str | None) -> str:
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)
+
+
+class Experiment(NamedTuple):
+    """An experiment of the store; `has_view` tells whether it has the view VIEW_KEY."""
+
+    id: str
+    name: str
+    has_view: bool
+
+
+def experiments(results: Path) -> list[Experiment]:
+    """Return the experiments in the results folder that have runs, the newest active one first."""
+    with quiet():
+        from mlflow import MlflowClient
+
+        hush()
+        client = MlflowClient(tracking_uri=store_uri(None, results))
+        active = []
+        for found in client.search_experiments():
+            newest = client.search_runs(
+                [found.experiment_id], max_results=1, order_by=["attributes.start_time DESC"]
+            )
+            experiment = Experiment(str(found.experiment_id), found.name, VIEW_TAG in found.tags)
+            active += [(run.info.start_time, experiment) for run in newest]
+    return [experiment for _, experiment in sorted(active, reverse=True)]

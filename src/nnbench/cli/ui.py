@@ -1,0 +1,203 @@
+"""`nnbench ui`: browse the recorded runs in MLflow's user interface."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NoReturn
+
+import click
+
+from nnbench.errors import ResultsError
+from nnbench.tracking.refusal import reason
+from nnbench.tracking.store import (
+    DATABASE_NAME,
+    PRIVACY,
+    VIEW_KEY,
+    Experiment,
+    experiments,
+    store_uri,
+)
+
+HOST = "127.0.0.1"
+PORTS_TRIED = 50
+START_SECONDS = 90.0
+STOP_SECONDS = 2.0
+LOG_LINES = 5
+
+
+@click.command("ui", help="Browse the recorded runs in MLflow's user interface.")
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("results"),
+    show_default=True,
+    help="The results folder.",
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="First to try."
+)
+@click.option(
+    "--browser/--no-browser", default=True, help="Open a browser where there is a display."
+)
+@click.pass_context
+def command(context: click.Context, results: Path, port: int, browser: bool) -> None:
+    """Parse the arguments of `nnbench ui`."""
+    context.exit(ui(results, port, open_browser=browser))
+
+
+def ui(results: Path, port: int, open_browser: bool) -> int:
+    """Serve the runs in `results` until Ctrl-C; return the exit code.
+
+    Raises ResultsError, one line, when nothing was recorded or the server does not come up.
+    """
+    if not (results / DATABASE_NAME).is_file():
+        raise ResultsError(f"No runs recorded in {results}; run `nnbench` first.")
+    free = free_port(port)
+    if free != port:
+        click.echo(f"Port {port} is taken; using {free}.")
+    click.echo(f"Starting MLflow on {results} ...")
+    address = f"http://{HOST}:{free}"
+    with tempfile.TemporaryFile() as log, _ending_on_terminate():
+        server = _start(results, free, log)
+        try:
+            found = _experiments(results)
+            _wait_until_up(server, address, log)
+            _announce(address, found, open_browser)
+            _serve(server, log)
+        except KeyboardInterrupt:
+            click.echo("\nStopped.")
+            return 0
+        finally:
+            _stop(server)
+
+
+def runs_page(address: str, experiment: Experiment) -> str:
+    """Return the link to an experiment's table of runs, in the machine-learning view."""
+    page = f"{address}/#/experiments/{experiment.id}/runs?workflowType=machine_learning"
+    return f"{page}&viewStateShareKey={VIEW_KEY}" if experiment.has_view else page
+
+
+def free_port(first: int) -> int:
+    """Return the first port from `first` on that nobody listens on.
+
+    Raises ResultsError when many in a row are taken.
+    """
+    last = min(first + PORTS_TRIED, 65536)
+    for port in range(first, last):
+        with socket.socket() as probe:
+            # As servers do: a port that has just been left may be taken again.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+    raise ResultsError(
+        f"Ports {first} to {last - 1} are taken or forbidden; choose another --port."
+    )
+
+
+def _start(results: Path, port: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start the server in a session of its own, so that Ctrl-C reaches us first."""
+    arguments = ["--backend-store-uri", store_uri(None, results), "--host", HOST]
+    arguments += ["--port", str(port), "--workers", "1"]
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "ui", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env=environment | PRIVACY | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        start_new_session=True,
+        cwd=results,
+    )
+
+
+def _experiments(results: Path) -> list[Experiment]:
+    """Look the experiments up while the server starts."""
+    try:
+        return experiments(results)
+    except Exception as error:
+        path = results / DATABASE_NAME
+        raise ResultsError(f"Cannot read {path}: {reason(error)}; repair or move it.") from None
+
+
+def _wait_until_up(server: subprocess.Popen[bytes], address: str, log: IO[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise ResultsError(f"MLflow's server ended at once: {_last_line(log)}")
+        with contextlib.suppress(OSError), opener.open(f"{address}/health", timeout=2):
+            return
+        time.sleep(0.2)
+    raise ResultsError(f"MLflow's server was not up after {START_SECONDS:.0f} s: {_last_line(log)}")
+
+
+def _announce(address: str, found: list[Experiment], open_browser: bool) -> None:
+    if not found:
+        click.echo(f"MLflow is up, with no experiment yet: {address}\nCtrl-C stops it.")
+        return
+    first, *others = found
+    page = runs_page(address, first)
+    click.echo(f"Runs of {first.name}: {page}")
+    for other in others:
+        click.echo(f"  also {other.name}: {runs_page(address, other)}")
+    click.echo("Ctrl-C stops it.")
+    if open_browser and has_display():
+        click.launch(page)
+
+
+def has_display() -> bool:
+    """Tell whether a browser could be seen here."""
+    if sys.platform in ("win32", "darwin"):
+        return "SSH_CONNECTION" not in os.environ
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _serve(server: subprocess.Popen[bytes], log: IO[bytes]) -> NoReturn:
+    """Wait for Ctrl-C; a server that ends by itself is an error."""
+    code = server.wait()
+    raise ResultsError(f"MLflow's server ended with exit code {code}: {_last_line(log)}")
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """End the server and the worker processes that it started."""
+    for wish in (signal.SIGTERM, signal.SIGKILL):
+        if server.poll() is not None and wish is signal.SIGTERM:
+            continue
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, wish)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(STOP_SECONDS)
+
+
+@contextlib.contextmanager
+def _ending_on_terminate() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C, so that the server does not outlive us."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _last_line(log: IO[bytes]) -> str:
+    log.seek(0)
+    lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
+    lines = [line for line in lines if line]
+    return lines[-1] if lines else "it said nothing"

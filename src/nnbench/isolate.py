@@ -15,15 +15,9 @@ from typing import Any
 from nnbench import errors
 from nnbench.config import RunConfig
 from nnbench.errors import NNBenchError, RunFailed
+from nnbench.switches import THREAD_VARIABLES
 
 LOG_NAME = "worker.log"
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
 OnEvent = Callable[[dict[str, Any]], None]
 
 
@@ -47,7 +41,7 @@ def run_isolated(config: RunConfig, job: dict[str, Any], on_event: OnEvent) -> N
     log_path = Path(job["directory"]) / LOG_NAME
     with log_path.open("wb") as log:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "nnbench.worker"],
+            [sys.executable, "-P", "-m", "nnbench.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -149,6 +149,11 @@ def read_runs(results: Path) -> Iterator[RunResult]:
     yield from sorted(found, key=lambda run: (run.created, run.run_id))
 
 
+def backend_label(name: str, execution: str) -> str:
+    """Return what tells a backend and its execution apart, `keras fit`; defaults unnamed."""
+    return name if execution in ("reference", "eager", "xla") else f"{name} {execution}"
+
+
 def _dumps(values: Any) -> str:
     """Dump as strict JSON: NaN and infinities become null."""
     return json.dumps(_finite(values), indent=1, allow_nan=False) + "\n"

@@ -20,7 +20,14 @@ from nnbench.config import RunConfig
 from nnbench.errors import ConfigError, MissingPackage, NNBenchError, ResultsError
 from nnbench.init import FromRun
 from nnbench.isolate import run_isolated
-from nnbench.record import RECORD_NAME, EpochRecord, RunResult, Status, read_runs
+from nnbench.record import (
+    RECORD_NAME,
+    EpochRecord,
+    RunResult,
+    Status,
+    backend_label,
+    read_runs,
+)
 
 CONFIG_NAME = "config.yaml"
 # Overrides that a run's name leaves out: they are in it already, or decide no figure.
@@ -177,10 +184,12 @@ def check_packages(config: RunConfig) -> None:
     """Raise MissingPackage where the backend's packages are not installed."""
     for package in config.backend.packages:
         if importlib.util.find_spec(package) is None:
-            extra = config.backend.extra or package
+            from nnbench.installation import install_command
+
+            remedy = install_command(config.backend.extra) if config.backend.extra else package
             raise MissingPackage(
                 f"Received backend={config.backend.name}; the package {package} is not installed. "
-                f"In the checkout: pip install -e '.[{extra}]' -c constraints.txt"
+                f"Install it: {remedy}"
             )
 
 
@@ -229,11 +238,6 @@ def run_name(cell: Cell) -> str:
         if key.split(".")[0] not in UNNAMED and not key.startswith("hydra"):
             parts.append(f"{key.split('.')[-1]}={value}")
     return " ".join(parts)[:100]
-
-
-def backend_label(name: str, execution: str) -> str:
-    """Return what tells a backend and its execution apart, `keras fit`; defaults unnamed."""
-    return name if execution in ("reference", "eager", "xla") else f"{name} {execution}"
 
 
 def make_directory(results: Path, name: str) -> Path:

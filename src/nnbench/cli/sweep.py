@@ -12,9 +12,9 @@ from nnbench.cli.progress import Display
 from nnbench.compose import Cell
 from nnbench.errors import NNBenchError, SweepFailed
 from nnbench.init import FromRun
-from nnbench.record import RunResult
+from nnbench.record import RunResult, backend_label
 from nnbench.report.tables import comparison, summary
-from nnbench.session import Session, backend_label, check_packages, open_sink
+from nnbench.session import Session, check_packages, open_sink
 
 
 def run_cells(cells: Sequence[Cell], sweep: str | None) -> None:

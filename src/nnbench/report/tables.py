@@ -14,8 +14,7 @@ from rich.table import Table
 
 from nnbench import weights
 from nnbench.errors import NNBenchError
-from nnbench.record import RunResult
-from nnbench.session import backend_label
+from nnbench.record import RunResult, backend_label
 
 Cells = list[tuple[str, Callable[[RunResult], str]]]
 

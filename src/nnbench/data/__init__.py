@@ -1,0 +1,82 @@
+"""Data sets: `load` one for a run, `available` for what is usable here, `fetch` to bring one.
+
+Each source is a file of its own that returns a `Payload`; `prepare` does what all have in common.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nnbench.data.config import Csv, DataConfig, Digits, Mnist, Mnist5k, Npz, Synthetic
+from nnbench.data.dataset import ArraySpec, Dataset, Split
+from nnbench.spec import TaskKind
+
+if TYPE_CHECKING:
+    from nnbench.data.catalog import Availability
+    from nnbench.data.prepare import Payload
+
+__all__ = [
+    "ArraySpec",
+    "Dataset",
+    "Split",
+    "available",
+    "fetch",
+    "load",
+]
+
+
+def load(config: DataConfig, *, kind: TaskKind, seed: int) -> Dataset:
+    """Return the data set of `config`, split, cut and normalised for a task of `kind`.
+
+    `seed` is the run's; it decides splits where `config.split_seed` is None. Raises DataError or
+    ConfigError.
+    """
+    from nnbench.data import prepare
+
+    return prepare.build(_payload(config, kind, seed), config, kind, seed)
+
+
+def _payload(config: DataConfig, kind: TaskKind, seed: int) -> Payload:
+    match config:
+        case Mnist5k():
+            from nnbench.data import mnist_5k
+
+            return mnist_5k.read()
+        case Mnist():
+            from nnbench.data import mnist
+
+            return mnist.read(config.root)
+        case Digits():
+            from nnbench.data import digits
+
+            return digits.read(config)
+        case Csv():
+            from nnbench.data import csv
+
+            return csv.read(config, kind)
+        case Npz():
+            from nnbench.data import npz
+
+            return npz.read(config)
+        case Synthetic():
+            from nnbench.data import synthetic
+
+            return synthetic.read(config, kind, seed)
+
+
+def available() -> list[Availability]:
+    """Return the state of every data set; files are verified, not only seen."""
+    from nnbench.data import catalog
+
+    return catalog.available()
+
+
+def fetch(name: str) -> Path:
+    """Bring the data set called `name` onto this machine, verified; return where it is.
+
+    Raises ConfigError for a name that there is nothing to fetch of, DataError where it fails.
+    """
+    from nnbench.data import catalog
+
+    return catalog.fetch(name)

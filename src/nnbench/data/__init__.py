@@ -1,72 +1,82 @@
-"""The data room: named data sets as splits, with digests. One small file per source."""
+"""Data sets: `load` one for a run, `available` for what is usable here, `fetch` to bring one.
+
+Each source is a file of its own that returns a `Payload`; `prepare` does what all have in common.
+"""
 
 from __future__ import annotations
 
-import importlib
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nnbench.data.config import DataConfig
-from nnbench.data.dataset import Dataset
-from nnbench.data.prepare import prepare
-from nnbench.errors import DataError
-from nnbench.schema import suggest
+from nnbench.data.config import Csv, DataConfig, Digits, Mnist, Mnist5k, Npz, Synthetic
+from nnbench.data.dataset import ArraySpec, Dataset, Split
 from nnbench.spec import TaskKind
 
-SOURCES = {
-    "mnist_5k": "5,000 real MNIST digits, embedded",
-    "mnist": "MNIST, 60,000 and 10,000 digits",
-    "digits": "1,797 digits of 8x8 pixels, embedded",
-    "synthetic": "made-up data of any size",
-    "csv": "a table of your own: data.path=FILE",
-    "npz": "NumPy arrays of your own: data.path=FILE",
-}
+if TYPE_CHECKING:
+    from nnbench.data.catalog import Availability
+    from nnbench.data.prepare import Payload
 
-
-@dataclass(frozen=True)
-class Availability:
-    """Whether a data set can be used here without a network, and where it is or the remedy."""
-
-    name: str
-    description: str
-    usable: bool
-    where: str
+__all__ = [
+    "ArraySpec",
+    "Dataset",
+    "Split",
+    "available",
+    "fetch",
+    "load",
+]
 
 
 def load(config: DataConfig, *, kind: TaskKind, seed: int) -> Dataset:
-    """Load, split and normalise as `config` says; `seed` splits where `split_seed` is None.
+    """Return the data set of `config`, split, cut and normalised for a task of `kind`.
 
-    Raises DataError for missing or damaged files, ConfigError where task and data do not fit.
+    `seed` is the run's; it decides splits where `config.split_seed` is None. Raises DataError or
+    ConfigError.
     """
-    split_seed = seed if config.split_seed is None else config.split_seed
-    source = importlib.import_module(f"nnbench.data.{_module(config.name)}")
-    return prepare(source.load(config, kind, split_seed), config, kind, split_seed)
+    from nnbench.data import prepare
+
+    return prepare.build(_payload(config, kind, seed), config, kind, seed)
+
+
+def _payload(config: DataConfig, kind: TaskKind, seed: int) -> Payload:
+    match config:
+        case Mnist5k():
+            from nnbench.data import mnist_5k
+
+            return mnist_5k.read()
+        case Mnist():
+            from nnbench.data import mnist
+
+            return mnist.read(config.root)
+        case Digits():
+            from nnbench.data import digits
+
+            return digits.read(config)
+        case Csv():
+            from nnbench.data import csv
+
+            return csv.read(config, kind)
+        case Npz():
+            from nnbench.data import npz
+
+            return npz.read(config)
+        case Synthetic():
+            from nnbench.data import synthetic
+
+            return synthetic.read(config, kind, seed)
 
 
 def available() -> list[Availability]:
-    """Say for every data set whether it is usable here."""
-    found = []
-    for name, description in SOURCES.items():
-        source = importlib.import_module(f"nnbench.data.{_module(name)}")
-        usable, where = source.available()
-        found.append(Availability(name, description, usable, where))
-    return found
+    """Return the state of every data set; files are verified, not only seen."""
+    from nnbench.data import catalog
+
+    return catalog.available()
 
 
 def fetch(name: str) -> Path:
-    """Put a data set where runs find it, verified; return its folder or file.
+    """Bring the data set called `name` onto this machine, verified; return where it is.
 
-    Raises DataError where it cannot be had, or needs no fetching.
+    Raises ConfigError for a name that there is nothing to fetch of, DataError where it fails.
     """
-    if name not in SOURCES:
-        hint = suggest(name, SOURCES)
-        raise DataError(f"Received {name}; there is {', '.join(SOURCES)}{hint}")
-    source = importlib.import_module(f"nnbench.data.{_module(name)}")
-    if not hasattr(source, "fetch"):
-        raise DataError(f"{name} needs no fetching: {SOURCES[name]}.")
-    return source.fetch()
+    from nnbench.data import catalog
 
-
-def _module(name: str) -> str:
-    """Return the module of a source; `csv` is the standard library's name for its own."""
-    return "csv_table" if name == "csv" else name
+    return catalog.fetch(name)

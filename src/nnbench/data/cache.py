@@ -1,60 +1,52 @@
-"""The user's cache folder: found, written atomically, never trusted."""
+"""The user's cache of data files: where it is, and how a file gets there whole or not at all."""
 
 from __future__ import annotations
 
-import hashlib
-import io
+import contextlib
 import os
-import sys
-import zipfile
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from nnbench.errors import ResultsError
-from nnbench.files import write_atomically
-
-Arrays = dict[str, NDArray[Any]]
+from nnbench.errors import DataError
 
 
-def folder() -> Path:
-    """Return NNBENCH_CACHE, or the platform's cache folder for nnbench."""
-    if "NNBENCH_CACHE" in os.environ:
-        return Path(os.environ["NNBENCH_CACHE"]).expanduser()
-    home = Path.home()
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "nnbench"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", home)) / "nnbench" / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "nnbench"
+def directory() -> Path:
+    """Return the cache folder, which need not exist.
 
-
-def digest(*arrays: NDArray[Any]) -> str:
-    """Return the SHA-256 over shapes, dtypes and bytes of `arrays`."""
-    sha = hashlib.sha256()
-    for array in arrays:
-        sha.update(f"{array.shape}{array.dtype}".encode())
-        sha.update(np.ascontiguousarray(array).data)
-    return sha.hexdigest()
-
-
-def read(name: str) -> Arrays | None:
-    """Return the arrays stored as `name`, None where they are missing or damaged."""
+    `$NNBENCH_CACHE`, else `$XDG_CACHE_HOME/nnbench`, else `~/.cache/nnbench`.
+    """
+    if own := os.environ.get("NNBENCH_CACHE"):
+        return Path(own)
+    if xdg := os.environ.get("XDG_CACHE_HOME"):
+        return Path(xdg) / "nnbench"
     try:
-        with np.load(folder() / name, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
-        return None
+        return Path.home() / ".cache" / "nnbench"
+    except RuntimeError:  # no home folder: a container with a user id of its own
+        return Path(tempfile.gettempdir()) / f"nnbench-{os.getuid()}"
 
 
-def write(name: str, arrays: Arrays) -> None:
-    """Store `arrays` as `name`; a cache that cannot be written is no error."""
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a new file beside `path` to write to; it takes `path`'s place once all went well.
+
+    Processes may do so side by side; a reader sees the old file or the new one, never a part.
+    Raises OSError where the folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
     try:
-        folder().mkdir(parents=True, exist_ok=True)
-        write_atomically(folder() / name, buffer.getvalue())
-    except (OSError, ResultsError):
-        pass
+        yield Path(name)
+        os.replace(name, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def unwritable(error: OSError) -> DataError:
+    """Return what to tell the user when `error` came from writing to the cache."""
+    return DataError(
+        f"Cannot write to the cache {directory()} ({error.strerror or error}); "
+        "set NNBENCH_CACHE to a folder that can be written"
+    )

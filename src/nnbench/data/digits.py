@@ -1,48 +1,28 @@
-"""1,797 digits of 8x8 pixels, values 0 to 16, out of the scikit-learn package."""
+"""Scikit-learn's 1,797 handwritten digits of 8x8 pixels, read without importing scikit-learn."""
 
 from __future__ import annotations
 
-import gzip
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 
-from nnbench.data import cache
 from nnbench.data.config import Digits
 from nnbench.data.dataset import Split
-from nnbench.data.prepare import Raw
-from nnbench.errors import DataError
-from nnbench.spec import TaskKind
+from nnbench.data.packaged import PackagedTable
+from nnbench.data.prepare import Payload
+
+TABLE = PackagedTable(
+    module="sklearn",
+    file="datasets/data/digits.csv.gz",
+    distribution="scikit-learn",
+    shape=(1797, 65),
+    sha256="68aea062d35a127749050fa0e52dca09d6569ac08092c925610e0954e172dde2",
+)
 
 
-def load(config: Digits, kind: TaskKind, split_seed: int) -> Raw:
-    """Return all digits `(1797, 64)` uint8."""
-    path = _packaged()
-    try:
-        with gzip.open(path, "rb") as file:
-            table = np.loadtxt(file, delimiter=",").astype(np.int64)
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"{path} is damaged ({error}); reinstall scikit-learn.") from None
-    images, labels = table[:, :64].astype(np.uint8), table[:, 64].copy()
-    digest = cache.digest(images, labels)
-    digits = Split(images, labels)
-    return Raw("digits", digits, None, digest, 1 / 16, config.test_fraction)
+def read(config: Digits) -> Payload:
+    """Return the digits; inputs uint8 `(1797, 64)` from 0 to 16.
 
-
-def available() -> tuple[bool, str]:
-    """Say whether the package with the digits is there."""
-    try:
-        return True, f"in the package scikit-learn ({_packaged().name})"
-    except DataError as error:
-        return False, str(error)
-
-
-def _packaged() -> Path:
-    """Find the file without importing scikit-learn, which takes a second."""
-    spec = importlib.util.find_spec("sklearn")
-    for base in (spec and spec.submodule_search_locations) or ():
-        path = Path(base) / "datasets" / "data" / "digits.csv.gz"
-        if path.is_file():
-            return path
-    raise DataError("data=digits needs the package scikit-learn; pip install scikit-learn.")
+    Raises DataError where they are missing or damaged.
+    """
+    table = TABLE.read()
+    whole = Split(np.ascontiguousarray(table[:, :-1]), table[:, -1].astype(np.int64))
+    return Payload({"all": whole}, TABLE.sha256, "data=digits", 1.0 / 16.0, config.test_fraction)

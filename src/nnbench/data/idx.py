@@ -1,9 +1,15 @@
-"""The IDX format of the MNIST files, plain or gzipped."""
+"""IDX files, the format of MNIST: bytes of any shape, gzipped or not.
+
+Layout: two zero bytes, the element type (8: unsigned byte), the number of axes, each axis as a
+big-endian int32, then the elements. Source: http://yann.lecun.com/exdb/mnist/.
+"""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import math
+import struct
 import zlib
 from pathlib import Path
 
@@ -12,38 +18,46 @@ from numpy.typing import NDArray
 
 from nnbench.errors import DataError
 
+UNSIGNED_BYTE = 8
 
-def read(path: Path, sha256: str | None = None) -> NDArray[np.uint8]:
-    """Return the array of unsigned bytes in `path`.
 
-    Layout: two zero bytes, 8 (unsigned byte), the number of axes, each axis' length as big-endian
-    int32, then the values. Raises DataError where the content is damaged or, with `sha256`, is not
-    the published payload (of the decompressed file).
+def read(path: Path, axes: int, sha256: str) -> NDArray[np.uint8]:
+    """Return the array in `path`, which must have `axes` axes.
+
+    `sha256` is that of the decompressed file. Raises DataError, naming what is wrong, where the
+    file cannot be read, is truncated, has another magic number or another checksum.
     """
-    content = _payload(path)
-    remedy = "delete it and fetch it again"
-    if len(content) < 4 or content[:3] != b"\x00\x00\x08" or not content[3]:
-        raise DataError(f"{path} is no IDX file of bytes (magic {content[:4].hex()}); {remedy}.")
-    axes = content[3]
-    shape = tuple(np.frombuffer(content[4 : 4 + 4 * axes], ">i4").astype(int))
-    expected = 4 + 4 * axes + int(np.prod(shape))
-    if len(shape) != axes or len(content) != expected:
-        raise DataError(
-            f"{path} is truncated or too long: {len(content):,} bytes, its header says "
-            f"{expected:,}; {remedy}."
-        )
-    if sha256 and hashlib.sha256(content).hexdigest() != sha256:
-        raise DataError(
-            f"{path} is damaged: its SHA-256 is not the published {sha256[:12]}...; {remedy}."
-        )
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
+    data = _decompressed(path)
+    array = _parse(path, data, axes)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise DataError(f"{path} is damaged: wrong checksum")
+    return array
 
 
-def _payload(path: Path) -> bytes:
+def _decompressed(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path} is damaged ({error}); delete it and fetch it again.") from None
+        data = path.read_bytes()
+        # By content, not by name: browsers unpack downloads and keep the name.
+        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    except EOFError:
+        raise DataError(f"{path} is damaged: truncated") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
     except OSError as error:
-        raise DataError(f"Cannot read {path}: {error.strerror}.") from None
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _parse(path: Path, data: bytes, axes: int) -> NDArray[np.uint8]:
+    header = 4 + 4 * axes
+    magic = struct.pack(">BBBB", 0, 0, UNSIGNED_BYTE, axes)
+    if data[:4] != magic[: len(data)] or not data:
+        raise DataError(
+            f"{path} is no IDX file of {axes} axes: magic number 0x{data[:4].hex()}, "
+            f"must be 0x{magic.hex()}"
+        )
+    shape = struct.unpack(f">{axes}I", data[4:header]) if len(data) >= header else None
+    if shape is None or len(data) != header + math.prod(shape):
+        needed = header + math.prod(shape) if shape else header
+        what = "truncated" if len(data) < needed else "too long"
+        raise DataError(f"{path} is damaged: {what}, {len(data)} bytes where {needed} belong")
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)

@@ -1,110 +1,144 @@
-"""MNIST: 60,000 and 10,000 digits, from files or from a mirror, checked either way."""
+"""MNIST: 60,000 digits to train and 10,000 to test, from its four IDX files.
+
+They are looked for in `data.root`, in `$NNBENCH_DATA` (each time the folder itself or `mnist` in
+it) and in the user's cache; else downloaded into the cache.
+"""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 
-from nnbench.data import cache, idx
-from nnbench.data.config import Mnist
-from nnbench.data.dataset import Split
-from nnbench.data.prepare import Raw
-from nnbench.errors import DataError
-from nnbench.spec import TaskKind
+import numpy as np
+from numpy.typing import NDArray
 
+from nnbench.data import cache, download, idx
+from nnbench.data.dataset import Split
+from nnbench.data.prepare import Payload
+from nnbench.errors import DataError
+
+# SHA-256 of the files after decompression, the smallest first: a mirror that is out of reach
+# should show it soon.
+SHA256 = {
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+}
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
-# SHA-256 of the decompressed files.
-FILES = {
-    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-}
-TIMEOUT_SECONDS = 4.0
+
+Files = Mapping[str, Path]
 
 
-def load(config: Mnist, kind: TaskKind, split_seed: int) -> Raw:
-    """Return both published splits; images `(n, 28, 28)` uint8."""
-    found = find(config.root) or _download(config.root)
-    arrays = {name: idx.read(found[name], sha) for name, sha in FILES.items()}
-    splits = [
-        Split(arrays[f"{part}-images-idx3-ubyte"], arrays[f"{part}-labels-idx1-ubyte"].astype(int))
-        for part in ("train", "t10k")
-    ]
-    payload = hashlib.sha256("".join(FILES.values()).encode()).hexdigest()
-    return Raw("mnist", splits[0], splits[1], payload, scale=1 / 255)
+def read(root: str | None) -> Payload:
+    """Return the digits in their published order; inputs uint8 `(n, 784)`.
+
+    Raises DataError where they are damaged, or neither found nor downloaded.
+    """
+    files = find(root)
+    if files is None:
+        _download(root)
+        files = files_in(cached())
+    return load(files)
 
 
-def available() -> tuple[bool, str]:
-    """Say where the files are."""
-    found = find(None)
-    if found is None:
-        return False, "nnbench data fetch mnist, or NNBENCH_DATA=DIR with the four IDX files"
-    return True, f"in {next(iter(found.values())).parent}"
+def load(files: Files) -> Payload:
+    """Return the digits in `files`, every one verified. Raises DataError."""
+    parts = {}
+    for part, prefix in (("train", "train"), ("test", "t10k")):
+        images = verified(f"{prefix}-images-idx3-ubyte", files[f"{prefix}-images-idx3-ubyte"])
+        labels = verified(f"{prefix}-labels-idx1-ubyte", files[f"{prefix}-labels-idx1-ubyte"])
+        parts[part] = Split(images.reshape(len(images), -1), labels.astype(np.int64))
+    published = hashlib.sha256("".join(SHA256[name] for name in sorted(SHA256)).encode())
+    return Payload(parts, published.hexdigest(), "data=mnist")
+
+
+def find(root: str | None) -> Files | None:
+    """Return the files of the first place that has all four, unverified."""
+    found = (files_in(folder) for folder in locations(root))
+    return next((files for files in found if len(files) == len(SHA256)), None)
 
 
 def fetch() -> Path:
-    """Find or download the files, check them, return their folder."""
-    found = find(None) or _download(None)
-    for name, sha in FILES.items():
-        idx.read(found[name], sha)
-    return next(iter(found.values())).parent
+    """Verify the files or download them; return their folder. Raises DataError.
 
-
-def find(root: str | None) -> dict[str, Path] | None:
-    """Return the path of each file in the first folder that has all, None where none has."""
-    for folder in _folders(root):
-        found = {name: path for name in FILES for path in _spellings(folder, name)[:1]}
-        if len(found) == len(FILES):
-            return found
-    return None
-
-
-def _folders(root: str | None) -> Iterator[Path]:
-    """Yield where files may lie, in order: data.root, NNBENCH_DATA, the cache."""
-    for base in (root, os.environ.get("NNBENCH_DATA"), str(cache.folder())):
-        if base:
-            yield Path(base).expanduser() / "mnist"
-            yield Path(base).expanduser()
-
-
-def _spellings(folder: Path, name: str) -> list[Path]:
-    """Return the existing files of `name`: gzipped or not, `-idx` or `.idx`."""
-    stems = (name, name.replace("-idx", ".idx"))
-    paths = [folder / f"{stem}{end}" for stem in stems for end in ("", ".gz")]
-    return [path for path in paths if path.is_file()]
-
-
-def _download(root: str | None) -> dict[str, Path]:
-    """Fetch the four files into the cache; raises DataError where no mirror answers."""
-    import logging
-
-    import pooch
-    import requests
-
-    pooch.get_logger().setLevel(logging.ERROR)
-    folder = cache.folder() / "mnist"
-    downloader = pooch.HTTPDownloader(timeout=TIMEOUT_SECONDS, progressbar=False)
-    for mirror in MIRRORS:
+    Damaged files in the cache are replaced; those elsewhere are the user's, and an error.
+    """
+    files = find(None)
+    if files is not None and (folder := next(iter(files.values())).parent) != cached():
+        load(files)
+        return folder
+    for name, path in files_in(cached()).items():
         try:
-            for name in FILES:
-                pooch.retrieve(
-                    mirror + name + ".gz",
-                    known_hash=None,  # the payload is checked, by its own SHA-256
-                    fname=name + ".gz",
-                    path=folder,
-                    downloader=downloader,
-                )
-            return {name: folder / f"{name}.gz" for name in FILES}
-        except (requests.RequestException, OSError, ValueError):
-            continue
-    wanted = f"data.root={root}" if root else "NNBENCH_DATA=DIR"
-    raise DataError(
-        "data=mnist has no files here and no mirror answers; use data=mnist_5k (embedded), or put "
-        f"the four IDX files (train-images-idx3-ubyte.gz ...) into {folder} or {wanted}."
-    )
+            verified(name, path)
+        except DataError:
+            path.unlink(missing_ok=True)
+    if len(files_in(cached())) < len(SHA256):
+        _download(None)
+    return cached()
+
+
+def cached() -> Path:
+    """Return the folder in the cache where downloads go."""
+    return cache.directory() / "mnist"
+
+
+def locations(root: str | None) -> list[Path]:
+    """Return the folders to look in, in order."""
+    bases = [Path(base).expanduser() for base in (root, os.environ.get("NNBENCH_DATA")) if base]
+    return [folder for base in bases for folder in (base, base / "mnist")] + [cached()]
+
+
+def files_in(folder: Path) -> Files:
+    """Return which of the files `folder` has, gzipped or not, by their standard names."""
+    found = {}
+    for name in SHA256:
+        spellings = (name, name.replace("-idx", ".idx"))
+        for path in (folder / f"{s}{suffix}" for s in spellings for suffix in ("", ".gz")):
+            if path.is_file():
+                found[name] = path
+                break
+    return found
+
+
+def verified(name: str, path: Path) -> NDArray[np.uint8]:
+    """Return the array of the file called `name`. Raises DataError with the remedy."""
+    try:
+        return _array(name, path)
+    except DataError as error:
+        raise DataError(
+            f"{error}; delete it and run 'nnbench data fetch mnist', or use data=mnist_5k"
+        ) from None
+
+
+def _array(name: str, path: Path) -> NDArray[np.uint8]:
+    axes = int(name[name.index("idx") + 3])
+    return idx.read(path, axes, SHA256[name])
+
+
+def _download(root: str | None) -> None:
+    """Complete the cache. Raises DataError saying where files were looked for, and what else."""
+    have = files_in(cached())
+    wanted = {f"{n}.gz": functools.partial(_array, n) for n in SHA256 if n not in have}
+    try:
+        download.fetch(wanted, MIRRORS, cached())
+    except DataError as error:
+        looked = ", ".join(_state(folder) for folder in locations(root))
+        raise DataError(
+            f"data=mnist: no files in {looked}; {error}; use data=mnist_5k, which is embedded, "
+            f"or put {', '.join(f'{name}.gz' for name in SHA256)} into {cached()} or into "
+            "data.root=FOLDER"
+        ) from None
+
+
+def _state(folder: Path) -> str:
+    """Name a folder that is not complete, and what it lacks if it has some of the files."""
+    have = files_in(folder)
+    lacks = ", ".join(name for name in SHA256 if name not in have)
+    return f"{folder} (lacks {lacks})" if have else str(folder)

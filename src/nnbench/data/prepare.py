@@ -1,152 +1,173 @@
-"""From a source's arrays to splits: stratified or plain splitting, first n, normalisation."""
+"""What all data sets have in common: from a payload to splits, cut, normalised and described.
+
+The order is: split (where the payload brings none), keep the first n, cut off the validation
+part, normalise by what is then left to train on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nnbench import streams
 from nnbench.data.config import DataConfig
 from nnbench.data.dataset import ArraySpec, Dataset, Split
 from nnbench.errors import ConfigError, DataError
 from nnbench.spec import TaskKind
-from nnbench.streams import generator
+
+Splits = dict[str, Split]
 
 
 @dataclass(frozen=True)
-class Raw:
-    """What a source yields: `train` and, where it brings one along, `test`.
+class Payload:
+    """A data set as published.
 
-    `test_fraction` is split off `train` where there is no test split. `scale` turns stored uint8
-    into the unit interval (`normalize=unit`). `digest` is the SHA-256 of the payload.
+    `parts` holds `train` and `test`, or `all`, of which `test_fraction` is to be split off.
+    `unit_scale` is the factor that brings 8-bit inputs to 0..1. `origin` names the data set in
+    messages. `digest` is its SHA-256.
     """
 
-    name: str
-    train: Split
-    test: Split | None
+    parts: Splits
     digest: str
-    scale: float = 1.0
+    origin: str
+    unit_scale: float = 1.0 / 255.0
     test_fraction: float = 0.2
 
 
-def prepare(raw: Raw, config: DataConfig, kind: TaskKind, split_seed: int) -> Dataset:
-    """Split, cut and normalise `raw` as `config` says."""
-    _check_kind(raw, kind)
-    train, test = raw.train, raw.test
-    if test is None:
-        train, test = split_off(train, raw.test_fraction, split_seed, stratify=kind != "regression")
-    train = _first(train, config.train_samples, "train", raw.name)
-    test = _first(test, config.test_samples, "test", raw.name)
-    splits = {"train": train, "test": test}
-    if config.val_fraction:
-        splits |= _validation(train, config.val_fraction)
-    outputs = _outputs(raw, kind)
-    splits, scale = _normalised(splits, config.normalize, raw.scale)
-    inputs = splits["train"].inputs
+def build(payload: Payload, config: DataConfig, kind: TaskKind, seed: int) -> Dataset:
+    """Return the data set that `config` asks for.
+
+    Raises ConfigError where the targets do not fit the task, DataError where the payload is
+    malformed or too small for what is asked.
+    """
+    outputs = _outputs(payload, kind)
+    split_seed = seed if config.split_seed is None else config.split_seed
+    splits = payload.parts
+    if "all" in splits:
+        splits = _split(payload, kind, split_seed)
+    splits = {
+        "train": _first(splits["train"], config.train_samples, "train"),
+        "test": _first(splits["test"], config.test_samples, "test"),
+    }
+    splits = _with_validation(splits, config.val_fraction)
+    splits, scale = _normalised(splits, config.normalize, payload.unit_scale)
+    train = splits["train"]
     return Dataset(
-        name=raw.name,
+        name=config.name,
         splits=splits,
-        inputs=ArraySpec(inputs.shape[1:], str(inputs.dtype), scale),
+        inputs=ArraySpec(train.inputs.shape[1:], str(train.inputs.dtype), scale),
         targets=ArraySpec(train.targets.shape[1:], str(train.targets.dtype)),
         outputs=outputs,
-        payload_digest=raw.digest,
+        payload_digest=payload.digest,
     )
 
 
-def split_off(
-    split: Split, fraction: float, split_seed: int, *, stratify: bool
-) -> tuple[Split, Split]:
-    """Return (the rest, `fraction` of the samples), both in random order.
+def digest(*arrays: NDArray[Any]) -> str:
+    """Return the SHA-256 over the bytes of `arrays`."""
+    sha = hashlib.sha256()
+    for array in arrays:
+        sha.update(np.ascontiguousarray(array).data)
+    return sha.hexdigest()
 
-    Stratified: each class gives its share, rounded. At least one sample remains in each.
-    """
-    rng = generator(split_seed, "split")
-    if stratify:
-        classes = [np.flatnonzero(split.targets == k) for k in np.unique(split.targets)]
-    else:
-        classes = [np.arange(len(split))]
-    rest, taken = [], []
-    for members in classes:
-        mixed = rng.permutation(members)
-        cut = round(fraction * len(members))
-        taken.append(mixed[:cut])
-        rest.append(mixed[cut:])
-    first, second = (rng.permutation(np.concatenate(part)) for part in (rest, taken))
-    if not len(first) or not len(second):
-        raise DataError(
-            f"Received {len(split)} samples; data.test_fraction={fraction:g} leaves no sample on "
-            "one side of the split."
+
+def _outputs(payload: Payload, kind: TaskKind) -> int:
+    """Return the number of logits: classes, or the width of the targets."""
+    origin, targets = payload.origin, [part.targets for part in payload.parts.values()]
+    labelled = all(t.dtype.kind == "i" for t in targets)
+    if kind == "regression" and labelled:
+        raise ConfigError(
+            f"Received task=regression; {origin} has class labels, use task=classification."
         )
-    return _take(split, first), _take(split, second)
+    if kind == "classification" and not labelled:
+        raise ConfigError(
+            f"Received task=classification; {origin} has numbers for targets, use task=regression."
+        )
+    if kind == "regression":
+        return int(targets[0].shape[1])
+    low, high = (int(f(f(t) for t in targets)) for f in (min, max))
+    samples = sum(len(t) for t in targets)
+    if low < 0 or high >= max(samples, 1000):
+        raise DataError(
+            f"Received labels from {low} to {high} in {origin}; must be 0 to k-1 for k classes."
+        )
+    if high < 1:
+        raise DataError(
+            f"Received only label 0 in {origin}; classification needs at least 2 classes."
+        )
+    return high + 1
 
 
-def _take(split: Split, rows: Any) -> Split:
-    return Split(split.inputs[rows], split.targets[rows])
+def _split(payload: Payload, kind: TaskKind, seed: int) -> Splits:
+    """Shuffle, then give `test_fraction` to test; class by class in classification.
+
+    Both parts stay shuffled, so that their first n samples are a fair mix.
+    """
+    whole, fraction = payload.parts["all"], payload.test_fraction
+    order = streams.generator(seed, "split").permutation(len(whole))
+    groups = whole.targets[order] if kind == "classification" else np.zeros(len(whole), np.int64)
+    testing = np.zeros(len(whole), dtype=bool)
+    for group in np.unique(groups):
+        members = np.flatnonzero(groups == group)
+        # One of each class stays to be trained on, however large the fraction.
+        testing[members[: min(round(len(members) * fraction), len(members) - 1)]] = True
+    if not testing.any():
+        raise DataError(
+            f"Received data.test_fraction={fraction:g}; of the {len(whole)} samples of "
+            f"{payload.origin} that leaves none to test on, raise it or bring more samples."
+        )
+    return {
+        name: Split(whole.inputs[chosen], whole.targets[chosen])
+        for name, chosen in (("train", order[~testing]), ("test", order[testing]))
+    }
 
 
-def _first(split: Split, n: int | None, which: str, name: str) -> Split:
+def _first(split: Split, n: int | None, name: str) -> Split:
     if n is not None and n > len(split):
         raise DataError(
-            f"Received data.{which}_samples={n}; {name} has {len(split):,} samples to {which}."
+            f"Received data.{name}_samples={n}; must be at most {len(split)}, which is all there "
+            "are (null takes all)."
         )
     return split.first(n)
 
 
-def _validation(train: Split, fraction: float) -> Mapping[str, Split]:
-    """Cut the last `fraction` of the training samples off for validation."""
-    count = round(fraction * len(train))
-    if not 0 < count < len(train):
+def _with_validation(splits: Splits, fraction: float) -> Splits:
+    """Cut the last `fraction` off the training samples."""
+    if fraction == 0:
+        return splits
+    train = splits["train"]
+    keep = len(train) - round(len(train) * fraction)
+    if keep in (0, len(train)):
         raise DataError(
-            f"Received data.val_fraction={fraction:g}; of {len(train)} training samples it leaves "
-            "none on one side."
+            f"Received data.val_fraction={fraction:g}; of {len(train)} training samples that "
+            f"leaves none to {'train on' if keep == 0 else 'validate with'}."
         )
-    cut = len(train) - count
-    return {"train": _take(train, slice(0, cut)), "val": _take(train, slice(cut, None))}
+    return splits | {
+        "train": train.first(keep),
+        "val": Split(train.inputs[keep:], train.targets[keep:]),
+    }
 
 
-def _check_kind(raw: Raw, kind: TaskKind) -> None:
-    labels = raw.train.targets.dtype.kind in "iu"
-    if labels and kind == "regression":
-        raise ConfigError(
-            f"Received task=regression; {raw.name} has class labels, use task=classification."
-        )
-    if not labels and kind == "classification":
-        raise ConfigError(
-            f"Received task=classification; {raw.name} has real targets, use task=regression."
-        )
+def _normalised(splits: Splits, normalize: str, unit_scale: float) -> tuple[Splits, float]:
+    """Return the splits and the scale that backends apply to 8-bit inputs.
 
-
-def _outputs(raw: Raw, kind: TaskKind) -> int:
-    """Return the number of classes, or of regression targets."""
-    if kind == "regression":
-        return int(raw.train.targets.shape[1])
-    parts = [s.targets for s in (raw.train, raw.test) if s is not None]
-    labels = np.concatenate(parts)
-    if labels.min() < 0:
-        raise DataError(f"{raw.name} has the label {labels.min()}; labels must be 0, 1, 2, ...")
-    count = int(labels.max()) + 1
-    if count < 2:
-        raise DataError(f"{raw.name} has one class only; classification needs two or more.")
-    return count
-
-
-def _normalised(splits: dict[str, Split], how: str, scale: float) -> tuple[dict[str, Split], float]:
-    """Return the splits normalised, and the scale that remains to be applied to uint8."""
-    stored = splits["train"].inputs
-    if how == "unit" or (how == "none" and stored.dtype != np.uint8):
-        return splits, scale
-    if how == "none":
-        return splits, 1.0
-    floats = stored.astype(np.float64)
-    # Images share one mean and deviation, so that their pixels stay comparable.
-    axis: int | None = None if stored.dtype == np.uint8 else 0
-    mean, deviation = floats.mean(axis=axis), floats.std(axis=axis)
-    deviation = np.where(deviation == 0, 1.0, deviation)
-
-    def standard(x: NDArray[Any]) -> NDArray[np.float64]:
-        return (x.astype(np.float64) - mean) / deviation
-
-    return {name: Split(standard(s.inputs), s.targets) for name, s in splits.items()}, 1.0
+    `standard`: `(x - mean) / deviation` over the training samples, images as a whole, tables by
+    column (population deviation; a constant divides by 1).
+    """
+    inputs = splits["train"].inputs
+    stored = inputs.dtype == np.uint8
+    if normalize != "standard":
+        return splits, unit_scale if stored and normalize == "unit" else 1.0
+    axis = None if stored else 0
+    # Minimum and maximum decide what is constant: rounding gives a constant column a tiny
+    # deviation, and dividing by that would turn it into noise.
+    constant = inputs.min(axis=axis) == inputs.max(axis=axis)
+    mean = np.where(constant, inputs.min(axis=axis), inputs.mean(axis=axis, dtype=np.float64))
+    deviation = np.where(constant, 1.0, inputs.std(axis=axis, dtype=np.float64))
+    return {
+        name: Split((split.inputs - mean) / deviation, split.targets)
+        for name, split in splits.items()
+    }, 1.0

@@ -1,44 +1,64 @@
-"""Made-up data: Gaussian clusters to classify, a noisy random teacher net to regress."""
+"""Made-up data of any size: Gaussian clusters to classify, a noisy teacher net to regress."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from nnbench.data import cache
+from nnbench import streams
 from nnbench.data.config import Synthetic
 from nnbench.data.dataset import Split
-from nnbench.data.prepare import Raw
+from nnbench.data.prepare import Payload, digest
 from nnbench.errors import ConfigError
 from nnbench.spec import TaskKind
-from nnbench.streams import generator
+
+TEACHER_UNITS = 16
 
 
-def load(config: Synthetic, kind: TaskKind, split_seed: int) -> Raw:
-    """Return `samples` of `features`, float64.
+def read(config: Synthetic, kind: TaskKind, seed: int) -> Payload:
+    """Draw the samples; inputs float64 `(samples, features)`.
 
-    Classification: `outputs` cluster centres from N(0, 1), samples `noise` times N(0, 1) around
-    them. Regression: `tanh(x A) B` of `outputs` values, with `noise` times N(0, 1) added.
+    Raises ConfigError where there are too few classes, or fewer than two samples of each.
     """
-    rng = generator(split_seed, "synthetic", kind)
-    n, k = config.samples, config.outputs
-    targets: np.ndarray
-    if kind == "classification":
-        if k < 2:
-            raise ConfigError(
-                f"Received data.outputs={k}; task=classification needs two classes or more."
-            )
-        targets = np.arange(n, dtype=np.int64) % k
-        centres = rng.standard_normal((k, config.features))
-        inputs = centres[targets] + config.noise * rng.standard_normal((n, config.features))
-    else:
-        inputs = rng.standard_normal((n, config.features))
-        first = rng.standard_normal((config.features, 16)) / np.sqrt(config.features)
-        second = rng.standard_normal((16, k)) / 4.0
-        targets = np.tanh(inputs @ first) @ second + config.noise * rng.standard_normal((n, k))
-    digest = cache.digest(inputs, targets)
-    return Raw("synthetic", Split(inputs, targets), None, digest, 1.0, config.test_fraction)
+    split_seed = seed if config.split_seed is None else config.split_seed
+    rng = streams.generator(split_seed, "synthetic", kind)
+    whole = _clusters(config, rng) if kind == "classification" else _teacher(config, rng)
+    return Payload(
+        {"all": whole},
+        digest(whole.inputs, whole.targets),
+        "data=synthetic",
+        test_fraction=config.test_fraction,
+    )
 
 
-def available() -> tuple[bool, str]:
-    """Made on the spot."""
-    return True, "made on the spot"
+def _clusters(config: Synthetic, rng: np.random.Generator) -> Split:
+    """Draw as many samples of each class: `x = center[class] + noise * N(0, 1)`.
+
+    Centers are N(0, 1) in every feature.
+    """
+    if config.outputs < 2:
+        raise ConfigError(
+            f"Received data.outputs={config.outputs}; task=classification needs at least 2 classes."
+        )
+    if config.samples < 2 * config.outputs:
+        raise ConfigError(
+            f"Received data.samples={config.samples}; must be at least {2 * config.outputs}, two "
+            f"for each of data.outputs={config.outputs} classes."
+        )
+    centers = rng.standard_normal((config.outputs, config.features))
+    labels = rng.permutation(np.arange(config.samples, dtype=np.int64) % config.outputs)
+    spread = rng.standard_normal((config.samples, config.features))
+    return Split(centers[labels] + config.noise * spread, labels)
+
+
+def _teacher(config: Synthetic, rng: np.random.Generator) -> Split:
+    """Draw `y = tanh(x @ first) @ second + noise * N(0, 1)` for x of N(0, 1).
+
+    The teacher's weights are N(0, 1/fan_in); targets float64 `(samples, outputs)`.
+    """
+    first = rng.standard_normal((config.features, TEACHER_UNITS)) / np.sqrt(config.features)
+    second = rng.standard_normal((TEACHER_UNITS, config.outputs)) / np.sqrt(TEACHER_UNITS)
+    inputs = rng.standard_normal((config.samples, config.features))
+    noise = rng.standard_normal((config.samples, config.outputs))
+    targets = np.tanh(inputs @ first) @ second + config.noise * noise
+    # BLAS kernels and thread counts differ in the last bits; the digest must not.
+    return Split(inputs, targets.round(9))

@@ -1,0 +1,84 @@
+"""What data sets there are, which are usable here, and how to bring those that are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnbench.data import digits, mnist, mnist_5k
+from nnbench.data.packaged import PackagedTable
+from nnbench.errors import ConfigError, DataError
+from nnbench.schema import suggest
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a data set is usable here and now without a network.
+
+    `where` says where it was found; `remedy`, empty if usable, what to do about it.
+    """
+
+    name: str
+    description: str
+    usable: bool
+    where: str
+    remedy: str = ""
+
+
+FETCHES: dict[str, Callable[[], Path]] = {"mnist_5k": mnist_5k.fetch, "mnist": mnist.fetch}
+
+
+def available() -> list[Availability]:
+    """Return the state of every data set; files are verified, not only seen."""
+    return [
+        _mnist_5k(),
+        _mnist(),
+        _packaged("digits", "1,797 digits of 8x8 pixels, from scikit-learn", digits.TABLE),
+        Availability("csv", "a table with a label column", True, "data.path=FILE"),
+        Availability("npz", "NumPy arrays", True, "data.path=FILE"),
+        Availability("synthetic", "made-up data of any size", True, "made on the spot"),
+    ]
+
+
+def fetch(name: str) -> Path:
+    """Bring the data set called `name` onto this machine, verified; return where it is.
+
+    Raises ConfigError for a name that there is nothing to fetch of, DataError where it fails.
+    """
+    if name in FETCHES:
+        return FETCHES[name]()
+    names = [entry.name for entry in available()]
+    if name in names:
+        raise ConfigError(f"Received {name}; it needs no fetching ({' and '.join(FETCHES)} can be)")
+    raise ConfigError(f"Received {name}; must be one of {', '.join(FETCHES)}{suggest(name, names)}")
+
+
+def _mnist_5k() -> Availability:
+    description = "5,000 real MNIST digits, embedded: 4,000 to train, 1,000 to test"
+    if mnist_5k.from_cache() is not None:
+        return Availability("mnist_5k", description, True, str(mnist_5k.cached()))
+    return _packaged("mnist_5k", description, mnist_5k.TABLE)
+
+
+def _mnist() -> Availability:
+    description = "MNIST, 60,000 digits to train, 10,000 to test"
+    files = mnist.find(None)
+    if files is None:
+        places = f"nnbench data fetch mnist, or put its four files into {mnist.cached()}"
+        return Availability("mnist", description, False, "not found", places)
+    where = str(next(iter(files.values())).parent)
+    try:
+        mnist.load(files)
+    except DataError as error:
+        return Availability("mnist", description, False, where, str(error))
+    return Availability("mnist", description, True, where)
+
+
+def _packaged(name: str, description: str, table: PackagedTable) -> Availability:
+    where = str(table.path() or "not found")
+    try:
+        table.read()
+    except DataError as error:
+        return Availability(name, description, False, where, str(error))
+    return Availability(name, description, True, where)

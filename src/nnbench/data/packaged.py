@@ -1,0 +1,67 @@
+"""Tables of small integers that come inside an installed package, read without importing it."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import io
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnbench.data.prepare import digest
+from nnbench.errors import DataError
+
+Table = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class PackagedTable:
+    """A gzipped CSV without header: pixels, then the label.
+
+    `module` is imported by name only, `file` is relative to it, `distribution` is what to
+    install. `sha256` is over the table `shape` as uint8, row by row.
+    """
+
+    module: str
+    file: str
+    distribution: str
+    shape: tuple[int, int]
+    sha256: str
+
+    def path(self) -> Path | None:
+        """Return where the file is; importing the package would cost a second."""
+        spec = importlib.util.find_spec(self.module)
+        for folder in (spec.submodule_search_locations or []) if spec else []:
+            path = Path(folder) / self.file
+            if path.is_file():
+                return path
+        return None
+
+    def intact(self, table: Table) -> bool:
+        """Tell whether `table` is what was published."""
+        return (
+            table.shape == self.shape and table.dtype == np.uint8 and digest(table) == self.sha256
+        )
+
+    def read(self) -> Table:
+        """Return the table. Raises DataError where it is missing or damaged."""
+        path = self.path()
+        if path is None:
+            raise DataError(
+                f"Found no {Path(self.file).name}; install it: pip install {self.distribution}"
+            )
+        try:
+            text = gzip.decompress(path.read_bytes())
+            table: Table = np.loadtxt(io.BytesIO(text), delimiter=",", dtype=np.uint8)
+        except (OSError, ValueError, EOFError, zlib.error):
+            table = np.empty((0, 0), np.uint8)
+        if not self.intact(table):
+            raise DataError(
+                f"{path} is damaged (wrong checksum); reinstall it: "
+                f"pip install --force-reinstall --no-deps {self.distribution}"
+            )
+        return table

@@ -146,7 +146,7 @@ def data_sets() -> list[Finding]:
             subject=entry.name,
             mark="OK" if entry.usable else "!!" if entry.name == DEFAULT_DATA else "--",
             found=entry.description,
-            remedy="" if entry.usable else entry.where,
+            remedy=entry.remedy,
             needed=entry.name == DEFAULT_DATA,
         )
         for entry in data.available()

@@ -24,7 +24,7 @@ def show() -> int:
         table.add_column(column, overflow="fold")
     for found in available():
         usable = "yes" if found.usable else "no"
-        table.add_row(found.name, found.description, usable, found.where)
+        table.add_row(found.name, found.description, usable, found.remedy or found.where)
     Console().print(table)
     return 0
 

@@ -125,7 +125,9 @@ def test_a_missing_package_names_the_extra(nnbench: Nnbench, tmp_path: Path) -> 
     )
     done = nnbench("backend=torch", *TINY, env={"PYTHONPATH": str(tmp_path)})
     assert done.returncode == 2
-    assert "pip install -e '.[torch]'" in done.stderr
+    assert "the package torch is not installed" in done.stderr
+    assert "[torch]" in done.stderr
+    assert "install nnbench" not in done.stderr
 
 
 def test_a_diverging_run_is_a_result(nnbench: Nnbench, tmp_path: Path) -> None:
@@ -147,7 +149,7 @@ def test_a_sweep_compares_and_lets_backends_alternate(nnbench: Nnbench, tmp_path
     order = [(r.config["backend"]["name"], r.config["seed"]) for r in runs]
     assert order == [("numpy", 0), ("torch", 0), ("numpy", 1), ("torch", 1)]
     assert len({r.sweep for r in runs}) == 1
-    assert "weights off by" in done.stdout
+    assert " dW " in done.stdout
     assert "numpy and torch: same initial weights, order and loss" in done.stdout
 
 

@@ -21,7 +21,7 @@ Cells = list[tuple[str, Callable[[RunResult], str]]]
 
 def percent(value: float | None) -> str:
     """Format a share from 0 to 1 as per cent."""
-    return "-" if value is None else f"{100 * value:.2f} %"
+    return "-" if value is None else f"{100 * value:.2f}%"
 
 
 def number(value: float | None) -> str:
@@ -133,7 +133,7 @@ def _comparison_table(runs: Sequence[RunResult], semantics: str) -> Table:
     title = f"{len(runs)} runs, {semantics} semantics"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     regression = all(r.kept is None or r.kept.test_accuracy is None for r in runs)
-    table.add_column("run", overflow="fold")
+    table.add_column("run", overflow="fold", min_width=12)
     for name in ["status"] * any(r.status != "finished" for r in runs):
         table.add_column(name)
     figures = _loss_cells() if regression else _accuracy_cells()
@@ -141,7 +141,7 @@ def _comparison_table(runs: Sequence[RunResult], semantics: str) -> Table:
     for name, _ in figures:
         table.add_column(name, justify="right")
     if semantics == "matched" and len({_label(r) for r in runs}) > 1:
-        table.add_column("weights off by", justify="right")
+        table.add_column("dW", justify="right")
     first = _first_of_each(runs)
     for run in runs:
         row = [run.name]
@@ -155,8 +155,8 @@ def _comparison_table(runs: Sequence[RunResult], semantics: str) -> Table:
 
 def _accuracy_cells() -> Cells:
     return [
-        ("test acc.", lambda r: percent(_kept(r, "test_accuracy"))),
-        ("train acc.", lambda r: percent(_kept(r, "train_accuracy"))),
+        ("test acc", lambda r: percent(_kept(r, "test_accuracy"))),
+        ("train acc", lambda r: percent(_kept(r, "train_accuracy"))),
         ("gap", lambda r: percent(_kept(r, "generalization_gap"))),
         ("test loss", lambda r: number(_kept(r, "test_loss"))),
     ]
@@ -195,7 +195,7 @@ def _first_of_each(runs: Sequence[RunResult]) -> dict[str, RunResult]:
 def _difference(a: RunResult, b: RunResult) -> str:
     """Return the largest difference of any weight of two runs."""
     if a is b:
-        return "reference"
+        return "-"
     found = weight_difference(a, b)
     return "-" if found is None else f"{found:.1e}"
 
@@ -224,8 +224,8 @@ def _agreement(runs: Sequence[RunResult]) -> list[str]:
         if difference is not None:
             found[f"{_label(reference)} and {_label(run)}"].append(difference)
     return [
-        f"{pair}: same initial weights, order and loss; after training, weights differ by at most "
-        f"{max(values):.1e}."
+        f"{pair}: same initial weights, order and loss; after training no weight differs by more "
+        f"than {max(values):.1e} (dW)."
         for pair, values in found.items()
     ]
 

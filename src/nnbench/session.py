@@ -7,7 +7,7 @@ import importlib.util
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,10 +88,19 @@ def open_sink(config: RunConfig) -> Iterator[Sink | None]:
 
 
 class Session:
-    """Runs cells one after the other, under one sink."""
+    """Runs cells one after the other, under one sink.
 
-    def __init__(self, observer: Observer, sink: Sink | None, sweep: str | None = None) -> None:
-        self.observer, self.sink, self.sweep = observer, sink, sweep
+    `unnamed` are the overrides that all runs share, so that names need not tell them.
+    """
+
+    def __init__(
+        self,
+        observer: Observer,
+        sink: Sink | None,
+        sweep: str | None = None,
+        unnamed: Collection[str] = (),
+    ) -> None:
+        self.observer, self.sink, self.sweep, self.unnamed = observer, sink, sweep, unnamed
 
     def run(self, cell: Cell) -> RunResult:
         """Run one cell in a worker; return its record.
@@ -101,7 +110,7 @@ class Session:
         """
         check_packages(cell.config)
         weights = find_weights(cell.config)
-        name = run_name(cell)
+        name = run_name(cell, self.unnamed)
         directory = make_directory(Path(cell.config.results), name)
         follower = _Follower(directory, self.observer, self.sink)
         job = {
@@ -224,7 +233,7 @@ def find_weights(config: RunConfig) -> Path | None:
     )
 
 
-def run_name(cell: Cell) -> str:
+def run_name(cell: Cell, unnamed: Collection[str] = ()) -> str:
     """Return a short readable name, good in a legend: `torch b32 s1 scale=0.1`."""
     config = cell.config
     if config.name:
@@ -235,7 +244,8 @@ def run_name(cell: Cell) -> str:
     parts += [f"b{config.batch_size}", f"s{config.seed}"]
     for override in cell.overrides:
         key, _, value = override.lstrip("+~").partition("=")
-        if key.split(".")[0] not in UNNAMED and not key.startswith("hydra"):
+        told = override in unnamed or key.split(".")[0] in UNNAMED or key.startswith("hydra")
+        if not told:
             parts.append(f"{key.split('.')[-1]}={value}")
     return " ".join(parts)[:100]
 

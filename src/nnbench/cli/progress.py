@@ -70,7 +70,9 @@ class Display:
     def event(self, event: dict[str, Any]) -> None:
         """Show one event of the worker."""
         kind = event["event"]
-        if kind == "epoch":
+        if kind == "start":
+            self.spoke = time.monotonic()
+        elif kind == "epoch":
             self._epoch(event["record"])
         elif self.bar and kind == "phase":
             self.bar.update(self.task, note=event["phase"])

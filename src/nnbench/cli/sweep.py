@@ -48,7 +48,8 @@ def run_sweep(cells: Sequence[Cell], sweep: str, console: Console) -> tuple[list
     failures = 0
     display = Display(console, total=len(cells))
     with open_sink(cells[0].config) as sink, display:
-        session = Session(display, sink, sweep)
+        shared = set.intersection(*(set(cell.overrides) for cell in cells))
+        session = Session(display, sink, sweep, unnamed=shared)
         for cell in cells:
             try:
                 runs.append(session.run(cell))

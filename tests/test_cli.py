@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -248,7 +250,7 @@ def test_the_numpy_worker_loads_no_framework(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "nnbench", *TINY],
         cwd=tmp_path,
-        env={**__import__("os").environ, "PYTHONPROFILEIMPORTTIME": "1"},
+        env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"},
         capture_output=True,
         text=True,
         check=True,
@@ -261,6 +263,31 @@ def test_the_numpy_worker_loads_no_framework(tmp_path: Path) -> None:
     parent = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
     assert "hydra" in parent
     assert not parent & {"torch", "tensorflow", "keras"}
+
+
+def test_four_runs_at_once_on_a_fresh_store_are_all_recorded(tmp_path: Path) -> None:
+    tiny = [a for a in TINY if a != "tracking=local"]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "nnbench", *tiny, f"seed={seed}", "tracking.experiment=four"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for seed in range(4)
+    ]
+    for process in started:
+        _, stderr = process.communicate(timeout=120)
+        assert (process.returncode, stderr) == (0, "")
+    with sqlite3.connect(tmp_path / "results" / "mlflow.db") as store:
+        rows = store.execute(
+            "select r.status, count(distinct m.step) from runs r "
+            "join experiments e on e.experiment_id = r.experiment_id "
+            "join metrics m on m.run_uuid = r.run_uuid "
+            "where e.name = 'four' and m.key = 'test/accuracy' group by r.run_uuid"
+        ).fetchall()
+    assert rows == [("FINISHED", 2)] * 4
 
 
 def test_runs_lists_what_is_recorded(nnbench: Nnbench, tmp_path: Path) -> None:

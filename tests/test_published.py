@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Nnbench
 
+from conftest import Nnbench
 from nnbench.record import RunResult, read_runs
 from nnbench.report.tables import weight_difference
 

@@ -202,7 +202,7 @@ def test_what_a_backend_cannot_do_is_refused_in_one_line(backend: str, execution
     for change in ({"execution": "warp"}, {"device": "cuda"}):
         with pytest.raises(UnsupportedSpec) as caught:
             make(dataclasses.replace(task_for(execution), **change), small_splits())  # type: ignore[arg-type]
-        assert "use " in str(caught.value).lower()
+        assert next(iter(change.values())) in str(caught.value)
         assert "\n" not in str(caught.value)
     swish = Activation("swish")  # type: ignore[arg-type]
     architecture = task_for(execution).architecture

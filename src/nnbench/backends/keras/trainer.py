@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from nnbench import metrics
+from nnbench.backends.arrays import input_array, target_array
 from nnbench.backends.keras.executions import EXECUTIONS, Execution
 from nnbench.backends.keras.model import build, optimizer, parameters
 from nnbench.data.dataset import Split
@@ -37,8 +37,8 @@ class KerasTrainer:
         self.task = task
         self._use_dtype()
         with tf.device(self._device()):
-            self._inputs = {name: self._resident(split) for name, split in splits.items()}
-            targets = self._target_tensor(splits["train"].targets)
+            self._inputs = {n: tf.constant(input_array(task, s)) for n, s in splits.items()}
+            targets = tf.constant(target_array(task, splits["train"]))
         self.model = build(task.architecture, task.dtype, task.seed)
         self._params = parameters(self.model, task.architecture)
         self._optimizer = optimizer(task)
@@ -106,20 +106,6 @@ class KerasTrainer:
 
     def _device(self) -> str:
         return "CPU:0" if self.task.device == "cpu" or not _gpus() else "GPU:0"
-
-    def _resident(self, split: Split) -> Any:
-        """Convert inputs once to the task's dtype, `(n, *input_shape)`, on the device."""
-        x = split.inputs.reshape(len(split), *self.task.architecture.input_shape)
-        x = x.astype(self.task.dtype)
-        if self.task.inputs.dtype == "uint8":
-            x *= x.dtype.type(self.task.inputs.scale)
-        return tf.constant(x)
-
-    def _target_tensor(self, targets: NDArray[Any]) -> Any:
-        if self.task.loss.name == "cross_entropy":
-            return tf.constant(targets.astype(np.int32))
-        matrix = metrics.target_matrix(targets, self.task.architecture.output_shape()[0])
-        return tf.constant(matrix.astype(self.task.dtype))
 
 
 def _gpus() -> list[Any]:

@@ -1,4 +1,4 @@
-"""The PyTorch backend: the best plain eager loop over resident tensors."""
+"""The PyTorch backend: `TorchTrainer`, a plain eager training loop."""
 
 from nnbench.backends.torch.trainer import TorchTrainer
 

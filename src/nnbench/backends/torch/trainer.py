@@ -1,194 +1,203 @@
-"""The PyTorch Trainer: eager steps over tensors that stay on the device."""
+"""One training run in PyTorch, eager: the loop that a reader of its documentation would write."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
 
-from nnbench import metrics
-from nnbench.backends.torch.model import build, canonical, loss_function, parameters
+from nnbench.backends.arrays import begins, input_array, target_array
+from nnbench.backends.torch import layers, losses, optimizers
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
 from nnbench.trainer import Params, State, Task, TrainStats, Walk
 
-GATHER_BYTES = 64 << 20  # how much of a walk is gathered at a time
-EVALUATION_SAMPLES = 4096
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+EXECUTIONS = ("eager",)
+GATHER_BYTES = 64 * 2**20
+EVALUATE_ROWS = 2048
+Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 class TorchTrainer:
-    """`eager` execution, matched or native."""
+    """Trains one task in PyTorch; the protocol is `nnbench.trainer.Trainer`.
+
+    Matched: the walk's samples are gathered a chunk at a time and batches are views of it.
+    Native: a DataLoader with its own generator serves batches. Raises UnsupportedSpec for what
+    it cannot run.
+    """
 
     slice_multiple = 1
 
     def __init__(self, task: Task, splits: Mapping[str, Split]) -> None:
-        if task.execution != "eager":
-            raise UnsupportedSpec(f"backend=torch has no execution {task.execution}; use eager.")
-        torch.set_num_threads(task.threads)
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
-        self.task = task
-        self.device = _device(task.device)
-        self._inputs = {name: self._resident(split) for name, split in splits.items()}
-        self._targets = self._target_tensor(splits["train"].targets)
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(task.seed)
-            self.model = build(task.architecture, DTYPES[task.dtype]).to(self.device)
-        self._params = parameters(self.model, task.architecture)
-        outputs = task.architecture.output_shape()[0]
-        self._loss = loss_function(task.loss, task.architecture.output_activation, outputs)
-        self._shuffler = torch.Generator().manual_seed(task.seed)
-        self._reset_optimizer()
+        if task.execution not in (*EXECUTIONS, "auto"):
+            raise UnsupportedSpec(
+                f"Received backend.execution={task.execution}; backend=torch has "
+                f"{', '.join(EXECUTIONS)}."
+            )
+        self._task = task
+        self._device = _device(task.device)
+        _fix_arithmetic(task.threads)
+        net = layers.build(task.architecture, getattr(torch, task.dtype), task.seed)
+        self._net = net.to(self._device)
+        self._located = layers.located(task.architecture, self._net)
+        self._loss_sum = losses.loss_sum(task)
+        self._optimizer = optimizers.build(self._net.parameters(), task, self._device)
+        self._generator = torch.Generator().manual_seed(task.seed)
+        self._targets = torch.from_numpy(target_array(task, splits["train"])).to(self._device)
+        self._inputs = self._resident(splits)
 
     def load(self, params: Params) -> None:
-        """Copy the weights, start with a fresh optimizer."""
+        """Take weights in canonical layout; reset the optimizer's state."""
         with torch.no_grad():
-            for key, tensor in self._params.items():
-                tensor.copy_(torch.from_numpy(np.ascontiguousarray(canonical(key, params[key]))))
-        self._reset_optimizer()
+            for key, (tensor, axes) in self._located.items():
+                tensor.permute(axes).copy_(torch.tensor(params[key]))
+        self._optimizer.state.clear()
 
     def warm_up(self, n: int) -> None:
-        """Take one step of each batch shape, then put everything back."""
-        kept = self.state()
-        sizes = [min(n, self.task.batch_size), n % self.task.batch_size]
-        for size in dict.fromkeys(size for size in sizes if size):
-            x, t = self._inputs["train"][:size], self._targets[:size]
-            self._step(x, t)
-        self._reset_optimizer()
-        self.restore(kept)
-        self._synchronise()
+        """Take a full and a ragged step, evaluate, and put everything back as it was."""
+        size = self._task.batch_size
+        visited = min(n, size + n % size)
+        before = self.state()
+        order = np.zeros(visited, dtype=np.int64)
+        self.train(Walk(order, np.zeros(self._task.steps(visited)), visited, 0, 0, 0))
+        self._logits(self._inputs["train"][:1])
+        self.restore(before)
 
     def train(self, walk: Walk) -> TrainStats:
-        """Step through the walk; in native semantics through a DataLoader of torch's own."""
-        rates = walk.lr.tolist()
-        rate = None
-        losses = []
-        for step, (x, t) in enumerate(self._batches(walk)):
-            if rates[step] != rate:
-                rate = rates[step]
-                self._optimizer.param_groups[0]["lr"] = rate
-            losses.append(self._step(x, t))
-        self._synchronise()
-        return self._stats(losses, walk.samples)
-
-    def _step(self, x: Tensor, t: Tensor) -> Tensor:
-        loss = self._loss(self.model(x), t)
-        self._optimizer.zero_grad()
-        loss.backward()
-        self._optimizer.step()
-        return loss.detach()
-
-    def _batches(self, walk: Walk) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the walk's batches: gathered in large chunks, stepped through as views."""
-        if self.task.semantics == "native":
-            yield from self._native_batches(walk)
-            return
-        assert walk.order is not None
-        batch = self.task.batch_size
-        inputs, targets = self._inputs["train"], self._targets
-        row_bytes = inputs[0].numel() * inputs.element_size()
-        chunk = max(1, GATHER_BYTES // (row_bytes * batch)) * batch
-        for start in range(0, len(walk.order), chunk):
-            indices = torch.from_numpy(walk.order[start : start + chunk]).to(self.device)
-            x, t = inputs.index_select(0, indices), targets.index_select(0, indices)
-            yield from zip(x.split(batch), t.split(batch), strict=True)
-
-    def _native_batches(self, walk: Walk) -> Iterator[tuple[Tensor, Tensor]]:
-        from torch.utils.data import DataLoader, TensorDataset
-
-        data: Any = TensorDataset(self._inputs["train"], self._targets)
-        shuffle = walk.order is None
-        if walk.order is not None:
-            data = torch.utils.data.Subset(data, walk.order.tolist())
-        loader: Any = DataLoader(
-            data, batch_size=self.task.batch_size, shuffle=shuffle, generator=self._shuffler
-        )
-        yield from loader
-
-    def _stats(self, losses: list[Tensor], samples: int) -> TrainStats:
-        """Undo the reduction over the batch, so that the sum is over samples."""
-        sizes = np.full(len(losses), self.task.batch_size)
-        sizes[-1] = samples - self.task.batch_size * (len(losses) - 1)
-        values = torch.stack(losses).to(torch.float64).cpu().numpy()
-        per_sample = values / [self.task.loss.batch_scale(int(n)) for n in sizes]
-        return TrainStats(float(per_sample.sum()), samples)
+        """Take the steps of `walk`; return once the device is idle."""
+        native = self._task.semantics == "native"
+        sums = self._steps(self._loaded(walk) if native else self._gathered(walk), walk)
+        total = torch.stack(sums).sum(dtype=torch.float64).item()
+        if self._device.type == "cuda":
+            torch.cuda.synchronize()
+        outputs = self._task.architecture.output_shape()[-1]
+        return TrainStats(total * self._task.loss.output_scale(outputs), walk.samples)
 
     def evaluate(self, split: str) -> NDArray[np.floating]:
-        """Return the logits `(n, outputs)` of a split, before the output activation."""
-        self.model.eval()
-        with torch.inference_mode():
-            parts = [self.model(x) for x in self._inputs[split].split(EVALUATION_SAMPLES)]
-            logits = torch.cat(parts).cpu().numpy()
-        self.model.train()
-        return logits
+        """Return the logits `(n, outputs)`: evaluation mode, before the output activation."""
+        return self._logits(self._inputs[split])
 
     def params(self) -> Params:
-        """Return host copies of the weights in canonical layout."""
+        """Return host copies in canonical layout."""
         return {
-            key: np.array(canonical(key, tensor.detach().cpu().numpy()), order="C")
-            for key, tensor in self._params.items()
+            key: tensor.detach().permute(axes).cpu().numpy().copy(order="C")
+            for key, (tensor, axes) in self._located.items()
         }
 
     def state(self) -> State:
-        """Return copies of weights, momentum buffers and the shuffler's state."""
-        state = {str(key): value for key, value in self.params().items()}
-        for key, tensor in self._params.items():
-            buffer = self._optimizer.state.get(tensor, {}).get("momentum_buffer")
-            if buffer is not None:
-                state[f"velocity.{key}"] = np.array(canonical(key, buffer.cpu().numpy()), order="C")
-        return state | {"shuffler": self._shuffler.get_state().numpy().copy()}
+        """Return host copies of weights, optimizer state and the loader's generator."""
+        state: State = {str(key): value for key, value in self.params().items()}
+        for key, (tensor, _) in self._located.items():
+            for name, value in self._optimizer.state.get(tensor, {}).items():
+                if isinstance(value, Tensor):
+                    state[f"optimizer.{key}.{name}"] = value.cpu().numpy().copy()
+        state["generator"] = self._generator.get_state().numpy().copy()
+        return state
 
     def restore(self, state: State) -> None:
-        """Continue from `state`."""
-        self.load({key: state[str(key)] for key in self._params})
-        for key, tensor in self._params.items():
-            if f"velocity.{key}" in state:
-                value = np.ascontiguousarray(canonical(key, state[f"velocity.{key}"]))
-                self._optimizer.state[tensor]["momentum_buffer"] = torch.from_numpy(
-                    value.copy()
-                ).to(self.device)
-        self._shuffler.set_state(torch.from_numpy(state["shuffler"].copy()))
+        """Continue from what `state` returned, bit for bit."""
+        self.load({key: state[str(key)] for key in self._located})
+        for key, (tensor, _) in self._located.items():
+            prefix = f"optimizer.{key}."
+            for name in (n for n in state if n.startswith(prefix)):
+                value = torch.tensor(state[name], device=self._device)
+                self._optimizer.state[tensor][name.removeprefix(prefix)] = value
+        self._generator.set_state(torch.tensor(state["generator"]))
 
-    def _reset_optimizer(self) -> None:
-        """torch.optim.SGD is the spec's formula; `fused` only where CUDA has it for certain."""
-        rule = self.task.optimizer
-        self._optimizer = torch.optim.SGD(
-            self._params.values(),
-            lr=0.0,
-            momentum=rule.momentum,
-            weight_decay=rule.weight_decay,
+    def _resident(self, splits: Mapping[str, Split]) -> dict[str, Tensor]:
+        """Return each split's inputs on the device; a split that begins another is a view of it."""
+        train = splits["train"]
+        inputs = torch.from_numpy(input_array(self._task, train)).to(self._device)
+        return {
+            name: inputs[: len(split)]
+            if begins(split, train)
+            else torch.from_numpy(input_array(self._task, split)).to(self._device)
+            for name, split in splits.items()
+        }
+
+    def _gathered(self, walk: Walk) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the walk's batches as views of chunks of at most about `GATHER_BYTES`."""
+        inputs, size = self._inputs["train"], self._task.batch_size
+        row_bytes = inputs[0].numel() * inputs.element_size()
+        chunk = max(1, GATHER_BYTES // (row_bytes * size)) * size
+        for part in torch.tensor(walk.order, device=self._device).split(chunk):
+            batches = inputs.index_select(0, part), self._targets.index_select(0, part)
+            yield from zip(*(array.split(size) for array in batches), strict=True)
+
+    def _loaded(self, walk: Walk) -> Batches:
+        """Return a DataLoader in the walk's order, or shuffling where it leaves the order open."""
+        data = TensorDataset(
+            self._inputs["train"][: None if walk.order is not None else walk.samples],
+            self._targets[: None if walk.order is not None else walk.samples],
         )
+        loader: Batches = DataLoader(
+            data,
+            batch_size=self._task.batch_size,
+            shuffle=walk.order is None,
+            sampler=None if walk.order is None else walk.order.tolist(),
+            generator=self._generator,
+        )
+        return loader
 
-    def _resident(self, split: Split) -> Tensor:
-        """Convert inputs once to the task's dtype, `(n, *input_shape)`, on the device."""
-        x = split.inputs.reshape(len(split), *self.task.architecture.input_shape)
-        x = x.astype(self.task.dtype)
-        if self.task.inputs.dtype == "uint8":
-            x *= x.dtype.type(self.task.inputs.scale)
-        return torch.from_numpy(x).to(self.device)
+    def _steps(self, batches: Batches, walk: Walk) -> list[Tensor]:
+        """Take one step per batch; return the loss sums, left on the device.
 
-    def _target_tensor(self, targets: NDArray[Any]) -> Tensor:
-        if self.task.loss.name == "cross_entropy":
-            return torch.from_numpy(targets.astype(np.int64)).to(self.device)
-        matrix = metrics.target_matrix(targets, self.task.architecture.output_shape()[0])
-        return torch.from_numpy(matrix.astype(self.task.dtype)).to(self.device)
+        The loss's scale enters as the seed of `backward`, which saves a multiplication a step.
+        """
+        net, loss_sum, optimizer = self._net, self._loss_sum, self._optimizer
+        sums = []
+        size, rate = -1, None
+        for (inputs, targets), step_rate in zip(batches, walk.lr.tolist(), strict=True):
+            if len(inputs) != size:
+                size = len(inputs)
+                scale = self._scale(size)
+            if step_rate != rate:
+                rate = step_rate
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+            loss = loss_sum(net(inputs), targets)
+            optimizer.zero_grad()
+            loss.backward(scale)
+            optimizer.step()
+            sums.append(loss.detach())
+        return sums
 
-    def _synchronise(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+    def _scale(self, batch: int) -> Tensor:
+        """Return the factor that turns the sum over a batch into the loss that is minimised."""
+        loss = self._task.loss
+        outputs = self._task.architecture.output_shape()[-1]
+        value = loss.output_scale(outputs) * loss.batch_scale(batch)
+        return torch.tensor(value, dtype=getattr(torch, self._task.dtype), device=self._device)
+
+    def _logits(self, inputs: Tensor) -> NDArray[np.floating]:
+        self._net.eval()
+        with torch.inference_mode():
+            parts = [self._net(rows).cpu().numpy() for rows in inputs.split(EVALUATE_ROWS)]
+        self._net.train()
+        return np.concatenate(parts)
 
 
 def _device(name: str) -> torch.device:
-    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        reason = "this build has no CUDA" if torch.version.cuda is None else "no driver or GPU"
+    """Return the device called `name`; raises UnsupportedSpec when it is not there."""
+    if name not in ("cpu", "cuda", "auto"):
+        raise UnsupportedSpec(f"Received device={name}; backend=torch has cpu, cuda, auto.")
+    if name == "cuda" and not torch.cuda.is_available():
+        build = f"a build for CUDA {torch.version.cuda}" if torch.version.cuda else "a CPU build"
         raise UnsupportedSpec(
-            f"Received device=cuda; PyTorch sees none here ({reason}). Use device=cpu or auto."
+            f"Received device=cuda; PyTorch sees no CUDA device here ({torch.__version__}, "
+            f"{build}); use device=cpu."
         )
-    return torch.device("cuda")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _fix_arithmetic(threads: int) -> None:
+    """Set the thread count, and forbid TF32 so that float32 means float32."""
+    torch.set_num_threads(threads)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False

@@ -125,3 +125,9 @@ def forced_blas(environ: Mapping[str, str] | None = None) -> list[str]:
         for name in forcing.names
         if name in environ
     ]
+
+
+def forced_kernels(environ: Mapping[str, str]) -> list[str]:
+    """Return `NAME=VALUE` of those variables that choose kernels instead of the processor."""
+    names = {name for forcing in FORCINGS if "timings" in forcing.remedy for name in forcing.names}
+    return [f"{name}={environ[name]}" for name in sorted(names & environ.keys())]

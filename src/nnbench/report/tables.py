@@ -15,6 +15,7 @@ from rich.table import Table
 from nnbench import weights
 from nnbench.errors import NNBenchError
 from nnbench.record import RunResult, backend_label
+from nnbench.switches import forced_kernels
 
 Cells = list[tuple[str, Callable[[RunResult], str]]]
 
@@ -63,7 +64,7 @@ def summary(run: RunResult) -> Group:
     ]
     for name, value in rows:
         table.add_row(name, value)
-    notes = list(run.machine.get("warnings", []))
+    notes = _forced_kernels([run])
     if run.status == "diverged":
         notes.append(
             f"The loss was no longer finite in epoch {run.epochs[-1].epoch + 1}; "
@@ -126,7 +127,17 @@ def comparison(runs: Sequence[RunResult]) -> Group:
     parts: list[Any] = []
     for semantics, group in by_semantics.items():
         parts += [_comparison_table(group, semantics), *_agreement(group)]
-    return Group(*parts)
+    return Group(*parts, *(f"note: {note}" for note in _forced_kernels(runs)))
+
+
+def _forced_kernels(runs: Sequence[RunResult]) -> list[str]:
+    """Say which environment variables chose the kernels that were timed."""
+    found = {name for run in runs for name in forced_kernels(run.machine.get("environment", {}))}
+    if not found:
+        return []
+    return [
+        f"times are those of {', '.join(sorted(found))}, not of this processor (nnbench doctor)"
+    ]
 
 
 def _comparison_table(runs: Sequence[RunResult], semantics: str) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,10 @@ import pytest
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# Tests interrupt processes that they start; a shell that runs pytest in the background would have
+# them ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A run of a second: 160 samples of made-up data, no MLflow.
 TINY = ["data=synthetic", "data.samples=200", "epochs=2", "batch_size=32", "tracking=local"]

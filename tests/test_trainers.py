@@ -10,7 +10,8 @@ import pytest
 
 from nnbench.errors import UnsupportedSpec
 from nnbench.init import Params, Uniform, initial_params
-from nnbench.spec import SGD, Activation
+from nnbench.layers import Activation
+from nnbench.spec import SGD
 from nnbench.trainer import Task, Trainer, Walk
 from test_parity import BACKENDS, factory, small_splits, small_task, small_walks
 

@@ -1,6 +1,6 @@
 """Initial weights, drawn once by NumPy in float64 and loaded into every backend.
 
-Kernels `(fan_in, fan_out)` follow the chosen distribution; biases start at 0 unless the formula
+Kernels follow the chosen distribution; biases start at 0 unless the formula
 says otherwise. Each parameter has its own random stream, so that adding a bias or a layer leaves
 the others as they were.
 """
@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnbench.errors import ConfigError
+from nnbench.layers import Shape, flat_length
 from nnbench.schema import above
-from nnbench.spec import Architecture, ParamKey, Shape
+from nnbench.spec import Architecture, ParamKey
 from nnbench.streams import generator
 
 Params = dict[ParamKey, NDArray[np.floating]]
+NEUTRAL = {"scale": 1.0, "offset": 0.0}  # what normalising layers start with
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ class Glorot:
         """Return one parameter of `shape`."""
         if role != "kernel":
             return np.zeros(shape)
-        limit = math.sqrt(6.0 / (fan_in + shape[-1]))
+        fan_out = flat_length(shape[:-2]) * shape[-1]
+        limit = math.sqrt(6.0 / (fan_in + fan_out))
         return rng.uniform(-limit, limit, shape)
 
 
@@ -131,7 +134,10 @@ def initial_params(init: Drawn, architecture: Architecture, seed: int, dtype: st
     params: Params = {}
     shapes = architecture.parameter_shapes()
     for key, shape in shapes.items():
-        fan_in = shapes[ParamKey(key.layer, "kernel")][0]
+        if key.role in NEUTRAL:
+            params[key] = np.full(shape, NEUTRAL[key.role], dtype)
+            continue
+        fan_in = flat_length(shapes[ParamKey(key.layer, "kernel")][:-1])
         rng = generator(seed, "init", key.layer, key.role)
         params[key] = init.draw(rng, key.role, shape, fan_in).astype(dtype)
     return params

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnbench.spec import ActivationName, Loss
+from nnbench.layers import ActivationName
+from nnbench.spec import Loss
 
 Float = NDArray[np.float64]
 

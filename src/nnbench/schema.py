@@ -143,9 +143,14 @@ def _union(options: tuple[Any, ...], value: Any, path: str) -> Any:
     options = tuple(o for o in options if o is not type(None))
     if len(options) == 1:
         return _convert(options[0], value, path)
+    by_name = {name: option for option in options for name in _tags(option)}
+    if isinstance(value, str) and value in by_name:
+        value = {"name": value}
     if not isinstance(value, Mapping):
-        raise ConfigError(f"Received {path}={value!r}; must be a group of values with a name.")
-    by_name = {_tag(option): option for option in options}
+        raise ConfigError(
+            f"Received {path}={value!r}; must be a group of values with a name, one of "
+            f"{', '.join(by_name)}{suggest(str(value), by_name)}"
+        )
     name = value.get("name")
     if name not in by_name:
         hint = suggest(str(name), by_name)
@@ -153,9 +158,9 @@ def _union(options: tuple[Any, ...], value: Any, path: str) -> Any:
     return read(by_name[name], value, path)
 
 
-def _tag(option: type) -> str:
-    """Return the literal value of an option's `name` field."""
-    return str(get_args(_fields(option)["name"][0])[0])
+def _tags(option: type) -> tuple[str, ...]:
+    """Return the values that an option's `name` field allows."""
+    return get_args(_fields(option)["name"][0])
 
 
 def _limited(base: Any, limits: list[Range], value: Any, path: str) -> Any:

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
 from nnbench.errors import ConfigError
+from nnbench.layers import Activation, ActivationName, Dense, Flatten, Layer, Shape, flat_length
 from nnbench.schema import at_least, within
 
-Shape = tuple[int, ...]
-ActivationName = Literal["linear", "sigmoid", "tanh", "relu", "softmax"]
 TaskKind = Literal["classification", "regression"]
 
 
@@ -39,49 +38,6 @@ class ParamKey(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Dense:
-    """`y = x @ kernel + bias`, x `(batch, fan_in)`, y `(batch, units)`."""
-
-    units: Annotated[int, at_least(1)]
-    bias: bool = True
-    name: Literal["dense"] = "dense"
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """Return `(units,)`; the input must be flat."""
-        if len(shape) != 1:
-            raise ConfigError(f"A dense layer needs flat input; received shape {shape}.")
-        return (self.units,)
-
-    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
-        """Return the shapes of `kernel` and, with bias, `bias`."""
-        kernel: dict[str, Shape] = {"kernel": (shape[0], self.units)}
-        return kernel | {"bias": (self.units,)} if self.bias else kernel
-
-
-@dataclass(frozen=True)
-class Activation:
-    """Elementwise, but for softmax (over the last axis).
-
-    sigmoid `1/(1+exp(-z))`; tanh; relu `max(z, 0)` with derivative 0 at 0;
-    softmax `exp(z - max z) / sum exp(z - max z)`; linear `z`.
-    """
-
-    function: ActivationName
-    name: Literal["activation"] = "activation"
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """Return `shape`."""
-        return shape
-
-    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
-        """Return nothing: an activation has no parameters."""
-        return {}
-
-
-Layer = Dense | Activation
-
-
-@dataclass(frozen=True)
 class Architecture:
     """A stack of layers ending in logits, and the activation that turns these into outputs.
 
@@ -97,7 +53,10 @@ class Architecture:
         """Yield (position, layer, input shape, output shape) from input to logits."""
         shape = self.input_shape
         for position, layer in enumerate(self.layers):
-            after = layer.output_shape(shape)
+            try:
+                after = layer.output_shape(shape)
+            except ConfigError as error:
+                raise ConfigError(f"Layer {position + 1}, {layer.name}, {error}.") from None
             yield position, layer, shape, after
             shape = after
 
@@ -115,21 +74,21 @@ class Architecture:
 
     def parameter_count(self) -> int:
         """Return the number of trainable scalars."""
-        total = 0
-        for shape in self.parameter_shapes().values():
-            count = 1
-            for length in shape:
-                count *= length
-            total += count
-        return total
+        return sum(flat_length(shape) for shape in self.parameter_shapes().values())
 
     def __str__(self) -> str:
         """Return a short description such as `784-128-10 sigmoid/sigmoid, no bias`."""
-        dense = [layer for layer in self.layers if isinstance(layer, Dense)]
-        widths = "-".join(str(n) for n in (*self.input_shape, *(d.units for d in dense)))
-        hidden = dict.fromkeys(a.function for a in self.layers if isinstance(a, Activation))
+        sizes = ["x".join(str(n) for n in self.input_shape)]
+        for layer in self.layers:
+            if isinstance(layer, Dense):
+                sizes.append(str(layer.units))
+            elif not isinstance(layer, Activation | Flatten):
+                width = getattr(layer, "filters", getattr(layer, "size", ""))
+                sizes.append(f"{layer.name.removesuffix('2d')}{width}")
+        hidden = dict.fromkeys(a.name for a in self.layers if isinstance(a, Activation))
         functions = "/".join((*hidden, self.output_activation))
-        return f"{widths} {functions}" + ("" if any(d.bias for d in dense) else ", no bias")
+        biased = any(getattr(layer, "bias", False) for layer in self.layers)
+        return f"{'-'.join(sizes)} {functions}" + ("" if biased else ", no bias")
 
 
 @dataclass(frozen=True)
@@ -209,7 +168,7 @@ class MLP:
 
     name: Literal["mlp"] = "mlp"
     hidden: tuple[Annotated[int, at_least(1)], ...] = (128,)
-    activation: Literal["sigmoid", "tanh", "relu", "linear"] = "relu"
+    activation: Literal["sigmoid", "tanh", "relu", "gelu", "linear"] = "relu"
     output_activation: Literal["auto", "linear", "sigmoid", "tanh", "relu", "softmax"] = "auto"
     bias: bool = True
 
@@ -235,7 +194,36 @@ class SoftmaxRegression:
         return _architecture(input_shape, [Dense(outputs, self.bias)], self.output_activation)
 
 
-ArchConfig = MLP | SoftmaxRegression
+@dataclass(frozen=True)
+class LayerList:
+    """Layers of your own, from the input up to the output layer, which is added.
+
+    `input_shape` None takes the data's, and gives images without channels one; else the data
+    is put into that shape.
+    """
+
+    layers: tuple[Layer, ...]
+    input_shape: tuple[Annotated[int, at_least(1)], ...] | None = None
+    output_activation: Literal["auto", "linear", "sigmoid", "tanh", "relu", "softmax"] = "auto"
+    name: Literal["layers"] = "layers"
+
+    def build(self, input_shape: Shape, outputs: int) -> Architecture:
+        """Return the layers for inputs of `input_shape`, a dense one of `outputs` last."""
+        shape = self.input_shape or input_shape
+        if flat_length(shape) != flat_length(input_shape):
+            raise ConfigError(
+                f"Received arch.input_shape={list(shape)}; the data has {list(input_shape)}, "
+                f"{flat_length(input_shape)} values."
+            )
+        shape = (*shape, 1) if len(shape) == 2 else shape
+        return Architecture(
+            shape,
+            (*self.layers, Dense(outputs)),
+            self.output_activation,  # type: ignore[arg-type]
+        )
+
+
+ArchConfig = MLP | SoftmaxRegression | LayerList
 
 
 def resolve_output_activation(arch: ArchConfig, loss: Loss, kind: TaskKind) -> ArchConfig:
@@ -248,9 +236,6 @@ def resolve_output_activation(arch: ArchConfig, loss: Loss, kind: TaskKind) -> A
 
 
 def _architecture(input_shape: Shape, layers: list[Layer], output_activation: str) -> Architecture:
-    flat = 1
-    for length in input_shape:
-        flat *= length
     if output_activation == "auto":
         raise ConfigError("arch.output_activation=auto must be resolved with the loss first.")
-    return Architecture((flat,), tuple(layers), output_activation)  # type: ignore[arg-type]
+    return Architecture((flat_length(input_shape),), tuple(layers), output_activation)  # type: ignore[arg-type]

@@ -14,7 +14,8 @@ from nnbench import metrics
 from nnbench.errors import DataError
 from nnbench.files import write_atomically
 from nnbench.init import Params
-from nnbench.spec import ActivationName, ParamKey
+from nnbench.layers import ActivationName
+from nnbench.spec import ParamKey
 
 WEIGHTS_NAME = "weights.safetensors"
 PREDICTIONS_NAME = "predictions.npz"

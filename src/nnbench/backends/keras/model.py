@@ -2,39 +2,89 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
-from nnbench import spec
+from nnbench import layers, spec
 from nnbench.errors import UnsupportedSpec
 from nnbench.spec import ParamKey
 from nnbench.trainer import Task
 
-ACTIVATIONS = ("linear", "sigmoid", "tanh", "relu", "softmax")
+ACTIVATIONS = ("linear", "sigmoid", "tanh", "relu", "gelu", "softmax")
+ATTRIBUTES = {"scale": "gamma", "offset": "beta"}  # Keras' names where they are not ours
+
+
+def gelu(x: Any) -> Any:
+    """Return `x/2 (1 + erf(x / sqrt 2))`.
+
+    TensorFlow's own takes sqrt 2 through float32: off by 2e-8 in float64.
+    """
+    return 0.5 * x * (1.0 + ops.erf(x * math.sqrt(0.5)))
+
+
+FORMULAS = {"gelu": gelu}  # instead of Keras' function of that name
+
+
+def _dense(layer: layers.Dense, dtype: str, initializer: Any) -> Any:
+    return keras.layers.Dense(
+        layer.units, use_bias=layer.bias, kernel_initializer=initializer, dtype=dtype
+    )
+
+
+def _conv2d(layer: layers.Conv2d, dtype: str, initializer: Any) -> Any:
+    return keras.layers.Conv2D(
+        layer.filters,
+        layer.kernel_size,
+        layer.stride,
+        layer.padding,
+        use_bias=layer.bias,
+        kernel_initializer=initializer,
+        dtype=dtype,
+    )
+
+
+def _activation(layer: layers.Activation, dtype: str, initializer: Any) -> Any:
+    if layer.name not in ACTIVATIONS:
+        raise UnsupportedSpec(
+            f"Received activation={layer.name}; backend=keras has {', '.join(ACTIVATIONS)}."
+        )
+    return keras.layers.Activation(FORMULAS.get(layer.name, layer.name), dtype=dtype)
+
+
+# How to build each layer from (layer, dtype, initializer); image layers are channels-last anyway.
+LAYERS: dict[type, Callable[[Any, str, Any], Any]] = {
+    layers.Dense: _dense,
+    layers.Activation: _activation,
+    layers.Flatten: lambda layer, dtype, _: keras.layers.Flatten(dtype=dtype),
+    layers.Conv2d: _conv2d,
+    layers.MaxPool2d: lambda layer, dtype, _: keras.layers.MaxPooling2D(
+        layer.size, layer.step, dtype=dtype
+    ),
+    layers.AvgPool2d: lambda layer, dtype, _: keras.layers.AveragePooling2D(
+        layer.size, layer.step, dtype=dtype
+    ),
+    layers.LayerNorm: lambda layer, dtype, _: keras.layers.LayerNormalization(
+        epsilon=layer.epsilon, dtype=dtype
+    ),
+}
 
 
 def build(architecture: spec.Architecture, dtype: str, seed: int) -> keras.Sequential:
     """Return the net that yields logits, with Keras' own initial weights, seeded."""
-    layers: list[Any] = [keras.Input(architecture.input_shape, dtype=dtype)]
+    modules: list[Any] = [keras.Input(architecture.input_shape, dtype=dtype)]
     for position, layer, _, _ in architecture.shapes():
-        if isinstance(layer, spec.Dense):
-            initializer = keras.initializers.GlorotUniform(seed=(seed << 8) + position)
-            layers.append(
-                keras.layers.Dense(
-                    layer.units,
-                    use_bias=layer.bias,
-                    kernel_initializer=initializer,
-                    dtype=dtype,
-                )
+        if type(layer) not in LAYERS:
+            known = ", ".join(kind.__name__ for kind in LAYERS)
+            raise UnsupportedSpec(
+                f"Received layer {type(layer).__name__}; backend=keras has {known}."
             )
-        elif isinstance(layer, spec.Activation) and layer.function in ACTIVATIONS:
-            layers.append(keras.layers.Activation(layer.function, dtype=dtype))
-        else:
-            raise UnsupportedSpec(f"backend=keras has no layer {layer}.")
-    return keras.Sequential(layers)
+        initializer = keras.initializers.GlorotUniform(seed=(seed << 8) + position)
+        modules.append(LAYERS[type(layer)](layer, dtype, initializer))
+    return keras.Sequential(modules)
 
 
 def parameters(
@@ -42,7 +92,8 @@ def parameters(
 ) -> dict[ParamKey, keras.Variable]:
     """Return the model's own variables by key; Keras' layout is the canonical one."""
     return {
-        key: getattr(model.layers[key.layer], key.role) for key in architecture.parameter_shapes()
+        key: getattr(model.layers[key.layer], ATTRIBUTES.get(key.role, key.role))
+        for key in architecture.parameter_shapes()
     }
 
 

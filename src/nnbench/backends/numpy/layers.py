@@ -9,14 +9,13 @@ Only operators, methods and ufuncs are used, so that the same code runs on CuPy 
 
 from __future__ import annotations
 
+import importlib
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from nnbench import spec
-from nnbench.errors import UnsupportedSpec
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
@@ -126,19 +125,31 @@ class Softmax(Activation):
         return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
 
 
+class Gelu(Activation):
+    """`y = x P(x)` with the normal distribution `P(x) = (1 + erf(x / sqrt 2)) / 2`."""
+
+    def forward(self, x: Array) -> Array:
+        """Return `x P(x)`."""
+        return x * _normal_cdf(x)
+
+    def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
+        """Return `dy (P(x) + x p(x))`, p the normal density."""
+        density = np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
+        return dy * (_normal_cdf(x) + x * density)
+
+
+def _normal_cdf(x: Array) -> Array:
+    special = importlib.import_module(
+        "scipy.special" if isinstance(x, np.ndarray) else "cupyx.scipy.special"
+    )
+    return 0.5 * (1.0 + special.erf(x * math.sqrt(0.5)))
+
+
 ACTIVATIONS: dict[str, Callable[[Arrays], Layer]] = {
     "linear": Activation,
     "sigmoid": Sigmoid,
     "tanh": Tanh,
     "relu": Relu,
+    "gelu": Gelu,
     "softmax": Softmax,
 }
-
-
-def build_layer(layer: spec.Layer, parameters: Arrays) -> Layer:
-    """Return the NumPy layer for `layer`; raises UnsupportedSpec for an unknown one."""
-    if isinstance(layer, spec.Dense):
-        return Dense(parameters)
-    if isinstance(layer, spec.Activation) and layer.function in ACTIVATIONS:
-        return ACTIVATIONS[layer.function](parameters)
-    raise UnsupportedSpec(f"backend=numpy has no layer {layer}.")

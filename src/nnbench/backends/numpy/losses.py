@@ -10,11 +10,12 @@ from collections.abc import Callable
 from nnbench import spec
 from nnbench.backends.numpy.layers import ACTIVATIONS, Array
 from nnbench.errors import UnsupportedSpec
+from nnbench.layers import ActivationName
 
 LogitGradient = Callable[[Array, Array], Array]
 
 
-def logit_gradient(loss: spec.Loss, activation: spec.ActivationName) -> LogitGradient:
+def logit_gradient(loss: spec.Loss, activation: ActivationName) -> LogitGradient:
     """Return the function (logits z, target matrix t), both `(batch, k)`, -> dz `(batch, k)`.
 
     The reductions of `loss` are applied: over the outputs, then over the batch.

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from nnbench import metrics
-from nnbench.backends.numpy.layers import Array, build_layer
+from nnbench.backends.numpy.build import build_layer
+from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.losses import logit_gradient
 from nnbench.backends.numpy.optimizers import SGD
 from nnbench.data.dataset import Split

@@ -1,0 +1,38 @@
+"""From the spec's layers to NumPy's: one table entry each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nnbench import layers as spec
+from nnbench.backends.numpy import images
+from nnbench.backends.numpy.layers import ACTIVATIONS, Arrays, Dense, Layer
+from nnbench.backends.numpy.normalisation import LayerNorm
+from nnbench.errors import UnsupportedSpec
+
+LAYERS: dict[type, Callable[[Any, Arrays], Layer]] = {
+    spec.Dense: lambda layer, parameters: Dense(parameters),
+    spec.Activation: lambda layer, parameters: _activation(layer.name),
+    spec.Flatten: lambda layer, parameters: images.Flatten(parameters),
+    spec.Conv2d: images.Conv2d,
+    spec.MaxPool2d: images.MaxPool2d,
+    spec.AvgPool2d: images.AvgPool2d,
+    spec.LayerNorm: LayerNorm,
+}
+
+
+def build_layer(layer: spec.Layer, parameters: Arrays) -> Layer:
+    """Return the NumPy layer for `layer`; raises UnsupportedSpec for an unknown one."""
+    if type(layer) not in LAYERS:
+        known = ", ".join(kind.__name__ for kind in LAYERS)
+        raise UnsupportedSpec(f"Received layer {type(layer).__name__}; backend=numpy has {known}.")
+    return LAYERS[type(layer)](layer, parameters)
+
+
+def _activation(name: str) -> Layer:
+    if name not in ACTIVATIONS:
+        raise UnsupportedSpec(
+            f"Received activation={name}; backend=numpy has {', '.join(ACTIVATIONS)}."
+        )
+    return ACTIVATIONS[name]({})

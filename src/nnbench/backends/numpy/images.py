@@ -1,0 +1,132 @@
+"""Layers on images `(batch, height, width, channels)`: convolution, pooling, flattening.
+
+Convolution and pooling look at one tap of the window at a time: the values that tap (i, j) sees
+in every window are one strided view of the padded input, so that each formula is a sum over taps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from nnbench import layers
+from nnbench.backends.numpy.layers import Activation, Array, Arrays
+
+Tap = tuple[int, int, Array]
+
+
+def taps(x: Array, size: int, step: int, rows: int, columns: int) -> Iterator[Tap]:
+    """Yield (i, j, view `(batch, rows, columns, channels)` of what tap (i, j) sees)."""
+    for i in range(size):
+        for j in range(size):
+            yield i, j, x[:, i : i + step * rows : step, j : j + step * columns : step]
+
+
+class Conv2d:
+    """`y = sum over taps of x_tap @ kernel[i, j] + bias`."""
+
+    def __init__(self, spec: layers.Conv2d, parameters: Arrays) -> None:
+        self.spec, self.parameters = spec, parameters
+
+    def forward(self, x: Array) -> Array:
+        """Return y `(batch, rows, columns, filters)`."""
+        kernel = self.parameters["kernel"]
+        rows, columns, filters = self.spec.output_shape(x.shape[1:])
+        y = np.zeros_like(x, shape=(len(x) * rows * columns, filters))
+        for i, j, seen in self._taps(self._padded(x), rows, columns):
+            y += seen.reshape(len(y), -1) @ kernel[i, j]
+        y = y.reshape(len(x), rows, columns, filters)
+        return y + self.parameters["bias"] if "bias" in self.parameters else y
+
+    def param_grads(self, x: Array, dy: Array) -> Arrays:
+        """Return for each tap `x_tap^T dy`, summed over batch, rows and columns."""
+        kernel = np.zeros_like(self.parameters["kernel"])
+        flat = dy.reshape(-1, dy.shape[-1])
+        for i, j, seen in self._taps(self._padded(x), *dy.shape[1:3]):
+            kernel[i, j] = seen.reshape(len(flat), -1).T @ flat
+        grads = {"kernel": kernel}
+        return grads | {"bias": flat.sum(axis=0)} if "bias" in self.parameters else grads
+
+    def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
+        """Add `dy @ kernel[i, j]^T` to what tap (i, j) saw; leave the padding out."""
+        padded = np.zeros_like(self._padded(x))
+        for i, j, seen in self._taps(padded, *dy.shape[1:3]):
+            seen[...] += dy @ self.parameters["kernel"][i, j].T
+        (top, _), (left, _) = self.spec.pads(x.shape[1:])
+        return padded[:, top : top + x.shape[1], left : left + x.shape[2]]
+
+    def _padded(self, x: Array) -> Array:
+        rows, columns = self.spec.pads(x.shape[1:])
+        return np.pad(x, ((0, 0), rows, columns, (0, 0))) if sum(rows + columns) else x
+
+    def _taps(self, x: Array, rows: int, columns: int) -> Iterator[Tap]:
+        return taps(x, self.spec.kernel_size, self.spec.stride, rows, columns)
+
+
+class MaxPool2d(Activation):
+    """`y = max over taps of x_tap`; the gradient goes to the first tap that has the maximum."""
+
+    def __init__(self, spec: layers.MaxPool2d, parameters: Arrays) -> None:
+        super().__init__(parameters)
+        self.spec = spec
+
+    def forward(self, x: Array) -> Array:
+        """Return y `(batch, rows, columns, channels)`."""
+        rows, columns, _ = self.spec.output_shape(x.shape[1:])
+        _, _, y = next(self._taps(x, rows, columns))
+        for _, _, seen in self._taps(x, rows, columns):
+            y = np.maximum(y, seen)
+        return y
+
+    def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
+        """Hand dy to the first maximum of each window, taps in order row by row."""
+        dx = np.zeros_like(x)
+        rows, columns = y.shape[1:3]
+        open_windows = np.ones_like(y, dtype=bool)
+        for (_, _, seen), (_, _, grad) in zip(
+            self._taps(x, rows, columns), self._taps(dx, rows, columns), strict=True
+        ):
+            chosen = open_windows & (seen == y)
+            grad[...] += dy * chosen
+            open_windows &= ~chosen
+        return dx
+
+    def _taps(self, x: Array, rows: int, columns: int) -> Iterator[Tap]:
+        return taps(x, self.spec.size, self.spec.step, rows, columns)
+
+
+class AvgPool2d(Activation):
+    """`y = mean over taps of x_tap`."""
+
+    def __init__(self, spec: layers.AvgPool2d, parameters: Arrays) -> None:
+        super().__init__(parameters)
+        self.spec = spec
+
+    def forward(self, x: Array) -> Array:
+        """Return y `(batch, rows, columns, channels)`."""
+        rows, columns, channels = self.spec.output_shape(x.shape[1:])
+        y = np.zeros_like(x, shape=(len(x), rows, columns, channels))
+        for _, _, seen in taps(x, self.spec.size, self.spec.step, rows, columns):
+            y += seen
+        return y / self.spec.size**2
+
+    def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
+        """Share dy evenly among the taps of each window."""
+        dx = np.zeros_like(x)
+        share = dy / self.spec.size**2
+        for _, _, seen in taps(dx, self.spec.size, self.spec.step, *y.shape[1:3]):
+            seen[...] += share
+        return dx
+
+
+class Flatten(Activation):
+    """All axes of a sample in one, last axis fastest."""
+
+    def forward(self, x: Array) -> Array:
+        """Return x as `(batch, values)`."""
+        return x.reshape(len(x), -1)
+
+    def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
+        """Return dy in the shape of x."""
+        return dy.reshape(x.shape)

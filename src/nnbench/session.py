@@ -246,13 +246,20 @@ def run_name(cell: Cell, unnamed: Collection[str] = ()) -> str:
         key, _, value = override.lstrip("+~").partition("=")
         told = override in unnamed or key.split(".")[0] in UNNAMED or key.startswith("hydra")
         if not told:
-            parts.append(f"{key.split('.')[-1]}={value}")
-    return " ".join(parts)[:100]
+            # A chosen option tells its group (`relu`), a value does not (`scale=0.1`).
+            parts.append(f"{key.split('.')[-1]}={value}" if _is_value(key) else value)
+    return " ".join(parts)[:80]
+
+
+def _is_value(key: str) -> bool:
+    from nnbench.catalogue import groups
+
+    return key not in groups()
 
 
 def make_directory(results: Path, name: str) -> Path:
     """Make a new folder `results/runs/NAME-TIME-RANDOM`; raises ResultsError."""
-    slug = re.sub(r"[^A-Za-z0-9._=+-]+", "-", name).strip("-.")[:80] or "run"
+    slug = re.sub(r"[^A-Za-z0-9._=+-]+", "-", name).strip("-.")[:60] or "run"
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     directory = results.resolve() / "runs" / f"{slug}-{stamp}-{secrets.token_hex(3)}"
     try:

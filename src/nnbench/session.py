@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import re
 import secrets
 import shutil
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -72,7 +72,7 @@ class Sink(Protocol):
     def close(self) -> None: ...  # noqa: D102
 
 
-@contextmanager
+@contextlib.contextmanager
 def open_sink(config: RunConfig) -> Iterator[Sink | None]:
     """Open the sink that `tracking` asks for, None for the results folder alone."""
     if config.tracking.name == "local":
@@ -145,12 +145,9 @@ class Session:
         """Complete the mirror of `run` and note in run.json where it is."""
         if run is None or self.sink is None:
             return run
-        try:
-            tracking = self.sink.finish(run)
-            run = dataclasses.replace(run, tracking=tracking)
+        run = dataclasses.replace(run, tracking=self.sink.finish(run))
+        with contextlib.suppress(ResultsError):  # a full disk has been, or will be, shown
             run.write()
-        except ResultsError:
-            pass  # the disk's own error has been or will be shown
         return run
 
 
@@ -173,14 +170,15 @@ class _Follower:
 
 
 def _close_record(directory: Path, status: Status, message: str) -> RunResult | None:
-    """Mark the record in `directory` as ended early; None where there is none yet."""
+    """Mark the record in `directory` as ended early; None where there is none yet.
+
+    A full disk may refuse the mark; what the run has written stays as it is.
+    """
     if not (directory / RECORD_NAME).exists():
         return None
-    try:
-        run = dataclasses.replace(RunResult.read(directory), status=status, message=message)
+    run = dataclasses.replace(RunResult.read(directory), status=status, message=message)
+    with contextlib.suppress(ResultsError):
         run.write()
-    except ResultsError:
-        return None
     return run
 
 

@@ -49,7 +49,7 @@ def build(payload: Payload, config: DataConfig, kind: TaskKind, seed: int) -> Da
     split_seed = seed if config.split_seed is None else config.split_seed
     splits = payload.parts
     if "all" in splits:
-        splits = _split(payload, kind, split_seed)
+        splits = _split(payload, kind, config.name, split_seed)
     splits = {
         "train": _first(splits["train"], config.train_samples, "train"),
         "test": _first(splits["test"], config.test_samples, "test"),
@@ -102,13 +102,13 @@ def _outputs(payload: Payload, kind: TaskKind) -> int:
     return high + 1
 
 
-def _split(payload: Payload, kind: TaskKind, seed: int) -> Splits:
+def _split(payload: Payload, kind: TaskKind, name: str, seed: int) -> Splits:
     """Shuffle, then give `test_fraction` to test; class by class in classification.
 
     Both parts stay shuffled, so that their first n samples are a fair mix.
     """
     whole, fraction = payload.parts["all"], payload.test_fraction
-    rng = streams.generator(seed, "split")
+    rng = streams.generator(seed, "split", name)
     order = rng.permutation(len(whole))
     groups = whole.targets[order] if kind == "classification" else np.zeros(len(whole), np.int64)
     testing = np.zeros(len(whole), dtype=bool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import keras
@@ -149,8 +150,7 @@ class Fit:
         rows = slice(walk.samples) if walk.order is None else walk.order
         self.optimizer.learning_rate.assign(walk.lr[0])
         varies = bool((walk.lr != walk.lr[0]).any())
-        seed = int(streams.generator(self.task.seed, "fit", walk.epoch).integers(2**31))
-        with process.floatx(self.task.dtype), process.tensorflow_seed(seed):
+        with process.floatx(self.task.dtype), self._seeded(walk):
             history = self.model.fit(
                 self.inputs[rows],
                 self.targets[rows],
@@ -162,6 +162,13 @@ class Fit:
             ).history
         mean = history["mean" if self._summed else "loss"][0]
         return TrainStats(mean * walk.samples, walk.samples)
+
+    def _seeded(self, walk: Walk) -> AbstractContextManager[None]:
+        """Seed fit's shuffling where it does any; otherwise spare the kernels (see process.py)."""
+        if walk.order is not None:
+            return nullcontext()
+        seed = streams.generator(self.task.seed, "fit", walk.epoch).integers(2**31)
+        return process.tensorflow_seed(int(seed))
 
 
 class _RateByStep(keras.callbacks.Callback):

@@ -18,6 +18,7 @@ NEEDS = {
     "csv": ["data.path=x.csv"],
     "npz": ["data.path=x.npz"],
     "from_run": ["init.run=x"],
+    "layers": ["arch.layers=[flatten]"],
     "init/native": ["semantics=native"],
 }
 

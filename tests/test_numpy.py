@@ -82,7 +82,7 @@ def worst_difference(trainer: NumpyTrainer, loss: Loss) -> float:
 def combinations() -> Iterator[tuple[str, str, str, str, str, bool]]:
     for activation in ("sigmoid", "tanh", "relu", "linear"):
         for loss in ("mse", "bce", "cross_entropy"):
-            for output in [OUTPUTS[loss]] if loss in OUTPUTS else list(ACTIVATIONS):
+            for output in [OUTPUTS[loss]] if loss in OUTPUTS else sorted({*ACTIVATIONS} - {"gelu"}):
                 yield activation, loss, output, "mean", "mean", True
     for loss in ("mse", "bce"):
         for over_outputs in ("sum", "mean"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,16 +26,19 @@ def softmax(z: Float) -> Float:
     return e / e.sum(axis=-1, keepdims=True)
 
 
+OUTPUT_ACTIVATIONS: dict[str, Callable[[Float], Float]] = {
+    "linear": lambda z: z,
+    "sigmoid": sigmoid,
+    "softmax": softmax,
+    "tanh": np.tanh,
+    "relu": lambda z: np.maximum(z, 0.0),
+}
+
+
 def outputs(logits: NDArray[Any], activation: ActivationName) -> Float:
     """Apply the output activation to logits `(n, k)`."""
     z = logits.astype(np.float64)
-    if activation == "sigmoid":
-        return sigmoid(z)
-    if activation == "softmax":
-        return softmax(z)
-    if activation == "tanh":
-        return np.tanh(z)
-    return np.maximum(z, 0.0) if activation == "relu" else z
+    return OUTPUT_ACTIVATIONS[activation](z)
 
 
 def target_matrix(targets: NDArray[Any], k: int) -> Float:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import re
 import secrets
 import shutil
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -72,7 +72,7 @@ class Sink(Protocol):
     def close(self) -> None: ...  # noqa: D102
 
 
-@contextmanager
+@contextlib.contextmanager
 def open_sink(config: RunConfig) -> Iterator[Sink | None]:
     """Open the sink that `tracking` asks for, None for the results folder alone."""
     if config.tracking.name == "local":
@@ -145,12 +145,9 @@ class Session:
         """Complete the mirror of `run` and note in run.json where it is."""
         if run is None or self.sink is None:
             return run
-        try:
-            tracking = self.sink.finish(run)
-            run = dataclasses.replace(run, tracking=tracking)
+        run = dataclasses.replace(run, tracking=self.sink.finish(run))
+        with contextlib.suppress(ResultsError):  # a full disk has been, or will be, shown
             run.write()
-        except ResultsError:
-            pass  # the disk's own error has been or will be shown
         return run
 
 
@@ -173,14 +170,15 @@ class _Follower:
 
 
 def _close_record(directory: Path, status: Status, message: str) -> RunResult | None:
-    """Mark the record in `directory` as ended early; None where there is none yet."""
+    """Mark the record in `directory` as ended early; None where there is none yet.
+
+    A full disk may refuse the mark; what the run has written stays as it is.
+    """
     if not (directory / RECORD_NAME).exists():
         return None
-    try:
-        run = dataclasses.replace(RunResult.read(directory), status=status, message=message)
+    run = dataclasses.replace(RunResult.read(directory), status=status, message=message)
+    with contextlib.suppress(ResultsError):
         run.write()
-    except ResultsError:
-        return None
     return run
 
 
@@ -246,13 +244,20 @@ def run_name(cell: Cell, unnamed: Collection[str] = ()) -> str:
         key, _, value = override.lstrip("+~").partition("=")
         told = override in unnamed or key.split(".")[0] in UNNAMED or key.startswith("hydra")
         if not told:
-            parts.append(f"{key.split('.')[-1]}={value}")
-    return " ".join(parts)[:100]
+            # A chosen option tells its group (`relu`), a value does not (`scale=0.1`).
+            parts.append(f"{key.split('.')[-1]}={value}" if _is_value(key) else value)
+    return " ".join(parts)[:80]
+
+
+def _is_value(key: str) -> bool:
+    from nnbench.catalogue import groups
+
+    return key not in groups()
 
 
 def make_directory(results: Path, name: str) -> Path:
     """Make a new folder `results/runs/NAME-TIME-RANDOM`; raises ResultsError."""
-    slug = re.sub(r"[^A-Za-z0-9._=+-]+", "-", name).strip("-.")[:80] or "run"
+    slug = re.sub(r"[^A-Za-z0-9._=+-]+", "-", name).strip("-.")[:60] or "run"
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     directory = results.resolve() / "runs" / f"{slug}-{stamp}-{secrets.token_hex(3)}"
     try:

@@ -64,14 +64,14 @@ class Display:
         if self.bar:
             label = self.label.replace("[", r"\[")
             self.task = self.bar.add_task(label, total=config.epochs, note="starting")
-        elif self.total == 1:
-            self._say("starting")
 
     def event(self, event: dict[str, Any]) -> None:
         """Show one event of the worker."""
         kind = event["event"]
         if kind == "start":
             self.spoke = time.monotonic()
+            if not self.bar and self.total == 1:
+                self._say(f"training {self.epochs} epochs")
         elif kind == "epoch":
             self._epoch(event["record"])
         elif self.bar and kind == "phase":

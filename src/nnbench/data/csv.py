@@ -85,7 +85,7 @@ def _header(path: Path, text: str) -> list[str]:
     if row is None:
         raise DataError(f"{path} is empty; it needs a header line and rows of numbers")
     columns = [field.strip() for field in row[1]]
-    if all(_number(field) is not None for field in columns):
+    if _numbers(columns) is not None:
         raise DataError(
             f"{path}:{row[0]}: the first line is all numbers, {_few(columns)}; "
             "it must be a header that names the columns"
@@ -123,9 +123,9 @@ def _values_line_by_line(path: Path, text: str, columns: list[str]) -> NDArray[n
                 f"{path}:{line}: received {len(fields)} fields, {_few(fields)}; "
                 f"must be {len(columns)} as in the header"
             )
-        numbers = [_number(field) for field in fields]
-        if None in numbers:
-            position = numbers.index(None)
+        numbers = _numbers(fields)
+        if numbers is None:
+            position = next(i for i, field in enumerate(fields) if _numbers([field]) is None)
             what = repr(fields[position]) if fields[position].strip() else "nothing"
             raise DataError(
                 f"{path}:{line}: received {what} in column {columns[position]!r}; must be a number"
@@ -202,13 +202,14 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
         raise DataError(f"{path}:{reader.line_num}: {error}") from None
 
 
-def _number(field: str) -> float | None:
-    """Return the finite number that `field` spells, else None."""
+def _numbers(fields: list[str]) -> list[float] | None:
+    """Return the finite numbers that `fields` spell, None if one does not."""
     try:
-        number = float(field)
+        numbers = [float(field) for field in fields]
     except ValueError:
         return None
-    return number if math.isfinite(number) and "_" not in field else None
+    spelt = "_" not in "".join(fields)  # Python takes 1_000 for a number, CSV does not
+    return numbers if spelt and all(map(math.isfinite, numbers)) else None
 
 
 def _few(names: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import importlib.util
 import io
@@ -54,11 +55,10 @@ class PackagedTable:
             raise DataError(
                 f"Found no {Path(self.file).name}; install it: pip install {self.distribution}"
             )
-        try:
-            text = gzip.decompress(path.read_bytes())
-            table: Table = np.loadtxt(io.BytesIO(text), delimiter=",", dtype=np.uint8)
-        except (OSError, ValueError, EOFError, zlib.error):
-            table = np.empty((0, 0), np.uint8)
+        table: Table = np.empty((0, 0), np.uint8)
+        with contextlib.suppress(OSError, ValueError, EOFError, zlib.error):
+            if text := gzip.decompress(path.read_bytes()):
+                table = np.loadtxt(io.BytesIO(text), delimiter=",", dtype=np.uint8)
         if not self.intact(table):
             raise DataError(
                 f"{path} is damaged (wrong checksum); reinstall it: "

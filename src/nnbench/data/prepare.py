@@ -20,6 +20,7 @@ from nnbench.errors import ConfigError, DataError
 from nnbench.spec import TaskKind
 
 Splits = dict[str, Split]
+SPLIT_NAMES = ("train", "test")
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ def _split(payload: Payload, kind: TaskKind, seed: int) -> Splits:
     Both parts stay shuffled, so that their first n samples are a fair mix.
     """
     whole, fraction = payload.parts["all"], payload.test_fraction
-    order = streams.generator(seed, "split").permutation(len(whole))
+    rng = streams.generator(seed, "split")
+    order = rng.permutation(len(whole))
     groups = whole.targets[order] if kind == "classification" else np.zeros(len(whole), np.int64)
     testing = np.zeros(len(whole), dtype=bool)
     for group in np.unique(groups):
@@ -119,10 +121,9 @@ def _split(payload: Payload, kind: TaskKind, seed: int) -> Splits:
             f"Received data.test_fraction={fraction:g}; of the {len(whole)} samples of "
             f"{payload.origin} that leaves none to test on, raise it or bring more samples."
         )
-    return {
-        name: Split(whole.inputs[chosen], whole.targets[chosen])
-        for name, chosen in (("train", order[~testing]), ("test", order[testing]))
-    }
+    # Shuffled again: what is left of `order` begins with the class that gave its share first.
+    chosen = {name: rng.permutation(order[testing == (name == "test")]) for name in SPLIT_NAMES}
+    return {name: Split(whole.inputs[rows], whole.targets[rows]) for name, rows in chosen.items()}
 
 
 def _first(split: Split, n: int | None, name: str) -> Split:

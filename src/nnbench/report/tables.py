@@ -46,7 +46,7 @@ def summary(run: RunResult) -> Group:
         title=f"{run.name}: {run.status}", title_justify="left", show_header=False, box=box.SIMPLE
     )
     table.add_column(style="bold")
-    table.add_column()
+    table.add_column(overflow="fold")
     samples = run.data["samples"]
     backend = config["backend"]
     rows = [

@@ -159,6 +159,23 @@ def test_every_piece_stays_within_the_envelope(
     assert found.within, found
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda c: "-".join(str(v) for v in c.values()))
+@pytest.mark.parametrize(("backend", "execution"), BACKENDS)
+def test_a_net_of_zeros_takes_the_same_first_steps(
+    backend: str, execution: str, case: dict[str, Any]
+) -> None:
+    """Every logit is exactly 0 there, where derivatives of maximum and abs are a choice."""
+    trainers = [
+        NumpyTrainer(small_task(**case), small_splits()),
+        factory(backend)(small_task(**case, execution=execution), small_splits()),
+    ]
+    shapes = trainers[0].task.architecture.parameter_shapes()
+    zeros = {key: np.zeros(shape) for key, shape in shapes.items()}
+    walk = small_walks(0.001)[0].part(0, 2, 32)
+    expected, found = (trained(trainer, zeros, [walk]) for trainer in trainers)
+    assert max(float(np.abs(found[key] - expected[key]).max()) for key in expected) <= 1e-15
+
+
 @pytest.mark.parametrize(
     "fault",
     [

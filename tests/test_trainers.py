@@ -198,6 +198,41 @@ def test_native_semantics_learn_with_the_frameworks_own_weights(
 
 
 @pytest.mark.parametrize(("backend", "execution"), ALL, ids=str)
+def test_native_runs_are_repeated_by_their_seed_and_resumed(backend: str, execution: str) -> None:
+    """The framework's own order belongs to what a checkpoint brings back."""
+    task = dataclasses.replace(task_for(execution), semantics="native")
+    walks = [dataclasses.replace(w, order=None) for w in small_walks(0.05)]
+    first = factory(backend)(task, small_splits())
+    first.train(walks[0])
+    kept = first.state()
+    first.train(walks[1])
+    second = factory(backend)(task, small_splits())
+    second.train(walks[0])
+    second.train(walks[1])
+    assert same(second.params(), first.params())
+    resumed = factory(backend)(task, small_splits())
+    resumed.restore(kept)
+    resumed.train(walks[1])
+    assert same(resumed.params(), first.params())
+    resumed.restore(kept)
+    resumed.train(walks[2])  # at other rates, and in another order
+    assert not same(resumed.params(), first.params())
+
+
+@pytest.mark.parametrize(("backend", "execution"), ALL, ids=str)
+def test_a_native_walk_visits_as_many_samples_as_it_says(backend: str, execution: str) -> None:
+    task = dataclasses.replace(task_for(execution), semantics="native")
+    trainer = factory(backend)(task, small_splits())
+    trainer.load(PARAMS)
+    order = np.arange(40)
+    rates = np.zeros(2)
+    expected = trainer.train(Walk(order, rates, 40, 0, 0, 0))
+    found = trainer.train(Walk(None, rates, 40, 0, 0, 0))
+    assert found.samples == expected.samples == 40
+    assert found.loss_sum == pytest.approx(expected.loss_sum, rel=1e-12)
+
+
+@pytest.mark.parametrize(("backend", "execution"), ALL, ids=str)
 def test_what_a_backend_cannot_do_is_refused_in_one_line(backend: str, execution: str) -> None:
     make = factory(backend)
     for change in ({"execution": "warp"}, {"device": "cuda"}):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import keras
@@ -10,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from nnbench import streams
+from nnbench.backends.keras import process
 from nnbench.backends.keras.model import FitLoss, sample_losses
 from nnbench.trainer import Task, TrainStats, Walk
 
@@ -18,7 +21,14 @@ Loop = Callable[[Any, Any, Any], Any]
 
 
 class Execution(Protocol):
-    """Runs walks; `prepare` compiles for walks of n samples and may leave the state changed."""
+    """Runs walks.
+
+    `place` puts an array where the execution wants it; `prepare` compiles for walks of n samples
+    and may leave the state changed.
+    """
+
+    @staticmethod
+    def place(array: NDArray[Any]) -> Any: ...  # noqa: D102
 
     def prepare(self, n: int) -> None: ...  # noqa: D102
 
@@ -38,7 +48,11 @@ class Xla:
         self._losses = sample_losses(task.loss, task.architecture.output_activation)
         self._loops: dict[tuple[int, int], Loop] = {}
         self._capacity = 0
-        self._shuffler = np.random.default_rng(task.seed)
+
+    @staticmethod
+    def place(array: NDArray[Any]) -> Any:
+        """Return `array` on the device, where it stays."""
+        return tf.constant(array)
 
     def prepare(self, n: int) -> None:
         """Compile both programs by running one step of each."""
@@ -50,7 +64,7 @@ class Xla:
 
     def run(self, walk: Walk) -> TrainStats:
         """Take the full batches in one call, the ragged one in another."""
-        order = walk.order if walk.order is not None else self._shuffler.permutation(walk.samples)
+        order = self._own_order(walk) if walk.order is None else walk.order
         batch = self.task.batch_size
         full = len(order) - len(order) % batch
         self._capacity = max(self._capacity, full)
@@ -62,6 +76,12 @@ class Xla:
             ragged = len(order) - full
             loss_sum += self._call(ragged, ragged, order[full:], walk.lr[-1:])
         return TrainStats(loss_sum, len(order))
+
+    def _own_order(self, walk: Walk) -> NDArray[np.int64]:
+        """Shuffle by TensorFlow, keyed by seed and epoch, so that there is no state to keep."""
+        key = [self.task.seed % 2**31, walk.epoch]
+        order = tf.random.experimental.stateless_shuffle(tf.range(walk.samples), key)
+        return np.asarray(order.numpy(), dtype=np.int64)
 
     def _call(self, capacity: int, batch: int, order: NDArray[Any], rates: NDArray[Any]) -> float:
         """Pad the walk to the program's capacity and run its steps."""
@@ -107,12 +127,17 @@ class Fit:
 
     def __init__(self, task: Task, model: Any, optimizer: Any, inputs: Any, targets: Any) -> None:
         self.task, self.model, self.optimizer = task, model, optimizer
-        self.inputs, self.targets = inputs.numpy(), targets.numpy()
+        self.inputs, self.targets = inputs, targets
         self._summed = task.loss.over_batch == "sum"
         # The loss that fit reports weighs summed batches wrongly; a metric then takes its place.
         losses = sample_losses(task.loss, task.architecture.output_activation)
         metrics = [keras.metrics.MeanMetricWrapper(losses, name="mean", dtype=task.dtype)]
         model.compile(optimizer=optimizer, loss=FitLoss(task), metrics=metrics * self._summed)
+
+    @staticmethod
+    def place(array: NDArray[Any]) -> Any:
+        """Return `array` itself: `fit` takes NumPy arrays."""
+        return array
 
     def prepare(self, n: int) -> None:
         """Fit a walk with a full and the ragged batch, so that both shapes are traced."""
@@ -122,22 +147,28 @@ class Fit:
 
     def run(self, walk: Walk) -> TrainStats:
         """Fit one epoch over the walk."""
-        native = walk.order is None
-        x = self.inputs if native else self.inputs[walk.order]
-        y = self.targets if native else self.targets[walk.order]
+        rows = slice(walk.samples) if walk.order is None else walk.order
         self.optimizer.learning_rate.assign(walk.lr[0])
         varies = bool((walk.lr != walk.lr[0]).any())
-        history = self.model.fit(
-            x,
-            y,
-            batch_size=self.task.batch_size,
-            epochs=1,
-            shuffle=native,
-            verbose=0,
-            callbacks=[_RateByStep(walk.lr)] if varies else None,
-        ).history
+        with process.floatx(self.task.dtype), self._seeded(walk):
+            history = self.model.fit(
+                self.inputs[rows],
+                self.targets[rows],
+                batch_size=self.task.batch_size,
+                epochs=1,
+                shuffle=walk.order is None,
+                verbose=0,
+                callbacks=[_RateByStep(walk.lr)] if varies else None,
+            ).history
         mean = history["mean" if self._summed else "loss"][0]
         return TrainStats(mean * walk.samples, walk.samples)
+
+    def _seeded(self, walk: Walk) -> AbstractContextManager[None]:
+        """Seed fit's shuffling where it does any; otherwise spare the kernels (see process.py)."""
+        if walk.order is not None:
+            return nullcontext()
+        seed = streams.generator(self.task.seed, "fit", walk.epoch).integers(2**31)
+        return process.tensorflow_seed(int(seed))
 
 
 class _RateByStep(keras.callbacks.Callback):

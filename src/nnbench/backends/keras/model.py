@@ -102,7 +102,9 @@ def sample_losses(loss: spec.Loss, activation: str) -> Callable[[Any, Any], Any]
     activate = keras.activations.get(activation)
 
     def bce(t: Any, z: Any) -> Any:
-        return ops.maximum(z, 0.0) - z * t + ops.log1p(ops.exp(-ops.abs(z)))
+        # Not spelled out with maximum and abs: their derivatives at 0 would add up to 1 - t
+        # there, where p - t = 1/2 - t is right, and a net of zeros has all its logits at 0.
+        return ops.binary_crossentropy(t, z, from_logits=True)
 
     def squared_error(t: Any, z: Any) -> Any:
         return ops.square(activate(z) - t)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from nnbench.backends.arrays import input_array, target_array
+from nnbench.backends.arrays import begins, input_array, target_array
+from nnbench.backends.keras import process
 from nnbench.backends.keras.executions import EXECUTIONS, Execution
 from nnbench.backends.keras.model import build, optimizer, parameters
 from nnbench.data.dataset import Split
@@ -29,25 +29,20 @@ class KerasTrainer:
         if task.execution not in EXECUTIONS:
             listed = " or ".join(EXECUTIONS)
             raise UnsupportedSpec(f"backend=keras has no execution {task.execution}; use {listed}.")
-        if keras.backend.backend() != "tensorflow":
-            raise UnsupportedSpec(
-                f"backend=keras runs on tensorflow; KERAS_BACKEND is {keras.backend.backend()}."
-            )
-        _configure(task)
         self.task = task
-        self._use_dtype()
-        with tf.device(self._device()):
-            self._inputs = {n: tf.constant(input_array(task, s)) for n, s in splits.items()}
-            targets = tf.constant(target_array(task, splits["train"]))
-        self.model = build(task.architecture, task.dtype, task.seed)
-        self._params = parameters(self.model, task.architecture)
-        self._optimizer = optimizer(task)
-        self._optimizer.build(self.model.trainable_variables)
-        self._fresh = [v.numpy() for v in self._optimizer.variables]
-        execution: Any = EXECUTIONS[task.execution]
-        self._execution: Execution = execution(
-            task, self.model, self._optimizer, self._inputs["train"], targets
-        )
+        self._device = process.prepare(task.device, task.threads)
+        kind: Any = EXECUTIONS[task.execution]
+        with tf.device(self._device), process.floatx(task.dtype):
+            self.model = build(task.architecture, task.dtype, task.seed)
+            self._params = parameters(self.model, task.architecture)
+            self._optimizer = optimizer(task)
+            self._optimizer.build(self.model.trainable_variables)
+            self._fresh = [np.array(v.numpy()) for v in self._optimizer.variables]
+            self._inputs = _resident(task, splits, kind.place)
+            targets = kind.place(target_array(task, splits["train"]))
+            self._execution: Execution = kind(
+                task, self.model, self._optimizer, self._inputs["train"].array, targets
+            )
         shape = (None, *task.architecture.input_shape)
         self._forward = tf.function(
             lambda x: self.model(x, training=False),
@@ -63,24 +58,23 @@ class KerasTrainer:
 
     def warm_up(self, n: int) -> None:
         """Compile every program, then put everything back."""
-        self._use_dtype()
         kept = self.state()
-        self._execution.prepare(n)
-        self._forward(self._inputs["train"][:1])
+        with tf.device(self._device):
+            self._execution.prepare(n)
+        self._logits(self._inputs["train"].array[:1])
         self.restore(kept)
 
     def train(self, walk: Walk) -> TrainStats:
         """Run the walk; reading the loss back waits for the device."""
-        self._use_dtype()
-        return self._execution.run(walk)
+        with tf.device(self._device):
+            return self._execution.run(walk)
 
     def evaluate(self, split: str) -> NDArray[np.floating]:
         """Return the logits `(n, outputs)` of a split, before the output activation."""
-        x = self._inputs[split]
-        starts = range(0, len(x), EVALUATION_SAMPLES)
-        return np.concatenate(
-            [self._forward(x[i : i + EVALUATION_SAMPLES]).numpy() for i in starts]
-        )
+        array, n = self._inputs[split]
+        starts = range(0, n, EVALUATION_SAMPLES)
+        ends = [min(start + EVALUATION_SAMPLES, n) for start in starts]
+        return np.concatenate([self._logits(array[a:b]) for a, b in zip(starts, ends, strict=True)])
 
     def params(self) -> Params:
         """Return host copies of the weights; Keras' layout is the canonical one."""
@@ -100,32 +94,27 @@ class KerasTrainer:
         for i, variable in enumerate(self._optimizer.variables):
             variable.assign(state[f"optimizer.{i}"])
 
-    def _use_dtype(self) -> None:
-        """Keras casts data and learning rates to this process-wide type."""
-        keras.config.set_floatx(self.task.dtype)
-
-    def _device(self) -> str:
-        return "CPU:0" if self.task.device == "cpu" or not _gpus() else "GPU:0"
+    def _logits(self, rows: Any) -> NDArray[np.floating]:
+        with tf.device(self._device):
+            return np.asarray(self._forward(rows).numpy())
 
 
-def _gpus() -> list[Any]:
-    return tf.config.list_physical_devices("GPU")
+class _Resident(NamedTuple):
+    """Inputs where the execution wants them; the first `samples` rows are the split's own."""
+
+    array: Any
+    samples: int
 
 
-def _configure(task: Task) -> None:
-    """Set threads and TF32 before TensorFlow starts; raise where it runs with other threads."""
-    threading = tf.config.threading
-    try:
-        threading.set_intra_op_parallelism_threads(task.threads)
-        threading.set_inter_op_parallelism_threads(task.threads)
-    except RuntimeError:
-        if threading.get_intra_op_parallelism_threads() != task.threads:
-            raise UnsupportedSpec(
-                f"Received threads={task.threads}; TensorFlow runs in this process with "
-                f"{threading.get_intra_op_parallelism_threads()} already. Use a fresh process."
-            ) from None
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    if task.device == "cuda" and not _gpus():
-        raise UnsupportedSpec(
-            "Received device=cuda; TensorFlow sees none here. Use device=cpu or auto."
+def _resident(
+    task: Task, splits: Mapping[str, Split], place: Callable[[NDArray[Any]], Any]
+) -> dict[str, _Resident]:
+    """Place every split; one that begins the training split shares its memory."""
+    train = splits["train"]
+    shared = place(input_array(task, train))
+    return {
+        name: _Resident(
+            shared if begins(split, train) else place(input_array(task, split)), len(split)
         )
+        for name, split in splits.items()
+    }

@@ -45,8 +45,8 @@ test-full: setup ## run every test
 
 # Without its cache: that misses imports of modules which appear later.
 lint: setup ## check style, format, types and import rules
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check . scripts/gpu_check
+	$(BIN)/ruff format --check . scripts/gpu_check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 

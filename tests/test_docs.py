@@ -85,3 +85,19 @@ def test_links_lead_somewhere() -> None:
     for page in PAGES:
         for link in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_gpu_check_runs_where_there_is_no_gpu(tmp_path: Path) -> None:
+    out = tmp_path / "gpu.md"
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "gpu_check"), "--device", "cpu", "--out", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [
+        line for line in out.read_text().splitlines() if line.startswith(("| torch", "| keras"))
+    ]
+    assert len(rows) == 6
+    assert not [line for line in rows if "not run" in line]

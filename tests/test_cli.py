@@ -10,9 +10,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import yaml
 from safetensors.numpy import load_file
@@ -93,6 +93,7 @@ def test_the_same_command_gives_the_same_weights(nnbench: Nnbench, tmp_path: Pat
         (["init=from_run", "init.run=nothing", *TINY], "no run of that name"),
         (["-m", "backend=numpy", "batch_size=1,0"], "Received batch_size=0"),
         (["-m", "backend=numpy,jax"], "Received backend=jax"),
+        (["-m", "tracking=local,mlflow"], "A sweep has one tracking"),
         (["trian"], "Unknown command 'trian'"),
         (["data", "fecth"], "fetch"),
         (["data=csv", "data.path=nothing.csv", "tracking=local"], "nothing.csv"),
@@ -162,17 +163,31 @@ def test_a_failing_cell_leaves_the_others_alone(nnbench: Nnbench, tmp_path: Path
     assert len(list(read_runs(tmp_path / "results"))) == 2
 
 
-def test_a_killed_worker_is_recorded_as_failed(tmp_path: Path) -> None:
+def _started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start a run of 100,000 epochs and wait for its first."""
     parent = subprocess.Popen(
-        [sys.executable, "-m", "nnbench", *TINY, "epochs=100000"],
-        cwd=tmp_path,
+        [sys.executable, "-m", "nnbench", *TINY, "epochs=100000", *arguments],
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    worker = _worker_of(parent)
-    _wait_for_epochs(tmp_path)
-    worker.send_signal(signal.SIGKILL)
+    for _ in range(400):
+        runs = list(read_runs(folder / "results"))
+        if runs and runs[0].epochs:
+            return parent
+        time.sleep(0.05)
+    raise AssertionError("no epoch was recorded")
+
+
+def _worker_of(parent: subprocess.Popen[str]) -> psutil.Process:
+    (worker,) = psutil.Process(parent.pid).children()
+    return worker
+
+
+def test_a_killed_worker_is_recorded_as_failed(tmp_path: Path) -> None:
+    parent = _started(tmp_path)
+    _worker_of(parent).send_signal(signal.SIGKILL)
     _, stderr = parent.communicate(timeout=30)
     assert parent.returncode == 1
     assert "killed by signal 9" in stderr
@@ -180,21 +195,22 @@ def test_a_killed_worker_is_recorded_as_failed(tmp_path: Path) -> None:
 
 
 def test_interrupting_ends_the_worker_and_keeps_what_was_done(tmp_path: Path) -> None:
-    parent = subprocess.Popen(
-        [sys.executable, "-m", "nnbench", *TINY, "epochs=100000"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    parent = _started(tmp_path)
     worker = _worker_of(parent)
-    _wait_for_epochs(tmp_path)
     parent.send_signal(signal.SIGINT)
     _, stderr = parent.communicate(timeout=30)
     assert parent.returncode == 130
     assert stderr.strip() == "nnbench: interrupted"
     assert not worker.is_running()
     assert only_run(tmp_path).status == "killed"
+
+
+def test_the_worker_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    parent = _started(tmp_path)
+    worker = _worker_of(parent)
+    parent.kill()
+    parent.communicate()
+    worker.wait(timeout=10)
 
 
 def test_a_disk_that_fills_up_keeps_what_was_written(tmp_path: Path) -> None:
@@ -219,40 +235,6 @@ def test_a_disk_that_fills_up_keeps_what_was_written(tmp_path: Path) -> None:
     kept = [run for run in read_runs(tmp_path / "results") if run.config["epochs"] == 500]
     assert len(kept) == 1
     assert 10 < len(kept[0].epochs) < 500
-
-
-def test_the_worker_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
-    parent = subprocess.Popen(
-        [sys.executable, "-m", "nnbench", *TINY, "epochs=100000"],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    worker = _worker_of(parent)
-    _wait_for_epochs(tmp_path)
-    parent.kill()
-    parent.wait()
-    worker.wait(timeout=10)
-
-
-def _worker_of(parent: subprocess.Popen[Any]) -> Any:
-    import psutil
-
-    for _ in range(200):
-        children = psutil.Process(parent.pid).children()
-        if children:
-            return children[0]
-        time.sleep(0.05)
-    raise AssertionError("no worker was started")
-
-
-def _wait_for_epochs(folder: Path) -> None:
-    for _ in range(400):
-        runs = list(read_runs(folder / "results"))
-        if runs and runs[0].epochs:
-            return
-        time.sleep(0.05)
-    raise AssertionError("no epoch was recorded")
 
 
 def test_help_is_for_people_and_loads_nothing_heavy(nnbench: Nnbench) -> None:

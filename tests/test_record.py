@@ -116,11 +116,22 @@ def test_what_is_no_safetensors_file_is_refused(tmp_path: Path, content: bytes) 
 
 
 def test_the_fingerprint_ignores_where_results_go_and_nothing_else() -> None:
-    config = {"seed": 0, "results": "a", "tracking": {"name": "local"}, "name": None, "threads": 1}
+    init = {"name": "from_run", "run": "here"}
+    config = {
+        "init": init,
+        "seed": 0,
+        "results": "a",
+        "tracking": {"name": "local"},
+        "name": None,
+        "threads": 1,
+    }
     machine = {"cpu": "x", "versions": {"numpy": "2"}, "source_digest": "s", "hostname": "h"}
     base = fingerprint(config, machine, {"train": "d"}, None)
-    elsewhere = config | {"results": "b", "tracking": {"name": "mlflow"}, "name": "n"}
+    elsewhere = config | {"results": "b", "tracking": {"name": "mlflow"}, "name": "n", "case": "c"}
     assert fingerprint(elsewhere, machine | {"hostname": "i"}, {"train": "d"}, None) == base
+    taken = fingerprint(config, machine, {"train": "d"}, "w")
+    moved = config | {"init": init | {"run": "there"}}
+    assert fingerprint(moved, machine, {"train": "d"}, "w") == taken
     changed = [
         fingerprint(config | {"seed": 1}, machine, {"train": "d"}, None),
         fingerprint(config | {"threads": 2}, machine, {"train": "d"}, None),

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-LEFT_OUT = ("tracking", "results", "name")
+LEFT_OUT = ("tracking", "results", "name", "case")
 
 
 def fingerprint(
@@ -21,8 +21,11 @@ def fingerprint(
     Where results go and how they are tracked is left out. The machine class (CPU, BLAS kernel)
     is part of it: the same config on another machine is another run.
     """
+    kept = {key: value for key, value in config.items() if key not in LEFT_OUT}
+    if weights_digest is not None:  # where the weights lay does not matter, what they are does
+        kept["init"] = {key: value for key, value in kept["init"].items() if key != "run"}
     parts = {
-        "config": {key: value for key, value in config.items() if key not in LEFT_OUT},
+        "config": kept,
         "source": machine.get("source_digest"),
         "versions": machine.get("versions"),
         "machine": [machine.get("cpu"), machine.get("blas_kernel"), machine.get("gpu")],

@@ -48,13 +48,15 @@ def _run(name: str, study: Any, overrides: list[str]) -> int:
 
     from nnbench.cli.sweep import check_all_ran, run_sweep
     from nnbench.compose import compose
+    from nnbench.record import RunResult
     from nnbench.report.study import study_table
 
     cases = [case for row in study["rows"] for case in row["cases"].values()]
     cells = [compose([f"experiment={name}/{case}", *overrides]) for case in cases]
     console = Console()
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    runs, failures = run_sweep(cells, f"{name}-{stamp}", console)
+    runs: list[RunResult] = []
+    failures = run_sweep(cells, f"{name}-{stamp}", console, runs)
     console.print(study_table(name, study, runs))
     check_all_ran(len(cells), failures)
     return 0

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from nnbench.cli.progress import Display
 from nnbench.compose import Cell
-from nnbench.errors import NNBenchError, SweepFailed
+from nnbench.errors import ConfigError, NNBenchError, SweepFailed
 from nnbench.init import FromRun
 from nnbench.record import RunResult, backend_label
 from nnbench.report.tables import comparison, summary
@@ -27,9 +27,12 @@ def run_cells(cells: Sequence[Cell], sweep: str | None) -> None:
     if sweep is None:
         _run_one(cells[0], console)
         return
-    runs, failures = run_sweep(cells, sweep, console)
-    if runs:
-        console.print(comparison(runs))
+    runs: list[RunResult] = []
+    try:
+        failures = run_sweep(cells, sweep, console, runs)
+    finally:  # after Ctrl-C too: what is done is worth seeing
+        if runs:
+            console.print(comparison(runs))
     check_all_ran(len(cells), failures)
 
 
@@ -39,16 +42,16 @@ def check_all_ran(cells: int, failures: int) -> None:
         raise SweepFailed(f"{failures} of {cells} runs failed (see above)")
 
 
-def run_sweep(cells: Sequence[Cell], sweep: str, console: Console) -> tuple[list[RunResult], int]:
-    """Run `cells` in a good order; return the records and how many failed."""
+def run_sweep(cells: Sequence[Cell], sweep: str, console: Console, runs: list[RunResult]) -> int:
+    """Run `cells` in a good order, adding each record to `runs`; return how many failed."""
     for cell in cells:
         check_packages(cell.config)
+    _check_one_place(cells)
     cells = arrange(cells)
-    runs: list[RunResult] = []
     failures = 0
     display = Display(console, total=len(cells))
+    shared = set.intersection(*(set(cell.overrides) for cell in cells))
     with open_sink(cells[0].config) as sink, display:
-        shared = set.intersection(*(set(cell.overrides) for cell in cells))
         session = Session(display, sink, sweep, unnamed=shared)
         for cell in cells:
             try:
@@ -57,7 +60,14 @@ def run_sweep(cells: Sequence[Cell], sweep: str, console: Console) -> tuple[list
                 failures += 1
                 display.failed(cell, error)
     _warn_of_tracking(runs)
-    return runs, failures
+    return failures
+
+
+def _check_one_place(cells: Sequence[Cell]) -> None:
+    """Raise ConfigError where the cells of a sweep would be recorded in different places."""
+    for key in ("results", "tracking"):
+        if len({getattr(cell.config, key) for cell in cells}) > 1:
+            raise ConfigError(f"A sweep has one {key}; received several. Make them two sweeps.")
 
 
 def _run_one(cell: Cell, console: Console) -> None:

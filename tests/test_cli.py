@@ -93,6 +93,7 @@ def test_the_same_command_gives_the_same_weights(nnbench: Nnbench, tmp_path: Pat
         (["init=from_run", "init.run=nothing", *TINY], "no run of that name"),
         (["-m", "backend=numpy", "batch_size=1,0"], "Received batch_size=0"),
         (["-m", "backend=numpy,jax"], "Received backend=jax"),
+        (["-m", "experiment=glob(nothing*)"], "This sweep has no run"),
         (["-m", "tracking=local,mlflow"], "A sweep has one tracking"),
         (["trian"], "Unknown command 'trian'"),
         (["data", "fecth"], "fetch"),

@@ -44,6 +44,8 @@ def check_all_ran(cells: int, failures: int) -> None:
 
 def run_sweep(cells: Sequence[Cell], sweep: str, console: Console, runs: list[RunResult]) -> int:
     """Run `cells` in a good order, adding each record to `runs`; return how many failed."""
+    if not cells:
+        raise ConfigError("This sweep has no run: what its pattern asks for does not exist.")
     for cell in cells:
         check_packages(cell.config)
     _check_one_place(cells)

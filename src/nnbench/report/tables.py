@@ -141,7 +141,7 @@ def _forced_kernels(runs: Sequence[RunResult]) -> list[str]:
 
 
 def _comparison_table(runs: Sequence[RunResult], semantics: str) -> Table:
-    title = f"{len(runs)} runs, {semantics} semantics"
+    title = f"{len(runs)} run{'s' * (len(runs) > 1)}, {semantics} semantics"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     regression = all(r.kept is None or r.kept.test_accuracy is None for r in runs)
     table.add_column("run", overflow="fold", min_width=12)

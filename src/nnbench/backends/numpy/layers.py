@@ -49,7 +49,8 @@ class Dense:
 
     def param_grads(self, x: Array, dy: Array) -> Arrays:
         """Return `x^T dy` and, with bias, the sum of dy over the batch."""
-        grads = {"kernel": x.T @ dy}
+        # A matrix product of inner size 1 takes NumPy's slow path; the outer product is the same.
+        grads = {"kernel": x.T @ dy if len(x) > 1 else x.T * dy}
         return grads | {"bias": dy.sum(axis=0)} if "bias" in self.parameters else grads
 
     def input_grad(self, x: Array, y: Array, dy: Array) -> Array:

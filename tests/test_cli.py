@@ -206,6 +206,19 @@ def test_interrupting_ends_the_worker_and_keeps_what_was_done(tmp_path: Path) ->
     assert only_run(tmp_path).status == "killed"
 
 
+def test_interrupting_before_the_first_record_leaves_nothing(tmp_path: Path) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-m", "nnbench", *TINY, "backend=torch"], cwd=tmp_path, text=True
+    )
+    for _ in range(400):
+        if list(tmp_path.glob("results/runs/*/worker.log")):
+            break
+        time.sleep(0.02)
+    parent.send_signal(signal.SIGINT)
+    assert parent.wait(timeout=30) == 130
+    assert list(tmp_path.glob("results/runs/*")) == []
+
+
 def test_the_worker_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     parent = _started(tmp_path)
     worker = _worker_of(parent)

@@ -17,7 +17,7 @@ import yaml
 
 from nnbench.compose import Cell
 from nnbench.config import RunConfig
-from nnbench.errors import ConfigError, MissingPackage, NNBenchError, ResultsError
+from nnbench.errors import ConfigError, MissingPackage, NNBenchError, ResultsError, RunFailed
 from nnbench.init import FromRun
 from nnbench.isolate import run_isolated
 from nnbench.record import (
@@ -128,12 +128,11 @@ class Session:
             self.observer.begin(name, cell.config)
             run_isolated(cell.config, job, follower)
             run = RunResult.read(directory)
-        except KeyboardInterrupt:
-            run = _close_record(directory, "killed", "interrupted")
-            raise
-        except (NNBenchError, OSError) as error:
-            run = _close_record(directory, "failed", str(error))
-            if run is None and not _worth_keeping(error):
+        except (KeyboardInterrupt, NNBenchError, OSError) as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
+            run = _close_record(directory, "killed" if interrupted else "failed", str(error))
+            # Without a record, all there can be is the log of a crash.
+            if run is None and not isinstance(error, RunFailed):
                 shutil.rmtree(directory, ignore_errors=True)
             raise
         finally:
@@ -180,11 +179,6 @@ def _close_record(directory: Path, status: Status, message: str) -> RunResult | 
     with contextlib.suppress(ResultsError):
         run.write()
     return run
-
-
-def _worth_keeping(error: Exception) -> bool:
-    """Tell whether the folder holds a log that explains a crash."""
-    return type(error).__name__ == "RunFailed"
 
 
 def check_packages(config: RunConfig) -> None:

@@ -22,6 +22,7 @@ from nnbench.init import (
 from nnbench.schedule import Phases
 from nnbench.spec import MLP, Loss, ParamKey, SoftmaxRegression
 from nnbench.streams import generator, order
+from nnbench.testing.checks import global_random_state
 
 NET = MLP(hidden=(200,), output_activation="sigmoid").build((300,), 10)
 
@@ -42,11 +43,11 @@ def test_the_order_of_seed_0_is_what_it_was() -> None:
 
 
 def test_streams_of_different_names_differ_and_leave_global_state_alone() -> None:
-    before = np.random.get_state()[1].tolist()
+    before = global_random_state()
     a = generator(0, "init", 0, "kernel").standard_normal(5)
     b = generator(0, "init", 1, "kernel").standard_normal(5)
     assert (a != b).all()
-    assert np.random.get_state()[1].tolist() == before
+    assert global_random_state() == before
 
 
 @pytest.mark.parametrize(

@@ -43,3 +43,9 @@ class SweepFailed(NNBenchError):  # noqa: N818
     """Some runs of a sweep failed; each was shown when it did."""
 
     exit_code = 1
+
+
+class ChecksFailed(NNBenchError):  # noqa: N818
+    """A backend does not do what every backend must."""
+
+    exit_code = 1

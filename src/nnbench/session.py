@@ -130,7 +130,8 @@ class Session:
             run = RunResult.read(directory)
         except (KeyboardInterrupt, NNBenchError, OSError) as error:
             interrupted = isinstance(error, KeyboardInterrupt)
-            run = _close_record(directory, "killed" if interrupted else "failed", str(error))
+            status: Status = "killed" if interrupted else "failed"
+            run = _close_record(directory, status, str(error) or "interrupted")
             # Without a record, all there can be is the log of a crash.
             if run is None and not isinstance(error, RunFailed):
                 shutil.rmtree(directory, ignore_errors=True)

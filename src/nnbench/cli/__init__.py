@@ -12,6 +12,7 @@ COMMANDS = {
     "ui": "browse the recorded runs in the MLflow UI",
     "runs": "list the recorded runs",
     "study": "run the cases of a published comparison; print published against measured",
+    "check": "check that a backend, your own too, does what every backend must",
     "data": "list data sets, fetch one",
     "doctor": "say what is usable on this machine, and the remedy for what is not",
 }

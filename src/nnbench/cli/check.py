@@ -1,0 +1,50 @@
+"""`nnbench check backend=NAME`: the conformance scorecard of a backend, a third party's too."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from nnbench.errors import ChecksFailed, ConfigError
+
+
+@click.command(
+    help="Check that a backend does what every backend must, as in `nnbench check backend=torch`."
+)
+@click.option("--config-dir", help="a folder with config groups of your own")
+@click.argument("overrides", nargs=-1)
+def command(config_dir: str | None, overrides: Sequence[str]) -> int:
+    """Run the kit in a fresh process and print one line per check."""
+    from nnbench.compose import compose
+    from nnbench.isolate import environment
+    from nnbench.session import check_packages
+
+    added = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
+    config = compose([*overrides, *added]).config
+    check_packages(config)
+    backend = config.backend
+    done = subprocess.run(
+        [sys.executable, "-m", "nnbench.testing", backend.target, backend.execution],
+        env=environment(config),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode or not results:
+        reason = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+        raise ConfigError(f"Cannot check backend._target_={backend.target}: {reason}")
+    for result in results:
+        mark = "pass" if result["passed"] else "FAIL"
+        detail = f": {result['detail']}" if result["detail"] else ""
+        click.echo(f"{mark}  {result['name'].replace('_', ' ')}{detail}")
+    failed = sum(not result["passed"] for result in results)
+    click.echo(f"{backend.name} ({backend.execution}): {len(results) - failed} of {len(results)}")
+    if failed:
+        raise ChecksFailed(f"{failed} checks failed.")
+    return 0

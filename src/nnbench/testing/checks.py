@@ -1,0 +1,224 @@
+"""What every Trainer must do, one function each; a check fails with a sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from nnbench import metrics
+from nnbench.errors import UnsupportedSpec
+from nnbench.layers import Activation
+from nnbench.parity import agreement
+from nnbench.testing.subject import BATCH, SAMPLES, STEPS, Subject
+from nnbench.trainer import State, Walk
+
+
+def global_random_state() -> tuple[Any, ...]:
+    """Return the state of Python's and NumPy's global generators, comparable by ==."""
+    _, key, *rest = np.random.get_state()
+    return random.getstate(), np.asarray(key).tolist(), rest
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise AssertionError(otherwise)
+
+
+def _same(a: Mapping[Any, Any], b: Mapping[Any, Any]) -> bool:
+    return a.keys() == b.keys() and all(np.array_equal(a[key], b[key]) for key in a)
+
+
+def _copied(state: State) -> State:
+    return {key: np.array(value) for key, value in state.items()}
+
+
+def parameters_round_trip(s: Subject) -> None:
+    """`params` returns what `load` was given, bit for bit, as copies."""
+    trainer = s.trainer
+    _require(_same(trainer.params(), s.params), "params() differs from what load() was given")
+    next(iter(trainer.params().values()))[...] = 7.0
+    _require(_same(trainer.params(), s.params), "writing to params() changed the trainer")
+
+
+def training_moves_every_parameter(s: Subject) -> None:
+    """An epoch changes nearly every value of every parameter."""
+    trainer = s.trainer
+    trainer.train(s.walk())
+    for key, value in trainer.params().items():
+        _require((value != s.params[key]).mean() > 0.9, f"{key} hardly moved")
+
+
+def zero_rate_is_identity(s: Subject) -> None:
+    """With a learning rate of 0 no weight changes."""
+    trainer = s.trainer
+    trainer.train(dataclasses.replace(s.walk(), lr=np.zeros(STEPS)))
+    _require(_same(trainer.params(), s.params), "weights moved at learning rate 0")
+
+
+def rate_is_per_step(s: Subject) -> None:
+    """Each step uses its own learning rate."""
+    trainer, walk = s.trainer, s.walk()
+    lr = walk.lr.copy()
+    lr[1:] = 0.0
+    trainer.train(dataclasses.replace(walk, lr=lr))
+    found = trainer.params()
+    trainer = s.trainer
+    trainer.train(walk.part(0, 1, BATCH))
+    _require(_same(trainer.params(), found), "steps of rate 0 moved the weights")
+
+
+def running_loss_is_the_mean(s: Subject) -> None:
+    """With frozen weights the running loss is the loss of the training split."""
+    trainer = s.trainer
+    stats = trainer.train(dataclasses.replace(s.walk(), lr=np.zeros(STEPS)))
+    targets = s.splits["train"].targets
+    expected = metrics.mean_loss(trainer.evaluate("train"), targets, s.task.loss, "sigmoid")
+    _require(stats.samples == SAMPLES, f"counted {stats.samples} of {SAMPLES} samples")
+    off = abs(stats.loss_sum / stats.samples - expected)
+    _require(off <= 1e-12 * expected, f"running loss is off by {off:.1e}")
+
+
+def ragged_batch_counts(s: Subject) -> None:
+    """The last, smaller batch is trained on."""
+    trainer, walk = s.trainer, s.walk()
+    trainer.train(walk)
+    whole = trainer.params()
+    trainer = s.trainer
+    trainer.train(walk.part(0, STEPS - 1, BATCH))
+    _require(not _same(trainer.params(), whole), "the ragged last batch changed nothing")
+
+
+def slice_law(s: Subject) -> None:
+    """Parts of a walk equal the whole walk, bit for bit."""
+    trainer, walk = s.trainer, s.walk()
+    trainer.train(walk)
+    whole = trainer.params()
+    cuts = [c for c in (1, 2, 6) if c % trainer.slice_multiple == 0]
+    trainer = s.trainer
+    for start, stop in zip([0, *cuts], [*cuts, STEPS], strict=True):
+        trainer.train(walk.part(start, stop, BATCH))
+    _require(_same(trainer.params(), whole), "parts of the walk do not equal the whole")
+
+
+def warm_up_changes_nothing(s: Subject) -> None:
+    """Warming up, for any number of samples, leaves the state bit-unchanged."""
+    trainer = s.trainer
+    trainer.train(s.walk())
+    before = _copied(trainer.state())
+    for n in (SAMPLES, 192, 20, 33):
+        trainer.warm_up(n)
+        _require(_same(trainer.state(), before), f"warm_up({n}) changed the state")
+
+
+def load_resets_the_optimizer(s: Subject) -> None:
+    """After `load` the momentum of earlier steps is gone."""
+    trainer = s.trainer
+    trainer.train(s.walk())
+    first = trainer.params()
+    trainer = s.trainer
+    trainer.train(s.walk())
+    _require(_same(trainer.params(), first), "load() kept something of the earlier training")
+
+
+def evaluate_is_pure(s: Subject) -> None:
+    """Evaluating changes no state and gives the same logits again."""
+    trainer = s.trainer
+    before = _copied(trainer.state())
+    logits = trainer.evaluate("test")
+    _require(logits.shape == (SAMPLES, 10), f"evaluate() returned shape {logits.shape}")
+    _require(np.array_equal(trainer.evaluate("test"), logits), "a second evaluate() differs")
+    _require(_same(trainer.state(), before), "evaluate() changed the state")
+
+
+def state_and_restore_continue(s: Subject) -> None:
+    """Training on from a restored state equals training on, bit for bit."""
+    trainer = s.trainer
+    trainer.train(s.walk())
+    kept = _copied(trainer.state())
+    trainer.train(s.walk(1))
+    expected = trainer.params()
+    trainer = s.trainer
+    trainer.restore(kept)
+    trainer.train(s.walk(1))
+    _require(_same(trainer.params(), expected), "a restored run went another way")
+
+
+def inputs_are_left_alone(s: Subject) -> None:
+    """Splits and walk are as they were."""
+    digest, walk = s.splits["train"].digest(), s.walk()
+    s.trainer.train(walk)
+    _require(s.splits["train"].digest() == digest, "training changed the split")
+    unchanged = np.array_equal(walk.order, s.walk().order)  # type: ignore[arg-type]
+    _require(unchanged and np.array_equal(walk.lr, s.walk().lr), "training changed the walk")
+
+
+def global_random_state_is_untouched(s: Subject) -> None:
+    """Neither Python's nor NumPy's global generator is used."""
+    trainer = s.trainer
+    before = global_random_state()
+    trainer.warm_up(SAMPLES)
+    trainer.train(s.walk())
+    trainer.evaluate("test")
+    _require(global_random_state() == before, "a global random generator was used")
+
+
+def unknown_layer_is_refused(s: Subject) -> None:
+    """A layer that the backend lacks raises UnsupportedSpec, in one line."""
+    architecture = s.task.architecture
+    unknown = Activation("swish")  # type: ignore[arg-type]
+    architecture = dataclasses.replace(architecture, layers=(*architecture.layers, unknown))
+    try:
+        s.make(dataclasses.replace(s.task, architecture=architecture), s.splits)
+    except UnsupportedSpec as error:
+        _require("\n" not in str(error), "the refusal has several lines")
+        return
+    raise AssertionError("a layer that does not exist was accepted")
+
+
+def _equals_reference(s: Subject, walks: list[Walk]) -> None:
+    from nnbench.backends.numpy import NumpyTrainer
+
+    reference = NumpyTrainer(dataclasses.replace(s.task, execution="reference"), s.splits)
+    found = agreement(reference, s.trainer, s.params, walks)
+    _require(
+        found.within,
+        f"weights differ by {found.difference:.1e} of the largest; one ulp makes "
+        f"{found.one_ulp:.1e}",
+    )
+
+
+def one_step_equals_the_reference(s: Subject) -> None:
+    """One step agrees with NumPy within the 1-ulp envelope."""
+    _equals_reference(s, [s.walk().part(0, 1, BATCH)])
+
+
+def twenty_one_steps_equal_the_reference(s: Subject) -> None:
+    """Three epochs with ragged batches agree with NumPy within the 1-ulp envelope."""
+    _equals_reference(s, [s.walk(epoch) for epoch in range(3)])
+
+
+CHECKS: dict[str, Callable[[Subject], None]] = {
+    check.__name__: check
+    for check in (
+        parameters_round_trip,
+        training_moves_every_parameter,
+        zero_rate_is_identity,
+        rate_is_per_step,
+        running_loss_is_the_mean,
+        ragged_batch_counts,
+        slice_law,
+        warm_up_changes_nothing,
+        load_resets_the_optimizer,
+        evaluate_is_pure,
+        state_and_restore_continue,
+        inputs_are_left_alone,
+        global_random_state_is_untouched,
+        unknown_layer_is_refused,
+        one_step_equals_the_reference,
+        twenty_one_steps_equal_the_reference,
+    )
+}

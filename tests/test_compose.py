@@ -11,7 +11,8 @@ from nnbench.compose import compose
 from nnbench.config import read_config
 from nnbench.errors import ConfigError
 from nnbench.init import NativeInit, Normal
-from nnbench.spec import MLP, SGD, Loss
+from nnbench.optimizers import SGD
+from nnbench.spec import MLP, Loss
 
 # What an option needs from others to make a run.
 NEEDS = {

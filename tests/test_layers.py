@@ -25,8 +25,9 @@ from nnbench.layers import (
     LayerNorm,
     MaxPool2d,
 )
+from nnbench.optimizers import SGD
 from nnbench.parity import agreement
-from nnbench.spec import SGD, Architecture, LayerList, Loss
+from nnbench.spec import Architecture, LayerList, Loss
 from nnbench.trainer import Task
 from test_numpy import worst_difference
 from test_parity import BACKENDS, factory, small_walks

@@ -12,7 +12,8 @@ from nnbench.backends.numpy import NumpyTrainer
 from nnbench.backends.numpy.layers import ACTIVATIONS, Sigmoid
 from nnbench.data.dataset import ArraySpec, Split
 from nnbench.init import Uniform, initial_params
-from nnbench.spec import MLP, SGD, Architecture, Loss, ParamKey
+from nnbench.optimizers import SGD
+from nnbench.spec import MLP, Architecture, Loss, ParamKey
 from nnbench.trainer import Task, Walk
 
 OUTPUTS = {"bce": "sigmoid", "cross_entropy": "softmax"}

@@ -15,10 +15,11 @@ from nnbench.backends.numpy import NumpyTrainer
 from nnbench.compose import compose
 from nnbench.data.dataset import ArraySpec, Split
 from nnbench.init import Uniform, initial_params
+from nnbench.optimizers import SGD
 from nnbench.parity import CHAOTIC, Agreement, agreement, relative_difference, trained
 from nnbench.runner import make_task
 from nnbench.schedule import Phases
-from nnbench.spec import MLP, SGD, Loss
+from nnbench.spec import MLP, Loss
 from nnbench.trainer import Params, Task, Trainer, Walk
 
 BACKENDS = [("torch", "eager"), ("keras", "xla"), ("keras", "fit")]

@@ -55,7 +55,7 @@ class RateInsideTheVelocity(NumpyTrainer):
         def step(grads: list[Any], lr: float) -> None:
             rule = optimizer.rule
             for i, (w, g) in enumerate(zip(optimizer.parameters, grads, strict=True)):
-                velocity = optimizer.velocities[i]
+                velocity = optimizer.buffers["velocity"][i]
                 velocity *= rule.momentum
                 velocity += lr * (g + rule.weight_decay * w)
                 w -= velocity  # noqa: PLW2901
@@ -77,7 +77,7 @@ class KeepsTheVelocity(NumpyTrainer):
         before = getattr(self, "_optimizer", None)
         super().load(params)
         if before is not None:
-            self._optimizer.velocities = before.velocities
+            self._optimizer.buffers = before.buffers
 
 
 class EvaluateMoves(NumpyTrainer):
@@ -124,7 +124,7 @@ class SlicesOnItsOwn(NumpyTrainer):
     """Resets the velocity at the start of each part."""
 
     def train(self, walk: Walk) -> TrainStats:
-        for velocity in self._optimizer.velocities:
+        for velocity in self._optimizer.buffers["velocity"]:
             velocity[...] *= walk.first_step % 7 == 0
         return super().train(walk)
 

@@ -10,7 +10,7 @@ import pytest
 from nnbench.errors import UnsupportedSpec
 from nnbench.init import Params, Uniform, initial_params
 from nnbench.layers import Activation
-from nnbench.spec import SGD
+from nnbench.optimizers import SGD
 from nnbench.testing.checks import global_random_state
 from nnbench.trainer import Task, Trainer, Walk
 from test_parity import BACKENDS, factory, small_splits, small_task, small_walks

@@ -14,15 +14,10 @@ from typing import Annotated, Any, Literal
 from nnbench.data.config import DataConfig
 from nnbench.errors import ConfigError
 from nnbench.init import InitConfig, NativeInit
+from nnbench.optimizers import Optimizer
 from nnbench.schedule import Schedule
 from nnbench.schema import at_least, read, suggest
-from nnbench.spec import (
-    ArchConfig,
-    Loss,
-    Optimizer,
-    TaskKind,
-    resolve_output_activation,
-)
+from nnbench.spec import ArchConfig, Loss, TaskKind, resolve_output_activation
 from nnbench.trainer import Semantics
 
 Count = Annotated[int, at_least(1)]

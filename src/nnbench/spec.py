@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from nnbench.errors import ConfigError
 from nnbench.layers import Activation, ActivationName, Dense, Flatten, Layer, Shape, flat_length
-from nnbench.schema import at_least, within
+from nnbench.schema import at_least
 
 TaskKind = Literal["classification", "regression"]
 
@@ -142,24 +142,6 @@ def output_activation_for(loss: Loss, kind: TaskKind) -> ActivationName:
     if loss.name == "cross_entropy":
         return "softmax"
     return "linear" if kind == "regression" else "sigmoid"
-
-
-@dataclass(frozen=True)
-class SGD:
-    """Stochastic gradient descent, with the learning rate outside the velocity (as in PyTorch).
-
-    `g = gradient + weight_decay * w; v = momentum * v + g; w = w - lr * v`, v starting at 0.
-    Weight decay is L2 added to the gradient, on kernels and biases alike. Source:
-    torch.optim.SGD; Keras keeps the learning rate inside the velocity, which differs as soon as
-    the rate changes.
-    """
-
-    momentum: Annotated[float, within(0.0, 1.0, high_open=True)] = 0.0
-    weight_decay: Annotated[float, at_least(0.0)] = 0.0
-    name: Literal["sgd"] = "sgd"
-
-
-Optimizer = SGD
 
 
 @dataclass(frozen=True)

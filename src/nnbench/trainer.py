@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from nnbench.data.dataset import ArraySpec, Split
 from nnbench.errors import UnsupportedSpec
 from nnbench.init import Params
-from nnbench.spec import Architecture, Loss, Optimizer, TaskKind
+from nnbench.optimizers import Optimizer
+from nnbench.spec import Architecture, Loss, TaskKind
 
 __all__ = [
     "ArraySpec",

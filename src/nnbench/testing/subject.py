@@ -9,7 +9,8 @@ import numpy as np
 
 from nnbench.data.dataset import ArraySpec, Split
 from nnbench.init import Params, Uniform, initial_params
-from nnbench.spec import MLP, SGD, Loss
+from nnbench.optimizers import SGD, Optimizer
+from nnbench.spec import MLP, Loss
 from nnbench.trainer import Task, Trainer, TrainerFactory, Walk
 
 SAMPLES = 200
@@ -20,18 +21,23 @@ STEPS = 7
 class Subject:
     """A trainer under test, with the task, splits and walks that the checks share."""
 
-    def __init__(self, make: TrainerFactory, execution: str) -> None:
-        self.make, self.execution = make, execution
+    def __init__(
+        self,
+        make: TrainerFactory,
+        execution: str,
+        optimizer: Optimizer = SGD(momentum=0.9, weight_decay=0.01),  # noqa: B008 - frozen
+    ) -> None:
+        self.make, self.execution, self.optimizer = make, execution, optimizer
 
     @cached_property
     def task(self) -> Task:
-        """784-16-10 sigmoid, summed binary cross-entropy, momentum and weight decay."""
+        """784-16-10 sigmoid, summed binary cross-entropy, batch 32."""
         architecture = MLP(hidden=(16,), activation="sigmoid", output_activation="sigmoid")
         return Task(
             kind="classification",
             architecture=architecture.build((784,), 10),
             loss=Loss("bce", "sum"),
-            optimizer=SGD(momentum=0.9, weight_decay=0.01),
+            optimizer=self.optimizer,
             batch_size=BATCH,
             dtype="float64",
             inputs=ArraySpec((784,), "uint8", 1 / 255),

@@ -136,38 +136,3 @@ class FitLoss(keras.losses.Loss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the losses `(batch,)`."""
         return self._losses(ops.cast(y_true, "int32") if self._sparse else y_true, y_pred)
-
-
-class MatchedSGD(keras.optimizers.Optimizer):
-    """spec.SGD's formula; Keras' own keeps the learning rate inside the velocity."""
-
-    def __init__(self, rule: spec.SGD) -> None:
-        super().__init__(learning_rate=0.0, name="matched_sgd")
-        self.rule = rule
-
-    def build(self, variables: Any) -> None:
-        """Make a velocity for every variable."""
-        if self.built:
-            return
-        super().build(variables)
-        self.velocities = [self.add_variable_from_reference(v, name="velocity") for v in variables]
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Update one variable."""
-        if self.rule.weight_decay:
-            gradient = gradient + self.rule.weight_decay * variable
-        if self.rule.momentum:
-            velocity = self.velocities[self._get_variable_index(variable)]
-            gradient = self.rule.momentum * velocity + gradient
-            self.assign(velocity, gradient)
-        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * gradient)
-
-
-def optimizer(task: Task) -> keras.optimizers.Optimizer:
-    """Return nnbench's rule in matched semantics, Keras' own in native."""
-    rule = task.optimizer
-    if task.semantics == "matched":
-        return MatchedSGD(rule)
-    return keras.optimizers.SGD(
-        learning_rate=0.0, momentum=rule.momentum, weight_decay=rule.weight_decay or None
-    )

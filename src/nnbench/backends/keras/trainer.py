@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from nnbench.backends.arrays import begins, input_array, target_array
 from nnbench.backends.keras import process
 from nnbench.backends.keras.executions import EXECUTIONS, Execution
-from nnbench.backends.keras.model import build, optimizer, parameters
+from nnbench.backends.keras.model import build, parameters
+from nnbench.backends.keras.optimizers import build_optimizer
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
 from nnbench.trainer import Params, State, Task, TrainStats, Walk
@@ -35,7 +36,7 @@ class KerasTrainer:
         with tf.device(self._device), process.floatx(task.dtype):
             self.model = build(task.architecture, task.dtype, task.seed)
             self._params = parameters(self.model, task.architecture)
-            self._optimizer = optimizer(task)
+            self._optimizer = build_optimizer(task)
             self._optimizer.build(self.model.trainable_variables)
             self._fresh = [np.array(v.numpy()) for v in self._optimizer.variables]
             self._inputs = _resident(task, splits, kind.place)

@@ -1,36 +1,151 @@
-"""Update rules, in place, as the spec's formulas say."""
+"""Update rules, in place, as the formulas of nnbench.optimizers say."""
 
 from __future__ import annotations
 
-from nnbench import spec
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nnbench import optimizers as spec
 from nnbench.backends.numpy.layers import Array
+from nnbench.errors import UnsupportedSpec
 from nnbench.trainer import State
 
 
-class SGD:
-    """`g = gradient + weight_decay w; v = momentum v + g; w = w - lr v` for every parameter."""
+class Rule:
+    """A rule for one parameter at a time; `buffers` are what it remembers, by name."""
 
-    def __init__(self, rule: spec.SGD, parameters: list[Array]) -> None:
-        self.rule = rule
-        self.parameters = parameters
-        self.velocities = [0.0 * w for w in parameters] if rule.momentum else []
+    names: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, rule: Any, parameters: list[Array]) -> None:
+        self.rule, self.parameters = rule, parameters
+        self.buffers = {name: [0.0 * w for w in parameters] for name in self.names}
+        self.steps = 0
 
     def step(self, grads: list[Array], lr: float) -> None:
         """Update the parameters from `grads`, in the same order, with learning rate `lr`."""
+        self.steps += 1
         for i, (w, g) in enumerate(zip(self.parameters, grads, strict=True)):
-            if self.rule.weight_decay:
-                g = g + self.rule.weight_decay * w  # noqa: PLW2901
-            if self.rule.momentum:
-                self.velocities[i] *= self.rule.momentum
-                self.velocities[i] += g
-                g = self.velocities[i]  # noqa: PLW2901
-            w -= lr * g  # noqa: PLW2901
+            self.update(w, g, lr, *(buffers[i] for buffers in self.buffers.values()))
+
+    def update(self, w: Array, g: Array, lr: float, *buffers: Array) -> None:
+        """Change w in place."""
+        raise NotImplementedError
+
+    def decayed(self, w: Array, g: Array) -> Array:
+        """Return the gradient with L2 weight decay."""
+        return g + self.rule.weight_decay * w if self.rule.weight_decay else g
 
     def state(self) -> State:
-        """Return the velocities by position."""
-        return {f"velocity.{i}": v for i, v in enumerate(self.velocities)}
+        """Return the buffers by name and position, and the number of steps."""
+        named = {f"{n}.{i}": b for n, bs in self.buffers.items() for i, b in enumerate(bs)}
+        return named | {"steps": np.array(self.steps)}
 
     def restore(self, state: State) -> None:
         """Take back what `state` returned."""
-        for i, v in enumerate(self.velocities):
-            v[...] = state[f"velocity.{i}"]
+        self.steps = int(state["steps"])
+        for name, buffers in self.buffers.items():
+            for i, buffer in enumerate(buffers):
+                buffer[...] = state[f"{name}.{i}"]
+
+
+class PlainSGD(Rule):
+    """`w = w - lr g`."""
+
+    def update(self, w: Array, g: Array, lr: float, *buffers: Array) -> None:
+        """Change w in place."""
+        w -= lr * self.decayed(w, g)
+
+
+class MomentumSGD(Rule):
+    """`v = momentum v + g; w = w - lr v`, with Nesterov `w = w - lr (g + momentum v)`."""
+
+    names = ("velocity",)
+
+    def update(self, w: Array, g: Array, lr: float, *buffers: Array) -> None:
+        """Change w and the velocity in place."""
+        (v,) = buffers
+        g = self.decayed(w, g)
+        v *= self.rule.momentum
+        v += g
+        w -= lr * (g + self.rule.momentum * v if self.rule.nesterov else v)
+
+
+class Adam(Rule):
+    """`w = w - lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon)`."""
+
+    names = ("mean", "square")
+
+    def update(self, w: Array, g: Array, lr: float, *buffers: Array) -> None:
+        """Change w and both moments in place."""
+        m, v = buffers
+        rule, t = self.rule, self.steps
+        g = self.decayed(w, g)
+        m *= rule.beta1
+        m += (1.0 - rule.beta1) * g
+        v *= rule.beta2
+        v += (1.0 - rule.beta2) * g * g
+        root = (v / (1.0 - rule.beta2**t)) ** 0.5
+        w -= lr / (1.0 - rule.beta1**t) * m / (root + rule.epsilon)
+
+
+class AdamW(Adam):
+    """`w = w - lr weight_decay w`, then Adam's step."""
+
+    def update(self, w: Array, g: Array, lr: float, *buffers: Array) -> None:
+        """Change w and both moments in place."""
+        w -= lr * self.rule.weight_decay * w
+        super().update(w, g, lr, *buffers)
+
+    def decayed(self, w: Array, g: Array) -> Array:
+        """Return the gradient as it is: the decay is done."""
+        return g
+
+
+class RMSprop(Rule):
+    """`v = rho v + (1 - rho) g^2; w = w - lr g / (sqrt(v) + epsilon)`."""
+
+    names = ("square",)
+
+    def update(self, w: Array, g: Array, lr: float, *buffers: Array) -> None:
+        """Change w and the mean square in place."""
+        (v,) = buffers
+        g = self.decayed(w, g)
+        v *= self.rule.rho
+        v += (1.0 - self.rule.rho) * g * g
+        w -= lr * g / (v**0.5 + self.rule.epsilon)
+
+
+class Adagrad(Rule):
+    """`s = s + g^2; w = w - lr g / (sqrt(s) + epsilon)`."""
+
+    names = ("sum",)
+
+    def __init__(self, rule: spec.Adagrad, parameters: list[Array]) -> None:
+        super().__init__(rule, parameters)
+        for buffer in self.buffers["sum"]:
+            buffer += rule.initial  # noqa: PLW2901 - in place
+
+    def update(self, w: Array, g: Array, lr: float, *buffers: Array) -> None:
+        """Change w and the sum of squares in place."""
+        (s,) = buffers
+        g = self.decayed(w, g)
+        s += g * g
+        w -= lr * g / (s**0.5 + self.rule.epsilon)
+
+
+RULES: dict[type, type[Rule]] = {
+    spec.Adam: Adam,
+    spec.AdamW: AdamW,
+    spec.RMSprop: RMSprop,
+    spec.Adagrad: Adagrad,
+}
+
+
+def build_optimizer(rule: spec.Optimizer, parameters: list[Array]) -> Rule:
+    """Return the rule for `parameters`; raises UnsupportedSpec for an unknown one."""
+    if isinstance(rule, spec.SGD):
+        return (MomentumSGD if rule.momentum else PlainSGD)(rule, parameters)
+    if type(rule) not in RULES:
+        raise UnsupportedSpec(f"backend=numpy has no optimizer {rule.name}.")
+    return RULES[type(rule)](rule, parameters)

@@ -16,7 +16,7 @@ from nnbench import metrics
 from nnbench.backends.numpy.build import build_layer
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.losses import logit_gradient
-from nnbench.backends.numpy.optimizers import SGD
+from nnbench.backends.numpy.optimizers import build_optimizer
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
 from nnbench.init import He, initial_params
@@ -57,7 +57,7 @@ class NumpyTrainer:
             for i, layer in enumerate(self.task.architecture.layers)
         ]
         self._first = min(key.layer for key in self._params)
-        self._optimizer = SGD(self.task.optimizer, list(self._params.values()))
+        self._optimizer = build_optimizer(self.task.optimizer, list(self._params.values()))
 
     def warm_up(self, n: int) -> None:
         """Take one gradient of each batch shape, so that BLAS has its threads and buffers."""

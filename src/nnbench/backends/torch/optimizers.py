@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nnbench.spec import SGD
+from nnbench.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 from nnbench.trainer import Task, UnsupportedSpec
 
 Parameters = Iterable[Tensor]
@@ -21,8 +21,66 @@ Parameters = Iterable[Tensor]
 def _sgd(parameters: Parameters, spec: SGD, form: dict[str, Any]) -> torch.optim.Optimizer:
     """Return torch.optim.SGD, whose formula is the spec's own."""
     return torch.optim.SGD(
-        parameters, lr=0.0, momentum=spec.momentum, weight_decay=spec.weight_decay, **form
+        parameters,
+        lr=0.0,
+        momentum=spec.momentum,
+        weight_decay=spec.weight_decay,
+        nesterov=spec.nesterov,
+        **form,
     )
+
+
+def _adam(parameters: Parameters, spec: Adam, form: dict[str, Any]) -> torch.optim.Optimizer:
+    """Return torch.optim.Adam, whose formula is the spec's own."""
+    return torch.optim.Adam(
+        parameters,
+        lr=0.0,
+        betas=(spec.beta1, spec.beta2),
+        eps=spec.epsilon,
+        weight_decay=spec.weight_decay,
+        **form,
+    )
+
+
+def _adamw(parameters: Parameters, spec: AdamW, form: dict[str, Any]) -> torch.optim.Optimizer:
+    """Return torch.optim.AdamW, whose formula is the spec's own."""
+    return torch.optim.AdamW(
+        parameters,
+        lr=0.0,
+        betas=(spec.beta1, spec.beta2),
+        eps=spec.epsilon,
+        weight_decay=spec.weight_decay,
+        **form,
+    )
+
+
+def _rmsprop(parameters: Parameters, spec: RMSprop, form: dict[str, Any]) -> torch.optim.Optimizer:
+    """Return torch.optim.RMSprop, whose formula is the spec's own."""
+    return torch.optim.RMSprop(
+        parameters,
+        lr=0.0,
+        alpha=spec.rho,
+        eps=spec.epsilon,
+        weight_decay=spec.weight_decay,
+        **form,
+    )
+
+
+def _adagrad(parameters: Parameters, spec: Adagrad, form: dict[str, Any]) -> torch.optim.Optimizer:
+    """Return torch.optim.Adagrad, whose formula is the spec's own."""
+    return torch.optim.Adagrad(
+        parameters,
+        lr=0.0,
+        eps=spec.epsilon,
+        initial_accumulator_value=spec.initial,
+        weight_decay=spec.weight_decay,
+        **form,
+    )
+
+
+def _plain_form(spec: Any, device: torch.device) -> dict[str, Any]:
+    """Return the plain loop on a CPU, torch's choice elsewhere."""
+    return {"foreach": False} if device.type == "cpu" else {}
 
 
 def _sgd_form(spec: SGD, device: torch.device) -> dict[str, Any]:
@@ -38,7 +96,13 @@ def _sgd_form(spec: SGD, device: torch.device) -> dict[str, Any]:
 
 Build = Callable[[Parameters, Any, dict[str, Any]], torch.optim.Optimizer]
 Form = Callable[[Any, torch.device], dict[str, Any]]
-OPTIMIZERS: dict[type, tuple[Build, Form]] = {SGD: (_sgd, _sgd_form)}
+OPTIMIZERS: dict[type, tuple[Build, Form]] = {
+    SGD: (_sgd, _sgd_form),
+    Adam: (_adam, _plain_form),
+    AdamW: (_adamw, _plain_form),
+    RMSprop: (_rmsprop, _plain_form),
+    Adagrad: (_adagrad, _plain_form),
+}
 
 
 def build(parameters: Parameters, task: Task, device: torch.device) -> torch.optim.Optimizer:

@@ -55,7 +55,7 @@ class TorchTrainer:
         with torch.no_grad():
             for key, (tensor, axes) in self._located.items():
                 tensor.permute(axes).copy_(torch.tensor(params[key]))
-        self._optimizer.state.clear()
+        self._optimizer = optimizers.build(self._net.parameters(), self._task, self._device)
 
     def warm_up(self, n: int) -> None:
         """Take a full and a ragged step, evaluate, and put everything back as it was."""

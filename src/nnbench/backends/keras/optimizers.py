@@ -1,0 +1,131 @@
+"""nnbench's update rules in keras.ops, and Keras' own for native semantics; one entry each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from nnbench import optimizers as spec
+from nnbench.errors import UnsupportedSpec
+from nnbench.trainer import Task
+
+# (rule, parameter, gradient, learning rate, step from 1, buffers) -> (parameter, buffers), new
+Update = Callable[[Any, Any, Any, Any, Any, list[Any]], tuple[Any, list[Any]]]
+
+
+def _decayed(rule: Any, w: Any, g: Any) -> Any:
+    return g + rule.weight_decay * w if rule.weight_decay else g
+
+
+def _sgd(rule: spec.SGD, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
+    g = _decayed(rule, w, g)
+    if not rule.momentum:
+        return w - lr * g, buffers
+    v = rule.momentum * buffers[0] + g
+    return w - lr * (g + rule.momentum * v if rule.nesterov else v), [v]
+
+
+def _adam(rule: Any, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
+    g = _decayed(rule, w, g)
+    return _adam_step(rule, w, g, lr, t, buffers)
+
+
+def _adamw(rule: Any, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
+    return _adam_step(rule, w - lr * rule.weight_decay * w, g, lr, t, buffers)
+
+
+def _adam_step(rule: Any, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
+    m = rule.beta1 * buffers[0] + (1.0 - rule.beta1) * g
+    v = rule.beta2 * buffers[1] + (1.0 - rule.beta2) * g * g
+    # Not ops.cast: TensorFlow takes a Python number through float32 on its way to float64.
+    beta1, beta2 = (ops.convert_to_tensor(b, dtype=w.dtype) for b in (rule.beta1, rule.beta2))
+    root = ops.sqrt(v / (1.0 - ops.power(beta2, t)))
+    corrected = m / (1.0 - ops.power(beta1, t))
+    return w - lr * corrected / (root + rule.epsilon), [m, v]
+
+
+def _rmsprop(rule: spec.RMSprop, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
+    g = _decayed(rule, w, g)
+    v = rule.rho * buffers[0] + (1.0 - rule.rho) * g * g
+    return w - lr * g / (ops.sqrt(v) + rule.epsilon), [v]
+
+
+def _adagrad(rule: spec.Adagrad, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
+    g = _decayed(rule, w, g)
+    s = buffers[0] + g * g
+    return w - lr * g / (ops.sqrt(s) + rule.epsilon), [s]
+
+
+UPDATES: dict[type, tuple[Update, int]] = {
+    spec.SGD: (_sgd, 1),
+    spec.Adam: (_adam, 2),
+    spec.AdamW: (_adamw, 2),
+    spec.RMSprop: (_rmsprop, 1),
+    spec.Adagrad: (_adagrad, 1),
+}
+
+
+class Matched(keras.optimizers.Optimizer):
+    """Runs a rule of the table above; works in `fit` and inside a compiled loop."""
+
+    def __init__(self, rule: spec.Optimizer) -> None:
+        super().__init__(learning_rate=0.0, name="matched")
+        self.rule = rule
+        self.update, self.count = UPDATES[type(rule)]
+
+    def build(self, variables: Any) -> None:
+        """Make the rule's buffers for every variable."""
+        if self.built:
+            return
+        super().build(variables)
+        start = getattr(self.rule, "initial", 0.0)
+        plain = isinstance(self.rule, spec.SGD) and not self.rule.momentum
+        self.buffers = [
+            [
+                self.add_variable_from_reference(v, name=f"buffer{i}")
+                for i in range(0 if plain else self.count)
+            ]
+            for v in variables
+        ]
+        for buffer in (b for bs in self.buffers for b in bs):
+            buffer.assign(ops.full_like(buffer, start))
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Update one variable."""
+        buffers = self.buffers[self._get_variable_index(variable)]
+        lr = ops.cast(learning_rate, variable.dtype)
+        step = ops.cast(self.iterations + 1, variable.dtype)
+        values = [ops.convert_to_tensor(b) for b in buffers]
+        w = ops.convert_to_tensor(variable)
+        new, new_buffers = self.update(self.rule, w, gradient, lr, step, values)
+        for buffer, value in zip(buffers, new_buffers, strict=True):
+            self.assign(buffer, value)
+        self.assign(variable, new)
+
+
+def _native(rule: Any) -> keras.optimizers.Optimizer:
+    """Return Keras' own optimizer of that name, with the values set."""
+    common = {"learning_rate": 0.0, "weight_decay": rule.weight_decay or None}
+    if isinstance(rule, spec.SGD):
+        return keras.optimizers.SGD(momentum=rule.momentum, nesterov=rule.nesterov, **common)
+    if isinstance(rule, spec.Adam | spec.AdamW):
+        kind = keras.optimizers.AdamW if isinstance(rule, spec.AdamW) else keras.optimizers.Adam
+        return kind(beta_1=rule.beta1, beta_2=rule.beta2, epsilon=rule.epsilon, **common)
+    if isinstance(rule, spec.RMSprop):
+        return keras.optimizers.RMSprop(rho=rule.rho, epsilon=rule.epsilon, **common)
+    return keras.optimizers.Adagrad(
+        initial_accumulator_value=rule.initial, epsilon=rule.epsilon, **common
+    )
+
+
+def build_optimizer(task: Task) -> keras.optimizers.Optimizer:
+    """Return nnbench's rule in matched semantics, Keras' own in native.
+
+    Raises UnsupportedSpec for an unknown optimizer.
+    """
+    if type(task.optimizer) not in UPDATES:
+        raise UnsupportedSpec(f"backend=keras has no optimizer {task.optimizer.name}.")
+    return Matched(task.optimizer) if task.semantics == "matched" else _native(task.optimizer)

@@ -1,0 +1,92 @@
+"""Optimizers, described: one formula each, PyTorch's, that every backend follows when matched.
+
+g is the gradient, w a parameter, t the number of the step counted from 1. Buffers start at 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from nnbench.schema import above, at_least, within
+
+Decay = Annotated[float, within(0.0, 1.0, high_open=True)]
+Positive = Annotated[float, above(0.0)]
+NotNegative = Annotated[float, at_least(0.0)]
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent, with the learning rate outside the velocity (as in PyTorch).
+
+    `g = gradient + weight_decay * w; v = momentum * v + g; w = w - lr * v`; with `nesterov`
+    `w = w - lr * (g + momentum * v)`. Weight decay is L2 added to the gradient, on kernels and
+    biases alike. Source: torch.optim.SGD; Keras keeps the learning rate inside the velocity,
+    which differs as soon as the rate changes.
+    """
+
+    momentum: Decay = 0.0
+    weight_decay: NotNegative = 0.0
+    nesterov: bool = False
+    name: Literal["sgd"] = "sgd"
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma & Ba 2015, arXiv 1412.6980), with epsilon beside the corrected root.
+
+    `g = gradient + weight_decay * w; m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
+    w = w - lr * m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon)`. Source:
+    torch.optim.Adam; Keras adds its epsilon (1e-7) to the uncorrected root.
+    """
+
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    epsilon: Positive = 1e-8
+    weight_decay: NotNegative = 0.0
+    name: Literal["adam"] = "adam"
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv 1711.05101).
+
+    `w = w - lr * weight_decay * w`, then Adam's step without decay. Source: torch.optim.AdamW.
+    """
+
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    epsilon: Positive = 1e-8
+    weight_decay: NotNegative = 0.01
+    name: Literal["adamw"] = "adamw"
+
+
+@dataclass(frozen=True)
+class RMSprop:
+    """RMSprop (Hinton's lecture 6e), with epsilon outside the root.
+
+    `g = gradient + weight_decay * w; v = rho v + (1 - rho) g^2; w = w - lr g / (sqrt(v) +
+    epsilon)`. Source: torch.optim.RMSprop; Keras has rho 0.9 and epsilon 1e-7 inside the root.
+    """
+
+    rho: Decay = 0.99
+    epsilon: Positive = 1e-8
+    weight_decay: NotNegative = 0.0
+    name: Literal["rmsprop"] = "rmsprop"
+
+
+@dataclass(frozen=True)
+class Adagrad:
+    """Adagrad (Duchi et al. 2011), with the accumulator starting at `initial`.
+
+    `g = gradient + weight_decay * w; s = s + g^2; w = w - lr g / (sqrt(s) + epsilon)`. Source:
+    torch.optim.Adagrad; Keras starts at 0.1, with epsilon 1e-7 inside the root.
+    """
+
+    initial: NotNegative = 0.0
+    epsilon: Positive = 1e-10
+    weight_decay: NotNegative = 0.0
+    name: Literal["adagrad"] = "adagrad"
+
+
+Optimizer = SGD | Adam | AdamW | RMSprop | Adagrad

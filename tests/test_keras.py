@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backends import factory, small_splits, small_task, small_walks
 from nnbench.backends.numpy import NumpyTrainer
 from nnbench.errors import UnsupportedSpec
 from nnbench.trainer import Walk
-from test_parity import factory, small_splits, small_task, small_walks
 
 pytest.importorskip("tensorflow")
 
@@ -28,7 +28,7 @@ def test_keras_settings_are_as_before(execution: str) -> None:
     before = keras.config.floatx(), keras.config.dtype_policy().name
     trainer = make(execution)
     trainer.warm_up(200)
-    trainer.train(small_walks(0.05)[0])
+    trainer.train(small_walks()[0])
     trainer.evaluate("test")
     assert (keras.config.floatx(), keras.config.dtype_policy().name) == before
     assert before[0] == "float32"  # else float64 runs would have nothing to put back

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,49 +13,8 @@ from nnbench.backends.numpy import optimizers as numpy_rules
 from nnbench.compose import compose
 from nnbench.errors import ConfigError
 from nnbench.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
-from nnbench.testing import CHECKS, Subject
-from test_parity import BACKENDS, factory
-
-OPTIMIZERS: dict[str, Optimizer] = {
-    "sgd": SGD(),
-    "nesterov": SGD(momentum=0.9, nesterov=True, weight_decay=0.01),
-    "adam": Adam(),
-    "adam-decay": Adam(beta1=0.8, beta2=0.99, epsilon=1e-6, weight_decay=0.02),
-    "adamw": AdamW(weight_decay=0.05),
-    "rmsprop": RMSprop(),
-    "rmsprop-decay": RMSprop(rho=0.9, epsilon=1e-3, weight_decay=0.02),
-    "adagrad": Adagrad(),
-    "adagrad-initial": Adagrad(initial=0.1, epsilon=1e-7, weight_decay=0.02),
-}
-KIT = (
-    "zero_rate_is_identity",
-    "slice_law",
-    "warm_up_changes_nothing",
-    "load_resets_the_optimizer",
-    "state_and_restore_continue",
-    "one_step_equals_the_reference",
-    "twenty_one_steps_equal_the_reference",
-)
-
-
-@cache
-def subject(backend: str, execution: str, name: str) -> Subject:
-    return Subject(factory(backend), execution, OPTIMIZERS[name])
-
-
-@pytest.mark.parametrize("check", KIT)
-@pytest.mark.parametrize("name", OPTIMIZERS)
-@pytest.mark.parametrize(("backend", "execution"), [("numpy", "reference"), *BACKENDS[:2]], ids=str)
-def test_the_kit_holds_for_every_optimizer(
-    backend: str, execution: str, name: str, check: str
-) -> None:
-    CHECKS[check](subject(backend, execution, name))
-
-
-@pytest.mark.parametrize("name", ["adam", "adagrad-initial", "nesterov"])
-def test_fit_agrees_too(name: str) -> None:
-    CHECKS["twenty_one_steps_equal_the_reference"](subject("keras", "fit", name))
-
+from nnbench.testing import equals_the_reference
+from nnbench.testing.blocks import OPTIMIZERS
 
 W, GRADS, RATES = 0.5, [0.3, -0.2, 0.001], [0.1, 0.05, 0.2]
 
@@ -85,6 +43,23 @@ def test_the_first_steps_are_those_of_the_published_table() -> None:
         assert -float(w[0]) == pytest.approx(expected, rel=1e-5)
 
 
+def test_momentum_keeps_the_rate_outside_and_decay_is_l2() -> None:
+    w, v = W, 0.0
+    for g, lr in zip(GRADS, RATES, strict=True):
+        v = 0.9 * v + g + 0.1 * w
+        w -= lr * v
+    assert after(SGD(momentum=0.9, weight_decay=0.1)) == pytest.approx(w, rel=1e-15)
+
+
+def test_the_momentum_of_rmsprop_keeps_the_rate_outside() -> None:
+    w, v, b = W, 0.0, 0.0
+    for g, lr in zip(GRADS, RATES, strict=True):
+        v = 0.99 * v + 0.01 * g * g
+        b = 0.5 * b + g / (np.sqrt(v) + 1e-8)
+        w -= lr * b
+    assert after(RMSprop(momentum=0.5)) == pytest.approx(w, rel=1e-14)
+
+
 def test_nesterov_looks_ahead() -> None:
     w, v = W, 0.0
     for g, lr in zip(GRADS, RATES, strict=True):
@@ -101,10 +76,14 @@ def test_decoupled_decay_is_not_l2() -> None:
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
+        ("sgd momentum", {"momentum": 0.9000001}),
+        ("sgd weight_decay", {"weight_decay": 0.100000001}),
+        ("sgd clip_norm", {"clip_norm": 0.2000001}),
         ("adam", {"epsilon": 1e-7}),
         ("adam", {"beta2": 0.9990001}),
         ("adamw", {"weight_decay": 0.0500001}),
         ("rmsprop", {"rho": 0.9900001}),
+        ("rmsprop momentum", {"momentum": 0.9000001}),
         ("adagrad", {"initial": 1e-9}),
     ],
 )
@@ -114,35 +93,7 @@ def test_a_wrong_constant_is_caught(name: str, fault: dict[str, Any]) -> None:
         return NumpyTrainer(dataclasses.replace(task, optimizer=rule), splits)
 
     with pytest.raises(AssertionError, match="weights differ by"):
-        CHECKS["twenty_one_steps_equal_the_reference"](
-            Subject(wrong, "reference", OPTIMIZERS[name])
-        )
-
-
-def test_epsilon_inside_the_root_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Inside(numpy_rules.RMSprop):
-        def update(self, w: Any, g: Any, lr: float, *buffers: Any) -> None:
-            (v,) = buffers
-            v *= self.rule.rho
-            v += (1.0 - self.rule.rho) * g * g
-            w -= lr * g / (v + self.rule.epsilon) ** 0.5
-
-    def wrong(task: Any, splits: Any) -> NumpyTrainer:
-        with monkeypatch.context() as patch:
-            patch.setitem(numpy_rules.RULES, RMSprop, Inside)
-            trainer = NumpyTrainer(task, splits)
-        optimizer = Inside(task.optimizer, trainer._optimizer.parameters)
-        load = trainer.load
-
-        def loading(params: Any) -> None:
-            load(params)
-            trainer._optimizer = type(optimizer)(task.optimizer, trainer._optimizer.parameters)
-
-        trainer.load = loading  # type: ignore[method-assign]
-        return trainer
-
-    with pytest.raises(AssertionError, match="weights differ by"):
-        CHECKS["twenty_one_steps_equal_the_reference"](Subject(wrong, "reference", RMSprop()))
+        equals_the_reference(wrong, "reference", OPTIMIZERS[name])
 
 
 @pytest.mark.parametrize(

@@ -7,21 +7,17 @@ import dataclasses
 import numpy as np
 import pytest
 
+from backends import ALL, SMALL, factory, small_splits, small_task, small_walks
 from nnbench.errors import UnsupportedSpec
-from nnbench.init import Params, Uniform, initial_params
-from nnbench.layers import Activation
-from nnbench.optimizers import SGD
+from nnbench.init import Params
+from nnbench.layers import Activation, BatchNorm, Dense, Dropout, Layer
 from nnbench.testing.checks import global_random_state
-from nnbench.trainer import Task, Trainer, Walk
-from test_parity import BACKENDS, factory, small_splits, small_task, small_walks
+from nnbench.trainer import Trainer, Walk
 
-ALL = [("numpy", "reference"), *BACKENDS]
-PARAMS = initial_params(Uniform(-0.05, 0.05), small_task().architecture, 0, "float64")
+PARAMS = SMALL.params
 
 
-def task_for(execution: str) -> Task:
-    task = small_task(execution=execution)
-    return dataclasses.replace(task, optimizer=SGD(momentum=0.9, weight_decay=0.01))
+task_for = small_task
 
 
 @pytest.fixture(scope="module", params=ALL, ids=lambda p: f"{p[0]}-{p[1]}")
@@ -42,7 +38,7 @@ def same(a: Params, b: Params) -> bool:
 
 
 def walk() -> Walk:
-    return small_walks(0.05)[0]
+    return small_walks()[0]
 
 
 @pytest.mark.parametrize("cuts", [[3], [1, 2, 6], [6]])
@@ -97,17 +93,22 @@ def test_native_semantics_learn_with_the_frameworks_own_weights(
     assert same(first.params(), second.params())  # seeded
     other = make(dataclasses.replace(task, seed=1), small_splits())
     assert not same(first.params(), other.params())
-    losses = [first.train(dataclasses.replace(w, order=None)).loss_sum for w in small_walks(0.05)]
+    losses = [first.train(dataclasses.replace(w, order=None)).loss_sum for w in small_walks()]
     assert losses[-1] < losses[0]
-    in_order = second.train(dataclasses.replace(small_walks(0.05)[0], order=np.arange(200)))
+    in_order = second.train(dataclasses.replace(small_walks()[0], order=np.arange(200)))
     assert in_order.loss_sum != losses[0]  # the framework shuffles by itself
 
 
+@pytest.mark.parametrize("layers", [(), (Dense(8), BatchNorm(), Dropout(0.4))], ids=["", "random"])
 @pytest.mark.parametrize(("backend", "execution"), ALL, ids=str)
-def test_native_runs_are_repeated_by_their_seed_and_resumed(backend: str, execution: str) -> None:
-    """The framework's own order belongs to what a checkpoint brings back."""
-    task = dataclasses.replace(task_for(execution), semantics="native")
-    walks = [dataclasses.replace(w, order=None) for w in small_walks(0.05)]
+def test_native_runs_are_repeated_by_their_seed_and_resumed(
+    backend: str, execution: str, layers: tuple[Layer, ...]
+) -> None:
+    """The framework's own order and dropout belong to what a checkpoint brings back."""
+    architecture = SMALL.task.architecture
+    architecture = dataclasses.replace(architecture, layers=(*layers, *architecture.layers))
+    task = small_task(execution, semantics="native", architecture=architecture)
+    walks = [dataclasses.replace(w, order=None) for w in small_walks()]
     first = factory(backend)(task, small_splits())
     first.train(walks[0])
     kept = first.state()

@@ -21,7 +21,9 @@ from nnbench.spec import Architecture, ParamKey
 from nnbench.streams import generator
 
 Params = dict[ParamKey, NDArray[np.floating]]
-NEUTRAL = {"scale": 1.0, "offset": 0.0}  # what normalising layers start with
+# What normalising layers start with.
+NEUTRAL = {"scale": 1.0, "offset": 0.0, "mean": 0.0, "variance": 1.0}
+Distribution = Literal["normal", "uniform"]
 
 
 @dataclass(frozen=True)
@@ -62,32 +64,46 @@ class Uniform:
 
 @dataclass(frozen=True)
 class He:
-    """`N(0, 2 / fan_in)`, biases 0 (He et al. 2015, arXiv 1502.01852)."""
+    """Variance `2 / fan_in`, normal or uniform; biases 0 (He et al. 2015, arXiv 1502.01852)."""
 
+    distribution: Distribution = "normal"
     name: Literal["he"] = "he"
 
     def draw(
         self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int
     ) -> NDArray[np.float64]:
         """Return one parameter of `shape`."""
-        return Normal(math.sqrt(2.0 / fan_in)).draw(rng, role, shape, fan_in)
+        return _with_variance(2.0 / fan_in, self.distribution, rng, role, shape)
 
 
 @dataclass(frozen=True)
 class Glorot:
-    """`U(-a, a)` with `a = sqrt(6 / (fan_in + fan_out))`, biases 0 (Glorot & Bengio 2010)."""
+    """Variance `2 / (fan_in + fan_out)`, uniform or normal; biases 0 (Glorot & Bengio 2010).
 
+    Uniform is `U(-a, a)` with `a = sqrt(6 / (fan_in + fan_out))`.
+    """
+
+    distribution: Distribution = "uniform"
     name: Literal["glorot"] = "glorot"
 
     def draw(
         self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int
     ) -> NDArray[np.float64]:
         """Return one parameter of `shape`."""
-        if role != "kernel":
-            return np.zeros(shape)
         fan_out = flat_length(shape[:-2]) * shape[-1]
-        limit = math.sqrt(6.0 / (fan_in + fan_out))
-        return rng.uniform(-limit, limit, shape)
+        return _with_variance(2.0 / (fan_in + fan_out), self.distribution, rng, role, shape)
+
+
+def _with_variance(
+    variance: float, distribution: Distribution, rng: np.random.Generator, role: str, shape: Shape
+) -> NDArray[np.float64]:
+    """Draw a kernel of that variance around 0; anything else is 0."""
+    if role != "kernel":
+        return np.zeros(shape)
+    if distribution == "normal":
+        return math.sqrt(variance) * rng.standard_normal(shape)
+    limit = math.sqrt(3.0 * variance)
+    return rng.uniform(-limit, limit, shape)
 
 
 @dataclass(frozen=True)
@@ -130,9 +146,9 @@ InitConfig = Normal | Uniform | He | Glorot | TorchDefault | FromRun | NativeIni
 
 
 def initial_params(init: Drawn, architecture: Architecture, seed: int, dtype: str) -> Params:
-    """Draw every parameter of `architecture` for `seed`, cast to `dtype`, canonical layout."""
+    """Draw all weights of `architecture` for `seed`, cast to `dtype`, canonical layout."""
     params: Params = {}
-    shapes = architecture.parameter_shapes()
+    shapes = architecture.weight_shapes()
     for key, shape in shapes.items():
         if key.role in NEUTRAL:
             params[key] = np.full(shape, NEUTRAL[key.role], dtype)
@@ -151,7 +167,7 @@ def complete_params(
     `missing` says what becomes of parameters that `source` lacks: `error`, `zeros`, or `native`
     for those in `native`. Raises ConfigError for extra, missing or misshaped ones, by name.
     """
-    shapes = architecture.parameter_shapes()
+    shapes = architecture.weight_shapes()
     extra = [str(key) for key in source if key not in shapes]
     if extra:
         raise ConfigError(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from nnbench.errors import ConfigError
-from nnbench.schema import above, at_least
+from nnbench.schema import above, at_least, within
 
 Shape = tuple[int, ...]
 Shapes = dict[str, Shape]
@@ -19,7 +19,24 @@ ActivationName = Literal["linear", "sigmoid", "tanh", "relu", "gelu", "softmax"]
 
 
 @dataclass(frozen=True)
-class Dense:
+class _Layer:
+    """A layer that keeps the shape and has no weights: what the others override."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape that `shape` becomes; raises ConfigError where it does not fit."""
+        return shape
+
+    def parameter_shapes(self, shape: Shape) -> Shapes:
+        """Return the shapes of what is learnt, by role, for inputs of `shape`."""
+        return {}
+
+    def buffer_shapes(self, shape: Shape) -> Shapes:
+        """Return the shapes of what is kept for inference, but not learnt."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Dense(_Layer):
     """`y = x @ kernel + bias`, x `(batch, fan_in)`, y `(batch, units)`."""
 
     units: Size
@@ -39,7 +56,7 @@ class Dense:
 
 
 @dataclass(frozen=True)
-class Activation:
+class Activation(_Layer):
     """Elementwise, but for softmax (over the last axis).
 
     sigmoid `1/(1+exp(-z))`; tanh; relu `max(z, 0)` with derivative 0 at 0; gelu
@@ -49,17 +66,9 @@ class Activation:
 
     name: ActivationName
 
-    def output_shape(self, shape: Shape) -> Shape:
-        """Return `shape`."""
-        return shape
-
-    def parameter_shapes(self, shape: Shape) -> Shapes:
-        """Return nothing: an activation has no parameters."""
-        return {}
-
 
 @dataclass(frozen=True)
-class Flatten:
+class Flatten(_Layer):
     """All axes of a sample in one, last axis fastest: rows, columns, channels."""
 
     name: Literal["flatten"] = "flatten"
@@ -68,13 +77,9 @@ class Flatten:
         """Return the product of the lengths."""
         return (flat_length(shape),)
 
-    def parameter_shapes(self, shape: Shape) -> Shapes:
-        """Return nothing: there is nothing to learn."""
-        return {}
-
 
 @dataclass(frozen=True)
-class Conv2d:
+class Conv2d(_Layer):
     """Cross-correlation: `y[h, w] = sum over i, j of x[h s + i, w s + j] @ kernel[i, j] + bias`.
 
     `padding=same` gives `ceil(n / stride)` rows and columns; where the zeros to be added are odd
@@ -117,7 +122,7 @@ class Conv2d:
 
 
 @dataclass(frozen=True)
-class _Pool2d:
+class _Pool2d(_Layer):
     """Windows of `size` x `size`, `stride` apart (None: `size`); what does not fit is left out."""
 
     size: Size = 2
@@ -136,10 +141,6 @@ class _Pool2d:
         rows, columns = ((n - self.size) // self.step + 1 for n in (height, width))
         return (rows, columns, channels)
 
-    def parameter_shapes(self, shape: Shape) -> Shapes:
-        """Return nothing: there is nothing to learn."""
-        return {}
-
 
 @dataclass(frozen=True)
 class MaxPool2d(_Pool2d):
@@ -156,7 +157,7 @@ class AvgPool2d(_Pool2d):
 
 
 @dataclass(frozen=True)
-class LayerNorm:
+class LayerNorm(_Layer):
     """`y = (x - mean) / sqrt(variance + epsilon) * scale + offset` over the last axis.
 
     The variance divides by n (Ba et al. 2016, arXiv 1607.06450).
@@ -165,16 +166,100 @@ class LayerNorm:
     epsilon: Annotated[float, above(0.0)] = 1e-5
     name: Literal["layer_norm"] = "layer_norm"
 
-    def output_shape(self, shape: Shape) -> Shape:
-        """Return `shape`."""
-        return shape
-
     def parameter_shapes(self, shape: Shape) -> Shapes:
         """Return the shapes of `scale` (starts at 1) and `offset` (starts at 0)."""
         return {"scale": shape[-1:], "offset": shape[-1:]}
 
 
-Layer = Dense | Activation | Flatten | Conv2d | MaxPool2d | AvgPool2d | LayerNorm
+@dataclass(frozen=True)
+class BatchNorm(_Layer):
+    """`y = scale (x - m) / sqrt(v + epsilon) + offset`, per channel (the last axis).
+
+    In training m and v are mean and (biased) variance over the batch and, for images, rows and
+    columns. In evaluation they are `mean` and `variance`, which every training step moves:
+    `mean = (1 - momentum) mean + momentum m`, `variance = (1 - momentum) variance + momentum v
+    n/(n - 1)` for n values per channel, unbiased (for n = 1 plain v). Source: Ioffe & Szegedy
+    2015 with the constants of torch.nn.BatchNorm; Keras has epsilon 1e-3, weighs the old by 0.99
+    and keeps the biased variance.
+    """
+
+    momentum: Annotated[float, within(0.0, 1.0)] = 0.1
+    epsilon: Annotated[float, above(0.0)] = 1e-5
+    name: Literal["batch_norm"] = "batch_norm"
+
+    def parameter_shapes(self, shape: Shape) -> Shapes:
+        """Return the shapes of `scale` (starts at 1) and `offset` (starts at 0)."""
+        return {"scale": shape[-1:], "offset": shape[-1:]}
+
+    def buffer_shapes(self, shape: Shape) -> Shapes:
+        """Return the shapes of `mean` (starts at 0) and `variance` (starts at 1)."""
+        return {"mean": shape[-1:], "variance": shape[-1:]}
+
+
+@dataclass(frozen=True)
+class Dropout(_Layer):
+    """In training `y = x / (1 - rate)` where a value is kept, 0 where not; else `y = x`.
+
+    Each value is dropped with probability `rate`, by the counter-based generator
+    (`nnbench.counter`): all backends drop the same ones.
+    """
+
+    rate: Annotated[float, within(0.0, 1.0, high_open=True)] = 0.5
+    name: Literal["dropout"] = "dropout"
+
+
+@dataclass(frozen=True)
+class Embedding(_Layer):
+    """`y = kernel[x]`: one row of `units` numbers for each token; the first layer.
+
+    Inputs are integers from 0 to `vocabulary - 1`.
+    """
+
+    vocabulary: Size
+    units: Size = 16
+    name: Literal["embedding"] = "embedding"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return `(*shape, units)`."""
+        return (*shape, self.units)
+
+    def parameter_shapes(self, shape: Shape) -> Shapes:
+        """Return the shape of `kernel`."""
+        return {"kernel": (self.vocabulary, self.units)}
+
+
+Layer = (
+    Dense
+    | Activation
+    | Flatten
+    | Conv2d
+    | MaxPool2d
+    | AvgPool2d
+    | BatchNorm
+    | LayerNorm
+    | Dropout
+    | Embedding
+)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Training images moved by up to `shift` pixels, and mirrored left to right half the time.
+
+    Each image of each step is moved by its own whole numbers of rows and columns, from -shift to
+    shift, zeros coming in at the edge, then mirrored. The numbers come from the counter-based
+    generator (`nnbench.counter`), so that all backends train on the same images.
+    """
+
+    shift: Annotated[int, within(0, 63)] = 0
+    flip: bool = False
+
+    def check(self, shape: Shape) -> None:
+        """Raise ConfigError unless inputs of `shape` are images."""
+        try:
+            _image(shape)
+        except ConfigError as error:
+            raise ConfigError(f"Augmentation {error}.") from None
 
 
 def flat_length(shape: Shape) -> int:

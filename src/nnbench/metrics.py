@@ -64,7 +64,8 @@ def sample_losses(
     if loss.name == "bce":
         per_output = np.maximum(z, 0.0) - z * t + np.log1p(np.exp(-np.abs(z)))
     else:
-        per_output = (outputs(z, activation) - t) ** 2
+        error = outputs(z, activation) - t
+        per_output = np.abs(error) if loss.name == "l1" else error**2
     return np.asarray(per_output.sum(axis=1) * loss.output_scale(k))
 
 

@@ -15,8 +15,22 @@ Positive = Annotated[float, above(0.0)]
 NotNegative = Annotated[float, at_least(0.0)]
 
 
-@dataclass(frozen=True)
-class SGD:
+@dataclass(frozen=True, kw_only=True)
+class _Rule:
+    """What every optimizer takes.
+
+    `clip_norm` bounds the global norm N of the gradient, over all parameters together and before
+    weight decay: `gradient * min(1, clip_norm / (N + 1e-6))`. Source:
+    torch.nn.utils.clip_grad_norm_; Keras' `clipnorm` is per variable, its `global_clipnorm` lacks
+    the 1e-6. None does not clip.
+    """
+
+    weight_decay: NotNegative = 0.0
+    clip_norm: Positive | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGD(_Rule):
     """Stochastic gradient descent, with the learning rate outside the velocity (as in PyTorch).
 
     `g = gradient + weight_decay * w; v = momentum * v + g; w = w - lr * v`; with `nesterov`
@@ -26,13 +40,12 @@ class SGD:
     """
 
     momentum: Decay = 0.0
-    weight_decay: NotNegative = 0.0
     nesterov: bool = False
     name: Literal["sgd"] = "sgd"
 
 
-@dataclass(frozen=True)
-class Adam:
+@dataclass(frozen=True, kw_only=True)
+class Adam(_Rule):
     """Adam (Kingma & Ba 2015, arXiv 1412.6980), with epsilon beside the corrected root.
 
     `g = gradient + weight_decay * w; m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
@@ -43,12 +56,11 @@ class Adam:
     beta1: Decay = 0.9
     beta2: Decay = 0.999
     epsilon: Positive = 1e-8
-    weight_decay: NotNegative = 0.0
     name: Literal["adam"] = "adam"
 
 
-@dataclass(frozen=True)
-class AdamW:
+@dataclass(frozen=True, kw_only=True)
+class AdamW(_Rule):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv 1711.05101).
 
     `w = w - lr * weight_decay * w`, then Adam's step without decay. Source: torch.optim.AdamW.
@@ -61,22 +73,23 @@ class AdamW:
     name: Literal["adamw"] = "adamw"
 
 
-@dataclass(frozen=True)
-class RMSprop:
+@dataclass(frozen=True, kw_only=True)
+class RMSprop(_Rule):
     """RMSprop (Hinton's lecture 6e), with epsilon outside the root.
 
-    `g = gradient + weight_decay * w; v = rho v + (1 - rho) g^2; w = w - lr g / (sqrt(v) +
-    epsilon)`. Source: torch.optim.RMSprop; Keras has rho 0.9 and epsilon 1e-7 inside the root.
+    `g = gradient + weight_decay * w; v = rho v + (1 - rho) g^2; b = momentum b + g / (sqrt(v) +
+    epsilon); w = w - lr b`. Source: torch.optim.RMSprop; Keras has rho 0.9, epsilon 1e-7 inside
+    the root and, with momentum, the learning rate inside b.
     """
 
     rho: Decay = 0.99
+    momentum: Decay = 0.0
     epsilon: Positive = 1e-8
-    weight_decay: NotNegative = 0.0
     name: Literal["rmsprop"] = "rmsprop"
 
 
-@dataclass(frozen=True)
-class Adagrad:
+@dataclass(frozen=True, kw_only=True)
+class Adagrad(_Rule):
     """Adagrad (Duchi et al. 2011), with the accumulator starting at `initial`.
 
     `g = gradient + weight_decay * w; s = s + g^2; w = w - lr g / (sqrt(s) + epsilon)`. Source:
@@ -85,7 +98,6 @@ class Adagrad:
 
     initial: NotNegative = 0.0
     epsilon: Positive = 1e-10
-    weight_decay: NotNegative = 0.0
     name: Literal["adagrad"] = "adagrad"
 
 

@@ -13,9 +13,25 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
 from nnbench.errors import ConfigError
-from nnbench.layers import Activation, ActivationName, Dense, Flatten, Layer, Shape, flat_length
+from nnbench.layers import (
+    Activation,
+    ActivationName,
+    Augment,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    Layer,
+    MaxPool2d,
+    Shape,
+    flat_length,
+)
 from nnbench.schema import at_least
 
+WIDTHS = ("filters", "size", "units")  # what tells how wide a layer is
 TaskKind = Literal["classification", "regression"]
 
 
@@ -42,18 +58,27 @@ class Architecture:
     """A stack of layers ending in logits, and the activation that turns these into outputs.
 
     `layers` yields the logits; `output_activation` is kept apart because some losses are computed
-    from logits (see `Loss`), and because accuracy needs no activation at all.
+    from logits (see `Loss`), and because accuracy needs no activation at all. `augment` is done
+    to the inputs in training.
     """
 
     input_shape: Shape
     layers: tuple[Layer, ...]
     output_activation: ActivationName
+    augment: Augment | None = None
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Tell whether inputs are integers for an embedding, not numbers."""
+        return bool(self.layers) and isinstance(self.layers[0], Embedding)
 
     def shapes(self) -> Iterator[tuple[int, Layer, Shape, Shape]]:
         """Yield (position, layer, input shape, output shape) from input to logits."""
         shape = self.input_shape
         for position, layer in enumerate(self.layers):
             try:
+                if isinstance(layer, Embedding) and position:
+                    raise ConfigError("takes integer tokens, so that it must be the first layer")
                 after = layer.output_shape(shape)
             except ConfigError as error:
                 raise ConfigError(f"Layer {position + 1}, {layer.name}, {error}.") from None
@@ -65,12 +90,41 @@ class Architecture:
         return [after for *_, after in self.shapes()][-1]
 
     def parameter_shapes(self) -> dict[ParamKey, Shape]:
-        """Return every parameter's canonical shape, in the order of the layers."""
+        """Return the canonical shape of everything that is learnt, in the order of the layers."""
         return {
             ParamKey(position, role): shape
             for position, layer, before, _ in self.shapes()
             for role, shape in layer.parameter_shapes(before).items()
         }
+
+    def weight_shapes(self) -> dict[ParamKey, Shape]:
+        """Return the shapes of parameters and buffers: everything that inference needs."""
+        return {
+            ParamKey(position, role): shape
+            for position, layer, before, _ in self.shapes()
+            for shapes in (layer.parameter_shapes(before), layer.buffer_shapes(before))
+            for role, shape in shapes.items()
+        }
+
+    def without_effect(self) -> set[ParamKey]:
+        """Return the parameters whose gradient is zero but for rounding.
+
+        A bias that a BatchNorm takes away again: what moves a whole channel does not matter
+        there, and pooling, dropout at rate 0 and flattening pass such a move on.
+        """
+        found = set()
+        for position, layer in enumerate(self.layers):
+            if isinstance(layer, Dense | Conv2d) and layer.bias:
+                passed = (
+                    after
+                    for after in self.layers[position + 1 :]
+                    if not isinstance(after, MaxPool2d | AvgPool2d | Flatten)
+                    and after != Activation("linear")
+                    and after != Dropout(0.0)
+                )
+                if isinstance(next(passed, None), BatchNorm):
+                    found.add(ParamKey(position, "bias"))
+        return found
 
     def parameter_count(self) -> int:
         """Return the number of trainable scalars."""
@@ -82,8 +136,10 @@ class Architecture:
         for layer in self.layers:
             if isinstance(layer, Dense):
                 sizes.append(str(layer.units))
+            elif isinstance(layer, Dropout):
+                sizes.append(f"dropout{layer.rate:g}")
             elif not isinstance(layer, Activation | Flatten):
-                width = getattr(layer, "filters", getattr(layer, "size", ""))
+                width = next((getattr(layer, n) for n in WIDTHS if hasattr(layer, n)), "")
                 sizes.append(f"{layer.name.removesuffix('2d')}{width}")
         hidden = dict.fromkeys(a.name for a in self.layers if isinstance(a, Activation))
         functions = "/".join((*hidden, self.output_activation))
@@ -98,6 +154,7 @@ class Loss:
     With outputs p `(batch, k)`, logits z and targets t (one-hot in classification), per output:
 
     - mse: `(p - t)**2`
+    - l1: `|p - t|`, with derivative 0 at p = t
     - bce: `softplus(z) - t z`, the binary cross-entropy of `p = sigmoid(z)`; summed over outputs
       its gradient is `p - t`, the delta rule of hand-written NumPy code
     - cross_entropy: `logsumexp(z) - z[label]` with `p = softmax(z)`, one term per sample, so that
@@ -107,7 +164,7 @@ class Loss:
     samples, so `over_batch=sum` changes the gradient, not the figure.
     """
 
-    name: Literal["mse", "bce", "cross_entropy"]
+    name: Literal["mse", "l1", "bce", "cross_entropy"]
     over_outputs: Literal["sum", "mean"] = "mean"
     over_batch: Literal["sum", "mean"] = "mean"
 
@@ -123,8 +180,8 @@ class Loss:
 
     def check(self, kind: TaskKind, output_activation: ActivationName) -> None:
         """Raise ConfigError where loss, task and output activation do not belong together."""
-        if kind == "regression" and self.name != "mse":
-            raise ConfigError(f"Received loss={self.name}; task=regression needs loss=mse.")
+        if kind == "regression" and self.name not in ("mse", "l1"):
+            raise ConfigError(f"Received loss={self.name}; task=regression needs loss=mse or l1.")
         needed = {"bce": ("sigmoid",), "cross_entropy": ("softmax", "linear")}.get(self.name)
         if needed and output_activation not in needed:
             raise ConfigError(
@@ -136,7 +193,7 @@ class Loss:
 def output_activation_for(loss: Loss, kind: TaskKind) -> ActivationName:
     """Return what `output_activation=auto` means: the partner of the loss.
 
-    sigmoid for bce, softmax for cross_entropy; for mse sigmoid on one-hot targets, linear in
+    sigmoid for bce, softmax for cross_entropy; for mse and l1 sigmoid on one-hot targets, linear in
     regression.
     """
     if loss.name == "cross_entropy":

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nnbench.data.dataset import Split
+from nnbench.errors import ConfigError
+from nnbench.layers import Embedding
 from nnbench.metrics import target_matrix
 from nnbench.trainer import Task
 
@@ -15,13 +18,30 @@ from nnbench.trainer import Task
 def input_array(task: Task, split: Split) -> NDArray[np.floating]:
     """Return the inputs `(n, *architecture.input_shape)` in the task's dtype.
 
-    uint8 is multiplied by `task.inputs.scale` after the conversion, as `ArraySpec` says.
+    uint8 is multiplied by `task.inputs.scale` after the conversion, as `ArraySpec` says. For an
+    embedding they are tokens, int64.
     """
+    if task.architecture.takes_tokens:
+        checked_tokens(task, {"": split})
+        return split.inputs.astype(np.int64)
     dtype = np.dtype(task.dtype)
     inputs = split.inputs.astype(dtype)
     if split.inputs.dtype == np.uint8:
         inputs *= dtype.type(task.inputs.scale)
     return inputs.reshape(len(split), *task.architecture.input_shape)
+
+
+def checked_tokens(task: Task, splits: Mapping[str, Split]) -> None:
+    """Raise ConfigError unless all inputs are whole numbers that the embedding has rows for."""
+    embedding = task.architecture.layers[0]
+    assert isinstance(embedding, Embedding)
+    for split in splits.values():
+        low, high = split.inputs.min(), split.inputs.max()
+        if low < 0 or high >= embedding.vocabulary or (split.inputs % 1 != 0).any():
+            raise ConfigError(
+                f"Received inputs from {low:g} to {high:g}; layer 1, embedding, takes whole "
+                f"numbers from 0 to vocabulary - 1 = {embedding.vocabulary - 1}."
+            )
 
 
 def target_array(task: Task, split: Split) -> NDArray[Any]:

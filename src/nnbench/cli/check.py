@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,12 +40,14 @@ def command(config_dir: str | None, overrides: Sequence[str]) -> int:
     if done.returncode or not results:
         reason = (done.stderr.strip().splitlines() or ["no answer"])[-1]
         raise ConfigError(f"Cannot check backend._target_={backend.target}: {reason}")
+    marks = {"passed": "pass", "failed": "FAIL", "unsupported": "  - "}
     for result in results:
-        mark = "pass" if result["passed"] else "FAIL"
         detail = f": {result['detail']}" if result["detail"] else ""
-        click.echo(f"{mark}  {result['name'].replace('_', ' ')}{detail}")
-    failed = sum(not result["passed"] for result in results)
-    click.echo(f"{backend.name} ({backend.execution}): {len(results) - failed} of {len(results)}")
-    if failed:
-        raise ChecksFailed(f"{failed} checks failed.")
+        click.echo(f"{marks[result['outcome']]}  {result['name']}{detail}")
+    counts = Counter(result["outcome"] for result in results)
+    label = f"{backend.name} ({backend.execution})"
+    missing = f", {counts['unsupported']} not supported" if counts["unsupported"] else ""
+    click.echo(f"{label}: {counts['passed']} of {len(results)} passed{missing}")
+    if counts["failed"]:
+        raise ChecksFailed(f"{counts['failed']} checks failed.")
     return 0

@@ -4,28 +4,47 @@
     for result in check_trainer(MyTrainer, execution="plain"):
         print(result)
 
-A check builds small float64 trainers, compares with the NumPy reference where equality is asked
-for, and fails with a sentence. `nnbench check backend=NAME` prints the scorecard.
+First what a Trainer must do whatever it trains (`CHECKS`); then every building block (`BLOCKS`)
+and a series of random nets, each of which has to take the same steps as the NumPy reference, in
+float64, within the 1-ulp envelope. A block that raises UnsupportedSpec counts as unsupported, not
+as failed. `nnbench check backend=NAME` prints the scorecard.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
+from nnbench.errors import UnsupportedSpec
+from nnbench.testing import random_nets
+from nnbench.testing.blocks import BLOCKS
+from nnbench.testing.cases import Case
 from nnbench.testing.checks import CHECKS
+from nnbench.testing.equality import equals_the_reference
 from nnbench.testing.subject import Subject
 from nnbench.trainer import TrainerFactory
 
-__all__ = ["CHECKS", "CheckResult", "Subject", "check_trainer"]
+__all__ = [
+    "BLOCKS",
+    "CHECKS",
+    "Case",
+    "CheckResult",
+    "Subject",
+    "check_trainer",
+    "equals_the_reference",
+]
+
+RANDOM_NETS = 10
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One line of the scorecard; `detail` says what was wrong."""
+    """One line of the scorecard; `detail` says what was wrong or is not supported."""
 
     name: str
-    passed: bool
+    outcome: Literal["passed", "failed", "unsupported"]
     detail: str = ""
 
 
@@ -33,10 +52,17 @@ def check_trainer(make: TrainerFactory, execution: str) -> Iterator[CheckResult]
     """Run every check on the trainers that `make` builds; yield the results as they come."""
     subject = Subject(make, execution)
     for name, check in CHECKS.items():
-        try:
-            check(subject)
-        except Exception as error:  # a check that crashes has failed, and the others go on
-            lines = str(error).splitlines() or [type(error).__name__]
-            yield CheckResult(name, False, lines[0])
-        else:
-            yield CheckResult(name, True)
+        yield _result(name.replace("_", " "), partial(check, subject))
+    cases = BLOCKS | {f"random net {i}": random_nets.seeded(i) for i in range(RANDOM_NETS)}
+    for name, case in cases.items():
+        yield _result(name, partial(equals_the_reference, make, execution, case))
+
+
+def _result(name: str, check: Callable[[], None]) -> CheckResult:
+    try:
+        check()
+    except Exception as error:  # a check that crashes has failed, and the others go on
+        outcome = "unsupported" if isinstance(error, UnsupportedSpec) else "failed"
+        lines = str(error).splitlines() or [type(error).__name__]
+        return CheckResult(name, outcome, lines[0])  # type: ignore[arg-type]
+    return CheckResult(name, "passed")

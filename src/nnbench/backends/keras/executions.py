@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
@@ -11,13 +12,22 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from nnbench import streams
+from nnbench import counter, streams
 from nnbench.backends.keras import process
-from nnbench.backends.keras.model import FitLoss, sample_losses
+from nnbench.backends.keras.model import FitLoss, Net, sample_losses
 from nnbench.trainer import Task, TrainStats, Walk
 
-# (capacity in samples, batch) -> loop(order, rates, steps) -> sum of the losses
-Loop = Callable[[Any, Any, Any], Any]
+# loop(order, rates, keys, steps) -> sum of the losses
+Loop = Callable[[Any, Any, Any, Any], Any]
+
+
+def drawn_keys(net: Net, walk: Walk) -> NDArray[np.int32]:
+    """Return the keys `(steps, drawing layers, 2)` of what is random in the walk's steps."""
+    steps = len(walk.lr)
+    keys = np.empty((steps, len(net.drawing), 2), np.uint32)
+    for i, stream in enumerate(net.drawing):
+        keys[:, i] = counter.keys(walk.seed, walk.first_step, steps, stream)
+    return keys.view(np.int32)
 
 
 class Execution(Protocol):
@@ -42,8 +52,8 @@ class Xla:
     ragged last batch has a program of its own. Weights live in variables carried by the loop.
     """
 
-    def __init__(self, task: Task, model: Any, optimizer: Any, inputs: Any, targets: Any) -> None:
-        self.task, self.model, self.optimizer = task, model, optimizer
+    def __init__(self, task: Task, net: Net, optimizer: Any, inputs: Any, targets: Any) -> None:
+        self.task, self.net, self.model, self.optimizer = task, net, net.model, optimizer
         self.inputs, self.targets = inputs, targets
         self._losses = sample_losses(task.loss, task.architecture.output_activation)
         self._loops: dict[tuple[int, int], Loop] = {}
@@ -60,21 +70,23 @@ class Xla:
         self._capacity = max(self._capacity, n - n % batch)
         for capacity, size in ((self._capacity, batch), (n % batch, n % batch)):
             if capacity:
-                self._call(capacity, size, np.arange(size), np.zeros(1))
+                self._call(capacity, size, Walk(np.arange(size), np.zeros(1), size, 0, 0, 0))
 
     def run(self, walk: Walk) -> TrainStats:
         """Take the full batches in one call, the ragged one in another."""
         order = self._own_order(walk) if walk.order is None else walk.order
         batch = self.task.batch_size
+        walk = dataclasses.replace(walk, order=order)
         full = len(order) - len(order) % batch
         self._capacity = max(self._capacity, full)
         loss_sum = 0.0
         if full:
-            steps = full // batch
-            loss_sum += self._call(self._capacity, batch, order[:full], walk.lr[:steps])
+            part = walk.part(0, full // batch, batch)
+            loss_sum += self._call(self._capacity, batch, part)
         if full < len(order):
             ragged = len(order) - full
-            loss_sum += self._call(ragged, ragged, order[full:], walk.lr[-1:])
+            part = walk.part(full // batch, len(walk.lr), batch)
+            loss_sum += self._call(ragged, ragged, part)
         return TrainStats(loss_sum, len(order))
 
     def _own_order(self, walk: Walk) -> NDArray[np.int64]:
@@ -83,23 +95,27 @@ class Xla:
         order = tf.random.experimental.stateless_shuffle(tf.range(walk.samples), key)
         return np.asarray(order.numpy(), dtype=np.int64)
 
-    def _call(self, capacity: int, batch: int, order: NDArray[Any], rates: NDArray[Any]) -> float:
+    def _call(self, capacity: int, batch: int, walk: Walk) -> float:
         """Pad the walk to the program's capacity and run its steps."""
-        padded = np.zeros(capacity, np.int32)
-        padded[: len(order)] = order
-        padded_rates = np.zeros(capacity // batch, self.task.dtype)
-        padded_rates[: len(rates)] = rates
+        count = len(walk.lr)
+        order = np.zeros(capacity, np.int32)
+        order[: walk.samples] = np.asarray(walk.order)
+        rates = np.zeros(capacity // batch, self.task.dtype)
+        rates[:count] = walk.lr
+        keys = np.zeros((capacity // batch, len(self.net.drawing), 2), np.int32)
+        keys[:count] = drawn_keys(self.net, walk)
         if (capacity, batch) not in self._loops:
             self._loops[capacity, batch] = self._loop(batch)
-        steps = tf.constant(len(rates), tf.int32)
         loop = self._loops[capacity, batch]
-        return float(loop(tf.constant(padded), tf.constant(padded_rates), steps))
+        return float(loop(*(tf.constant(a) for a in (order, rates, keys, np.int32(count)))))
 
     def _loop(self, batch: int) -> Loop:
         @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
-        def loop(order: Any, rates: Any, steps: Any) -> Any:
+        def loop(order: Any, rates: Any, keys: Any, steps: Any) -> Any:
             def body(step: Any, total: Any) -> tuple[Any, Any]:
                 rows = tf.slice(order, [step * batch], [batch])
+                for i, layer in enumerate(self.net.drawing.values()):
+                    layer.key.assign(keys[step, i])
                 total += self._step(tf.gather(self.inputs, rows), rows, rates[step])
                 return step + 1, total
 
@@ -125,14 +141,14 @@ class Xla:
 class Fit:
     """`model.compile` and `model.fit` on the walk's samples, in the walk's order."""
 
-    def __init__(self, task: Task, model: Any, optimizer: Any, inputs: Any, targets: Any) -> None:
-        self.task, self.model, self.optimizer = task, model, optimizer
+    def __init__(self, task: Task, net: Net, optimizer: Any, inputs: Any, targets: Any) -> None:
+        self.task, self.net, self.model, self.optimizer = task, net, net.model, optimizer
         self.inputs, self.targets = inputs, targets
         self._summed = task.loss.over_batch == "sum"
         # The loss that fit reports weighs summed batches wrongly; a metric then takes its place.
         losses = sample_losses(task.loss, task.architecture.output_activation)
         metrics = [keras.metrics.MeanMetricWrapper(losses, name="mean", dtype=task.dtype)]
-        model.compile(optimizer=optimizer, loss=FitLoss(task), metrics=metrics * self._summed)
+        net.model.compile(optimizer=optimizer, loss=FitLoss(task), metrics=metrics * self._summed)
 
     @staticmethod
     def place(array: NDArray[Any]) -> Any:
@@ -149,7 +165,7 @@ class Fit:
         """Fit one epoch over the walk."""
         rows = slice(walk.samples) if walk.order is None else walk.order
         self.optimizer.learning_rate.assign(walk.lr[0])
-        varies = bool((walk.lr != walk.lr[0]).any())
+        varies = bool((walk.lr != walk.lr[0]).any()) or bool(self.net.drawing)
         with process.floatx(self.task.dtype), self._seeded(walk):
             history = self.model.fit(
                 self.inputs[rows],
@@ -158,7 +174,7 @@ class Fit:
                 epochs=1,
                 shuffle=walk.order is None,
                 verbose=0,
-                callbacks=[_RateByStep(walk.lr)] if varies else None,
+                callbacks=[_ByStep(self.net, walk)] if varies else None,
             ).history
         mean = history["mean" if self._summed else "loss"][0]
         return TrainStats(mean * walk.samples, walk.samples)
@@ -171,16 +187,18 @@ class Fit:
         return process.tensorflow_seed(int(seed))
 
 
-class _RateByStep(keras.callbacks.Callback):
-    """Sets the learning rate before every step."""
+class _ByStep(keras.callbacks.Callback):
+    """Sets before every step what changes with it: the learning rate, the keys."""
 
-    def __init__(self, rates: NDArray[np.float64]) -> None:
+    def __init__(self, net: Net, walk: Walk) -> None:
         super().__init__()
-        self.rates = rates
+        self.net, self.rates, self.keys = net, walk.lr, drawn_keys(net, walk)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Set the rate of step `batch`."""
+        """Set the rate and the keys of step `batch`."""
         self.model.optimizer.learning_rate.assign(self.rates[batch])
+        for key, layer in zip(self.keys[batch], self.net.drawing.values(), strict=True):
+            layer.key.assign(key)
 
 
 EXECUTIONS = {"xla": Xla, "fit": Fit}

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
 from nnbench import layers, spec
+from nnbench.backends.keras.normalisation import MatchedBatchNorm
+from nnbench.backends.keras.randomness import CounterDropout, Random, RandomAugment
+from nnbench.counter import AUGMENT_STREAM
 from nnbench.errors import UnsupportedSpec
 from nnbench.spec import ParamKey
 from nnbench.trainer import Task
 
 ACTIVATIONS = ("linear", "sigmoid", "tanh", "relu", "gelu", "softmax")
-ATTRIBUTES = {"scale": "gamma", "offset": "beta"}  # Keras' names where they are not ours
+# Keras' names of roles where they are not ours; of those of an embedding, `EMBEDDING`.
+ATTRIBUTES = {
+    "scale": "gamma",
+    "offset": "beta",
+    "mean": "moving_mean",
+    "variance": "moving_variance",
+}
+EMBEDDING = {"kernel": "embeddings"}
 
 
 def gelu(x: Any) -> Any:
@@ -67,34 +77,94 @@ LAYERS: dict[type, Callable[[Any, str, Any], Any]] = {
     layers.AvgPool2d: lambda layer, dtype, _: keras.layers.AveragePooling2D(
         layer.size, layer.step, dtype=dtype
     ),
+    layers.BatchNorm: lambda layer, dtype, _: MatchedBatchNorm(layer, dtype),
     layers.LayerNorm: lambda layer, dtype, _: keras.layers.LayerNormalization(
         epsilon=layer.epsilon, dtype=dtype
+    ),
+    layers.Dropout: lambda layer, dtype, _: CounterDropout(layer, dtype),
+    layers.Embedding: lambda layer, dtype, _: keras.layers.Embedding(
+        layer.vocabulary, layer.units, dtype=dtype
     ),
 }
 
 
-def build(architecture: spec.Architecture, dtype: str, seed: int) -> keras.Sequential:
-    """Return the net that yields logits, with Keras' own initial weights, seeded."""
-    modules: list[Any] = [keras.Input(architecture.input_shape, dtype=dtype)]
+def _own_batch_norm(layer: layers.BatchNorm, dtype: str, initializer: Any) -> Any:
+    return keras.layers.BatchNormalization(
+        momentum=1.0 - layer.momentum, epsilon=layer.epsilon, dtype=dtype
+    )
+
+
+def _own_dropout(layer: layers.Dropout, dtype: str, initializer: Any) -> Any:
+    return keras.layers.Dropout(layer.rate, seed=initializer.seed, dtype=dtype)
+
+
+def _own_embedding(layer: layers.Embedding, dtype: str, initializer: Any) -> Any:
+    uniform = keras.initializers.RandomUniform(-0.05, 0.05, seed=initializer.seed)  # its default
+    return keras.layers.Embedding(
+        layer.vocabulary, layer.units, embeddings_initializer=uniform, dtype=dtype
+    )
+
+
+# What native semantics have instead: Keras' own.
+NATIVE: dict[type, Callable[[Any, str, Any], Any]] = {
+    layers.BatchNorm: _own_batch_norm,
+    layers.Dropout: _own_dropout,
+    layers.Embedding: _own_embedding,
+}
+
+
+class Net(NamedTuple):
+    """A model that yields logits, and what nnbench needs of it.
+
+    `layers` by position, `variables` of the weights by key, `drawing` the layers that need a key
+    for every step, by stream.
+    """
+
+    model: keras.Sequential
+    layers: list[Any]
+    variables: dict[ParamKey, keras.Variable]
+    drawing: dict[int, Random]
+
+
+def build(task: Task) -> Net:
+    """Return the net of `task` with Keras' own initial weights, seeded.
+
+    Raises UnsupportedSpec for an unknown layer.
+    """
+    architecture, dtype = task.architecture, task.dtype
+    native = NATIVE if task.semantics == "native" else {}
+    modules = []
     for position, layer, _, _ in architecture.shapes():
         if type(layer) not in LAYERS:
             known = ", ".join(kind.__name__ for kind in LAYERS)
             raise UnsupportedSpec(
                 f"Received layer {type(layer).__name__}; backend=keras has {known}."
             )
-        initializer = keras.initializers.GlorotUniform(seed=(seed << 8) + position)
-        modules.append(LAYERS[type(layer)](layer, dtype, initializer))
-    return keras.Sequential(modules)
-
-
-def parameters(
-    model: keras.Sequential, architecture: spec.Architecture
-) -> dict[ParamKey, keras.Variable]:
-    """Return the model's own variables by key; Keras' layout is the canonical one."""
-    return {
-        key: getattr(model.layers[key.layer], ATTRIBUTES.get(key.role, key.role))
-        for key in architecture.parameter_shapes()
+        initializer = keras.initializers.GlorotUniform(seed=(task.seed << 8) + position)
+        make = native.get(type(layer), LAYERS[type(layer)])
+        modules.append(make(layer, dtype, initializer))
+    drawing = {i: module for i, module in enumerate(modules) if isinstance(module, Random)}
+    first = [keras.Input(architecture.input_shape, dtype=input_dtype(task))]
+    if architecture.augment:
+        drawing[AUGMENT_STREAM] = RandomAugment(architecture.augment, dtype)
+        first.append(drawing[AUGMENT_STREAM])
+    model = keras.Sequential(first + modules)
+    # Keras' layout is the canonical one.
+    variables = {
+        key: getattr(modules[key.layer], _attribute(modules[key.layer], key.role))
+        for key in architecture.weight_shapes()
     }
+    return Net(model, modules, variables, drawing)
+
+
+def input_dtype(task: Task) -> str:
+    """Return the dtype of inputs: the task's, integers for tokens."""
+    return "int64" if task.architecture.takes_tokens else task.dtype
+
+
+def _attribute(module: Any, role: str) -> str:
+    names = EMBEDDING if isinstance(module, keras.layers.Embedding) else ATTRIBUTES
+    return names.get(role, role)
 
 
 def sample_losses(loss: spec.Loss, activation: str) -> Callable[[Any, Any], Any]:
@@ -109,12 +179,15 @@ def sample_losses(loss: spec.Loss, activation: str) -> Callable[[Any, Any], Any]
     def squared_error(t: Any, z: Any) -> Any:
         return ops.square(activate(z) - t)
 
+    def absolute_error(t: Any, z: Any) -> Any:
+        return ops.abs(activate(z) - t)
+
     def cross_entropy(t: Any, z: Any) -> Any:
         return keras.losses.sparse_categorical_crossentropy(t, z, from_logits=True)
 
     if loss.name == "cross_entropy":
         return cross_entropy
-    formulas = {"bce": bce, "mse": squared_error}
+    formulas = {"bce": bce, "mse": squared_error, "l1": absolute_error}
     if loss.name not in formulas:
         raise UnsupportedSpec(f"backend=keras has no loss {loss.name}.")
     per_output = formulas[loss.name]

@@ -50,7 +50,8 @@ def _adam_step(rule: Any, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -
 def _rmsprop(rule: spec.RMSprop, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
     g = _decayed(rule, w, g)
     v = rule.rho * buffers[0] + (1.0 - rule.rho) * g * g
-    return w - lr * g / (ops.sqrt(v) + rule.epsilon), [v]
+    b = rule.momentum * buffers[1] + g / (ops.sqrt(v) + rule.epsilon)
+    return w - lr * b, [v, b]
 
 
 def _adagrad(rule: spec.Adagrad, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
@@ -63,9 +64,15 @@ UPDATES: dict[type, tuple[Update, int]] = {
     spec.SGD: (_sgd, 1),
     spec.Adam: (_adam, 2),
     spec.AdamW: (_adamw, 2),
-    spec.RMSprop: (_rmsprop, 1),
+    spec.RMSprop: (_rmsprop, 2),
     spec.Adagrad: (_adagrad, 1),
 }
+
+
+def _dense(gradient: Any, variable: Any) -> Any:
+    """Return the gradient of an embedding as an array; TensorFlow has it as slices."""
+    sliced = hasattr(gradient, "dense_shape")
+    return ops.zeros_like(variable) + gradient if sliced else gradient
 
 
 class Matched(keras.optimizers.Optimizer):
@@ -93,6 +100,16 @@ class Matched(keras.optimizers.Optimizer):
         for buffer in (b for bs in self.buffers for b in bs):
             buffer.assign(ops.full_like(buffer, start))
 
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        """Clip the gradients, if asked to, and update the variables."""
+        variables = trainable_variables or self._trainable_variables
+        grads = [_dense(g, v) for g, v in zip(grads, variables, strict=True)]
+        if self.rule.clip_norm is not None:
+            norm = ops.sqrt(sum(ops.sum(ops.square(g)) for g in grads))
+            factor = ops.minimum(self.rule.clip_norm / (norm + 1e-6), ops.ones_like(norm))
+            grads = [g * factor for g in grads]
+        super().apply(grads, trainable_variables)
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable."""
         buffers = self.buffers[self._get_variable_index(variable)]
@@ -108,14 +125,20 @@ class Matched(keras.optimizers.Optimizer):
 
 def _native(rule: Any) -> keras.optimizers.Optimizer:
     """Return Keras' own optimizer of that name, with the values set."""
-    common = {"learning_rate": 0.0, "weight_decay": rule.weight_decay or None}
+    common = {
+        "learning_rate": 0.0,
+        "weight_decay": rule.weight_decay or None,
+        "global_clipnorm": rule.clip_norm,
+    }
     if isinstance(rule, spec.SGD):
         return keras.optimizers.SGD(momentum=rule.momentum, nesterov=rule.nesterov, **common)
     if isinstance(rule, spec.Adam | spec.AdamW):
         kind = keras.optimizers.AdamW if isinstance(rule, spec.AdamW) else keras.optimizers.Adam
         return kind(beta_1=rule.beta1, beta_2=rule.beta2, epsilon=rule.epsilon, **common)
     if isinstance(rule, spec.RMSprop):
-        return keras.optimizers.RMSprop(rho=rule.rho, epsilon=rule.epsilon, **common)
+        return keras.optimizers.RMSprop(
+            rho=rule.rho, momentum=rule.momentum, epsilon=rule.epsilon, **common
+        )
     return keras.optimizers.Adagrad(
         initial_accumulator_value=rule.initial, epsilon=rule.epsilon, **common
     )

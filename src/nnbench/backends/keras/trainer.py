@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nnbench.backends.arrays import begins, input_array, target_array
 from nnbench.backends.keras import process
 from nnbench.backends.keras.executions import EXECUTIONS, Execution
-from nnbench.backends.keras.model import build, parameters
+from nnbench.backends.keras.model import Net, build, input_dtype
 from nnbench.backends.keras.optimizers import build_optimizer
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
@@ -34,27 +34,28 @@ class KerasTrainer:
         self._device = process.prepare(task.device, task.threads)
         kind: Any = EXECUTIONS[task.execution]
         with tf.device(self._device), process.floatx(task.dtype):
-            self.model = build(task.architecture, task.dtype, task.seed)
-            self._params = parameters(self.model, task.architecture)
+            net = build(task)
+            self.model, self._params = net.model, net.variables
             self._optimizer = build_optimizer(task)
             self._optimizer.build(self.model.trainable_variables)
-            self._fresh = [np.array(v.numpy()) for v in self._optimizer.variables]
+            self._own = [*self._optimizer.variables, *_other_variables(net)]
+            self._fresh = [np.array(v.numpy()) for v in self._own]
             self._inputs = _resident(task, splits, kind.place)
             targets = kind.place(target_array(task, splits["train"]))
             self._execution: Execution = kind(
-                task, self.model, self._optimizer, self._inputs["train"].array, targets
+                task, net, self._optimizer, self._inputs["train"].array, targets
             )
         shape = (None, *task.architecture.input_shape)
         self._forward = tf.function(
             lambda x: self.model(x, training=False),
-            input_signature=[tf.TensorSpec(shape, task.dtype)],
+            input_signature=[tf.TensorSpec(shape, input_dtype(task))],
         )
 
     def load(self, params: Params) -> None:
-        """Assign the weights, put the optimizer's variables back to their first values."""
+        """Assign the weights, put all other variables back to their first values."""
         for key, variable in self._params.items():
             variable.assign(params[key])
-        for variable, value in zip(self._optimizer.variables, self._fresh, strict=True):
+        for variable, value in zip(self._own, self._fresh, strict=True):
             variable.assign(value)
 
     def warm_up(self, n: int) -> None:
@@ -82,22 +83,28 @@ class KerasTrainer:
         return {key: np.array(v.numpy()) for key, v in self._params.items()}
 
     def state(self) -> State:
-        """Return copies of weights and of all the optimizer's variables."""
+        """Return copies of the weights and of all variables of optimizer and layers."""
         state = {str(key): value for key, value in self.params().items()}
-        for i, variable in enumerate(self._optimizer.variables):
-            state[f"optimizer.{i}"] = np.array(variable.numpy())
+        for i, variable in enumerate(self._own):
+            state[f"own.{i}"] = np.array(variable.numpy())
         return state
 
     def restore(self, state: State) -> None:
         """Continue from `state`."""
         for key, variable in self._params.items():
             variable.assign(state[str(key)])
-        for i, variable in enumerate(self._optimizer.variables):
-            variable.assign(state[f"optimizer.{i}"])
+        for i, variable in enumerate(self._own):
+            variable.assign(state[f"own.{i}"])
 
     def _logits(self, rows: Any) -> NDArray[np.floating]:
         with tf.device(self._device):
             return np.asarray(self._forward(rows).numpy())
+
+
+def _other_variables(net: Net) -> list[Any]:
+    """Return the model's variables that are no weights: seeds of Keras' own dropout, keys."""
+    weights = {id(variable) for variable in net.variables.values()}
+    return [variable for variable in net.model.variables if id(variable) not in weights]
 
 
 class _Resident(NamedTuple):

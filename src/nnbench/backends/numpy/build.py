@@ -8,7 +8,9 @@ from typing import Any
 from nnbench import layers as spec
 from nnbench.backends.numpy import images
 from nnbench.backends.numpy.layers import ACTIVATIONS, Arrays, Dense, Layer
-from nnbench.backends.numpy.normalisation import LayerNorm
+from nnbench.backends.numpy.normalisation import BatchNorm, LayerNorm
+from nnbench.backends.numpy.randomness import Dropout
+from nnbench.backends.numpy.tokens import Embedding
 from nnbench.errors import UnsupportedSpec
 
 LAYERS: dict[type, Callable[[Any, Arrays], Layer]] = {
@@ -18,7 +20,10 @@ LAYERS: dict[type, Callable[[Any, Arrays], Layer]] = {
     spec.Conv2d: images.Conv2d,
     spec.MaxPool2d: images.MaxPool2d,
     spec.AvgPool2d: images.AvgPool2d,
+    spec.BatchNorm: BatchNorm,
     spec.LayerNorm: LayerNorm,
+    spec.Dropout: Dropout,
+    spec.Embedding: lambda layer, parameters: Embedding(parameters),
 }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from nnbench import layers
-from nnbench.backends.numpy.layers import Activation, Array, Arrays
+from nnbench.backends.numpy.layers import Array, Arrays, Layer
 
 Tap = tuple[int, int, Array]
 
@@ -23,11 +23,12 @@ def taps(x: Array, size: int, step: int, rows: int, columns: int) -> Iterator[Ta
             yield i, j, x[:, i : i + step * rows : step, j : j + step * columns : step]
 
 
-class Conv2d:
+class Conv2d(Layer):
     """`y = sum over taps of x_tap @ kernel[i, j] + bias`."""
 
     def __init__(self, spec: layers.Conv2d, parameters: Arrays) -> None:
-        self.spec, self.parameters = spec, parameters
+        super().__init__(parameters)
+        self.spec = spec
 
     def forward(self, x: Array) -> Array:
         """Return y `(batch, rows, columns, filters)`."""
@@ -64,7 +65,7 @@ class Conv2d:
         return taps(x, self.spec.kernel_size, self.spec.stride, rows, columns)
 
 
-class MaxPool2d(Activation):
+class MaxPool2d(Layer):
     """`y = max over taps of x_tap`; the gradient goes to the first tap that has the maximum."""
 
     def __init__(self, spec: layers.MaxPool2d, parameters: Arrays) -> None:
@@ -96,7 +97,7 @@ class MaxPool2d(Activation):
         return taps(x, self.spec.size, self.spec.step, rows, columns)
 
 
-class AvgPool2d(Activation):
+class AvgPool2d(Layer):
     """`y = mean over taps of x_tap`."""
 
     def __init__(self, spec: layers.AvgPool2d, parameters: Arrays) -> None:
@@ -120,7 +121,7 @@ class AvgPool2d(Activation):
         return dx
 
 
-class Flatten(Activation):
+class Flatten(Layer):
     """All axes of a sample in one, last axis fastest."""
 
     def forward(self, x: Array) -> Array:

@@ -12,35 +12,46 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nnbench.counter import Words
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
 
 
-class Layer(Protocol):
-    """What every layer offers; `parameters` maps roles to arrays that are updated in place."""
+class Layer:
+    """A layer that changes nothing and has no parameters: what the others override.
 
-    parameters: Arrays
-
-    def forward(self, x: Array) -> Array:
-        """Return y."""
-
-    def param_grads(self, x: Array, dy: Array) -> Arrays:
-        """Return the gradient of each parameter, summed over the batch."""
-
-    def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
-        """Return the gradient with respect to x."""
-
-
-class Dense:
-    """`y = x W + b`, so `dW = x^T dy`, `db = sum over the batch of dy`, `dx = dy W^T`."""
+    `parameters` maps roles to arrays that are updated in place. In training a layer may do
+    something else than in evaluation: `forward_training` then differs from `forward`.
+    """
 
     def __init__(self, parameters: Arrays) -> None:
         self.parameters = parameters
+
+    def forward(self, x: Array) -> Array:
+        """Return y."""
+        return x
+
+    def forward_training(self, x: Array, key: Words | None) -> Array:
+        """Return y as training sees it; `key` decides what is random in this step."""
+        return self.forward(x)
+
+    def param_grads(self, x: Array, dy: Array) -> Arrays:
+        """Return the gradient of each parameter, summed over the batch."""
+        return {}
+
+    def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
+        """Return the gradient with respect to x."""
+        return dy
+
+
+class Dense(Layer):
+    """`y = x W + b`, so `dW = x^T dy`, `db = sum over the batch of dy`, `dx = dy W^T`."""
 
     def forward(self, x: Array) -> Array:
         """Return `x W + b`, `(batch, units)`."""
@@ -58,26 +69,7 @@ class Dense:
         return dy @ self.parameters["kernel"].T
 
 
-class Activation:
-    """A function without parameters; a subclass gives `forward` and `input_grad`."""
-
-    def __init__(self, parameters: Arrays) -> None:
-        self.parameters = parameters
-
-    def forward(self, x: Array) -> Array:
-        """Return x: linear."""
-        return x
-
-    def param_grads(self, x: Array, dy: Array) -> Arrays:
-        """Return nothing: there is nothing to learn."""
-        return {}
-
-    def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
-        """Return dy: linear."""
-        return dy
-
-
-class Sigmoid(Activation):
+class Sigmoid(Layer):
     """`y = 1 / (1 + exp(-x))`, `dy/dx = y (1 - y)`; exp may overflow to inf, giving y = 0."""
 
     def forward(self, x: Array) -> Array:
@@ -89,7 +81,7 @@ class Sigmoid(Activation):
         return dy * y * (1.0 - y)
 
 
-class Tanh(Activation):
+class Tanh(Layer):
     """`y = tanh(x)`, `dy/dx = 1 - y^2`."""
 
     def forward(self, x: Array) -> Array:
@@ -101,7 +93,7 @@ class Tanh(Activation):
         return dy * (1.0 - y * y)
 
 
-class Relu(Activation):
+class Relu(Layer):
     """`y = max(x, 0)`; the derivative at 0 is 0."""
 
     def forward(self, x: Array) -> Array:
@@ -113,7 +105,7 @@ class Relu(Activation):
         return dy * (x > 0.0)
 
 
-class Softmax(Activation):
+class Softmax(Layer):
     """`y = exp(x - max x) / sum exp(x - max x)` over the last axis."""
 
     def forward(self, x: Array) -> Array:
@@ -126,7 +118,7 @@ class Softmax(Activation):
         return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
 
 
-class Gelu(Activation):
+class Gelu(Layer):
     """`y = x P(x)` with the normal distribution `P(x) = (1 + erf(x / sqrt 2)) / 2`."""
 
     def forward(self, x: Array) -> Array:
@@ -147,7 +139,7 @@ def _normal_cdf(x: Array) -> Array:
 
 
 ACTIVATIONS: dict[str, Callable[[Arrays], Layer]] = {
-    "linear": Activation,
+    "linear": Layer,
     "sigmoid": Sigmoid,
     "tanh": Tanh,
     "relu": Relu,

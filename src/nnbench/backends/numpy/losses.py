@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from nnbench import spec
 from nnbench.backends.numpy.layers import ACTIVATIONS, Array
 from nnbench.errors import UnsupportedSpec
@@ -32,7 +34,16 @@ def logit_gradient(loss: spec.Loss, activation: ActivationName) -> LogitGradient
         p = output.forward(z)
         return output.input_grad(z, p, 2.0 * scale(z) * (p - t))
 
-    formulas = {"bce": partners, "cross_entropy": partners, "mse": squared_error}
+    def absolute_error(z: Array, t: Array) -> Array:
+        p = output.forward(z)
+        return output.input_grad(z, p, scale(z) * np.sign(p - t))
+
+    formulas = {
+        "bce": partners,
+        "cross_entropy": partners,
+        "mse": squared_error,
+        "l1": absolute_error,
+    }
     if loss.name not in formulas:
         raise UnsupportedSpec(f"backend=numpy has no loss {loss.name}.")
     return formulas[loss.name]

@@ -25,6 +25,9 @@ class Rule:
     def step(self, grads: list[Array], lr: float) -> None:
         """Update the parameters from `grads`, in the same order, with learning rate `lr`."""
         self.steps += 1
+        if self.rule.clip_norm is not None:
+            norm = sum((g * g).sum() for g in grads) ** 0.5
+            grads = [g * min(1.0, self.rule.clip_norm / (norm + 1e-6)) for g in grads]
         for i, (w, g) in enumerate(zip(self.parameters, grads, strict=True)):
             self.update(w, g, lr, *(buffers[i] for buffers in self.buffers.values()))
 
@@ -103,17 +106,19 @@ class AdamW(Adam):
 
 
 class RMSprop(Rule):
-    """`v = rho v + (1 - rho) g^2; w = w - lr g / (sqrt(v) + epsilon)`."""
+    """`v = rho v + (1 - rho) g^2; b = momentum b + g / (sqrt(v) + epsilon); w = w - lr b`."""
 
-    names = ("square",)
+    names = ("square", "velocity")
 
     def update(self, w: Array, g: Array, lr: float, *buffers: Array) -> None:
-        """Change w and the mean square in place."""
-        (v,) = buffers
+        """Change w, the mean square and the velocity in place."""
+        v, b = buffers
         g = self.decayed(w, g)
         v *= self.rule.rho
         v += (1.0 - self.rule.rho) * g * g
-        w -= lr * g / (v**0.5 + self.rule.epsilon)
+        b *= self.rule.momentum
+        b += g / (v**0.5 + self.rule.epsilon)
+        w -= lr * b
 
 
 class Adagrad(Rule):

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from nnbench import metrics
+from nnbench import counter, metrics
+from nnbench.backends.arrays import checked_tokens
 from nnbench.backends.numpy.build import build_layer
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.losses import logit_gradient
 from nnbench.backends.numpy.optimizers import build_optimizer
+from nnbench.backends.numpy.randomness import Dropout, augmented
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
 from nnbench.init import He, initial_params
@@ -24,6 +26,7 @@ from nnbench.spec import ParamKey
 from nnbench.trainer import Params, State, Task, TrainStats, Walk
 
 GATHER_SAMPLES = 4096  # samples converted at a time, so that a uint8 data set stays one
+Keys = dict[int, counter.Words]  # of one step, by the layer's position
 
 
 class NumpyTrainer:
@@ -38,6 +41,8 @@ class NumpyTrainer:
             )
         self.task = task
         self.xp = _array_module(task.device)
+        if task.architecture.takes_tokens:
+            checked_tokens(task, splits)
         self._inputs = {name: self.xp.asarray(s.inputs) for name, s in splits.items()}
         self._targets = {name: s.targets for name, s in splits.items()}
         outputs = task.architecture.output_shape()[0]
@@ -49,21 +54,27 @@ class NumpyTrainer:
         self.load(initial_params(He(), task.architecture, task.seed, task.dtype))
 
     def load(self, params: Params) -> None:
-        """Copy the weights, reset the velocities."""
+        """Copy the weights, reset the optimizer."""
         dtype = self.task.dtype
         self._params = {key: self.xp.array(p, dtype=dtype) for key, p in params.items()}
         self.layers = [
             build_layer(layer, {k.role: p for k, p in self._params.items() if k.layer == i})
             for i, layer in enumerate(self.task.architecture.layers)
         ]
-        self._first = min(key.layer for key in self._params)
-        self._optimizer = build_optimizer(self.task.optimizer, list(self._params.values()))
+        self._trained = list(self.task.architecture.parameter_shapes())
+        self._first = min(key.layer for key in self._trained)
+        self._random = [i for i, layer in enumerate(self.layers) if isinstance(layer, Dropout)]
+        self._optimizer = build_optimizer(
+            self.task.optimizer, [self._params[key] for key in self._trained]
+        )
 
     def warm_up(self, n: int) -> None:
         """Take one gradient of each batch shape, so that BLAS has its threads and buffers."""
+        before = self.state()
         for size in {min(n, self.task.batch_size), n % self.task.batch_size} - {0}:
             x = self._gather("train", self.xp.arange(size))
-            self.gradients(x, self._target_matrix[:size])
+            self.gradients(x, self._target_matrix[:size], self.keys(0, 1)[0])
+        self.restore(before)
 
     def train(self, walk: Walk) -> TrainStats:
         """Step through the walk; the losses are computed from the stored logits."""
@@ -74,20 +85,22 @@ class NumpyTrainer:
         with np.errstate(over="ignore", invalid="ignore"):
             for start in range(0, len(order), chunk):
                 part = order[start : start + chunk]
-                rates = walk.lr[start // batch : (start + chunk) // batch].tolist()
-                stats += self._train_chunk(part, rates)
+                first = start // batch
+                rates = walk.lr[first : first + chunk // batch].tolist()
+                stats += self._train_chunk(part, rates, walk.first_step + first)
         return stats
 
-    def _train_chunk(self, order: Array, rates: list[float]) -> TrainStats:
+    def _train_chunk(self, order: Array, rates: list[float], first_step: int) -> TrainStats:
         batch = self.task.batch_size
         indices = self.xp.asarray(order)
         x = self._gather("train", indices)
         t = self._target_matrix[indices]
         logits = self.xp.empty_like(t)
+        keys = self.keys(first_step, len(rates))
         for step, lr in enumerate(rates):
             rows = slice(step * batch, (step + 1) * batch)
-            logits[rows], grads = self.gradients(x[rows], t[rows])
-            self._optimizer.step([grads[key] for key in self._params], lr)
+            logits[rows], grads = self.gradients(x[rows], t[rows], keys[step])
+            self._optimizer.step([grads[key] for key in self._trained], lr)
         losses = metrics.sample_losses(
             _host(logits),
             self._targets["train"][order],
@@ -96,15 +109,28 @@ class NumpyTrainer:
         )
         return TrainStats(float(losses.sum()), len(losses))
 
-    def gradients(self, x: Array, t: Array) -> tuple[Array, Params]:
+    def keys(self, first_step: int, steps: int) -> list[Keys]:
+        """Return for each step the keys of what is random in it."""
+        streams = [*self._random] + [counter.AUGMENT_STREAM] * bool(self.task.architecture.augment)
+        drawn = {i: counter.keys(self.task.seed, first_step, steps, i) for i in streams}
+        return [{i: words[step] for i, words in drawn.items()} for step in range(steps)]
+
+    def activations(self, x: Array, keys: Keys) -> list[Array]:
+        """Return x, augmented, and what each layer makes of it in training, logits last."""
+        if self.task.architecture.augment:
+            x = augmented(self.task.architecture.augment, x, keys[counter.AUGMENT_STREAM])
+        found = [x]
+        for i, layer in enumerate(self.layers):
+            found.append(layer.forward_training(found[-1], keys.get(i)))
+        return found
+
+    def gradients(self, x: Array, t: Array, keys: Keys) -> tuple[Array, Params]:
         """Return the logits of x `(batch, ...)` and the gradient of every parameter.
 
         t `(batch, outputs)`: one-hot rows or regression targets. Forward keeps every activation,
         backward goes from the logits to the first layer with parameters.
         """
-        activations = [x]
-        for layer in self.layers:
-            activations.append(layer.forward(activations[-1]))
+        activations = self.activations(x, keys)
         dy = self._logit_gradient(activations[-1], t)
         grads: Params = {}
         for i in range(len(self.layers) - 1, self._first - 1, -1):
@@ -131,7 +157,7 @@ class NumpyTrainer:
         return {key: np.array(_host(p)) for key, p in self._params.items()}
 
     def state(self) -> State:
-        """Return copies of weights, velocities and, in native semantics, the shuffler's state."""
+        """Return copies of weights, the optimizer's buffers and the shuffler's state."""
         state = {str(key): np.array(_host(p)) for key, p in self._params.items()}
         state |= {key: np.array(_host(v)) for key, v in self._optimizer.state().items()}
         return state | {"shuffler": _generator_state(self._shuffler)}
@@ -144,7 +170,9 @@ class NumpyTrainer:
         _restore_generator(self._shuffler, state["shuffler"])
 
     def _gather(self, split: str, rows: Any) -> Array:
-        """Return samples as `(n, features)` in the task's dtype, scaled if stored as uint8."""
+        """Return samples in the task's dtype, scaled if stored as uint8; tokens as they are."""
+        if self.task.architecture.takes_tokens:
+            return self._inputs[split][rows].astype(np.int64)
         x = self._inputs[split][rows].astype(self.task.dtype)
         if self.task.inputs.dtype == "uint8":
             x *= x.dtype.type(self.task.inputs.scale)

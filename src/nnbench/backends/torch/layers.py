@@ -9,18 +9,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nnbench.backends.torch.randomness import CounterDropout, Random, RandomAugment
+from nnbench.counter import AUGMENT_STREAM
 from nnbench.layers import (
     Activation,
     AvgPool2d,
+    BatchNorm,
     Conv2d,
     Dense,
+    Dropout,
+    Embedding,
     Flatten,
     LayerNorm,
     MaxPool2d,
     Shape,
 )
 from nnbench.spec import Architecture, ParamKey
-from nnbench.trainer import UnsupportedSpec
+from nnbench.trainer import Task, UnsupportedSpec
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "linear": nn.Identity,
@@ -28,7 +33,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
     "relu": nn.ReLU,
     "gelu": nn.GELU,
-    "softmax": lambda: nn.Softmax(dim=-1),
+    "softmax": lambda: _ChannelsLast(nn.Softmax(dim=-1)),
 }
 
 
@@ -39,10 +44,13 @@ class Place(NamedTuple):
     axes: tuple[int, ...]
 
 
+Build = Callable[[Any, Shape, torch.dtype], nn.Module]
+
+
 class Entry(NamedTuple):
     """How to build a layer's module, and the places of its parameters by role."""
 
-    build: Callable[[Any, Shape, torch.dtype], nn.Module]
+    build: Build
     places: dict[str, Place]
 
 
@@ -99,53 +107,113 @@ class _LayerNorm(_ChannelsLast):
         self.weight, self.bias = self.inner.weight, self.inner.bias
 
 
-class Net(nn.Sequential):
-    """Layers up to the logits; images come in canonical order `(batch, rows, columns, channels)`.
+class _BatchNorm(nn.Module):
+    """torch's batch norm, which the spec follows; a batch of one value per channel is taken too."""
 
-    torch's order of axes is a view of that one, in memory what torch calls channels_last.
+    def __init__(self, layer: BatchNorm, shape: Shape, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.layer = layer
+        self.weight = nn.Parameter(torch.ones(shape[-1], dtype=dtype))
+        self.bias = nn.Parameter(torch.zeros(shape[-1], dtype=dtype))
+        self.register_buffer("mean", torch.zeros(shape[-1], dtype=dtype))
+        self.register_buffer("variance", torch.ones(shape[-1], dtype=dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise over all axes but the channels: the second of images, the last otherwise."""
+        flat = x if x.dim() in (2, 4) else x.reshape(-1, x.shape[-1])
+        alone = self.training and flat.numel() == flat.shape[1]
+        if alone:
+            with torch.no_grad():
+                self.mean.lerp_(flat.reshape(-1), self.layer.momentum)
+                self.variance.mul_(1.0 - self.layer.momentum)
+        y = torch.batch_norm(
+            flat,
+            self.weight,
+            self.bias,
+            None if alone else self.mean,
+            None if alone else self.variance,
+            self.training,
+            self.layer.momentum,
+            self.layer.epsilon,
+            torch.backends.cudnn.enabled,
+        )
+        return y.view(x.shape) if flat is not x else y
+
+
+class Net(nn.Module):
+    """Augmentation, then `layers` up to the logits.
+
+    Images come in canonical order `(batch, rows, columns, channels)`. torch's order of axes is a
+    view of that one, in memory what torch calls channels_last.
     """
+
+    def __init__(self, layers: list[nn.Module], augment: RandomAugment | None) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+        self.augment = augment
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits."""
-        return super().forward(x.permute(0, 3, 1, 2) if x.dim() == 4 else x)
+        if self.augment is not None:
+            x = self.augment(x)
+        return self.layers(x.permute(0, 3, 1, 2) if x.dim() == 4 else x)
+
+    def drawing(self) -> dict[int, Random]:
+        """Return the modules that need a key for every step, by stream."""
+        found = {i: module for i, module in enumerate(self.layers) if isinstance(module, Random)}
+        return found | {AUGMENT_STREAM: self.augment} if self.augment is not None else found
 
 
 KERNEL_AND_BIAS = {"kernel": Place("weight", (2, 3, 1, 0)), "bias": Place("bias", (0,))}
+SCALE_AND_OFFSET = {"scale": Place("weight", (0,)), "offset": Place("bias", (0,))}
+MOMENTS = {"mean": Place("mean", (0,)), "variance": Place("variance", (0,))}
 LAYERS: dict[type, Entry] = {
     Dense: Entry(_dense, {"kernel": Place("weight", (1, 0)), "bias": Place("bias", (0,))}),
     Conv2d: Entry(_conv2d, KERNEL_AND_BIAS),
     MaxPool2d: Entry(lambda layer, shape, dtype: nn.MaxPool2d(layer.size, layer.step), {}),
     AvgPool2d: Entry(lambda layer, shape, dtype: nn.AvgPool2d(layer.size, layer.step), {}),
     Flatten: Entry(lambda layer, shape, dtype: _ChannelsLast(nn.Flatten()), {}),
-    LayerNorm: Entry(_LayerNorm, {"scale": Place("weight", (0,)), "offset": Place("bias", (0,))}),
+    BatchNorm: Entry(_BatchNorm, SCALE_AND_OFFSET | MOMENTS),
+    LayerNorm: Entry(_LayerNorm, SCALE_AND_OFFSET),
+    Dropout: Entry(lambda layer, shape, dtype: CounterDropout(layer), {}),
+    Embedding: Entry(
+        lambda layer, shape, dtype: nn.Embedding(layer.vocabulary, layer.units, dtype=dtype),
+        {"kernel": Place("weight", (0, 1))},
+    ),
     Activation: Entry(lambda layer, shape, dtype: activation(layer.name), {}),
 }
+# What native semantics have instead: torch's own masks, from its own generator.
+NATIVE: dict[type, Build] = {Dropout: lambda layer, shape, dtype: nn.Dropout(layer.rate)}
 
 
-def build(architecture: Architecture, dtype: torch.dtype, seed: int) -> nn.Sequential:
-    """Return the layers up to the logits, with torch's own initial weights drawn from `seed`.
+def build(task: Task) -> Net:
+    """Return the layers up to the logits, with torch's own initial weights drawn from the seed.
 
     The process's random state is left as it was. Raises UnsupportedSpec for an unknown layer.
     """
+    dtype = getattr(torch, task.dtype)
+    native = NATIVE if task.semantics == "native" else {}
     modules = []
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
-        for _, layer, shape, _ in architecture.shapes():
+        torch.random.default_generator.manual_seed(task.seed)
+        for _, layer, shape, _ in task.architecture.shapes():
             if type(layer) not in LAYERS:
                 names = ", ".join(known.__name__ for known in LAYERS)
                 raise UnsupportedSpec(
                     f"Received layer {type(layer).__name__}; backend=torch has {names}."
                 )
-            modules.append(LAYERS[type(layer)].build(layer, shape, dtype))
-    return Net(*modules)
+            make = native.get(type(layer), LAYERS[type(layer)].build)
+            modules.append(make(layer, shape, dtype))
+    augment = task.architecture.augment
+    return Net(modules, RandomAugment(augment) if augment else None)
 
 
 def located(
-    architecture: Architecture, net: nn.Sequential
+    architecture: Architecture, net: Net
 ) -> dict[ParamKey, tuple[torch.Tensor, tuple[int, ...]]]:
     """Return each parameter's tensor in `net` and its axes from torch to canonical layout."""
     found = {}
-    for key in architecture.parameter_shapes():
+    for key in architecture.weight_shapes():
         place = LAYERS[type(architecture.layers[key.layer])].places[key.role]
-        found[key] = (getattr(net[key.layer], place.attribute), place.axes)
+        found[key] = (getattr(net.layers[key.layer], place.attribute), place.axes)
     return found

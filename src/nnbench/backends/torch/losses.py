@@ -17,6 +17,10 @@ def _mse(output: nn.Module) -> LossSum:
     return lambda z, t: functional.mse_loss(output(z), t, reduction="sum")
 
 
+def _l1(output: nn.Module) -> LossSum:
+    return lambda z, t: functional.l1_loss(output(z), t, reduction="sum")
+
+
 def _bce(output: nn.Module) -> LossSum:
     return lambda z, t: functional.binary_cross_entropy_with_logits(z, t, reduction="sum")
 
@@ -27,6 +31,7 @@ def _cross_entropy(output: nn.Module) -> LossSum:
 
 LOSSES: dict[str, Callable[[nn.Module], LossSum]] = {
     "mse": _mse,
+    "l1": _l1,
     "bce": _bce,
     "cross_entropy": _cross_entropy,
 }

@@ -60,6 +60,7 @@ def _rmsprop(parameters: Parameters, spec: RMSprop, form: dict[str, Any]) -> tor
         parameters,
         lr=0.0,
         alpha=spec.rho,
+        momentum=spec.momentum,
         eps=spec.epsilon,
         weight_decay=spec.weight_decay,
         **form,

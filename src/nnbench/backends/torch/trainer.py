@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from nnbench import counter, streams
 from nnbench.backends.arrays import begins, input_array, target_array
 from nnbench.backends.torch import layers, losses, optimizers
 from nnbench.data.dataset import Split
@@ -41,8 +43,7 @@ class TorchTrainer:
         self._task = task
         self._device = _device(task.device)
         _fix_arithmetic(task.threads)
-        net = layers.build(task.architecture, getattr(torch, task.dtype), task.seed)
-        self._net = net.to(self._device)
+        self._net = layers.build(task).to(self._device)
         self._located = layers.located(task.architecture, self._net)
         self._loss_sum = losses.loss_sum(task)
         self._optimizer = optimizers.build(self._net.parameters(), task, self._device)
@@ -69,8 +70,11 @@ class TorchTrainer:
 
     def train(self, walk: Walk) -> TrainStats:
         """Take the steps of `walk`; return once the device is idle."""
-        native = self._task.semantics == "native"
-        sums = self._steps(self._loaded(walk) if native else self._gathered(walk), walk)
+        if self._task.semantics == "native":
+            with self._own_random_state(walk):
+                sums = self._steps(self._loaded(walk), walk)
+        else:
+            sums = self._steps(self._gathered(walk), walk)
         total = torch.stack(sums).sum(dtype=torch.float64).item()
         if self._device.type == "cuda":
             torch.cuda.synchronize()
@@ -143,14 +147,28 @@ class TorchTrainer:
         )
         return loader
 
+    @contextmanager
+    def _own_random_state(self, walk: Walk) -> Iterator[None]:
+        """Let torch's dropout draw from a state keyed by seed and step, then put the old back."""
+        cuda = self._device.type == "cuda"
+        with torch.random.fork_rng(devices=[torch.cuda.current_device()] if cuda else []):
+            key = streams.generator(self._task.seed, "torch", walk.first_step).integers(2**63)
+            torch.manual_seed(int(key))
+            yield
+
     def _steps(self, batches: Batches, walk: Walk) -> list[Tensor]:
         """Take one step per batch; return the loss sums, left on the device.
 
         The loss's scale enters as the seed of `backward`, which saves a multiplication a step.
         """
         net, loss_sum, optimizer = self._net, self._loss_sum, self._optimizer
+        parameters, clip_norm = list(net.parameters()), self._task.optimizer.clip_norm
         sums = []
         size, rate = -1, None
+        keys = [
+            (module, iter(counter.keys(walk.seed, walk.first_step, len(walk.lr), stream).tolist()))
+            for stream, module in net.drawing().items()
+        ]
         for (inputs, targets), step_rate in zip(batches, walk.lr.tolist(), strict=True):
             if len(inputs) != size:
                 size = len(inputs)
@@ -159,9 +177,13 @@ class TorchTrainer:
                 rate = step_rate
                 for group in optimizer.param_groups:
                     group["lr"] = rate
+            for module, key in keys:
+                module.key = next(key)
             loss = loss_sum(net(inputs), targets)
             optimizer.zero_grad()
             loss.backward(scale)
+            if clip_norm is not None:
+                nn.utils.clip_grad_norm_(parameters, clip_norm)
             optimizer.step()
             sums.append(loss.detach())
         return sums

@@ -1,0 +1,93 @@
+"""What is random within a step, in keras.ops: dropout and augmentation, by `nnbench.counter`.
+
+Words are int32 here: multiplication wraps, and a shift to the right has to be masked.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from nnbench import counter
+from nnbench.layers import Augment, Dropout
+
+
+def signed(word: int) -> int:
+    """Return the int32 with the bits of `word`."""
+    return word - 2**32 if word >= 2**31 else word
+
+
+def _shifted(h: Any, by: int) -> Any:
+    return ops.bitwise_and(ops.right_shift(h, _word(by)), _word(2 ** (32 - by) - 1))
+
+
+def _word(value: int) -> Any:
+    return ops.convert_to_tensor(value, dtype="int32")
+
+
+def _mix(h: Any) -> Any:
+    for shift, factor in counter.MIX:
+        h = ops.multiply(ops.bitwise_xor(h, _shifted(h, shift)), _word(signed(factor)))
+    return ops.bitwise_xor(h, _shifted(h, 16))
+
+
+class Random(keras.layers.Layer):
+    """A layer that draws; `key` is set before every training step."""
+
+    def __init__(self, dtype: str) -> None:
+        super().__init__(dtype=dtype)
+        self.key = self.add_weight(shape=(2,), dtype="int32", initializer="zeros", trainable=False)
+
+    def bits(self, x: Any, per_sample: int) -> Any:
+        """Return the 24 random bits of `(batch, per_sample)` values for the samples of x."""
+        index = ops.arange(ops.shape(x)[0] * per_sample, dtype="int32")
+        words = _mix(ops.bitwise_xor(_mix(ops.add(index, self.key[0])), self.key[1]))
+        return ops.reshape(_shifted(words, 32 - counter.FRACTION_BITS), (-1, per_sample))
+
+
+class CounterDropout(Random):
+    """The spec's dropout: the values that the key drops are 0, the others are scaled up."""
+
+    def __init__(self, layer: Dropout, dtype: str) -> None:
+        super().__init__(dtype)
+        self.threshold = counter.threshold(layer.rate)
+        self.factor = 1.0 / (1.0 - layer.rate)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Return x in evaluation; in training x with some values dropped."""
+        if not training:
+            return x
+        bits = self.bits(x, math.prod(x.shape[1:]))
+        kept = ops.reshape(ops.greater_equal(bits, _word(self.threshold)), ops.shape(x))
+        factor = ops.convert_to_tensor(self.factor, dtype=x.dtype)
+        return x * (ops.cast(kept, x.dtype) * factor)
+
+
+class RandomAugment(Random):
+    """The spec's augmentation of images."""
+
+    def __init__(self, augment: Augment, dtype: str) -> None:
+        super().__init__(dtype)
+        self.shift, self.flip = augment.shift, augment.flip
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        """Return images `(batch, rows, columns, channels)`; moved and mirrored in training."""
+        if not training:
+            return images
+        _, rows, columns, channels = images.shape
+        s, height, width = self.shift, rows + 2 * self.shift, columns + 2 * self.shift
+        numbers = self.bits(images, 3)
+        moves = ops.mod(numbers[:, :2], _word(2 * s + 1))
+        mirrored = ops.bitwise_and(numbers[:, 2:], _word(int(self.flip)))
+        row = ops.arange(rows, dtype="int32") + 2 * s - moves[:, :1]
+        column = ops.arange(columns, dtype="int32")
+        column = column + mirrored * (columns - 1 - 2 * column) + 2 * s - moves[:, 1:]
+        pixels = row[:, :, None] * width + column[:, None, :]
+        padded = ops.pad(images, ((0, 0), (s, s), (s, s), (0, 0)))
+        flat = ops.reshape(padded, (-1, height * width, channels))
+        pixels = ops.reshape(pixels, (-1, rows * columns, 1))
+        moved = ops.take_along_axis(flat, pixels, axis=1)
+        return ops.reshape(moved, (-1, rows, columns, channels))

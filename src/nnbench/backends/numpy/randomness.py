@@ -1,0 +1,60 @@
+"""What is random within a step: dropout and augmentation, by `nnbench.counter`."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from nnbench import counter, layers
+from nnbench.backends.numpy.layers import Array, Arrays, Layer
+from nnbench.counter import Words
+
+
+def counting(like: Array, n: int) -> Array:
+    """Return 0, 1, ..., n-1 as uint32, on the device of `like`."""
+    return np.ones_like(like, dtype=np.uint32, shape=(n,)).cumsum(dtype=np.uint32) - np.uint32(1)
+
+
+def random_bits(like: Array, shape: tuple[int, ...], key: Words) -> Array:
+    """Return the 24 random bits of each value of an array of `shape`, as uint32."""
+    bits = counter.bits(counting(like, math.prod(shape)), key)
+    return bits.reshape(shape) >> np.uint32(32 - counter.FRACTION_BITS)
+
+
+class Dropout(Layer):
+    """`y = x / (1 - rate)` where kept, 0 where dropped; evaluation passes x on.
+
+    The one layer that remembers: `factor`, what the forward pass multiplied by.
+    """
+
+    def __init__(self, spec: layers.Dropout, parameters: Arrays) -> None:
+        super().__init__(parameters)
+        self.spec = spec
+
+    def forward_training(self, x: Array, key: Words | None) -> Array:
+        """Return x with the values that `key` drops set to 0."""
+        assert key is not None
+        kept = random_bits(x, x.shape, key) >= np.uint32(counter.threshold(self.spec.rate))
+        self.factor = kept * x.dtype.type(1.0 / (1.0 - self.spec.rate))
+        return x * self.factor
+
+    def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
+        """Return dy times what x was multiplied by."""
+        return dy * self.factor
+
+
+def augmented(spec: layers.Augment, images: Array, key: Words) -> Array:
+    """Return images `(batch, rows, columns, channels)` moved and mirrored as `key` says."""
+    n, rows, columns, _ = images.shape
+    s = spec.shift
+    numbers = random_bits(images, (n, 3), key)
+    down, across = (numbers[:, i, None] % np.uint32(2 * s + 1) for i in (0, 1))
+    mirrored = numbers[:, 2, None] & np.uint32(spec.flip)
+    column = counting(images, columns)
+    # Positions in the padded image: s + row - (down - s), and so on.
+    row = counting(images, rows) + 2 * s - down
+    column = column + mirrored * (columns - 1 - 2 * column) + 2 * s - across
+    padded = np.pad(images, ((0, 0), (s, s), (s, s), (0, 0)))
+    image = counting(images, n)[:, None, None]
+    return padded[image, row[:, :, None], column[:, None, :]]

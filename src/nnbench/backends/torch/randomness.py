@@ -1,0 +1,89 @@
+"""What is random within a step, in torch: dropout and augmentation, by `nnbench.counter`.
+
+Words are int32 here: multiplication wraps, and a shift to the right has to be masked.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nnbench import counter
+from nnbench.layers import Augment, Dropout
+
+
+def signed(word: int) -> int:
+    """Return the int32 with the bits of `word`."""
+    return word - 2**32 if word >= 2**31 else word
+
+
+def _shifted(h: Tensor, by: int) -> Tensor:
+    return (h >> by) & (2 ** (32 - by) - 1)
+
+
+def _mix(h: Tensor) -> Tensor:
+    for shift, factor in counter.MIX:
+        h = (h ^ _shifted(h, shift)) * signed(factor)
+    return h ^ _shifted(h, 16)
+
+
+class Random(nn.Module):
+    """A module that draws; `key` is set before every training step."""
+
+    key: tuple[int, int] = (0, 0)
+    _index: Tensor | None = None
+
+    def bits(self, shape: torch.Size | tuple[int, ...], device: torch.device) -> Tensor:
+        """Return the 24 random bits of each value of an array of `shape`, canonical order."""
+        count = math.prod(shape)
+        if self._index is None or len(self._index) < count:
+            self._index = torch.arange(count, dtype=torch.int32, device=device)
+        first, second = (signed(word) for word in self.key)
+        words = _mix(_mix(self._index[:count] + first) ^ second)
+        return _shifted(words, 32 - counter.FRACTION_BITS).view(shape)
+
+
+class CounterDropout(Random):
+    """The spec's dropout: the values that the key drops are 0, the others are scaled up."""
+
+    def __init__(self, layer: Dropout) -> None:
+        super().__init__()
+        self.threshold = counter.threshold(layer.rate)
+        self.factor = 1.0 / (1.0 - layer.rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x in evaluation; in training x with some values dropped."""
+        if not self.training:
+            return x
+        images = x.dim() == 4  # in torch's order of axes: drawn in the canonical one
+        shape = x.permute(0, 2, 3, 1).shape if images else x.shape
+        kept = self.bits(shape, x.device) >= self.threshold
+        kept = kept.permute(0, 3, 1, 2) if images else kept
+        return x * (kept * torch.tensor(self.factor, dtype=x.dtype, device=x.device))
+
+
+class RandomAugment(Random):
+    """The spec's augmentation of images in canonical order."""
+
+    def __init__(self, augment: Augment) -> None:
+        super().__init__()
+        self.shift, self.flip = augment.shift, augment.flip
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return images `(batch, rows, columns, channels)`; moved and mirrored in training."""
+        if not self.training:
+            return images
+        n, rows, columns, _ = images.shape
+        s, device = self.shift, images.device
+        numbers = self.bits((n, 3), device)
+        down, across = (numbers[:, i, None] % (2 * s + 1) for i in (0, 1))
+        mirrored = numbers[:, 2, None] & int(self.flip)
+        row = torch.arange(rows, device=device) + 2 * s - down
+        column = torch.arange(columns, device=device)
+        column = column + mirrored * (columns - 1 - 2 * column) + 2 * s - across
+        padded = functional.pad(images, (0, 0, s, s, s, s))
+        image = torch.arange(n, device=device)[:, None, None]
+        return padded[image, row[:, :, None], column[:, None, :]]

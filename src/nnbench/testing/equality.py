@@ -1,0 +1,35 @@
+"""Whether a trainer takes the same steps as the NumPy reference."""
+
+from __future__ import annotations
+
+from nnbench.parity import drift, verdict
+from nnbench.testing.cases import STEPS, Case
+from nnbench.trainer import TrainerFactory
+
+
+def equals_the_reference(make: TrainerFactory, execution: str, case: Case) -> None:
+    """Compare one step, and then three epochs of seven, in weights.
+
+    Of a chaotic case the stable prefix is compared. Raises AssertionError naming the step and the
+    layer that part first.
+    """
+    from nnbench.backends.numpy import NumpyTrainer
+
+    reference = NumpyTrainer(case.task, case.splits)
+    trainer = make(case.on(execution), case.splits)
+    excluded = case.task.architecture.without_effect()
+    found = [
+        step["other"]
+        for step in drift(reference, {"other": trainer}, case.params, case.steps(), excluded)
+    ]
+    judged = verdict(found)
+    if judged.parted is not None:
+        parted = found[judged.parted]
+        layer = case.task.architecture.layers[parted.layer]
+        raise AssertionError(
+            f"step {judged.parted + 1} of {len(found)} parts, most in layer {parted.layer + 1} "
+            f"({layer.name}): weights differ by {parted.difference:.1e} of the largest; one ulp "
+            f"makes {parted.one_ulp:.1e}"
+        )
+    if judged.compared < STEPS:
+        raise AssertionError(f"chaotic after {judged.compared} steps: nothing can be compared")

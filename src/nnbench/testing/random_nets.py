@@ -1,0 +1,118 @@
+"""Random training problems: layers, loss, optimizer and learning rates mixed as users mix them.
+
+`choose` picks one of a sequence: `random_case(lambda options: draw(st.sampled_from(options)))`
+lets hypothesis choose and shrink, `seeded(n)` draws the n-th of a fixed series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from nnbench.layers import (
+    Activation,
+    Augment,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    Layer,
+    LayerNorm,
+    MaxPool2d,
+    Shape,
+)
+from nnbench.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from nnbench.spec import Loss
+from nnbench.testing.cases import SHAPES, VOCABULARY, Case, InputKind, case
+
+Choose = Callable[[Sequence[Any]], Any]
+ACTIVATIONS = ("relu", "sigmoid", "tanh", "gelu", "linear", "softmax")
+
+
+def seeded(number: int) -> Case:
+    """Return case `number` of a fixed series."""
+    rng = np.random.default_rng(number)
+    return random_case(lambda options: options[int(rng.integers(len(options)))])
+
+
+def random_case(choose: Choose) -> Case:
+    """Return a case whose every part is chosen by `choose`."""
+    inputs: InputKind = choose(("flat", "image", "tokens"))
+    kind = choose(("classification", "classification", "regression"))
+    layers = {"flat": lambda choose: [], "image": _images, "tokens": _tokens}[inputs](choose)
+    for _ in range(choose((0, 1, 1, 2))):
+        layers += _dense(choose)
+    losses = ("mse", "l1") if kind == "regression" else ("cross_entropy", "bce", "mse", "l1")
+    loss = Loss(choose(losses), choose(("mean", "sum")), choose(("mean", "mean", "sum")))
+    optimizer, rate = _optimizer(choose)
+    augment = inputs == "image" and choose((None, None, Augment(choose((0, 1, 2)), choose(FLAGS))))
+    return case(
+        *layers,
+        inputs=inputs,
+        loss=loss,
+        kind=kind,
+        optimizer=optimizer,
+        augment=augment or None,
+        rate=rate,
+    )
+
+
+FLAGS = (False, True)
+
+
+def _images(choose: Choose) -> list[Layer]:
+    layers: list[Layer] = []
+    shape: Shape = SHAPES["image"]
+    for _ in range(choose((1, 1, 2))):
+        size = min(choose((1, 2, 3)), *shape[:2])
+        conv = Conv2d(
+            choose((2, 3, 4)), size, choose((1, 1, 2)), choose(("valid", "same")), choose(FLAGS)
+        )
+        block = [conv, *choose(((), (), (BatchNorm(),), (LayerNorm(),))), _activation(choose)]
+        shape = conv.output_shape(shape)
+        if min(shape[:2]) >= 2 and choose(FLAGS):
+            pool = choose((MaxPool2d, AvgPool2d))(2, choose((None, 1)))
+            block.insert(choose((1, len(block))), pool)
+            shape = pool.output_shape(shape)
+        layers += [*block, *_dropout(choose)]
+    return [*layers, Flatten()]
+
+
+def _tokens(choose: Choose) -> list[Layer]:
+    normalised = choose(((), (), (LayerNorm(),), (BatchNorm(),)))
+    return [Embedding(VOCABULARY, choose((2, 3, 4))), *normalised, *_dropout(choose), Flatten()]
+
+
+def _dense(choose: Choose) -> list[Layer]:
+    dense = Dense(choose((3, 5, 8)), choose((True, True, False)))
+    normalised = choose(((), (), (BatchNorm(),), (LayerNorm(),)))
+    return [dense, *normalised, _activation(choose), *_dropout(choose)]
+
+
+def _activation(choose: Choose) -> Layer:
+    return Activation(choose(ACTIVATIONS))
+
+
+def _dropout(choose: Choose) -> list[Layer]:
+    rate = choose((0.0, 0.0, 0.2, 0.5))
+    return [Dropout(rate)] if rate else []
+
+
+def _optimizer(choose: Choose) -> tuple[Optimizer, float]:
+    """Return an optimizer and a learning rate that suits it."""
+    common = {"weight_decay": choose((0.0, 0.01)), "clip_norm": choose((None, None, 0.5))}
+    return choose(
+        (
+            (SGD(**common), 0.05),
+            (SGD(momentum=0.9, nesterov=choose(FLAGS), **common), 0.03),
+            (Adam(**common), 0.01),
+            (AdamW(**common), 0.01),
+            (RMSprop(momentum=choose((0.0, 0.5)), **common), 0.003),
+            (Adagrad(**common), 0.02),
+        )
+    )

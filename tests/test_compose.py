@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from nnbench import catalogue
+from nnbench.architectures import MLP
 from nnbench.compose import compose
 from nnbench.config import read_config
 from nnbench.errors import ConfigError
 from nnbench.init import NativeInit, Normal
 from nnbench.optimizers import SGD
-from nnbench.spec import MLP, Loss
+from nnbench.spec import Loss
 
 # What an option needs from others to make a run.
 NEEDS = {
@@ -20,6 +21,9 @@ NEEDS = {
     "npz": ["data.path=x.npz"],
     "from_run": ["init.run=x"],
     "layers": ["arch.layers=[flatten]"],
+    "linear_regression": ["loss=mse"],
+    "text": ["data=sequences"],
+    "plateau": ["data.val_fraction=0.1"],
     "init/native": ["semantics=native"],
 }
 
@@ -33,7 +37,9 @@ def test_bare_is_the_first_comparison_as_really_trained() -> None:
     assert config.optimizer == SGD()
     assert config.init == Normal(0.01)
     assert (config.batch_size, config.epochs, config.data.train_samples) == (1, 100, 1000)
-    rates = [config.schedule.at(epoch) for epoch in (0, 29, 30, 59, 60, 79, 80, 99)]
+    rates = [
+        config.schedule.per_step(epoch, 1, 100, ())[0] for epoch in (0, 29, 30, 59, 60, 79, 80, 99)
+    ]
     assert rates == [0.005, 0.005, 0.003, 0.003, 0.001, 0.001, 0.0005, 0.0005]
 
 

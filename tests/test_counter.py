@@ -12,6 +12,7 @@ from nnbench.backends.numpy import randomness as numpy_side
 from nnbench.layers import Augment, Dropout
 
 SHAPE = (5, 6, 7, 3)
+AUGMENT = Augment(SHAPE[1:], 2, True)
 
 
 def words(*values: int) -> counter.Words:
@@ -91,11 +92,9 @@ def test_torch_draws_the_same_bits() -> None:
     module.key = tuple(key().tolist())
     found = module(torch.tensor(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
     assert (found == numpy_dropout(x)).all()
-    augment = RandomAugment(Augment(2, True)).train()
+    augment = RandomAugment(AUGMENT).train()
     augment.key = module.key
-    assert (
-        augment(torch.tensor(x)).numpy() == numpy_side.augmented(Augment(2, True), x, key())
-    ).all()
+    assert (augment(torch.tensor(x)).numpy() == numpy_side.augmented(AUGMENT, x, key())).all()
 
 
 def test_keras_draws_the_same_bits() -> None:
@@ -108,10 +107,10 @@ def test_keras_draws_the_same_bits() -> None:
     layer = CounterDropout(Dropout(0.3), "float64")
     layer.key.assign(key().view(np.int32))
     assert (np.asarray(layer(x, training=True)) == numpy_dropout(x)).all()
-    augment = RandomAugment(Augment(2, True), "float64")
+    augment = RandomAugment(AUGMENT, "float64")
     augment.key.assign(key().view(np.int32))
     found = np.asarray(augment(x, training=True))
-    assert (found == numpy_side.augmented(Augment(2, True), x, key())).all()
+    assert (found == numpy_side.augmented(AUGMENT, x, key())).all()
 
 
 def numpy_dropout(x: Any) -> Any:
@@ -127,7 +126,7 @@ def test_dropout_keeps_the_share_and_the_mean() -> None:
 def test_augmentation_moves_then_mirrors() -> None:
     """Each image against the plain loop that the docstring describes."""
     x = np.random.default_rng(1).random((600, 6, 5, 2))
-    found = numpy_side.augmented(Augment(2, True), x, key())
+    found = numpy_side.augmented(Augment((6, 5, 2), 2, True), x, key())
     numbers = (counter.bits(np.arange(1800, dtype=np.uint32), key()) >> np.uint32(8)).reshape(
         600, 3
     )

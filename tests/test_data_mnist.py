@@ -28,9 +28,9 @@ def test_files_however_named_are_read_in_their_order(
     dataset = load(tmp_path / "root")
     for name, prefix in (("train", "train"), ("test", "t10k")):
         images, labels = digits(prefix)
-        np.testing.assert_array_equal(dataset.splits[name].inputs, images.reshape(-1, 784))
+        np.testing.assert_array_equal(dataset.splits[name].inputs, images)
         np.testing.assert_array_equal(dataset.splits[name].targets, labels)
-    assert dataset.inputs == data.ArraySpec((784,), "uint8", 1.0 / 255.0)
+    assert dataset.inputs == data.ArraySpec((28, 28), "uint8", 1.0 / 255.0)
     assert (dataset.outputs, dataset.splits["train"].targets.dtype) == (10, np.int64)
 
 
@@ -113,7 +113,7 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
 def test_the_real_files() -> None:
     dataset = load()
     train, test = dataset.splits["train"], dataset.splits["test"]
-    assert (train.inputs.shape, test.inputs.shape) == ((60000, 784), (10000, 784))
+    assert (train.inputs.shape, test.inputs.shape) == ((60000, 28, 28), (10000, 28, 28))
     assert train.targets[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     # The mean that everyone normalises MNIST with, here as the oracle.
     assert abs(train.inputs.mean() / 255 - 0.1307) < 5e-5

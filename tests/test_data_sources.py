@@ -35,8 +35,8 @@ def load(config: data.DataConfig, kind: str = "classification", seed: int = 0) -
 def test_mnist_5k_is_split_class_by_class_and_mixed() -> None:
     dataset = load(Mnist5k())
     train, test = dataset.splits["train"], dataset.splits["test"]
-    assert (train.inputs.shape, test.inputs.shape) == ((4000, 784), (1000, 784))
-    assert dataset.inputs == data.ArraySpec((784,), "uint8", 1.0 / 255.0)
+    assert (train.inputs.shape, test.inputs.shape) == ((4000, 28, 28), (1000, 28, 28))
+    assert dataset.inputs == data.ArraySpec((28, 28), "uint8", 1.0 / 255.0)
     assert np.bincount(train.targets).tolist() == [400] * 10
     assert np.bincount(test.targets).tolist() == [100] * 10
     # 100 of each are expected among the first 1,000; 5 standard deviations are 41.
@@ -228,7 +228,7 @@ def test_available_tells_where_data_are_and_what_to_do(
 ) -> None:
     monkeypatch.delenv("NNBENCH_DATA", raising=False)
     states = {state.name: state for state in data.available()}
-    assert list(states) == ["mnist_5k", "mnist", "digits", "csv", "npz", "synthetic"]
+    assert list(states) == ["mnist_5k", "mnist", "digits", "csv", "npz", "synthetic", "sequences"]
     assert not states["mnist"].usable
     assert "nnbench data fetch mnist" in states["mnist"].remedy
     assert all(s.usable and s.where and not s.remedy for s in states.values() if s.name != "mnist")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nnbench import metrics
+from nnbench.architectures import MLP, SoftmaxRegression
 from nnbench.errors import ConfigError
 from nnbench.init import (
     Drawn,
@@ -20,7 +21,7 @@ from nnbench.init import (
     initial_params,
 )
 from nnbench.schedule import Phases
-from nnbench.spec import MLP, Loss, ParamKey, SoftmaxRegression
+from nnbench.spec import Loss, ParamKey
 from nnbench.streams import generator, order
 from nnbench.testing.checks import global_random_state
 
@@ -116,7 +117,7 @@ def test_parameters_are_counted_as_the_first_comparison_should_have() -> None:
 
 def test_phases_begin_where_they_say() -> None:
     schedule = Phases(starts=(0, 2, 5), rates=(0.3, 0.2, 0.1))
-    assert [schedule.at(e) for e in range(7)] == [0.3, 0.3, 0.2, 0.2, 0.2, 0.1, 0.1]
+    assert [schedule.at(e, ()) for e in range(7)] == [0.3, 0.3, 0.2, 0.2, 0.2, 0.1, 0.1]
 
 
 Z = np.array([[2.0, -1.0, 0.5], [0.0, 3.0, -40.0]])

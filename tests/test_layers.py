@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from nnbench.architectures import LayerList
 from nnbench.compose import compose
 from nnbench.errors import ConfigError
 from nnbench.layers import (
@@ -16,7 +17,7 @@ from nnbench.layers import (
     Layer,
     MaxPool2d,
 )
-from nnbench.spec import Architecture, LayerList
+from nnbench.spec import Architecture
 
 
 @pytest.mark.parametrize(

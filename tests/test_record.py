@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nnbench.architectures import MLP
 from nnbench.errors import DataError, ResultsError
 from nnbench.files import write_atomically as write
 from nnbench.identity import fingerprint
 from nnbench.init import Normal, initial_params
 from nnbench.record import SCHEMA_VERSION, EpochRecord, Phases, RunResult, read_runs
-from nnbench.spec import MLP, ParamKey
+from nnbench.spec import ParamKey
 from nnbench.weights import largest_difference, load_weights, save_weights
 
 EPOCH = EpochRecord(0, 0.1, 2.0, 1.5, 0.5, 1.75, 0.25, 0.25, 0.01, 0.002)

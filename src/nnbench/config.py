@@ -11,13 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from nnbench.architectures import ArchConfig, resolve_output_activation
 from nnbench.data.config import DataConfig
 from nnbench.errors import ConfigError
 from nnbench.init import InitConfig, NativeInit
 from nnbench.optimizers import Optimizer
-from nnbench.schedule import Schedule
-from nnbench.schema import at_least, read, suggest
-from nnbench.spec import ArchConfig, Loss, TaskKind, resolve_output_activation
+from nnbench.schedule import Plateau, Schedule
+from nnbench.schema import at_least, read, suggest, within
+from nnbench.selection import EarlyStopping, Monitor
+from nnbench.spec import Loss, TaskKind
 from nnbench.trainer import Semantics
 
 Count = Annotated[int, at_least(1)]
@@ -48,9 +50,6 @@ class KeepConfig:
     """Which epoch's weights a run keeps and reports: the last, or the best by `monitor`."""
 
     weights: Literal["last", "best"] = "last"
-    monitor: Literal[
-        "val_loss", "val_accuracy", "train_loss", "train_accuracy", "test_loss", "test_accuracy"
-    ] = "val_loss"
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,14 @@ class EvalConfig:
     """How much of the training split the train figures use (None: all of it)."""
 
     train_samples: Count | None = 10_000
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """How training images are changed in every step; see `nnbench.layers.Augment`."""
+
+    shift: Annotated[int, within(0, 63)] = 0
+    flip: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,11 +100,36 @@ class RunConfig:
     dtype: Literal["float32", "float64"] = "float32"
     threads: Count = 1
     shuffle: bool = False
+    monitor: Monitor = "val_loss"
     keep: KeepConfig = dataclasses.field(default_factory=KeepConfig)
+    early_stopping: EarlyStopping = dataclasses.field(default_factory=EarlyStopping)
+    augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
     eval: EvalConfig = dataclasses.field(default_factory=EvalConfig)
     results: str = "results"
     name: str | None = None
     case: str | None = None
+
+    @property
+    def keeps_best(self) -> bool:
+        """Tell whether the best epoch's weights are kept, not the last's."""
+        return self.keep.weights == "best" or self.early_stopping.patience is not None
+
+    def watchers(self) -> list[str]:
+        """Return the settings that make use of `monitor`."""
+        found = ["keep.weights=best"] if self.keep.weights == "best" else []
+        if self.early_stopping.patience is not None:
+            found.append(f"early_stopping.patience={self.early_stopping.patience}")
+        return found + ["schedule=plateau"] * isinstance(self.schedule, Plateau)
+
+    def flags(self) -> tuple[str, ...]:
+        """Return what everybody who reads the figures has to know."""
+        watchers = " and ".join(self.watchers())
+        if not watchers or not self.monitor.startswith("test"):
+            return ()
+        return (
+            f"the test data steered this run ({watchers} with monitor={self.monitor}): its test "
+            "figures are too good",
+        )
 
 
 def read_config(values: Mapping[str, Any]) -> RunConfig:
@@ -117,19 +149,26 @@ def read_config(values: Mapping[str, Any]) -> RunConfig:
             "Received init=native with semantics=matched; a framework's own initializer needs "
             "semantics=native."
         )
-    best = config.keep.weights == "best"
-    if best and config.keep.monitor.startswith("val") and config.data.val_fraction == 0:
-        raise ConfigError(
-            f"Received keep.weights=best with keep.monitor={config.keep.monitor} and no "
-            "validation split; set data.val_fraction=0.1 or keep.monitor=train_accuracy."
-        )
-    if config.task == "regression" and best and config.keep.monitor.endswith("accuracy"):
-        raise ConfigError(
-            f"Received keep.monitor={config.keep.monitor}; task=regression has no accuracy, "
-            "use keep.monitor=val_loss or train_loss."
-        )
+    _check_monitor(config)
     arch = resolve_output_activation(config.arch, config.loss, config.task)
     return dataclasses.replace(config, arch=arch)
+
+
+def _check_monitor(config: RunConfig) -> None:
+    """Refuse to watch what a run does not have."""
+    watchers = " and ".join(config.watchers())
+    if not watchers:
+        return
+    if config.monitor.startswith("val") and config.data.val_fraction == 0:
+        raise ConfigError(
+            f"Received {watchers} with monitor={config.monitor} and no validation split; set "
+            "data.val_fraction=0.1 or monitor=train_loss."
+        )
+    if config.task == "regression" and config.monitor.endswith("accuracy"):
+        raise ConfigError(
+            f"Received monitor={config.monitor}; task=regression has no accuracy, use "
+            "monitor=val_loss or train_loss."
+        )
 
 
 def _check_execution(backend: BackendConfig) -> None:

@@ -220,7 +220,9 @@ class Embedding(_Layer):
     name: Literal["embedding"] = "embedding"
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return `(*shape, units)`."""
+        """Return `(*shape, units)`; the input must be one sequence of tokens."""
+        if len(shape) != 1:
+            raise ConfigError(f"needs a sequence of tokens, received {shape}")
         return (*shape, self.units)
 
     def parameter_shapes(self, shape: Shape) -> Shapes:
@@ -248,18 +250,20 @@ class Augment:
 
     Each image of each step is moved by its own whole numbers of rows and columns, from -shift to
     shift, zeros coming in at the edge, then mirrored. The numbers come from the counter-based
-    generator (`nnbench.counter`), so that all backends train on the same images.
+    generator (`nnbench.counter`), so that all backends train on the same images. `image` is the
+    shape `(height, width, channels)` that inputs have for this, flat ones too.
     """
 
-    shift: Annotated[int, within(0, 63)] = 0
+    image: Shape
+    shift: int = 0
     flip: bool = False
 
-    def check(self, shape: Shape) -> None:
-        """Raise ConfigError unless inputs of `shape` are images."""
-        try:
-            _image(shape)
-        except ConfigError as error:
-            raise ConfigError(f"Augmentation {error}.") from None
+    def __post_init__(self) -> None:
+        if len(self.image) != 3:
+            raise ConfigError(
+                f"Received augment.shift={self.shift} and augment.flip={str(self.flip).lower()}; "
+                f"augmentation needs images, the data has inputs of shape {self.image}."
+            )
 
 
 def flat_length(shape: Shape) -> int:

@@ -17,6 +17,7 @@ def explain(error: BaseException) -> str:
         (r"Could not find '([^']+)'", _unknown_option),
         (r"Could not load '([^']+)'", _unknown_option),
         (r"An item is already at '([^']+)'", "Received +{0}=...; it exists: leave out the '+'."),
+        (r"Interpolation key '([^']+)' not found", _not_there),
         (r"Missing mandatory value: (\S+)", "Missing value for {0}; set it with {0}=..."),
         (r"Error parsing override '(.+?)' (?:missing EQUAL|mismatched)", _malformed),
         (r"Key '([^']+)' is not in struct", _unknown_key),
@@ -26,6 +27,14 @@ def explain(error: BaseException) -> str:
             word = found.group(1)
             return answer.format(word) if isinstance(answer, str) else answer(word)
     return f"{text} (see nnbench --help)"
+
+
+def _not_there(key: str) -> str:
+    """Explain a value that is taken from another group, whose chosen option lacks it."""
+    group, _, inner = key.partition(".")
+    owners = [o for o in options(group) if inner in _keys(group, o)] if group in groups() else []
+    remedy = f"use {group}={' or '.join(owners)}" if owners else "set it"
+    return f"A value is taken from {key}, which the chosen {group} lacks; {remedy}."
 
 
 def _malformed(text: str) -> str:

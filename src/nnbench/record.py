@@ -1,6 +1,6 @@
 """What a run yields: records per epoch and per run, and run.json, their durable form.
 
-run.json is versioned. History: 1, the first.
+run.json is versioned. History: 1, the first; 2, flags and layers.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import Any, Literal
 
 from nnbench.errors import ResultsError
 from nnbench.files import write_atomically
+from nnbench.spec import LayerRow
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 RECORD_NAME = "run.json"
 Status = Literal["running", "finished", "diverged", "failed", "killed"]
 
@@ -25,10 +26,11 @@ Status = Literal["running", "finished", "diverged", "failed", "killed"]
 class EpochRecord:
     """The figures of one epoch; losses are means over samples, accuracies shares from 0 to 1.
 
-    `train_*` are taken with frozen weights on `eval.train_samples` training samples,
-    `running_loss` is the mean over the moving weights of the epoch. `generalization_gap` is
-    train minus test accuracy, in regression test minus train loss. Accuracies are None in
-    regression, `val_*` without a validation split. Figures that are not finite are None in JSON.
+    `learning_rate` is that of the first step. `train_*` are taken with frozen weights on
+    `eval.train_samples` training samples, `running_loss` is the mean over the moving weights of
+    the epoch. `generalization_gap` is train minus test accuracy, in regression test minus train
+    loss. Accuracies are None in regression, `val_*` without a validation split. Figures that are
+    not finite are None in JSON.
     """
 
     epoch: int
@@ -74,9 +76,11 @@ class Phases:
 class RunResult:
     """One run, complete: what was asked, where it ran, what came out.
 
-    `config` is the resolved configuration, `config_name` aside; `parameters` their count; `data`
+    `config` is the resolved configuration, `config_name` aside; `parameters` their count, `layers` the table of them; `data`
     holds the payload digest and the split digests; `kept_epoch` is the epoch whose weights were
-    kept (None before the first); `directory` is where run.json was found, and is not part of it.
+    kept (None before the first); `flags` are sentences that belong to every table that shows the
+    figures; `message` says why a run ended early; `directory` is where run.json was found, and is
+    not part of it.
     """
 
     run_id: str
@@ -96,6 +100,8 @@ class RunResult:
     message: str | None = None
     sweep: str | None = None
     tracking: dict[str, Any] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    layers: tuple[LayerRow, ...] = ()
     schema_version: int = SCHEMA_VERSION
     directory: Path | None = field(default=None, compare=False)
 
@@ -130,6 +136,8 @@ class RunResult:
                     f"{SCHEMA_VERSION}. Use the newer nnbench that wrote it."
                 )
             values["phases"] = Phases(**values["phases"])
+            values["flags"] = tuple(values.get("flags", ()))
+            values["layers"] = tuple(LayerRow(*row) for row in values.get("layers", ()))
             values["epochs"] = tuple(EpochRecord(**e) for e in values["epochs"])
             return cls(**values, directory=directory)
         except OSError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import math
 import time
 from collections.abc import Callable
@@ -12,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nnbench import data, identity, machine, metrics, streams, weights
+from nnbench.assembly import all_splits, load_weights, make_task, trainer_factory
 from nnbench.clock import Clock
 from nnbench.config import RunConfig
-from nnbench.data.dataset import Dataset, Split
-from nnbench.errors import ConfigError
-from nnbench.init import FromRun, NativeInit, Params, complete_params, initial_params
+from nnbench.data.dataset import Dataset
+from nnbench.init import Params
 from nnbench.record import EpochRecord, RunResult
-from nnbench.trainer import Task, Trainer, TrainerFactory, TrainStats, Walk
+from nnbench.selection import Watch
+from nnbench.trainer import Task, Trainer, TrainStats, Walk
 
 SLICE_SECONDS = 0.5  # how often a long epoch reports progress
 FIRST_SLICE_STEPS = 1000
@@ -54,7 +55,7 @@ def execute(job: Job, announce: Announce) -> RunResult:
     config = job.config
     clock = Clock(job.started)
     announce({"event": "phase", "phase": "import"})
-    factory = _factory(config)
+    factory = trainer_factory(config)
     clock.since_start("import")
     announce({"event": "phase", "phase": "data"})
     with clock.phase("data"):
@@ -63,8 +64,8 @@ def execute(job: Job, announce: Announce) -> RunResult:
     announce({"event": "phase", "phase": "build"})
     with clock.phase("build"):
         task = make_task(config, dataset)
-        trainer = factory(task, _splits(dataset, config.eval.train_samples))
-        taken = _load_weights(job, task, trainer)
+        trainer = factory(task, all_splits(dataset, config.eval.train_samples))
+        taken = load_weights(config, job.weights, task, trainer)
         where = machine.describe(config.backend.packages, device=config.device.name)
     announce({"event": "phase", "phase": "warm-up"})
     with clock.phase("warm_up"):
@@ -83,59 +84,11 @@ def execute(job: Job, announce: Announce) -> RunResult:
         | {"samples": {name: len(split) for name, split in dataset.splits.items()}},
         machine=where,
         sweep=job.sweep,
+        flags=config.flags(),
+        layers=tuple(task.architecture.rows()),
         directory=job.directory,
     )
     return _Epochs(config, task, dataset, trainer, clock, announce).run(run)
-
-
-def make_task(config: RunConfig, dataset: Dataset) -> Task:
-    """Describe the run to a backend."""
-    return Task(
-        kind=config.task,
-        architecture=config.arch.build(dataset.inputs.shape, dataset.outputs),
-        loss=config.loss,
-        optimizer=config.optimizer,
-        batch_size=config.batch_size,
-        dtype=config.dtype,
-        inputs=dataset.inputs,
-        targets=dataset.targets,
-        device=config.device.name,
-        semantics=config.semantics,
-        execution=config.backend.execution,
-        threads=config.threads,
-        seed=config.seed,
-    )
-
-
-def _factory(config: RunConfig) -> TrainerFactory:
-    module, _, name = config.backend.target.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"Received backend._target_={config.backend.target}; cannot import it ({error})."
-        ) from None
-
-
-def _splits(dataset: Dataset, train_samples: int | None) -> dict[str, Split]:
-    return dataset.splits | {"train_eval": dataset.splits["train"].first(train_samples)}
-
-
-def _load_weights(job: Job, task: Task, trainer: Trainer) -> str | None:
-    """Give the trainer its initial weights; return the digest of those of another run."""
-    init = job.config.init
-    if isinstance(init, NativeInit):
-        return None
-    if not isinstance(init, FromRun):
-        trainer.load(initial_params(init, task.architecture, task.seed, task.dtype))
-        return None
-    assert job.weights is not None
-    source = weights.load_weights(job.weights)
-    params = complete_params(
-        source, task.architecture, init.missing, trainer.params(), origin=init.run
-    )
-    trainer.load({key: value.astype(task.dtype) for key, value in params.items()})
-    return weights.weights_digest(source)
 
 
 class _Epochs:
@@ -155,7 +108,8 @@ class _Epochs:
         self.samples = len(dataset.splits["train"])
         self.steps = task.steps(self.samples)
         self.slice_steps = FIRST_SLICE_STEPS
-        self.best: tuple[float, int, Params] | None = None
+        self.watch = Watch(config.monitor, config.early_stopping)
+        self.best: tuple[int, Params] | None = None
 
     def run(self, run: RunResult) -> RunResult:
         """Run every epoch, or until the loss is no longer finite."""
@@ -165,26 +119,30 @@ class _Epochs:
         for epoch in range(self.config.epochs):
             record = self._epoch(epoch)
             diverged = not math.isfinite(record.running_loss + record.train_loss)
-            self._keep_best(record)
+            self.watch.see(getattr(record, self.config.monitor))
+            if self.config.keeps_best and self.watch.best_epoch == epoch:
+                self.best = (epoch, self.trainer.params())
+            stop = None if diverged else self.watch.reason_to_stop()
             with self.clock.phase("track"):
                 run = dataclasses.replace(
                     run,
                     epochs=(*run.epochs, record),
-                    kept_epoch=self.best[1] if self.best else epoch,
+                    kept_epoch=self.best[0] if self.best else epoch,
+                    message=stop,
                     status="diverged" if diverged else "running",
                     phases=self.clock.phases(),
                 )
                 run.write()
                 self.announce({"event": "epoch", "record": dataclasses.asdict(record)})
-            if diverged:
+            if diverged or stop:
                 break
         return self._finish(run)
 
     def _finish(self, run: RunResult) -> RunResult:
         """Save weights and predictions of the kept epoch, and the final record."""
         assert run.directory is not None
-        if self.best and self.best[1] != run.epochs[-1].epoch:
-            self.trainer.load(self.best[2])
+        if self.best and self.best[0] != run.epochs[-1].epoch:
+            self.trainer.load(self.best[1])
         with self.clock.phase("evaluate"):
             logits = self.trainer.evaluate("test")
             params = self.trainer.params()
@@ -203,7 +161,7 @@ class _Epochs:
         return run
 
     def _epoch(self, epoch: int) -> EpochRecord:
-        lr = self.config.schedule.at(epoch)
+        lr = self.config.schedule.per_step(epoch, self.steps, self.config.epochs, self.watch.scores)
         stats, train_seconds = self._train(self._walk(epoch, lr), epoch)
         before = self.clock.seconds("evaluate")
         with self.clock.phase("evaluate"):
@@ -217,7 +175,7 @@ class _Epochs:
             gap = test_loss - train_loss
         return EpochRecord(
             epoch=epoch,
-            learning_rate=lr,
+            learning_rate=float(lr[0]),
             running_loss=stats.loss_sum / stats.samples,
             train_loss=train_loss,
             train_accuracy=train_accuracy,
@@ -230,13 +188,13 @@ class _Epochs:
             val_accuracy=val_accuracy,
         )
 
-    def _walk(self, epoch: int, lr: float) -> Walk:
+    def _walk(self, epoch: int, lr: NDArray[np.float64]) -> Walk:
         native = self.config.semantics == "native" and self.config.shuffle
         return Walk(
             order=None
             if native
             else streams.order(self.config.seed, epoch, self.samples, shuffle=self.config.shuffle),
-            lr=np.full(self.steps, lr),
+            lr=lr,
             samples=self.samples,
             epoch=epoch,
             first_step=epoch * self.steps,
@@ -278,11 +236,3 @@ class _Epochs:
         if self.config.task == "regression":
             return loss, None
         return loss, metrics.accuracy(logits, targets)
-
-    def _keep_best(self, record: EpochRecord) -> None:
-        if self.config.keep.weights == "last":
-            return
-        value = getattr(record, self.config.keep.monitor)
-        score = -value if self.config.keep.monitor.endswith("loss") else value
-        if math.isfinite(score) and (self.best is None or score > self.best[0]):
-            self.best = (score, record.epoch, self.trainer.params())

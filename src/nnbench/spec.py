@@ -1,4 +1,4 @@
-"""What is trained, in framework-neutral terms: layers, architectures, losses, optimizers.
+"""What is trained, in framework-neutral terms: a stack of layers and a loss.
 
 Every constant that frameworks disagree on is written here, with the formula that all backends
 follow in matched semantics. Shapes leave out the batch axis: an input of `(784,)` is one image.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from nnbench.errors import ConfigError
 from nnbench.layers import (
@@ -29,7 +29,6 @@ from nnbench.layers import (
     Shape,
     flat_length,
 )
-from nnbench.schema import at_least
 
 WIDTHS = ("filters", "size", "units")  # what tells how wide a layer is
 TaskKind = Literal["classification", "regression"]
@@ -51,6 +50,25 @@ class ParamKey(NamedTuple):
         if not layer.isdecimal() or not role:
             raise ValueError(f"{text!r} is not LAYER.ROLE, as in 0.kernel")
         return cls(int(layer), role)
+
+
+class LayerRow(NamedTuple):
+    """One line of a table of layers: what it is, its output, how much it learns and keeps."""
+
+    layer: str
+    output: str
+    parameters: int
+    buffers: int
+
+
+def describe(layer: Layer) -> str:
+    """Return a layer with the values that are not its defaults: `conv2d filters=8 stride=2`."""
+    values = [
+        f"{f.name}={str(value).lower() if isinstance(value, bool) else value}"
+        for f in dataclasses.fields(layer)
+        if f.name != "name" and (value := getattr(layer, f.name)) != f.default
+    ]
+    return " ".join([layer.name, *values])
 
 
 @dataclass(frozen=True)
@@ -130,6 +148,18 @@ class Architecture:
         """Return the number of trainable scalars."""
         return sum(flat_length(shape) for shape in self.parameter_shapes().values())
 
+    def rows(self) -> list[LayerRow]:
+        """Return what a table of the layers shows."""
+        return [
+            LayerRow(
+                layer=describe(layer),
+                output="x".join(str(n) for n in after),
+                parameters=sum(map(flat_length, layer.parameter_shapes(before).values())),
+                buffers=sum(map(flat_length, layer.buffer_shapes(before).values())),
+            )
+            for _, layer, before, after in self.shapes()
+        ]
+
     def __str__(self) -> str:
         """Return a short description such as `784-128-10 sigmoid/sigmoid, no bias`."""
         sizes = ["x".join(str(n) for n in self.input_shape)]
@@ -199,82 +229,3 @@ def output_activation_for(loss: Loss, kind: TaskKind) -> ActivationName:
     if loss.name == "cross_entropy":
         return "softmax"
     return "linear" if kind == "regression" else "sigmoid"
-
-
-@dataclass(frozen=True)
-class MLP:
-    """Fully connected net: `hidden` layers of the same activation, then one output layer."""
-
-    name: Literal["mlp"] = "mlp"
-    hidden: tuple[Annotated[int, at_least(1)], ...] = (128,)
-    activation: Literal["sigmoid", "tanh", "relu", "gelu", "linear"] = "relu"
-    output_activation: Literal["auto", "linear", "sigmoid", "tanh", "relu", "softmax"] = "auto"
-    bias: bool = True
-
-    def build(self, input_shape: Shape, outputs: int) -> Architecture:
-        """Return the layers for inputs of `input_shape` (flattened) and `outputs` logits."""
-        layers: list[Layer] = []
-        for units in self.hidden:
-            layers += [Dense(units, self.bias), Activation(self.activation)]
-        layers.append(Dense(outputs, self.bias))
-        return _architecture(input_shape, layers, self.output_activation)
-
-
-@dataclass(frozen=True)
-class SoftmaxRegression:
-    """One dense layer from the inputs to the logits; logistic or linear regression by its loss."""
-
-    name: Literal["softmax_regression"] = "softmax_regression"
-    output_activation: Literal["auto", "linear", "sigmoid", "softmax"] = "auto"
-    bias: bool = True
-
-    def build(self, input_shape: Shape, outputs: int) -> Architecture:
-        """Return the one layer for inputs of `input_shape` (flattened) and `outputs` logits."""
-        return _architecture(input_shape, [Dense(outputs, self.bias)], self.output_activation)
-
-
-@dataclass(frozen=True)
-class LayerList:
-    """Layers of your own, from the input up to the output layer, which is added.
-
-    `input_shape` None takes the data's, and gives images without channels one; else the data
-    is put into that shape.
-    """
-
-    layers: tuple[Layer, ...]
-    input_shape: tuple[Annotated[int, at_least(1)], ...] | None = None
-    output_activation: Literal["auto", "linear", "sigmoid", "tanh", "relu", "softmax"] = "auto"
-    name: Literal["layers"] = "layers"
-
-    def build(self, input_shape: Shape, outputs: int) -> Architecture:
-        """Return the layers for inputs of `input_shape`, a dense one of `outputs` last."""
-        shape = self.input_shape or input_shape
-        if flat_length(shape) != flat_length(input_shape):
-            raise ConfigError(
-                f"Received arch.input_shape={list(shape)}; the data has {list(input_shape)}, "
-                f"{flat_length(input_shape)} values."
-            )
-        shape = (*shape, 1) if len(shape) == 2 else shape
-        return Architecture(
-            shape,
-            (*self.layers, Dense(outputs)),
-            self.output_activation,  # type: ignore[arg-type]
-        )
-
-
-ArchConfig = MLP | SoftmaxRegression | LayerList
-
-
-def resolve_output_activation(arch: ArchConfig, loss: Loss, kind: TaskKind) -> ArchConfig:
-    """Return `arch` with `output_activation=auto` replaced by the loss's partner, checked."""
-    if arch.output_activation == "auto":
-        found: Any = output_activation_for(loss, kind)
-        arch = dataclasses.replace(arch, output_activation=found)
-    loss.check(kind, arch.output_activation)  # type: ignore[arg-type]
-    return arch
-
-
-def _architecture(input_shape: Shape, layers: list[Layer], output_activation: str) -> Architecture:
-    if output_activation == "auto":
-        raise ConfigError("arch.output_activation=auto must be resolved with the loss first.")
-    return Architecture((flat_length(input_shape),), tuple(layers), output_activation)  # type: ignore[arg-type]

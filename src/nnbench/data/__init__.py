@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnbench.data.config import Csv, DataConfig, Digits, Mnist, Mnist5k, Npz, Synthetic
+from nnbench.data.config import Csv, DataConfig, Digits, Mnist, Mnist5k, Npz, Sequences, Synthetic
 from nnbench.data.dataset import ArraySpec, Dataset, Split
 from nnbench.spec import TaskKind
 
@@ -37,7 +37,7 @@ def load(config: DataConfig, *, kind: TaskKind, seed: int) -> Dataset:
     return prepare.build(_payload(config, kind, seed), config, kind, seed)
 
 
-def _payload(config: DataConfig, kind: TaskKind, seed: int) -> Payload:
+def _payload(config: DataConfig, kind: TaskKind, seed: int) -> Payload:  # noqa: PLR0911 - a table
     match config:
         case Mnist5k():
             from nnbench.data import mnist_5k
@@ -63,6 +63,10 @@ def _payload(config: DataConfig, kind: TaskKind, seed: int) -> Payload:
             from nnbench.data import synthetic
 
             return synthetic.read(config, kind, seed)
+        case Sequences():
+            from nnbench.data import sequences
+
+            return sequences.read(config, seed)
 
 
 def available() -> list[Availability]:

@@ -38,6 +38,7 @@ def available() -> list[Availability]:
         Availability("csv", "a table with a label column", True, "data.path=FILE"),
         Availability("npz", "NumPy arrays", True, "data.path=FILE"),
         Availability("synthetic", "made-up data of any size", True, "made on the spot"),
+        Availability("sequences", "made-up sequences of tokens", True, "made on the spot"),
     ]
 
 

@@ -86,4 +86,21 @@ class Synthetic(_Common):
     name: Literal["synthetic"] = "synthetic"
 
 
-DataConfig = Mnist5k | Mnist | Digits | Csv | Npz | Synthetic
+@dataclass(frozen=True, kw_only=True)
+class Sequences(_Common):
+    """Made-up sequences of tokens to classify: each class is a Markov chain of its own.
+
+    The rows of a chain's transition matrix are drawn from a Dirichlet distribution of that
+    `concentration`: the smaller, the more the classes differ.
+    """
+
+    samples: Count = 4000
+    length: Annotated[int, at_least(2)] = 16
+    vocabulary: Annotated[int, at_least(2)] = 32
+    outputs: Annotated[int, at_least(2)] = 4
+    concentration: Annotated[float, above(0.0)] = 0.1
+    test_fraction: Annotated[float, above(0.0), within(0.0, 1.0, high_open=True)] = 0.2
+    name: Literal["sequences"] = "sequences"
+
+
+DataConfig = Mnist5k | Mnist | Digits | Csv | Npz | Synthetic | Sequences

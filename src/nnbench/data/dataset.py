@@ -29,8 +29,8 @@ class ArraySpec:
 class Split:
     """One split, read-only.
 
-    `inputs` `(n, *shape)`, uint8 or float64; `targets` int64 labels `(n,)` or float64
-    `(n, outputs)`.
+    `inputs` `(n, *shape)`: uint8, float64, or int64 for tokens. `targets`: int64 labels `(n,)` or
+    float64 `(n, outputs)`.
     """
 
     inputs: NDArray[Any]

@@ -19,10 +19,10 @@ TABLE = PackagedTable(
 
 
 def read(config: Digits) -> Payload:
-    """Return the digits; inputs uint8 `(1797, 64)` from 0 to 16.
+    """Return the digits; inputs uint8 `(1797, 8, 8)` from 0 to 16.
 
     Raises DataError where they are missing or damaged.
     """
     table = TABLE.read()
-    whole = Split(np.ascontiguousarray(table[:, :-1]), table[:, -1].astype(np.int64))
+    whole = Split(table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.int64))
     return Payload({"all": whole}, TABLE.sha256, "data=digits", 1.0 / 16.0, config.test_fraction)

@@ -37,7 +37,7 @@ Files = Mapping[str, Path]
 
 
 def read(root: str | None) -> Payload:
-    """Return the digits in their published order; inputs uint8 `(n, 784)`.
+    """Return the digits in their published order; inputs uint8 `(n, 28, 28)`.
 
     Raises DataError where they are damaged, or neither found nor downloaded.
     """
@@ -54,7 +54,7 @@ def load(files: Files) -> Payload:
     for part, prefix in (("train", "train"), ("test", "t10k")):
         images = verified(f"{prefix}-images-idx3-ubyte", files[f"{prefix}-images-idx3-ubyte"])
         labels = verified(f"{prefix}-labels-idx1-ubyte", files[f"{prefix}-labels-idx1-ubyte"])
-        parts[part] = Split(images.reshape(len(images), -1), labels.astype(np.int64))
+        parts[part] = Split(images, labels.astype(np.int64))
     published = hashlib.sha256("".join(SHA256[name] for name in sorted(SHA256)).encode())
     return Payload(parts, published.hexdigest(), "data=mnist")
 

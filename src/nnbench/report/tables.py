@@ -15,6 +15,7 @@ from rich.table import Table
 from nnbench import weights
 from nnbench.errors import NNBenchError
 from nnbench.record import RunResult, backend_label
+from nnbench.report.layers import layer_table
 from nnbench.switches import forced_kernels
 
 Cells = list[tuple[str, Callable[[RunResult], str]]]
@@ -64,13 +65,16 @@ def summary(run: RunResult) -> Group:
     ]
     for name, value in rows:
         table.add_row(name, value)
-    notes = _forced_kernels([run])
+    notes = [*run.flags, *_forced_kernels([run])]
+    if run.status == "finished" and run.message:
+        notes.insert(0, run.message)
     if run.status == "diverged":
         notes.append(
             f"The loss was no longer finite in epoch {run.epochs[-1].epoch + 1}; "
             "a smaller learning rate or init.scale may help."
         )
-    return Group(table, *(f"note: {note}" for note in notes))
+    parts: list[Any] = [table, layer_table(run.layers)] if run.layers else [table]
+    return Group(*parts, *(f"note: {note}" for note in notes))
 
 
 def _training(run: RunResult) -> str:
@@ -127,7 +131,14 @@ def comparison(runs: Sequence[RunResult]) -> Group:
     parts: list[Any] = []
     for semantics, group in by_semantics.items():
         parts += [_comparison_table(group, semantics), *_agreement(group)]
-    return Group(*parts, *(f"note: {note}" for note in _forced_kernels(runs)))
+    notes = [*flag_notes(runs), *_forced_kernels(runs)]
+    return Group(*parts, *(f"note: {note}" for note in notes))
+
+
+def flag_notes(runs: Sequence[RunResult]) -> list[str]:
+    """Return the flags of `runs`, each with the runs that it is about."""
+    flags = dict.fromkeys(flag for run in runs for flag in run.flags)
+    return [f"{', '.join(r.name for r in runs if flag in r.flags)}: {flag}" for flag in flags]
 
 
 def _forced_kernels(runs: Sequence[RunResult]) -> list[str]:
@@ -241,8 +252,8 @@ def _agreement(runs: Sequence[RunResult]) -> list[str]:
     ]
 
 
-def listing(runs: Sequence[RunResult]) -> Table:
-    """Return a table of recorded runs."""
+def listing(runs: Sequence[RunResult]) -> Group:
+    """Return a table of recorded runs, and what has to be known about them."""
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("created", "name", "status"):
         table.add_column(name)
@@ -260,7 +271,7 @@ def listing(runs: Sequence[RunResult]) -> Table:
             duration(run.epoch_seconds),
             run.run_id,
         )
-    return table
+    return Group(table, *(f"note: {note}" for note in flag_notes(runs)))
 
 
 def _short(path: Path | None) -> Path | None:

@@ -19,8 +19,9 @@ from nnbench.layers import (
 )
 from nnbench.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 from nnbench.spec import Loss
-from nnbench.testing.cases import VOCABULARY, Case, case
+from nnbench.testing.cases import SHAPES, VOCABULARY, Case, case
 
+IMAGE = SHAPES["image"]
 _flat = partial(case, inputs="flat")
 _small = partial(_flat, Dense(6), Activation("tanh"))
 _tokens = partial(case, Embedding(VOCABULARY, 3), inputs="tokens")
@@ -62,9 +63,9 @@ LAYERS: dict[str, Case] = {
     "dropout of images": case(Conv2d(3), Dropout(0.2), Activation("tanh"), Flatten(), Dropout()),
     "embedding": _tokens(Flatten(), Dense(5), Activation("tanh")),
     "embedding, layer_norm": _tokens(LayerNorm(), Flatten(), Dropout(0.1)),
-    "augment shift": _image(augment=Augment(shift=2)),
-    "augment flip": _image(augment=Augment(flip=True)),
-    "augment shift and flip": _image(augment=Augment(3, True)),
+    "augment shift": _image(augment=Augment(IMAGE, shift=2)),
+    "augment flip": _image(augment=Augment(IMAGE, flip=True)),
+    "augment shift and flip": _image(augment=Augment(IMAGE, 3, True)),
 }
 LOSSES: dict[str, Case] = {
     **{

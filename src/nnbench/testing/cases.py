@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
@@ -27,12 +27,12 @@ SHAPES: dict[InputKind, tuple[int, ...]] = {
     "flat": (12,),
     "tokens": (9,),
 }
-Rates = Callable[[int], Sequence[float]]
+Rates = Callable[[int], NDArray[np.float64]]
 
 
-def falling(epoch: int) -> Sequence[float]:
+def falling(epoch: int) -> NDArray[np.float64]:
     """Return learning rates that change within an epoch and between epochs, at most 1."""
-    return [float(0.7**epoch * 0.9**step) for step in range(STEPS)]
+    return np.asarray(0.7**epoch * 0.9 ** np.arange(STEPS), np.float64)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Case:
         return [
             Walk(
                 np.random.default_rng(epoch).permutation(SAMPLES),
-                self.rate * np.asarray(self.rates(epoch)),
+                self.rate * self.rates(epoch),
                 SAMPLES,
                 epoch,
                 STEPS * epoch,

@@ -27,8 +27,9 @@ from nnbench.layers import (
     Shape,
 )
 from nnbench.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from nnbench.schedule import Constant, Cosine, Exponential, OneCycle, Phases, Schedule, Step, Warmup
 from nnbench.spec import Loss
-from nnbench.testing.cases import SHAPES, VOCABULARY, Case, InputKind, case
+from nnbench.testing.cases import EPOCHS, SHAPES, STEPS, VOCABULARY, Case, InputKind, case
 
 Choose = Callable[[Sequence[Any]], Any]
 ACTIVATIONS = ("relu", "sigmoid", "tanh", "gelu", "linear", "softmax")
@@ -50,19 +51,24 @@ def random_case(choose: Choose) -> Case:
     losses = ("mse", "l1") if kind == "regression" else ("cross_entropy", "bce", "mse", "l1")
     loss = Loss(choose(losses), choose(("mean", "sum")), choose(("mean", "mean", "sum")))
     optimizer, rate = _optimizer(choose)
-    augment = inputs == "image" and choose((None, None, Augment(choose((0, 1, 2)), choose(FLAGS))))
+    schedule = _schedule(choose, rate)
+    augment = None
+    if inputs == "image" and choose((True, False, False)):
+        augment = Augment(IMAGE, choose((0, 1, 2)), choose(FLAGS))
     return case(
         *layers,
         inputs=inputs,
         loss=loss,
         kind=kind,
         optimizer=optimizer,
-        augment=augment or None,
-        rate=rate,
+        augment=augment,
+        rate=1.0,
+        rates=lambda epoch: schedule.per_step(epoch, STEPS, EPOCHS, ()),
     )
 
 
 FLAGS = (False, True)
+IMAGE = SHAPES["image"]
 
 
 def _images(choose: Choose) -> list[Layer]:
@@ -114,5 +120,19 @@ def _optimizer(choose: Choose) -> tuple[Optimizer, float]:
             (AdamW(**common), 0.01),
             (RMSprop(momentum=choose((0.0, 0.5)), **common), 0.003),
             (Adagrad(**common), 0.02),
+        )
+    )
+
+
+def _schedule(choose: Choose, rate: float) -> Schedule:
+    return choose(
+        (
+            Constant(rate),
+            Phases((0, 1), (rate, 0.1 * rate)),
+            Step(rate, every=1, factor=0.5),
+            Exponential(rate, factor=0.7),
+            Cosine(rate),
+            Warmup(rate, warmup_epochs=1, decay="cosine"),
+            OneCycle(max_lr=rate),
         )
     )

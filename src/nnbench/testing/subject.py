@@ -7,10 +7,11 @@ from functools import cached_property
 
 import numpy as np
 
+from nnbench.architectures import MLP
 from nnbench.data.dataset import ArraySpec, Split
 from nnbench.init import Params, Uniform, initial_params
 from nnbench.optimizers import SGD, Optimizer
-from nnbench.spec import MLP, Loss
+from nnbench.spec import Loss
 from nnbench.trainer import Task, Trainer, TrainerFactory, Walk
 
 SAMPLES = 200

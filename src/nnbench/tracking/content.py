@@ -91,6 +91,8 @@ def tags(run: RunResult, user: str) -> dict[str, str]:
         "nnbench.fingerprint": run.fingerprint,
         "nnbench.case": run.config.get("case"),
         "nnbench.status": run.status,
+        "nnbench.flags": "; ".join(run.flags),
+        "nnbench.message": run.message,
         "mlflow.source.git.commit": run.machine.get("commit"),
         "mlflow.source.name": "nnbench",
         "mlflow.source.type": "LOCAL",

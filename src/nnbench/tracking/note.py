@@ -43,6 +43,7 @@ def note(run: RunResult) -> str:
     ]
     if run.message:
         parts.append(f"> {run.message.splitlines()[0]}")
+    parts += [f"> {flag}" for flag in run.flags]
     parts += [_result_table(run), _settings_table(run), _again(run)]
     if run.directory is not None:
         parts.append(f"Files: `{run.directory.absolute()}`")

@@ -71,17 +71,19 @@ class RandomAugment(Random):
 
     def __init__(self, augment: Augment, dtype: str) -> None:
         super().__init__(dtype)
-        self.shift, self.flip = augment.shift, augment.flip
+        self.augment = augment
 
-    def call(self, images: Any, training: bool = False) -> Any:
-        """Return images `(batch, rows, columns, channels)`; moved and mirrored in training."""
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Return inputs `(batch, ...)`, which are images; in training moved and mirrored."""
         if not training:
-            return images
-        _, rows, columns, channels = images.shape
-        s, height, width = self.shift, rows + 2 * self.shift, columns + 2 * self.shift
+            return inputs
+        rows, columns, channels = self.augment.image
+        s = self.augment.shift
+        height, width = rows + 2 * s, columns + 2 * s
+        images = ops.reshape(inputs, (-1, rows, columns, channels))
         numbers = self.bits(images, 3)
         moves = ops.mod(numbers[:, :2], _word(2 * s + 1))
-        mirrored = ops.bitwise_and(numbers[:, 2:], _word(int(self.flip)))
+        mirrored = ops.bitwise_and(numbers[:, 2:], _word(int(self.augment.flip)))
         row = ops.arange(rows, dtype="int32") + 2 * s - moves[:, :1]
         column = ops.arange(columns, dtype="int32")
         column = column + mirrored * (columns - 1 - 2 * column) + 2 * s - moves[:, 1:]
@@ -90,4 +92,4 @@ class RandomAugment(Random):
         flat = ops.reshape(padded, (-1, height * width, channels))
         pixels = ops.reshape(pixels, (-1, rows * columns, 1))
         moved = ops.take_along_axis(flat, pixels, axis=1)
-        return ops.reshape(moved, (-1, rows, columns, channels))
+        return ops.reshape(moved, (-1, *inputs.shape[1:]))

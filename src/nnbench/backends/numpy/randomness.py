@@ -44,8 +44,9 @@ class Dropout(Layer):
         return dy * self.factor
 
 
-def augmented(spec: layers.Augment, images: Array, key: Words) -> Array:
-    """Return images `(batch, rows, columns, channels)` moved and mirrored as `key` says."""
+def augmented(spec: layers.Augment, inputs: Array, key: Words) -> Array:
+    """Return inputs `(batch, ...)`, which are images, moved and mirrored as `key` says."""
+    images = inputs.reshape(len(inputs), *spec.image)
     n, rows, columns, _ = images.shape
     s = spec.shift
     numbers = random_bits(images, (n, 3), key)
@@ -57,4 +58,4 @@ def augmented(spec: layers.Augment, images: Array, key: Words) -> Array:
     column = column + mirrored * (columns - 1 - 2 * column) + 2 * s - across
     padded = np.pad(images, ((0, 0), (s, s), (s, s), (0, 0)))
     image = counting(images, n)[:, None, None]
-    return padded[image, row[:, :, None], column[:, None, :]]
+    return padded[image, row[:, :, None], column[:, None, :]].reshape(inputs.shape)

@@ -70,20 +70,21 @@ class RandomAugment(Random):
 
     def __init__(self, augment: Augment) -> None:
         super().__init__()
-        self.shift, self.flip = augment.shift, augment.flip
+        self.augment = augment
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return images `(batch, rows, columns, channels)`; moved and mirrored in training."""
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return inputs `(batch, ...)`, which are images; in training moved and mirrored."""
         if not self.training:
-            return images
+            return inputs
+        images = inputs.view(len(inputs), *self.augment.image)
         n, rows, columns, _ = images.shape
-        s, device = self.shift, images.device
+        s, device = self.augment.shift, images.device
         numbers = self.bits((n, 3), device)
         down, across = (numbers[:, i, None] % (2 * s + 1) for i in (0, 1))
-        mirrored = numbers[:, 2, None] & int(self.flip)
+        mirrored = numbers[:, 2, None] & int(self.augment.flip)
         row = torch.arange(rows, device=device) + 2 * s - down
         column = torch.arange(columns, device=device)
         column = column + mirrored * (columns - 1 - 2 * column) + 2 * s - across
         padded = functional.pad(images, (0, 0, s, s, s, s))
         image = torch.arange(n, device=device)[:, None, None]
-        return padded[image, row[:, :, None], column[:, None, :]]
+        return padded[image, row[:, :, None], column[:, None, :]].view(inputs.shape)

@@ -241,7 +241,7 @@ def test_the_scorecard_of_a_third_party_backend(nnbench: Nnbench, tmp_path: Path
     )
     assert done.returncode == 1
     assert "FAIL  parameters round trip: params() differs" in done.stdout
-    assert "mine (reference): " in done.stdout
+    assert "mine (reference, float64): " in done.stdout
     assert len(done.stderr.strip().splitlines()) == 1
 
 
@@ -249,5 +249,5 @@ def test_the_scorecard_of_numpy(nnbench: Nnbench) -> None:
     done = nnbench("check", "backend=numpy")
     assert done.returncode == 0, done.stderr
     count = len(CHECKS) + len(BLOCKS) + RANDOM_NETS
-    assert f"numpy (reference): {count} of {count} passed" in done.stdout
+    assert f"numpy (reference, float64): {count} of {count} passed" in done.stdout
     assert nnbench("check", "backend=jax").returncode == 2

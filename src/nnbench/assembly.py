@@ -6,14 +6,17 @@ import dataclasses
 import importlib
 from pathlib import Path
 
-from nnbench import weights
+import numpy as np
+from numpy.typing import NDArray
+
+from nnbench import streams, weights
 from nnbench.config import RunConfig
 from nnbench.data.dataset import Dataset, Split
 from nnbench.errors import ConfigError
 from nnbench.init import FromRun, NativeInit, complete_params, initial_params
 from nnbench.layers import Augment
 from nnbench.spec import Architecture
-from nnbench.trainer import Task, Trainer, TrainerFactory
+from nnbench.trainer import Task, Trainer, TrainerFactory, Walk
 
 
 def make_task(config: RunConfig, dataset: Dataset) -> Task:
@@ -87,3 +90,12 @@ def load_weights(
     )
     trainer.load({key: value.astype(task.dtype) for key, value in params.items()})
     return weights.weights_digest(taken)
+
+
+def make_walk(
+    config: RunConfig, task: Task, samples: int, epoch: int, lr: NDArray[np.float64]
+) -> Walk:
+    """Return the walk of `epoch` over `samples`, with the learning rates `lr` `(steps,)`."""
+    native = config.semantics == "native" and config.shuffle
+    order = None if native else streams.order(config.seed, epoch, samples, shuffle=config.shuffle)
+    return Walk(order, lr, samples, epoch, epoch * task.steps(samples), config.seed)

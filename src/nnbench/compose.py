@@ -81,4 +81,5 @@ def to_cell(config: Any, overrides: Sequence[str]) -> Cell:
     plain["case"] = plain.get("case") or choices.get("experiment")
     read = read_config(plain)
     plain["arch"]["output_activation"] = read.arch.output_activation
+    plain["backend"]["execution"] = read.backend.execution
     return Cell(read, plain, tuple(overrides))

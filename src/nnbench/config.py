@@ -27,15 +27,32 @@ Count = Annotated[int, at_least(1)]
 
 @dataclass(frozen=True)
 class BackendConfig:
-    """A backend: its Trainer (`_target_`, dotted), its executions and what it needs installed."""
+    """A backend: its Trainer (`_target_`, dotted), its executions and what it needs installed.
+
+    `execution=auto` is the first of `executions`. `engine`: the framework below, where there is a
+    choice among `engines`.
+    """
 
     name: str
     target: str
     execution: str
     executions: tuple[str, ...]
+    engine: str | None = None
+    engines: Any = None
     packages: tuple[str, ...] = ()
     extra: str | None = None
     env: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Return what tells it from others, `keras fit`."""
+        return backend_label(self.name, self.execution, self.engine)
+
+
+def backend_label(name: str, execution: str, engine: str | None = None) -> str:
+    """Return what tells a backend and its execution apart, `keras fit`; defaults unnamed."""
+    words = [name] if engine in (None, "tensorflow") else [name, engine]
+    return " ".join(words if execution in ("reference", "eager", "xla") else [*words, execution])
 
 
 @dataclass(frozen=True)
@@ -105,6 +122,7 @@ class RunConfig:
     early_stopping: EarlyStopping = dataclasses.field(default_factory=EarlyStopping)
     augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
     eval: EvalConfig = dataclasses.field(default_factory=EvalConfig)
+    parity: bool = True
     results: str = "results"
     name: str | None = None
     case: str | None = None
@@ -143,6 +161,9 @@ def read_config(values: Mapping[str, Any]) -> RunConfig:
         rest = {key: value for key, value in backend.items() if key != "_target_"}
         values["backend"] = rest | {"target": backend["_target_"]}
     config = read(RunConfig, values)
+    if config.backend.execution == "auto":
+        best = dataclasses.replace(config.backend, execution=config.backend.executions[0])
+        config = dataclasses.replace(config, backend=best)
     _check_execution(config.backend)
     if isinstance(config.init, NativeInit) and config.semantics != "native":
         raise ConfigError(

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-LEFT_OUT = ("tracking", "results", "name", "case")
+LEFT_OUT = ("tracking", "results", "name", "case", "parity")
 
 
 def fingerprint(

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,31 @@ def environment(config: RunConfig) -> dict[str, str]:
     if config.device.name == "cpu":
         values["CUDA_VISIBLE_DEVICES"] = "-1"
     return values
+
+
+def ask_side_by_side(configs: Sequence[RunConfig], job: dict[str, Any]) -> dict[str, Any]:
+    """Let a fresh process do `job` with the backends of `configs` (see `nnbench.sidebyside`).
+
+    Raises its NNBenchError, or RunFailed with the last line of what it said.
+    """
+    values: dict[str, str] = {}
+    for config in configs:
+        values |= environment(config)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "nnbench.sidebyside"],
+        input=json.dumps(job) + "\n",
+        env=values,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if not done.stdout.strip():
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise RunFailed(f"The process for {job['what']} failed: {lines[-1]}")
+    said: dict[str, Any] = json.loads(done.stdout)
+    if "error" in said:
+        raise getattr(errors, said["kind"], NNBenchError)(said["error"])
+    return said
 
 
 def run_isolated(config: RunConfig, job: dict[str, Any], on_event: OnEvent) -> None:

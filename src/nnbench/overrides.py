@@ -32,6 +32,11 @@ def explain(error: BaseException) -> str:
 def _not_there(key: str) -> str:
     """Explain a value that is taken from another group, whose chosen option lacks it."""
     group, _, inner = key.partition(".")
+    if key.startswith("backend.engines."):
+        return (
+            f"Received backend.engine={key.rpartition('.')[2]}; must be one of tensorflow, torch, "
+            "jax (of backend=keras)."
+        )
     owners = [o for o in options(group) if inner in _keys(group, o)] if group in groups() else []
     remedy = f"use {group}={' or '.join(owners)}" if owners else "set it"
     return f"A value is taken from {key}, which the chosen {group} lacks; {remedy}."

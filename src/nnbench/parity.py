@@ -89,11 +89,12 @@ def drift(
 ) -> Iterator[dict[str, Agreement]]:
     """Train all from `params` and yield, after each walk, how far each of `others` is away.
 
-    The reference goes the way twice, the second time from one ulp away. `excluded`: parameters
-    without effect (`Architecture.without_effect`), which only wander.
+    The reference goes every walk twice, first from one ulp away; whoever makes the walks finds it
+    where it is itself. `excluded`: parameters without effect (`Architecture.without_effect`),
+    which only wander.
     """
     states = []
-    for start in (params, moved_by_one_ulp(params)):
+    for start in (moved_by_one_ulp(params), params):
         reference.load(start)
         states.append(reference.state())
     for other in others.values():
@@ -108,8 +109,32 @@ def drift(
         found = {}
         for name, other in others.items():
             other.train(walk)
-            found[name] = compare(weights[0], weights[1], other.params(), excluded)
+            found[name] = compare(weights[1], weights[0], other.params(), excluded)
         yield found
+
+
+def first_parting(
+    reference: Trainer,
+    other: Trainer,
+    params: Params,
+    walks: Sequence[Walk],
+    batch_size: int,
+    excluded: Collection[ParamKey] = (),
+) -> tuple[int, int] | None:
+    """Return the step (from 0) of the last walk, and the layer, in which the two part first.
+
+    None where they do not within that walk.
+    """
+    last, multiple = walks[-1], max(reference.slice_multiple, other.slice_multiple)
+    steps = [
+        last.part(i, min(i + multiple, len(last.lr)), batch_size)
+        for i in range(0, len(last.lr), multiple)
+    ]
+    way = [*walks[:-1], *steps]
+    for i, found in enumerate(drift(reference, {"other": other}, params, way, excluded)):
+        if i >= len(walks) - 1 and not found["other"].within:
+            return (i - len(walks) + 1) * multiple, found["other"].layer
+    return None
 
 
 def compare(

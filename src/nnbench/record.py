@@ -1,6 +1,7 @@
 """What a run yields: records per epoch and per run, and run.json, their durable form.
 
-run.json is versioned. History: 1, the first; 2, flags and layers.
+run.json is versioned. History: 1, the first; 2, flags, layers, without_effect and
+parity.
 """
 
 from __future__ import annotations
@@ -76,11 +77,13 @@ class Phases:
 class RunResult:
     """One run, complete: what was asked, where it ran, what came out.
 
-    `config` is the resolved configuration, `config_name` aside; `parameters` their count, `layers` the table of them; `data`
-    holds the payload digest and the split digests; `kept_epoch` is the epoch whose weights were
-    kept (None before the first); `flags` are sentences that belong to every table that shows the
-    figures; `message` says why a run ended early; `directory` is where run.json was found, and is
-    not part of it.
+    `config` is the resolved configuration, `config_name` aside; `parameters` their count, `layers`
+    the table of them, `without_effect` those that only wander (a bias before a BatchNorm); `data`
+    holds the payload digest and the split digests; `kept_epoch` is the
+    epoch whose weights were kept (None before the first); `flags` are sentences that belong to
+    every table that shows the figures; `message` says why a run ended early; `parity` is its
+    certificate (`nnbench.certificate`), where a sweep gave one; `directory` is where run.json was
+    found, and is not part of it.
     """
 
     run_id: str
@@ -102,6 +105,8 @@ class RunResult:
     tracking: dict[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     layers: tuple[LayerRow, ...] = ()
+    without_effect: tuple[str, ...] = ()
+    parity: dict[str, Any] | None = None
     schema_version: int = SCHEMA_VERSION
     directory: Path | None = field(default=None, compare=False)
 
@@ -137,6 +142,7 @@ class RunResult:
                 )
             values["phases"] = Phases(**values["phases"])
             values["flags"] = tuple(values.get("flags", ()))
+            values["without_effect"] = tuple(values.get("without_effect", ()))
             values["layers"] = tuple(LayerRow(*row) for row in values.get("layers", ()))
             values["epochs"] = tuple(EpochRecord(**e) for e in values["epochs"])
             return cls(**values, directory=directory)
@@ -155,11 +161,6 @@ def read_runs(results: Path) -> Iterator[RunResult]:
         except ResultsError:
             continue
     yield from sorted(found, key=lambda run: (run.created, run.run_id))
-
-
-def backend_label(name: str, execution: str) -> str:
-    """Return what tells a backend and its execution apart, `keras fit`; defaults unnamed."""
-    return name if execution in ("reference", "eager", "xla") else f"{name} {execution}"
 
 
 def _dumps(values: Any) -> str:

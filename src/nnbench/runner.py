@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from nnbench import data, identity, machine, metrics, streams, weights
-from nnbench.assembly import all_splits, load_weights, make_task, trainer_factory
+from nnbench import data, identity, machine, metrics, trajectory, weights
+from nnbench.assembly import all_splits, load_weights, make_task, make_walk, trainer_factory
 from nnbench.clock import Clock
 from nnbench.config import RunConfig
 from nnbench.data.dataset import Dataset
 from nnbench.init import Params
+from nnbench.parity import moved_by_one_ulp
 from nnbench.record import EpochRecord, RunResult
 from nnbench.selection import Watch
 from nnbench.trainer import Task, Trainer, TrainStats, Walk
@@ -33,6 +31,7 @@ class Job:
     """One run as its worker receives it: the configuration, resolved, and where it is kept.
 
     `values` is the configuration as plain data, `weights` the folder or file of `init=from_run`.
+    `nudged`: start one ulp away from the initial weights, to see what rounding comes to.
     """
 
     config: RunConfig
@@ -44,6 +43,7 @@ class Job:
     started: float
     weights: Path | None = None
     sweep: str | None = None
+    nudged: bool = False
 
 
 def execute(job: Job, announce: Announce) -> RunResult:
@@ -66,6 +66,8 @@ def execute(job: Job, announce: Announce) -> RunResult:
         task = make_task(config, dataset)
         trainer = factory(task, all_splits(dataset, config.eval.train_samples))
         taken = load_weights(config, job.weights, task, trainer)
+        if job.nudged:
+            trainer.load(moved_by_one_ulp(trainer.params()))
         where = machine.describe(config.backend.packages, device=config.device.name)
     announce({"event": "phase", "phase": "warm-up"})
     with clock.phase("warm_up"):
@@ -86,6 +88,7 @@ def execute(job: Job, announce: Announce) -> RunResult:
         sweep=job.sweep,
         flags=config.flags(),
         layers=tuple(task.architecture.rows()),
+        without_effect=tuple(sorted(map(str, task.architecture.without_effect()))),
         directory=job.directory,
     )
     return _Epochs(config, task, dataset, trainer, clock, announce).run(run)
@@ -110,6 +113,7 @@ class _Epochs:
         self.slice_steps = FIRST_SLICE_STEPS
         self.watch = Watch(config.monitor, config.early_stopping)
         self.best: tuple[int, Params] | None = None
+        self.visited: list[Params] = []
 
     def run(self, run: RunResult) -> RunResult:
         """Run every epoch, or until the loss is no longer finite."""
@@ -124,6 +128,7 @@ class _Epochs:
                 self.best = (epoch, self.trainer.params())
             stop = None if diverged else self.watch.reason_to_stop()
             with self.clock.phase("track"):
+                self.visited.append(trajectory.sample(self.trainer.params()))
                 run = dataclasses.replace(
                     run,
                     epochs=(*run.epochs, record),
@@ -148,6 +153,7 @@ class _Epochs:
             params = self.trainer.params()
         with self.clock.phase("track"):
             path = run.directory
+            trajectory.save(path / trajectory.TRAJECTORY_NAME, self.visited)
             weights.save_weights(path / weights.WEIGHTS_NAME, params, run.architecture)
             weights.save_predictions(
                 path / weights.PREDICTIONS_NAME,
@@ -162,7 +168,9 @@ class _Epochs:
 
     def _epoch(self, epoch: int) -> EpochRecord:
         lr = self.config.schedule.per_step(epoch, self.steps, self.config.epochs, self.watch.scores)
-        stats, train_seconds = self._train(self._walk(epoch, lr), epoch)
+        stats, train_seconds = self._train(
+            make_walk(self.config, self.task, self.samples, epoch, lr), epoch
+        )
         before = self.clock.seconds("evaluate")
         with self.clock.phase("evaluate"):
             train_loss, train_accuracy = self._evaluate("train_eval")
@@ -186,19 +194,6 @@ class _Epochs:
             evaluate_seconds=self.clock.seconds("evaluate") - before,
             val_loss=val_loss,
             val_accuracy=val_accuracy,
-        )
-
-    def _walk(self, epoch: int, lr: NDArray[np.float64]) -> Walk:
-        native = self.config.semantics == "native" and self.config.shuffle
-        return Walk(
-            order=None
-            if native
-            else streams.order(self.config.seed, epoch, self.samples, shuffle=self.config.shuffle),
-            lr=lr,
-            samples=self.samples,
-            epoch=epoch,
-            first_step=epoch * self.steps,
-            seed=self.config.seed,
         )
 
     def _train(self, walk: Walk, epoch: int) -> tuple[TrainStats, float]:

@@ -25,7 +25,6 @@ from nnbench.record import (
     EpochRecord,
     RunResult,
     Status,
-    backend_label,
     read_runs,
 )
 
@@ -69,6 +68,8 @@ class Sink(Protocol):
 
     def finish(self, run: RunResult) -> dict[str, Any]: ...  # noqa: D102
 
+    def certify(self, run: RunResult) -> None: ...  # noqa: D102
+
     def close(self) -> None: ...  # noqa: D102
 
 
@@ -102,8 +103,22 @@ class Session:
     ) -> None:
         self.observer, self.sink, self.sweep, self.unnamed = observer, sink, sweep, unnamed
 
-    def run(self, cell: Cell) -> RunResult:
-        """Run one cell in a worker; return its record.
+    def run_nudged(self, cell: Cell) -> RunResult:
+        """Run `cell` from one ulp away, out of sight: for a certificate, not for tables."""
+        quiet = Session(Silent(), None, self.sweep)
+        return quiet.run(cell, folder="parity", nudged=True)
+
+    def certify(self, run: RunResult, parity: dict[str, Any]) -> RunResult:
+        """Add a parity certificate to a run's record and to its mirror; return the run with it."""
+        run = dataclasses.replace(run, parity=parity)
+        with contextlib.suppress(ResultsError):
+            run.write()
+        if self.sink is not None:
+            self.sink.certify(run)
+        return run
+
+    def run(self, cell: Cell, folder: str = "runs", nudged: bool = False) -> RunResult:
+        """Run one cell in a worker; return its record, kept in `folder` of the results.
 
         Raises NNBenchError where it could not be done. A run that ended before its first epoch
         leaves nothing behind.
@@ -111,7 +126,7 @@ class Session:
         check_packages(cell.config)
         weights = find_weights(cell.config)
         name = run_name(cell, self.unnamed)
-        directory = make_directory(Path(cell.config.results), name)
+        directory = make_directory(Path(cell.config.results), name, folder)
         follower = _Follower(directory, self.observer, self.sink)
         job = {
             "values": cell.values,
@@ -121,6 +136,7 @@ class Session:
             "directory": str(directory),
             "weights": str(weights) if weights else None,
             "sweep": self.sweep,
+            "nudged": nudged,
         }
         run: RunResult | None = None
         try:
@@ -233,7 +249,7 @@ def run_name(cell: Cell, unnamed: Collection[str] = ()) -> str:
         return config.name
     if config.case:
         return f"{config.case.rpartition('/')[2]} s{config.seed}"
-    parts = [backend_label(config.backend.name, config.backend.execution)]
+    parts = [config.backend.label]
     parts += [f"b{config.batch_size}", f"s{config.seed}"]
     for override in cell.overrides:
         key, _, value = override.lstrip("+~").partition("=")
@@ -250,11 +266,11 @@ def _is_value(key: str) -> bool:
     return key not in groups()
 
 
-def make_directory(results: Path, name: str) -> Path:
-    """Make a new folder `results/runs/NAME-TIME-RANDOM`; raises ResultsError."""
+def make_directory(results: Path, name: str, folder: str = "runs") -> Path:
+    """Make a new folder `results/FOLDER/NAME-TIME-RANDOM`; raises ResultsError."""
     slug = re.sub(r"[^A-Za-z0-9._=+-]+", "-", name).strip("-.")[:60] or "run"
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    directory = results.resolve() / "runs" / f"{slug}-{stamp}-{secrets.token_hex(3)}"
+    directory = results.resolve() / folder / f"{slug}-{stamp}-{secrets.token_hex(3)}"
     try:
         directory.mkdir(parents=True)
     except OSError as error:

@@ -25,6 +25,7 @@ __all__ = [
     "Params",
     "Split",
     "State",
+    "StepTrace",
     "Task",
     "TrainStats",
     "Trainer",
@@ -35,6 +36,7 @@ __all__ = [
 
 State = dict[str, NDArray[Any]]
 Semantics = Literal["matched", "native"]
+DType = Literal["float32", "float64"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Task:
     loss: Loss
     optimizer: Optimizer
     batch_size: int
-    dtype: Literal["float32", "float64"]
+    dtype: DType
     inputs: ArraySpec
     targets: ArraySpec
     device: str
@@ -101,6 +103,22 @@ class TrainStats:
         return TrainStats(self.loss_sum + other.loss_sum, self.samples + other.samples)
 
 
+@dataclass(frozen=True)
+class StepTrace:
+    """One training step, taken apart; arrays in canonical layout.
+
+    `activations[i]` is what goes into layer i, the last one the logits; `gradients[i]` is the
+    gradient of the loss that is minimised with respect to the output of layer i, None below the
+    first layer that learns. `parameter_gradients` are without weight decay and clipping;
+    `updates` are what the optimizer added to the weights.
+    """
+
+    activations: list[NDArray[Any]]
+    gradients: list[NDArray[Any] | None]
+    parameter_gradients: Params
+    updates: Params
+
+
 class Trainer(Protocol):
     """One training run in one framework, on one device.
 
@@ -143,3 +161,10 @@ class TrainerFactory(Protocol):
 
     def __call__(self, task: Task, splits: Mapping[str, Split]) -> Trainer:
         """Build the trainer; splits: `train`, `train_eval`, `test` and perhaps `val`."""
+
+
+class Tracer(Protocol):
+    """A Trainer that can show a step; what `nnbench trace` asks for."""
+
+    def trace(self, walk: Walk) -> StepTrace:
+        """Take the one step of `walk`, as `train` does, and return what went on in it."""

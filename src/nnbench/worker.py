@@ -64,6 +64,7 @@ def _train(job: dict[str, Any], announce: Any) -> None:
             started=job["started"],
             weights=Path(weights) if weights else None,
             sweep=job["sweep"],
+            nudged=job["nudged"],
         ),
         announce,
     )

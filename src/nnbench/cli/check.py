@@ -29,8 +29,9 @@ def command(config_dir: str | None, overrides: Sequence[str]) -> int:
     config = compose([*overrides, *added]).config
     check_packages(config)
     backend = config.backend
+    dtype = config.dtype if any(o.startswith("dtype=") for o in overrides) else "float64"
     done = subprocess.run(
-        [sys.executable, "-m", "nnbench.testing", backend.target, backend.execution],
+        [sys.executable, "-m", "nnbench.testing", backend.target, backend.execution, dtype],
         env=environment(config),
         capture_output=True,
         text=True,
@@ -45,7 +46,7 @@ def command(config_dir: str | None, overrides: Sequence[str]) -> int:
         detail = f": {result['detail']}" if result["detail"] else ""
         click.echo(f"{marks[result['outcome']]}  {result['name']}{detail}")
     counts = Counter(result["outcome"] for result in results)
-    label = f"{backend.name} ({backend.execution})"
+    label = f"{backend.label} ({backend.execution}, {dtype})"
     missing = f", {counts['unsupported']} not supported" if counts["unsupported"] else ""
     click.echo(f"{label}: {counts['passed']} of {len(results)} passed{missing}")
     if counts["failed"]:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from rich.console import Console
 
+from nnbench.certificate import Certificate, certify, groups
 from nnbench.cli.progress import Display
 from nnbench.compose import Cell
 from nnbench.errors import ConfigError, NNBenchError, SweepFailed
 from nnbench.init import FromRun
-from nnbench.record import RunResult, backend_label
+from nnbench.isolate import ask_side_by_side
+from nnbench.record import RunResult
 from nnbench.report.tables import comparison, summary
-from nnbench.session import Session, check_packages, open_sink
+from nnbench.session import Session, check_packages, find_weights, open_sink
 
 
 def run_cells(cells: Sequence[Cell], sweep: str | None) -> None:
@@ -61,8 +65,50 @@ def run_sweep(cells: Sequence[Cell], sweep: str, console: Console, runs: list[Ru
             except NNBenchError as error:
                 failures += 1
                 display.failed(cell, error)
+        if cells[0].config.parity:
+            runs[:] = certify_runs(session, cells, runs)
     _warn_of_tracking(runs)
     return failures
+
+
+def certify_runs(
+    session: Session, cells: Sequence[Cell], runs: Sequence[RunResult]
+) -> list[RunResult]:
+    """Give every run that has a matched counterpart its parity certificate; return all runs."""
+    certified = {run.run_id: run for run in runs}
+    for group in groups(runs):
+        reference = group[0]
+        cell = next(c for c in cells if c.values == reference.config)
+        try:
+            nudged = session.run_nudged(cell)
+            for run in group[1:]:
+                certificate = certify(reference, nudged, run)
+                other = next(c for c in cells if c.values == run.config)
+                data = _located(certificate, cell, other)
+                certified[run.run_id] = session.certify(run, data)
+        except NNBenchError as error:
+            print(f"nnbench: no parity certificate: {error}", file=sys.stderr)
+    return [certified[run.run_id] for run in runs]
+
+
+def _located(certificate: Certificate, reference: Cell, other: Cell) -> dict[str, Any]:
+    """Return the certificate as data; where backends part, look for the first step and layer."""
+    if certificate.verdict.parted is None:
+        return certificate.as_data() | {"text": str(certificate)}
+    epochs = certificate.verdict.parted + 1
+    weights = find_weights(reference.config)
+    job = {
+        "what": "parity",
+        "values": [cell.values | {"epochs": epochs} for cell in (reference, other)],
+        "weights": str(weights) if weights else None,
+    }
+    said = ask_side_by_side([reference.config, other.config], job)["certificates"][0]
+    found = replace(
+        certificate,
+        step=said["parted_step"],
+        layer=said["parted_layer"],
+    )
+    return found.as_data() | {"text": str(found)}
 
 
 def _check_one_place(cells: Sequence[Cell]) -> None:
@@ -89,7 +135,7 @@ def arrange(cells: Sequence[Cell]) -> list[Cell]:
     """Let backends alternate, and put each case after the one whose weights it takes."""
     lanes: defaultdict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
-        lanes[backend_label(cell.config.backend.name, cell.config.backend.execution)].append(cell)
+        lanes[cell.config.backend.label].append(cell)
     longest = max(len(lane) for lane in lanes.values())
     waiting = [lane[i] for i in range(longest) for lane in lanes.values() if i < len(lane)]
     arranged: list[Cell] = []

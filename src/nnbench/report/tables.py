@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,8 +12,9 @@ from rich.console import Group
 from rich.table import Table
 
 from nnbench import weights
+from nnbench.certificate import label, pair_key, sentences
 from nnbench.errors import NNBenchError
-from nnbench.record import RunResult, backend_label
+from nnbench.record import RunResult
 from nnbench.report.layers import layer_table
 from nnbench.switches import forced_kernels
 
@@ -51,7 +51,7 @@ def summary(run: RunResult) -> Group:
     samples = run.data["samples"]
     backend = config["backend"]
     rows = [
-        ("backend", f"{backend['name']} ({backend['execution']}), {run.semantics}"),
+        ("backend", f"{backend['name']} ({_how(backend)}), {run.semantics}"),
         ("net", f"{run.architecture}, {run.parameters:,} parameters"),
         ("data", f"{run.data['name']}, {samples['train']:,} to train, {samples['test']:,} to test"),
         ("training", _training(run)),
@@ -75,6 +75,11 @@ def summary(run: RunResult) -> Group:
         )
     parts: list[Any] = [table, layer_table(run.layers)] if run.layers else [table]
     return Group(*parts, *(f"note: {note}" for note in notes))
+
+
+def _how(backend: dict[str, Any]) -> str:
+    engine = backend.get("engine")
+    return backend["execution"] + (f" on {engine}" if engine not in (None, "tensorflow") else "")
 
 
 def _training(run: RunResult) -> str:
@@ -162,7 +167,7 @@ def _comparison_table(runs: Sequence[RunResult], semantics: str) -> Table:
     figures += [("epoch", lambda r: duration(r.epoch_seconds))]
     for name, _ in figures:
         table.add_column(name, justify="right")
-    if semantics == "matched" and len({_label(r) for r in runs}) > 1:
+    if semantics == "matched" and len({label(r) for r in runs}) > 1:
         table.add_column("dW", justify="right")
     first = _first_of_each(runs)
     for run in runs:
@@ -170,7 +175,7 @@ def _comparison_table(runs: Sequence[RunResult], semantics: str) -> Table:
         row += [run.status] if any(r.status != "finished" for r in runs) else []
         row += [cell(run) for _, cell in figures]
         if len(row) < len(table.columns):
-            row.append(_difference(first[_pair_key(run)], run))
+            row.append(_difference(first[pair_key(run)], run))
         table.add_row(*row)
     return table
 
@@ -196,21 +201,10 @@ def _kept(run: RunResult, figure: str) -> float | None:
     return getattr(run.kept, figure) if run.kept else None
 
 
-def _label(run: RunResult) -> str:
-    backend = run.config["backend"]
-    return backend_label(backend["name"], backend["execution"])
-
-
-def _pair_key(run: RunResult) -> str:
-    """Return what two runs must share to differ in the backend alone."""
-    kept = {k: v for k, v in run.config.items() if k not in ("backend", "tracking", "name", "case")}
-    return json.dumps(kept, sort_keys=True, default=str)
-
-
 def _first_of_each(runs: Sequence[RunResult]) -> dict[str, RunResult]:
     first: dict[str, RunResult] = {}
     for run in runs:
-        first.setdefault(_pair_key(run), run)
+        first.setdefault(pair_key(run), run)
     return first
 
 
@@ -235,17 +229,21 @@ def weight_difference(a: RunResult, b: RunResult) -> float | None:
 
 
 def _agreement(runs: Sequence[RunResult]) -> list[str]:
-    """Say in words how far the backends agree, where they were matched."""
+    """Say in words how far the backends agree, where they were matched.
+
+    Certificates speak for themselves; without them, the largest difference of any weight does.
+    """
+    certified = sentences([run for run in runs if run.parity])
     first = _first_of_each(runs)
     found: defaultdict[str, list[float]] = defaultdict(list)
     for run in runs:
-        reference = first[_pair_key(run)]
-        if run.semantics != "matched" or _label(reference) == _label(run):
+        reference = first[pair_key(run)]
+        if run.parity or run.semantics != "matched" or label(reference) == label(run):
             continue
         difference = weight_difference(reference, run)
         if difference is not None:
-            found[f"{_label(reference)} and {_label(run)}"].append(difference)
-    return [
+            found[f"{label(reference)} and {label(run)}"].append(difference)
+    return certified + [
         f"{pair}: same initial weights, order and loss; after training no weight differs by more "
         f"than {max(values):.1e} (dW)."
         for pair, values in found.items()

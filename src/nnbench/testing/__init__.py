@@ -5,8 +5,8 @@
         print(result)
 
 First what a Trainer must do whatever it trains (`CHECKS`); then every building block (`BLOCKS`)
-and a series of random nets, each of which has to take the same steps as the NumPy reference, in
-float64, within the 1-ulp envelope. A block that raises UnsupportedSpec counts as unsupported, not
+and a series of random nets, each of which has to take the same steps as the NumPy reference
+within the 1-ulp envelope. A block that raises UnsupportedSpec counts as unsupported, not
 as failed. `nnbench check backend=NAME` prints the scorecard.
 """
 
@@ -24,7 +24,7 @@ from nnbench.testing.cases import Case
 from nnbench.testing.checks import CHECKS
 from nnbench.testing.equality import equals_the_reference
 from nnbench.testing.subject import Subject
-from nnbench.trainer import TrainerFactory
+from nnbench.trainer import DType, TrainerFactory
 
 __all__ = [
     "BLOCKS",
@@ -48,14 +48,19 @@ class CheckResult:
     detail: str = ""
 
 
-def check_trainer(make: TrainerFactory, execution: str) -> Iterator[CheckResult]:
-    """Run every check on the trainers that `make` builds; yield the results as they come."""
-    subject = Subject(make, execution)
+def check_trainer(
+    make: TrainerFactory, execution: str, dtype: DType = "float64"
+) -> Iterator[CheckResult]:
+    """Run every check on the trainers that `make` builds; yield the results as they come.
+
+    float64 is the proof; `dtype` float32 is for backends that have nothing else.
+    """
+    subject = Subject(make, execution, dtype=dtype)
     for name, check in CHECKS.items():
         yield _result(name.replace("_", " "), partial(check, subject))
     cases = BLOCKS | {f"random net {i}": random_nets.seeded(i) for i in range(RANDOM_NETS)}
     for name, case in cases.items():
-        yield _result(name, partial(equals_the_reference, make, execution, case))
+        yield _result(name, partial(equals_the_reference, make, execution, case.of(dtype)))
 
 
 def _result(name: str, check: Callable[[], None]) -> CheckResult:

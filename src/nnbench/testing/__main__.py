@@ -1,4 +1,4 @@
-"""`python -m nnbench.testing TARGET EXECUTION`: check a Trainer; results as JSON lines."""
+"""`python -m nnbench.testing TARGET EXECUTION DTYPE`: check a Trainer; results as JSON lines."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import dataclasses
 import importlib
 import json
 import sys
+from typing import Any
 
 from nnbench.testing import check_trainer
 
 
-def main(target: str, execution: str) -> None:
+def main(target: str, execution: str, dtype: Any) -> None:
     """Check the Trainer called `target` (dotted)."""
     module, _, name = target.rpartition(".")
     make = getattr(importlib.import_module(module), name)
-    for result in check_trainer(make, execution):
+    for result in check_trainer(make, execution, dtype):
         sys.stdout.write(json.dumps(dataclasses.asdict(result)) + "\n")
         sys.stdout.flush()
 

@@ -15,7 +15,7 @@ from nnbench.init import Params, Uniform, initial_params
 from nnbench.layers import Augment, Dense, Layer
 from nnbench.optimizers import SGD, Optimizer
 from nnbench.spec import Architecture, Loss, TaskKind, output_activation_for
-from nnbench.trainer import Task, Walk
+from nnbench.trainer import DType, Task, Walk
 
 SAMPLES, BATCH = 200, 32  # six full batches and a ragged one of 8
 STEPS, EPOCHS = 7, 3
@@ -67,6 +67,10 @@ class Case:
     def steps(self) -> list[Walk]:
         """Return the same way step by step."""
         return [walk.part(i, i + 1, BATCH) for walk in self.walks() for i in range(STEPS)]
+
+    def of(self, dtype: DType) -> Case:
+        """Return the case in `dtype`."""
+        return replace(self, task=replace(self.task, dtype=dtype))
 
     def on(self, execution: str) -> Task:
         """Return the task for `execution`."""

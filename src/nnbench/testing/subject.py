@@ -12,7 +12,7 @@ from nnbench.data.dataset import ArraySpec, Split
 from nnbench.init import Params, Uniform, initial_params
 from nnbench.optimizers import SGD, Optimizer
 from nnbench.spec import Loss
-from nnbench.trainer import Task, Trainer, TrainerFactory, Walk
+from nnbench.trainer import DType, Task, Trainer, TrainerFactory, Walk
 
 SAMPLES = 200
 BATCH = 32  # 200 samples: six full batches and a ragged one of 8
@@ -27,8 +27,10 @@ class Subject:
         make: TrainerFactory,
         execution: str,
         optimizer: Optimizer = SGD(momentum=0.9, weight_decay=0.01),  # noqa: B008 - frozen
+        dtype: DType = "float64",
     ) -> None:
         self.make, self.execution, self.optimizer = make, execution, optimizer
+        self.dtype: DType = dtype
 
     @cached_property
     def task(self) -> Task:
@@ -40,7 +42,7 @@ class Subject:
             loss=Loss("bce", "sum"),
             optimizer=self.optimizer,
             batch_size=BATCH,
-            dtype="float64",
+            dtype=self.dtype,
             inputs=ArraySpec((784,), "uint8", 1 / 255),
             targets=ArraySpec((), "int64"),
             device="cpu",
@@ -61,7 +63,7 @@ class Subject:
     @cached_property
     def params(self) -> Params:
         """Initial weights, biases too."""
-        return initial_params(Uniform(-0.05, 0.05), self.task.architecture, 0, "float64")
+        return initial_params(Uniform(-0.05, 0.05), self.task.architecture, 0, self.dtype)
 
     @cached_property
     def _built(self) -> Trainer:

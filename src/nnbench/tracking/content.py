@@ -21,7 +21,7 @@ DIGEST_CHARACTERS = 12  # readable in a column; MLflow takes 36
 
 # Not settings: where results go, and what a backend is made of besides its name and execution.
 LEFT_OUT = frozenset(
-    {"results", "tracking", "name"}
+    {"results", "tracking", "name", "parity"}
     | {f"backend.{key}" for key in ("_target_", "target", "executions", "packages", "extra", "env")}
 )
 STATUS = {
@@ -112,6 +112,19 @@ def epoch_metrics(records: Sequence[EpochRecord], end: float) -> list[Metric]:
         metrics = _finite(figures, end, record.epoch) + metrics
         end -= record.train_seconds + record.evaluate_seconds
     return metrics
+
+
+def parity_metrics(run: RunResult) -> list[Metric]:
+    """Return the drift from the reference and what rounding allows, by epoch."""
+    parity, now = run.parity or {}, time.time()
+    pairs = zip(parity.get("difference", ()), parity.get("envelope", ()), strict=True)
+    return [
+        metric
+        for epoch, (difference, envelope) in enumerate(pairs)
+        for metric in _finite(
+            {"parity/difference": difference, "parity/envelope": envelope}, now, epoch
+        )
+    ]
 
 
 def final_metrics(run: RunResult, end: float) -> list[Metric]:

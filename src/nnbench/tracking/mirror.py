@@ -104,6 +104,20 @@ class Mirror:
             client.log_inputs(self.mlflow_id, [DatasetInput(Dataset(**values), tags)])
 
 
+def add_parity(client: Any, mlflow_id: str, run: RunResult) -> None:
+    """Give a run that has ended the outcome of its certificate, the drift and run.json anew."""
+    from mlflow.entities import Metric, RunTag
+
+    assert run.parity is not None
+    client.log_batch(
+        mlflow_id,
+        metrics=[Metric(*metric) for metric in content.parity_metrics(run)[:MOST_METRICS]],
+        tags=[RunTag("nnbench.parity", run.parity["outcome"])],
+    )
+    if run.directory:
+        client.log_artifact(mlflow_id, str(run.directory / RECORD_NAME))
+
+
 def find_run(client: Any, experiment_id: str, run: RunResult) -> str | None:
     """Return the id of the MLflow run that mirrors `run` already, if there is one."""
     text = f"tags.`nnbench.run_id` = '{run.run_id}'"

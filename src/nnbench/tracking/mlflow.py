@@ -18,7 +18,7 @@ from typing import Any
 from nnbench.config import TrackingConfig
 from nnbench.record import EpochRecord, RunResult
 from nnbench.tracking import content
-from nnbench.tracking.mirror import Mirror
+from nnbench.tracking.mirror import Mirror, add_parity
 from nnbench.tracking.refusal import reason, remedy
 from nnbench.tracking.store import (
     hush,
@@ -90,6 +90,10 @@ class MlflowSink:
         except TimeoutError:
             waited = FINISH_SECONDS if patient else ANSWER_SECONDS
             return {"error": self._line(f"no answer in {waited:.0f} s")}
+
+    def certify(self, run: RunResult) -> None:
+        """Add a run's parity certificate to the MLflow run that it has; returns at once."""
+        self._tasks.put(lambda: self._certify(run))
 
     def close(self) -> None:
         """End the background thread, waiting a moment for what it is doing."""
@@ -207,6 +211,11 @@ class MlflowSink:
         assert self._failure is not None
         error = {"error": self._line(reason(self._failure[1]))}
         return known | error if mirror.mlflow_id else error
+
+    def _certify(self, run: RunResult) -> None:
+        mlflow_id = run.tracking.get("mlflow_run_id")
+        if mlflow_id and run.parity:
+            self._try(lambda: add_parity(self._client, mlflow_id, run))
 
     def _line(self, why: str) -> str:
         return (

@@ -1,24 +1,20 @@
-"""How Keras runs a walk: `xla`, one compiled loop over steps, or `fit`, as its readers write it."""
+"""How Keras runs a walk: `fit`, as readers of its documentation write it; `xla` is in xla.py."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
+import importlib
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from nnbench import counter, streams
 from nnbench.backends.keras import process
 from nnbench.backends.keras.model import FitLoss, Net, sample_losses
+from nnbench.errors import UnsupportedSpec
 from nnbench.trainer import Task, TrainStats, Walk
-
-# loop(order, rates, keys, steps) -> sum of the losses
-Loop = Callable[[Any, Any, Any, Any], Any]
 
 
 def drawn_keys(net: Net, walk: Walk) -> NDArray[np.int32]:
@@ -43,99 +39,6 @@ class Execution(Protocol):
     def prepare(self, n: int) -> None: ...  # noqa: D102
 
     def run(self, walk: Walk) -> TrainStats: ...  # noqa: D102
-
-
-class Xla:
-    """A tf.function compiled by XLA that takes all full batches of a walk in one while loop.
-
-    The number of steps is an argument, so that a slice of a walk runs the same program; the
-    ragged last batch has a program of its own. Weights live in variables carried by the loop.
-    """
-
-    def __init__(self, task: Task, net: Net, optimizer: Any, inputs: Any, targets: Any) -> None:
-        self.task, self.net, self.model, self.optimizer = task, net, net.model, optimizer
-        self.inputs, self.targets = inputs, targets
-        self._losses = sample_losses(task.loss, task.architecture.output_activation)
-        self._loops: dict[tuple[int, int], Loop] = {}
-        self._capacity = 0
-
-    @staticmethod
-    def place(array: NDArray[Any]) -> Any:
-        """Return `array` on the device, where it stays."""
-        return tf.constant(array)
-
-    def prepare(self, n: int) -> None:
-        """Compile both programs by running one step of each."""
-        batch = self.task.batch_size
-        self._capacity = max(self._capacity, n - n % batch)
-        for capacity, size in ((self._capacity, batch), (n % batch, n % batch)):
-            if capacity:
-                self._call(capacity, size, Walk(np.arange(size), np.zeros(1), size, 0, 0, 0))
-
-    def run(self, walk: Walk) -> TrainStats:
-        """Take the full batches in one call, the ragged one in another."""
-        order = self._own_order(walk) if walk.order is None else walk.order
-        batch = self.task.batch_size
-        walk = dataclasses.replace(walk, order=order)
-        full = len(order) - len(order) % batch
-        self._capacity = max(self._capacity, full)
-        loss_sum = 0.0
-        if full:
-            part = walk.part(0, full // batch, batch)
-            loss_sum += self._call(self._capacity, batch, part)
-        if full < len(order):
-            ragged = len(order) - full
-            part = walk.part(full // batch, len(walk.lr), batch)
-            loss_sum += self._call(ragged, ragged, part)
-        return TrainStats(loss_sum, len(order))
-
-    def _own_order(self, walk: Walk) -> NDArray[np.int64]:
-        """Shuffle by TensorFlow, keyed by seed and epoch, so that there is no state to keep."""
-        key = [self.task.seed % 2**31, walk.epoch]
-        order = tf.random.experimental.stateless_shuffle(tf.range(walk.samples), key)
-        return np.asarray(order.numpy(), dtype=np.int64)
-
-    def _call(self, capacity: int, batch: int, walk: Walk) -> float:
-        """Pad the walk to the program's capacity and run its steps."""
-        count = len(walk.lr)
-        order = np.zeros(capacity, np.int32)
-        order[: walk.samples] = np.asarray(walk.order)
-        rates = np.zeros(capacity // batch, self.task.dtype)
-        rates[:count] = walk.lr
-        keys = np.zeros((capacity // batch, len(self.net.drawing), 2), np.int32)
-        keys[:count] = drawn_keys(self.net, walk)
-        if (capacity, batch) not in self._loops:
-            self._loops[capacity, batch] = self._loop(batch)
-        loop = self._loops[capacity, batch]
-        return float(loop(*(tf.constant(a) for a in (order, rates, keys, np.int32(count)))))
-
-    def _loop(self, batch: int) -> Loop:
-        @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
-        def loop(order: Any, rates: Any, keys: Any, steps: Any) -> Any:
-            def body(step: Any, total: Any) -> tuple[Any, Any]:
-                rows = tf.slice(order, [step * batch], [batch])
-                for i, layer in enumerate(self.net.drawing.values()):
-                    layer.key.assign(keys[step, i])
-                total += self._step(tf.gather(self.inputs, rows), rows, rates[step])
-                return step + 1, total
-
-            zero = tf.constant(0.0, tf.float64)
-            start = tf.constant(0, tf.int32)
-            return tf.while_loop(lambda step, _: step < steps, body, (start, zero))[1]
-
-        return loop
-
-    def _step(self, x: Any, rows: Any, rate: Any) -> Any:
-        """Take one step; return the sum of the batch's losses."""
-        variables = self.model.trainable_variables
-        with tf.GradientTape() as tape:
-            losses = self._losses(tf.gather(self.targets, rows), self.model(x, training=True))
-            loss = tf.reduce_sum(losses)
-            scaled = loss * self.task.loss.batch_scale(x.shape[0])
-        gradients = tape.gradient(scaled, [v.value for v in variables])
-        self.optimizer.learning_rate.assign(rate)
-        self.optimizer.apply(gradients, variables)
-        return tf.cast(loss, tf.float64)
 
 
 class Fit:
@@ -164,9 +67,9 @@ class Fit:
     def run(self, walk: Walk) -> TrainStats:
         """Fit one epoch over the walk."""
         rows = slice(walk.samples) if walk.order is None else walk.order
-        self.optimizer.learning_rate.assign(walk.lr[0])
+        self.optimizer.learning_rate.assign(np.asarray(walk.lr[0]))
         varies = bool((walk.lr != walk.lr[0]).any()) or bool(self.net.drawing)
-        with process.floatx(self.task.dtype), self._seeded(walk):
+        with self._seeded(walk):
             history = self.model.fit(
                 self.inputs[rows],
                 self.targets[rows],
@@ -184,7 +87,7 @@ class Fit:
         if walk.order is not None:
             return nullcontext()
         seed = streams.generator(self.task.seed, "fit", walk.epoch).integers(2**31)
-        return process.tensorflow_seed(int(seed))
+        return process.seeded(int(seed))
 
 
 class _ByStep(keras.callbacks.Callback):
@@ -196,9 +99,26 @@ class _ByStep(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Set the rate and the keys of step `batch`."""
-        self.model.optimizer.learning_rate.assign(self.rates[batch])
+        if hasattr(self.model, "jax_state_sync"):  # Keras on JAX keeps the state to itself
+            self.model.jax_state_sync()
+        # An array: Keras takes numbers through float32 on some engines.
+        self.model.optimizer.learning_rate.assign(self.rates[batch : batch + 1].reshape(()))
         for key, layer in zip(self.keys[batch], self.net.drawing.values(), strict=True):
             layer.key.assign(key)
 
 
-EXECUTIONS = {"xla": Xla, "fit": Fit}
+# Where each execution is, and on which engines it runs.
+EXECUTIONS = {
+    "xla": ("nnbench.backends.keras.xla.Xla", ("tensorflow",)),
+    "fit": ("nnbench.backends.keras.executions.Fit", ("tensorflow", "torch", "jax")),
+}
+
+
+def execution_class(name: str) -> Any:
+    """Return the class of an execution; raises UnsupportedSpec where this engine lacks it."""
+    engine = keras.backend.backend()
+    if name not in EXECUTIONS or engine not in EXECUTIONS[name][1]:
+        listed = " or ".join(n for n, (_, engines) in EXECUTIONS.items() if engine in engines)
+        raise UnsupportedSpec(f"backend=keras has no execution {name} on {engine}; use {listed}.")
+    module, _, found = EXECUTIONS[name][0].rpartition(".")
+    return getattr(importlib.import_module(module), found)

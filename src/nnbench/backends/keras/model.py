@@ -116,14 +116,19 @@ NATIVE: dict[type, Callable[[Any, str, Any], Any]] = {
 class Net(NamedTuple):
     """A model that yields logits, and what nnbench needs of it.
 
-    `layers` by position, `variables` of the weights by key, `drawing` the layers that need a key
-    for every step, by stream.
+    `layers` by position, without `augment` before them; `variables` of the weights by key;
+    `drawing`: the layers that need a key for every step, by stream.
     """
 
     model: keras.Sequential
     layers: list[Any]
     variables: dict[ParamKey, keras.Variable]
     drawing: dict[int, Random]
+
+    @property
+    def augment(self) -> Random | None:
+        """Return what augments the inputs in training."""
+        return self.drawing.get(AUGMENT_STREAM)
 
 
 def build(task: Task) -> Net:

@@ -98,7 +98,7 @@ class Matched(keras.optimizers.Optimizer):
             for v in variables
         ]
         for buffer in (b for bs in self.buffers for b in bs):
-            buffer.assign(ops.full_like(buffer, start))
+            buffer.assign(ops.full(buffer.shape, start, dtype=buffer.dtype))
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """Clip the gradients, if asked to, and update the variables."""

@@ -1,16 +1,17 @@
-"""What Keras and TensorFlow keep per process: threads, devices, the float type, the seed.
+"""What Keras and its engines keep per process: threads, devices, the float type, the seed.
 
-The first two can be set only until TensorFlow starts, and are checked afterwards; the others are
-set for the length of a block and put back.
+TensorFlow takes the first two only until it starts, and they are checked afterwards; the others
+are set for the length of a block and put back.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import keras
-import tensorflow as tf
+import numpy as np
 
 from nnbench.errors import UnsupportedSpec
 
@@ -18,33 +19,80 @@ NO_SEED = 87654321  # what tf.compat.v1.get_seed returns while no global seed is
 
 
 def prepare(device: str, threads: int) -> str:
-    """Fix engine, device and threads; return the TensorFlow device to train on.
+    """Fix device and threads for the engine; return the Keras device to train on.
 
-    Raises UnsupportedSpec where the device is not there, or TensorFlow already runs otherwise.
+    Raises UnsupportedSpec where the device is not there, or the engine already runs otherwise.
     """
     engine = keras.backend.backend()
-    if engine != "tensorflow":
+    prepares = {"tensorflow": _tensorflow, "torch": _torch, "jax": _jax}
+    if engine not in prepares:
         raise UnsupportedSpec(
-            f"Received Keras on {engine}; backend=keras needs KERAS_BACKEND=tensorflow."
+            f"Received Keras on {engine}; backend=keras has backend.engine={', '.join(prepares)}."
         )
-    _fix_threads(threads)
-    tf.config.experimental.enable_tensor_float_32_execution(False)
     if device not in ("cpu", "cuda", "auto"):
         raise UnsupportedSpec(f"Received device={device}; backend=keras has cpu, cuda, auto.")
-    cards = tf.config.list_physical_devices("GPU")
+    cards, version = prepares[engine](device, threads)
     if device == "cuda" and not cards:
-        build = "a build for CUDA" if tf.test.is_built_with_cuda() else "a CPU build"
         raise UnsupportedSpec(
-            f"Received device=cuda; TensorFlow sees no CUDA device here ({tf.__version__}, "
-            f"{build}); use device=cpu."
+            f"Received device=cuda; {engine} sees no CUDA device here ({version}); use device=cpu."
         )
+    name = "cpu" if device == "cpu" or not cards else "gpu"
+    # torch calls its first device by another name, and Keras compares names.
+    return name.replace("gpu", "cuda") if engine == "torch" else f"{name}:0"
+
+
+def check_precision(dtype: str) -> None:
+    """Raise UnsupportedSpec for float64 where Keras would compute in float32 all the same.
+
+    Its type promotion (keras.src.backend.common.dtypes, BIT64_TO_BIT32_DTYPE) takes products of
+    float64 arrays down to float32 on every engine but TensorFlow.
+    """
+    engine = keras.backend.backend()
+    if dtype == "float64" and engine != "tensorflow":
+        raise UnsupportedSpec(
+            f"Received dtype=float64; Keras on {engine} computes matrix products of float64 arrays "
+            "in float32. Use dtype=float32 or backend.engine=tensorflow."
+        )
+
+
+def _tensorflow(device: str, threads: int) -> tuple[int, str]:
+    """Set TensorFlow's pools, forbid TF32; return the number of cards and the version."""
+    import tensorflow as tf
+
+    _fix_threads(threads)
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    cards = len(tf.config.list_physical_devices("GPU"))
     if device == "cpu":
         _hide_cards()
-    return "/CPU:0" if device == "cpu" or not cards else "/GPU:0"
+    build = "a build for CUDA" if tf.test.is_built_with_cuda() else "a CPU build"
+    return cards, f"{tf.__version__}, {build}"
+
+
+def _torch(device: str, threads: int) -> tuple[int, str]:
+    """Set torch's threads, forbid TF32; return the number of cards and the version."""
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    return torch.cuda.device_count(), torch.__version__
+
+
+def _jax(device: str, threads: int) -> tuple[int, str]:
+    """Ask for full precision, and one thread where one is asked for; JAX has no other number."""
+    import jax
+
+    if threads == 1:  # read when JAX makes its first device
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+    jax.config.update("jax_default_matmul_precision", "highest")
+    return sum(d.platform == "gpu" for d in jax.devices()), jax.__version__
 
 
 def _fix_threads(threads: int) -> None:
     """Set both thread pools; TensorFlow accepts it once started if nothing changes."""
+    import tensorflow as tf
+
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
@@ -58,6 +106,8 @@ def _fix_threads(threads: int) -> None:
 
 def _hide_cards() -> None:
     """Keep TensorFlow off the GPUs, so that nothing is placed or allocated there."""
+    import tensorflow as tf
+
     if not tf.config.get_visible_devices("GPU"):
         return
     try:
@@ -85,15 +135,44 @@ def floatx(dtype: str) -> Iterator[None]:
 
 
 @contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed what `fit` shuffles with, for which it takes no seed of its own; then put it back."""
+    seeds = {"tensorflow": tensorflow_seed, "torch": _torch_seed, "jax": _numpy_seed}
+    with seeds[keras.backend.backend()](seed):
+        yield
+
+
+@contextmanager
 def tensorflow_seed(seed: int) -> Iterator[None]:
     """Seed TensorFlow's stateful random operations within the block.
 
-    `fit` shuffles by such an operation and takes no seed of its own. Setting the seed makes
-    TensorFlow build its kernels anew, about 35 ms for the call that follows.
+    Setting the seed makes TensorFlow build its kernels anew, about 35 ms for the call that follows.
     """
+    import tensorflow as tf
+
     before = tf.compat.v1.get_seed(0)[0]
     tf.random.set_seed(seed)
     try:
         yield
     finally:
         tf.random.set_seed(None if before == NO_SEED else before)
+
+
+@contextmanager
+def _torch_seed(seed: int) -> Iterator[None]:
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _numpy_seed(seed: int) -> Iterator[None]:
+    """Keras shuffles by NumPy's global generator where it feeds JAX."""
+    before = np.random.get_state()
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(before)

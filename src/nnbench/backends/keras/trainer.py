@@ -1,22 +1,23 @@
-"""The Keras Trainer on TensorFlow."""
+"""The Keras Trainer, on TensorFlow, PyTorch or JAX."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from nnbench.backends.arrays import begins, input_array, target_array
 from nnbench.backends.keras import process
-from nnbench.backends.keras.executions import EXECUTIONS, Execution
+from nnbench.backends.keras.executions import Execution, execution_class
 from nnbench.backends.keras.model import Net, build, input_dtype
 from nnbench.backends.keras.optimizers import build_optimizer
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
-from nnbench.trainer import Params, State, Task, TrainStats, Walk
+from nnbench.trainer import Params, State, StepTrace, Task, TrainStats, Walk
 
 EVALUATION_SAMPLES = 4096
 
@@ -27,29 +28,24 @@ class KerasTrainer:
     slice_multiple = 1
 
     def __init__(self, task: Task, splits: Mapping[str, Split]) -> None:
-        if task.execution not in EXECUTIONS:
-            listed = " or ".join(EXECUTIONS)
-            raise UnsupportedSpec(f"backend=keras has no execution {task.execution}; use {listed}.")
         self.task = task
         self._device = process.prepare(task.device, task.threads)
-        kind: Any = EXECUTIONS[task.execution]
-        with tf.device(self._device), process.floatx(task.dtype):
+        process.check_precision(task.dtype)
+        kind = execution_class(task.execution)
+        with self._settings():
             net = build(task)
             self.model, self._params = net.model, net.variables
             self._optimizer = build_optimizer(task)
             self._optimizer.build(self.model.trainable_variables)
             self._own = [*self._optimizer.variables, *_other_variables(net)]
-            self._fresh = [np.array(v.numpy()) for v in self._own]
+            self._fresh = [np.array(keras.ops.convert_to_numpy(v)) for v in self._own]
             self._inputs = _resident(task, splits, kind.place)
-            targets = kind.place(target_array(task, splits["train"]))
+            self._net = net
+            self._targets = kind.place(target_array(task, splits["train"]))
             self._execution: Execution = kind(
-                task, net, self._optimizer, self._inputs["train"].array, targets
+                task, net, self._optimizer, self._inputs["train"].array, self._targets
             )
-        shape = (None, *task.architecture.input_shape)
-        self._forward = tf.function(
-            lambda x: self.model(x, training=False),
-            input_signature=[tf.TensorSpec(shape, input_dtype(task))],
-        )
+        self._forward = _compiled(self.model, task)
 
     def load(self, params: Params) -> None:
         """Assign the weights, put all other variables back to their first values."""
@@ -61,15 +57,38 @@ class KerasTrainer:
     def warm_up(self, n: int) -> None:
         """Compile every program, then put everything back."""
         kept = self.state()
-        with tf.device(self._device):
+        with self._settings():
             self._execution.prepare(n)
         self._logits(self._inputs["train"].array[:1])
         self.restore(kept)
 
     def train(self, walk: Walk) -> TrainStats:
         """Run the walk; reading the loss back waits for the device."""
-        with tf.device(self._device):
+        with self._settings():
             return self._execution.run(walk)
+
+    def trace(self, walk: Walk) -> StepTrace:
+        """Take the one step of `walk`, as `train` does, and return what went on in it."""
+        if keras.backend.backend() != "tensorflow":
+            raise UnsupportedSpec("backend=keras shows a step on backend.engine=tensorflow alone.")
+        from nnbench.backends.keras.trace import step_gradients
+
+        before, old = self.state(), self.params()
+        with self._settings():
+            activations, passed, gradients = step_gradients(
+                self.task, self._net, self._inputs["train"].array, self._targets, walk
+            )
+        self.restore(before)
+        self.train(walk)
+        trained = self.task.architecture.parameter_shapes()
+        first = min(key.layer for key in trained)
+        new = self.params()
+        return StepTrace(
+            [np.array(a) for a in activations],
+            [None if i < first else np.array(g) for i, g in enumerate(passed)],
+            {key: np.array(g) for key, g in zip(trained, gradients, strict=True)},
+            {key: new[key] - old[key] for key in trained},
+        )
 
     def evaluate(self, split: str) -> NDArray[np.floating]:
         """Return the logits `(n, outputs)` of a split, before the output activation."""
@@ -80,13 +99,13 @@ class KerasTrainer:
 
     def params(self) -> Params:
         """Return host copies of the weights; Keras' layout is the canonical one."""
-        return {key: np.array(v.numpy()) for key, v in self._params.items()}
+        return {key: np.array(keras.ops.convert_to_numpy(v)) for key, v in self._params.items()}
 
     def state(self) -> State:
         """Return copies of the weights and of all variables of optimizer and layers."""
         state = {str(key): value for key, value in self.params().items()}
         for i, variable in enumerate(self._own):
-            state[f"own.{i}"] = np.array(variable.numpy())
+            state[f"own.{i}"] = np.array(keras.ops.convert_to_numpy(variable))
         return state
 
     def restore(self, state: State) -> None:
@@ -96,9 +115,28 @@ class KerasTrainer:
         for i, variable in enumerate(self._own):
             variable.assign(state[f"own.{i}"])
 
+    @contextmanager
+    def _settings(self) -> Iterator[None]:
+        """Compute on the trainer's device, with its dtype as Keras' float type."""
+        with keras.device(self._device), process.floatx(self.task.dtype):
+            yield
+
     def _logits(self, rows: Any) -> NDArray[np.floating]:
-        with tf.device(self._device):
-            return np.asarray(self._forward(rows).numpy())
+        with self._settings():
+            return np.asarray(keras.ops.convert_to_numpy(self._forward(rows)))
+
+
+def _compiled(model: Any, task: Task) -> Callable[[Any], Any]:
+    """Return the forward pass in evaluation mode, in the engine's best form for any batch."""
+    if keras.backend.backend() != "tensorflow":
+        return model.predict_on_batch
+    import tensorflow as tf
+
+    shape = (None, *task.architecture.input_shape)
+    return tf.function(
+        lambda x: model(x, training=False),
+        input_signature=[tf.TensorSpec(shape, input_dtype(task))],
+    )
 
 
 def _other_variables(net: Net) -> list[Any]:

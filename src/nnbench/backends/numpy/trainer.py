@@ -23,7 +23,7 @@ from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
 from nnbench.init import He, initial_params
 from nnbench.spec import ParamKey
-from nnbench.trainer import Params, State, Task, TrainStats, Walk
+from nnbench.trainer import Params, State, StepTrace, Task, TrainStats, Walk
 
 GATHER_SAMPLES = 4096  # samples converted at a time, so that a uint8 data set stays one
 Keys = dict[int, counter.Words]  # of one step, by the layer's position
@@ -131,14 +131,40 @@ class NumpyTrainer:
         backward goes from the logits to the first layer with parameters.
         """
         activations = self.activations(x, keys)
+        grads, _ = self.backward(activations, t)
+        return activations[-1], grads
+
+    def backward(self, activations: list[Array], t: Array) -> tuple[Params, list[Array]]:
+        """Return the gradient of every parameter, and dy of every layer, the last layer first."""
         dy = self._logit_gradient(activations[-1], t)
         grads: Params = {}
+        passed = [dy]
         for i in range(len(self.layers) - 1, self._first - 1, -1):
             layer, x, y = self.layers[i], activations[i], activations[i + 1]
             grads |= {ParamKey(i, role): g for role, g in layer.param_grads(x, dy).items()}
             if i > self._first:
                 dy = layer.input_grad(x, y, dy)
-        return activations[-1], grads
+                passed.append(dy)
+        return grads, passed
+
+    def trace(self, walk: Walk) -> StepTrace:
+        """Take the one step of `walk`, as `train` does, and return what went on in it."""
+        assert walk.order is not None
+        before = self.state()
+        indices = self.xp.asarray(walk.order)
+        x, t = self._gather("train", indices), self._target_matrix[indices]
+        activations = self.activations(x, self.keys(walk.first_step, 1)[0])
+        grads, passed = self.backward(activations, t)
+        below = len(self.layers) - len(passed)
+        old = self.params()
+        self.restore(before)  # batch norm has gathered once; the real step does it again
+        self.train(walk)
+        return StepTrace(
+            [_host(a).copy() for a in activations],
+            [None] * below + [_host(dy).copy() for dy in reversed(passed)],
+            {key: _host(g).copy() for key, g in grads.items()},
+            {key: p - old[key] for key, p in self.params().items() if key in grads},
+        )
 
     def evaluate(self, split: str) -> Array:
         """Return the logits `(n, outputs)` of a split, before the output activation."""

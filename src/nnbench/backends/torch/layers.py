@@ -158,6 +158,15 @@ class Net(nn.Module):
             x = self.augment(x)
         return self.layers(x.permute(0, 3, 1, 2) if x.dim() == 4 else x)
 
+    def outputs(self, x: Tensor) -> list[Tensor]:
+        """Return what goes into the first layer, then the output of each."""
+        if self.augment is not None:
+            x = self.augment(x)
+        found = [x.permute(0, 3, 1, 2) if x.dim() == 4 else x]
+        for module in self.layers:
+            found.append(module(found[-1]))
+        return found
+
     def drawing(self) -> dict[int, Random]:
         """Return the modules that need a key for every step, by stream."""
         found = {i: module for i, module in enumerate(self.layers) if isinstance(module, Random)}

@@ -16,7 +16,7 @@ from nnbench.backends.arrays import begins, input_array, target_array
 from nnbench.backends.torch import layers, losses, optimizers
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
-from nnbench.trainer import Params, State, Task, TrainStats, Walk
+from nnbench.trainer import Params, State, StepTrace, Task, TrainStats, Walk
 
 EXECUTIONS = ("eager",)
 GATHER_BYTES = 64 * 2**20
@@ -81,16 +81,40 @@ class TorchTrainer:
         outputs = self._task.architecture.output_shape()[-1]
         return TrainStats(total * self._task.loss.output_scale(outputs), walk.samples)
 
+    def trace(self, walk: Walk) -> StepTrace:
+        """Take the one step of `walk`, as `train` does, and return what went on in it."""
+        before, old = self.state(), self.params()
+        self._set_keys(walk)
+        inputs, targets = next(iter(self._gathered(walk)))
+        outputs = self._net.outputs(inputs)
+        for output in (o for o in outputs if o.requires_grad):
+            output.retain_grad()
+        self._optimizer.zero_grad()
+        self._loss_sum(outputs[-1], targets).backward(self._scale(len(inputs)))
+        trained = self._task.architecture.parameter_shapes()
+        gradients = {
+            key: _canonical(tensor.grad, axes)
+            for key, (tensor, axes) in self._located.items()
+            if key in trained and tensor.grad is not None
+        }
+        first = min(key.layer for key in trained)
+        activations = [_image(output) for output in outputs]
+        passed = [
+            None if i < first or output.grad is None else _image(output.grad)
+            for i, output in enumerate(outputs[1:])
+        ]
+        self.restore(before)
+        self.train(walk)
+        updates: Params = {k: p - old[k] for k, p in self.params().items() if k in gradients}
+        return StepTrace(activations, passed, gradients, updates)
+
     def evaluate(self, split: str) -> NDArray[np.floating]:
         """Return the logits `(n, outputs)`: evaluation mode, before the output activation."""
         return self._logits(self._inputs[split])
 
     def params(self) -> Params:
         """Return host copies in canonical layout."""
-        return {
-            key: tensor.detach().permute(axes).cpu().numpy().copy(order="C")
-            for key, (tensor, axes) in self._located.items()
-        }
+        return {key: _canonical(tensor, axes) for key, (tensor, axes) in self._located.items()}
 
     def state(self) -> State:
         """Return host copies of weights, optimizer state and the loader's generator."""
@@ -188,6 +212,11 @@ class TorchTrainer:
             sums.append(loss.detach())
         return sums
 
+    def _set_keys(self, walk: Walk) -> None:
+        """Set the keys of the first step of `walk`."""
+        for stream, module in self._net.drawing().items():
+            module.key = counter.keys(walk.seed, walk.first_step, 1, stream)[0].tolist()
+
     def _scale(self, batch: int) -> Tensor:
         """Return the factor that turns the sum over a batch into the loss that is minimised."""
         loss = self._task.loss
@@ -201,6 +230,14 @@ class TorchTrainer:
             parts = [self._net(rows).cpu().numpy() for rows in inputs.split(EVALUATE_ROWS)]
         self._net.train()
         return np.concatenate(parts)
+
+
+def _canonical(tensor: Tensor, axes: tuple[int, ...]) -> NDArray[np.floating]:
+    return tensor.detach().permute(axes).cpu().numpy().copy(order="C")
+
+
+def _image(tensor: Tensor) -> NDArray[np.floating]:
+    return _canonical(tensor, (0, 2, 3, 1) if tensor.dim() == 4 else tuple(range(tensor.dim())))
 
 
 def _device(name: str) -> torch.device:

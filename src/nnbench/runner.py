@@ -83,6 +83,7 @@ def execute(job: Job, announce: Announce) -> RunResult:
         architecture=str(task.architecture),
         parameters=task.architecture.parameter_count(),
         data={"name": dataset.name, "digests": digests}
+        | {"inputs": dataclasses.asdict(dataset.inputs), "outputs": dataset.outputs}
         | {"samples": {name: len(split) for name, split in dataset.splits.items()}},
         machine=where,
         sweep=job.sweep,

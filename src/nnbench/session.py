@@ -229,6 +229,19 @@ def find_weights(config: RunConfig) -> Path | None:
             f"Received init.run={wanted}; {results} has no finished run of it with "
             f"seed={config.seed}. Run `nnbench experiment={case} seed={config.seed}` first."
         )
+    if (found := find_run(wanted, results)) is not None:
+        return found
+    raise ConfigError(
+        f"Received init.run={wanted}; no such file, and no run of that name or id in {results}. "
+        "`nnbench runs` lists them."
+    )
+
+
+def find_run(wanted: str, results: Path) -> Path | None:
+    """Return the folder (or weights file) that `wanted` names: a path, a run's name or its id.
+
+    Of several runs of one name it is the latest.
+    """
     if Path(wanted).exists():
         return Path(wanted).resolve()
     if (results / "runs" / wanted).is_dir():
@@ -236,10 +249,7 @@ def find_weights(config: RunConfig) -> Path | None:
     for run in reversed(list(read_runs(results))):
         if wanted in (run.run_id, run.name):
             return run.directory
-    raise ConfigError(
-        f"Received init.run={wanted}; no such file, and no run of that name or id in {results}. "
-        "`nnbench runs` lists them."
-    )
+    return None
 
 
 def run_name(cell: Cell, unnamed: Collection[str] = ()) -> str:

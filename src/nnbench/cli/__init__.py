@@ -97,6 +97,7 @@ def _command(name: str, arguments: list[str]) -> int:
     try:
         return command.main(arguments, prog_name=f"nnbench {name}", standalone_mode=False) or 0
     except click.ClickException as error:
-        return _complain(f"{error.format_message()} (see nnbench {name} --help)")
+        message = " ".join(error.format_message().split())
+        return _complain(f"{message} (see nnbench {name} --help)")
     except click.exceptions.Abort:
         raise KeyboardInterrupt from None

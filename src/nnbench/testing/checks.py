@@ -198,7 +198,7 @@ def first_maximum_gets_the_gradient(s: Subject) -> None:
     found = trained(s.make(tied.on(s.execution), tied.splits), params, walk)
     off = relative_difference(expected, found)
     _require(
-        off <= 500 * np.finfo(s.dtype).eps,
+        off <= 500 * float(np.finfo(s.dtype).eps),
         f"weights differ by {off:.1e}: another of equal maxima was taken",
     )
 

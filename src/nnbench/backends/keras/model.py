@@ -156,7 +156,7 @@ def build(task: Task) -> Net:
     model = keras.Sequential(first + modules)
     # Keras' layout is the canonical one.
     variables = {
-        key: getattr(modules[key.layer], _attribute(modules[key.layer], key.role))
+        key: getattr(modules[key.layer], attribute(modules[key.layer], key.role))
         for key in architecture.weight_shapes()
     }
     return Net(model, modules, variables, drawing)
@@ -167,7 +167,8 @@ def input_dtype(task: Task) -> str:
     return "int64" if task.architecture.takes_tokens else task.dtype
 
 
-def _attribute(module: Any, role: str) -> str:
+def attribute(module: Any, role: str) -> str:
+    """Return Keras' name of a role in `module`."""
     names = EMBEDDING if isinstance(module, keras.layers.Embedding) else ATTRIBUTES
     return names.get(role, role)
 

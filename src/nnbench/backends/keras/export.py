@@ -1,0 +1,32 @@
+"""A trained net as plain Keras: one .keras file of Keras' own layers. The model yields logits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+
+from nnbench import layers
+from nnbench.backends.keras.model import LAYERS, NATIVE, attribute
+from nnbench.spec import Architecture
+from nnbench.trainer import Params
+
+
+def export(architecture: Architecture, params: Params, path: Path) -> list[Path]:
+    """Write the model to `path` (.keras); return it in a list."""
+    dtype = str(next(iter(params.values())).dtype)
+    modules = []
+    for _, layer, _, _ in architecture.shapes():
+        if isinstance(layer, layers.Activation):  # by name: a file cannot hold our own formula
+            modules.append(keras.layers.Activation(layer.name, dtype=dtype))
+        else:
+            make = NATIVE.get(type(layer), LAYERS[type(layer)])
+            modules.append(make(layer, dtype, keras.initializers.GlorotUniform(seed=0)))
+    inputs = keras.Input(
+        architecture.input_shape, dtype="int64" if architecture.takes_tokens else dtype
+    )
+    model = keras.Sequential([inputs, *modules])
+    for key, value in params.items():
+        getattr(modules[key.layer], attribute(modules[key.layer], key.role)).assign(value)
+    model.save(path)
+    return [path]

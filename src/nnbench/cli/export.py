@@ -1,0 +1,76 @@
+"""`nnbench export RUN --format torch|keras`: a run's net for the plain framework."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nnbench.errors import ConfigError, MissingPackage
+
+FORMATS = {"torch": ".pt", "keras": ".keras"}
+
+
+@click.command(
+    help="Write the net of a run (its name, id or folder) so that plain PyTorch (a state_dict and "
+    "the lines that build its model) or plain Keras (.keras) loads it without nnbench."
+)
+@click.option("--format", "kind", type=click.Choice(list(FORMATS)), required=True)
+@click.option("--out", type=click.Path(dir_okay=False), help="file to write; default: in the run")
+@click.option("--results", default="results", show_default=True, help="where runs are recorded")
+@click.argument("run")
+def command(kind: str, out: str | None, results: str, run: str) -> int:
+    """Export and say what was written."""
+    from nnbench import weights
+    from nnbench.record import RunResult
+    from nnbench.session import find_run
+
+    directory = find_run(run, Path(results))
+    if directory is None:
+        raise ConfigError(
+            f"Received {run}; no run of that name or id in {results}. `nnbench runs` lists them."
+        )
+    record = RunResult.read(directory)
+    if "inputs" not in record.data:
+        raise ConfigError(f"{directory} was recorded before nnbench could export; run it again.")
+    path = Path(out) if out else directory / f"model{FORMATS[kind]}"
+    if path.suffix != FORMATS[kind]:
+        raise ConfigError(f"Received --out {path}; --format {kind} needs a {FORMATS[kind]} file.")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"Received --out {path}; {path.absolute().parent} does not exist.")
+    params = weights.load_weights(directory)
+    for written in _export(kind, record, params, path):
+        click.echo(f"wrote {written}")
+    return 0
+
+
+def _export(kind: str, record: Any, params: Any, path: Path) -> list[Path]:
+    from nnbench.config import read_config
+
+    inputs = record.data["inputs"]
+    config = read_config(record.config)
+    net = config.arch.build(tuple(inputs["shape"]), record.data["outputs"])
+    scale = inputs["scale"]
+    note = f"From run {record.run_id} ({record.name})." + (
+        f" Stored bytes times {scale:.9g} make its inputs." if inputs["dtype"] == "uint8" else ""
+    )
+    try:
+        if kind == "torch":
+            from nnbench.backends.torch.export import export
+
+            return export(net, params, path, note)
+        os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+        from nnbench.backends.keras.export import export as export_keras
+
+        return export_keras(net, params, path)
+    except ModuleNotFoundError as error:
+        from nnbench.installation import install_command
+
+        raise MissingPackage(
+            f"Received --format {kind}; the package {error.name} is not installed. Install it: "
+            f"{install_command(kind)}"
+        ) from None

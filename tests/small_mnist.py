@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nnbench import data
-from nnbench.data import mnist
+from nnbench.data import idx, mnist
 from nnbench.data.config import Mnist
 
 SIZES = {"train": 30, "t10k": 10}
@@ -35,10 +35,10 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, bytes]:
         images, labels = digits(prefix)
         files[f"{prefix}-labels-idx1-ubyte"] = idx_bytes(labels)
         files[f"{prefix}-images-idx3-ubyte"] = idx_bytes(images)
-    assert files.keys() == mnist.SHA256.keys()
-    sums = {name: hashlib.sha256(files[name]).hexdigest() for name in mnist.SHA256}
-    monkeypatch.setattr(mnist, "SHA256", sums)
-    monkeypatch.setattr(mnist, "MIRRORS", ())
+    assert files.keys() == mnist.MNIST.sums.keys()
+    sums = {name: idx.content(hashlib.sha256(files[name]).hexdigest()) for name in mnist.MNIST.sums}
+    monkeypatch.setattr(mnist.MNIST, "sums", sums)
+    monkeypatch.setattr(mnist.MNIST, "mirrors", ())
     monkeypatch.setenv("NNBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("NNBENCH_DATA", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

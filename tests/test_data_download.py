@@ -50,13 +50,13 @@ def test_what_is_missing_is_downloaded_once(
     serve: Callable[[Path], str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(mnist, "MIRRORS", (serve(lay(small, tmp_path / "served")),))
+    monkeypatch.setattr(mnist.MNIST, "mirrors", (serve(lay(small, tmp_path / "served")),))
     downloaded = load().digests()
     cached = tmp_path / "cache" / "mnist"
     assert sorted(p.name for p in cached.iterdir()) == sorted(f"{name}.gz" for name in small)
-    monkeypatch.setattr(mnist, "MIRRORS", ())
+    monkeypatch.setattr(mnist.MNIST, "mirrors", ())
     assert load().digests() == downloaded
-    assert mnist.fetch() == cached
+    assert mnist.MNIST.fetch() == cached
 
 
 @pytest.mark.parametrize("damage", [truncate, flip, None], ids=["cut", "flip", "not there"])
@@ -73,9 +73,9 @@ def test_the_second_mirror_makes_up_for_the_first(
     bad.unlink()
     if damage:
         bad.write_bytes(damage(packed))
-    monkeypatch.setattr(mnist, "MIRRORS", (serve(first), serve(second)))
+    monkeypatch.setattr(mnist.MNIST, "mirrors", (serve(first), serve(second)))
     load()
-    monkeypatch.setattr(mnist, "MIRRORS", (serve(first),))
+    monkeypatch.setattr(mnist.MNIST, "mirrors", (serve(first),))
     shutil.rmtree(tmp_path / "cache")
     expected = r"no download \(127\.0\.0\.1:\d+: " + ("train-images" if damage else "HTTP 404")
     with pytest.raises(DataError, match=expected) as caught:
@@ -97,7 +97,7 @@ def test_fetch_replaces_what_is_damaged_in_the_cache(
     (cached / f"{name}.gz").write_bytes(gzip.compress(flip(small[name] + bytes(100))))
     with pytest.raises(DataError, match="nnbench data fetch mnist"):
         load()
-    monkeypatch.setattr(mnist, "MIRRORS", (serve(lay(small, tmp_path / "served")),))
+    monkeypatch.setattr(mnist.MNIST, "mirrors", (serve(lay(small, tmp_path / "served")),))
     assert data.fetch("mnist") == cached
     load()
 
@@ -128,7 +128,7 @@ def test_without_network_or_files_the_way_out_is_named(
             closed.bind(("127.0.0.1", 0))
             ports = [s.getsockname()[1] for s in (silent, closed)]
             mirrors = tuple(f"http://127.0.0.1:{port}/" for port in ports)
-            monkeypatch.setattr(mnist, "MIRRORS", mirrors)
+            monkeypatch.setattr(mnist.MNIST, "mirrors", mirrors)
             monkeypatch.setattr(download, "FIRST_FILE_SECONDS", 0.5)
             start = time.monotonic()
             with pytest.raises(DataError) as caught:
@@ -149,7 +149,7 @@ def test_without_network_or_files_the_way_out_is_named(
 
 
 def test_both_mirrors_stay_within_ten_seconds() -> None:
-    assert len(mnist.MIRRORS) * download.FIRST_FILE_SECONDS < 10.0
+    assert len(mnist.MNIST.mirrors) * download.FIRST_FILE_SECONDS < 10.0
 
 
 def test_a_cache_that_cannot_be_written_is_named(
@@ -160,7 +160,7 @@ def test_a_cache_that_cannot_be_written_is_named(
 ) -> None:
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("NNBENCH_CACHE", str(tmp_path / "file"))
-    monkeypatch.setattr(mnist, "MIRRORS", (serve(lay(small, tmp_path / "served")),))
+    monkeypatch.setattr(mnist.MNIST, "mirrors", (serve(lay(small, tmp_path / "served")),))
     with pytest.raises(
         DataError, match=r"Cannot write to the cache .* set NNBENCH_CACHE"
     ) as caught:

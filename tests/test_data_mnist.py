@@ -42,11 +42,11 @@ def test_root_goes_before_the_variable_before_the_cache(
         lay(small, place)
     monkeypatch.setenv("NNBENCH_DATA", str(tmp_path / "variable"))
     for place in places:
-        found = mnist.find(str(tmp_path / "root"))
+        found = mnist.MNIST.find(str(tmp_path / "root"))
         assert found is not None
         assert {path.parent for path in found.values()} == {place}
         shutil.rmtree(place)
-    assert mnist.find(str(tmp_path / "root")) is None
+    assert mnist.MNIST.find(str(tmp_path / "root")) is None
 
 
 def other_magic(content: bytes) -> bytes:
@@ -105,7 +105,7 @@ def test_swapped_files_are_found_out(small: dict[str, bytes], tmp_path: Path) ->
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read: Is a directory"):
-        idx.read(tmp_path, 1, "")
+        idx.read(tmp_path, 1, idx.content(""))
 
 
 @pytest.mark.published

@@ -170,7 +170,7 @@ def test_digits_are_what_scikit_learn_publishes() -> None:
 
     images, labels = load_digits(return_X_y=True)
     whole = digits.read(Digits()).parts["all"]
-    np.testing.assert_array_equal(whole.inputs, images)
+    np.testing.assert_array_equal(whole.inputs.reshape(-1, 64), images)
     np.testing.assert_array_equal(whole.targets, labels)
 
 
@@ -178,7 +178,7 @@ def test_digits_are_split_class_by_class() -> None:
     dataset = load(Digits(test_fraction=0.25))
     train, test = (np.bincount(dataset.splits[n].targets) for n in ("train", "test"))
     assert abs(test - 0.25 * (train + test)).max() <= 0.5
-    assert dataset.inputs == data.ArraySpec((64,), "uint8", 1.0 / 16.0)
+    assert dataset.inputs == data.ArraySpec((8, 8), "uint8", 1.0 / 16.0)
     assert dataset.splits["train"].inputs.max() * dataset.inputs.scale == 1.0
 
 
@@ -228,14 +228,27 @@ def test_available_tells_where_data_are_and_what_to_do(
 ) -> None:
     monkeypatch.delenv("NNBENCH_DATA", raising=False)
     states = {state.name: state for state in data.available()}
-    assert list(states) == ["mnist_5k", "mnist", "digits", "csv", "npz", "synthetic", "sequences"]
+    assert list(states) == [
+        "mnist_5k",
+        "mnist",
+        "fashion_mnist",
+        "cifar10",
+        "digits",
+        "csv",
+        "npz",
+        "synthetic",
+        "sequences",
+    ]
     assert not states["mnist"].usable
     assert "nnbench data fetch mnist" in states["mnist"].remedy
-    assert all(s.usable and s.where and not s.remedy for s in states.values() if s.name != "mnist")
+    elsewhere = ("mnist", "fashion_mnist", "cifar10")
+    for name, state in states.items():
+        assert state.usable == (name not in elsewhere)
+        assert bool(state.remedy) == (name in elsewhere)
     assert states["mnist_5k"].where.endswith("mnist_5k.csv.gz")
     fetched = data.fetch("mnist_5k")
     assert {s.name: s.where for s in data.available()}["mnist_5k"] == str(fetched)
-    for name in mnist.SHA256:
+    for name in mnist.MNIST.sums:
         (tmp_path / name).write_bytes(b"damaged")
     monkeypatch.setenv("NNBENCH_DATA", str(tmp_path))
     state = {state.name: state for state in data.available()}["mnist"]

@@ -8,7 +8,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnbench.data.config import Csv, DataConfig, Digits, Mnist, Mnist5k, Npz, Sequences, Synthetic
+from nnbench.data.config import (
+    Cifar10,
+    Csv,
+    DataConfig,
+    Digits,
+    FashionMnist,
+    Mnist,
+    Mnist5k,
+    Npz,
+    Sequences,
+    Synthetic,
+)
 from nnbench.data.dataset import ArraySpec, Dataset, Split
 from nnbench.spec import TaskKind
 
@@ -46,7 +57,15 @@ def _payload(config: DataConfig, kind: TaskKind, seed: int) -> Payload:  # noqa:
         case Mnist():
             from nnbench.data import mnist
 
-            return mnist.read(config.root)
+            return mnist.MNIST.read(config.root)
+        case FashionMnist():
+            from nnbench.data import mnist
+
+            return mnist.FASHION_MNIST.read(config.root)
+        case Cifar10():
+            from nnbench.data import cifar10
+
+            return cifar10.read(config.root)
         case Digits():
             from nnbench.data import digits
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnbench.data import digits, mnist, mnist_5k
+from nnbench.data import cifar10, digits, mnist, mnist_5k
 from nnbench.data.packaged import PackagedTable
 from nnbench.errors import ConfigError, DataError
 from nnbench.schema import suggest
@@ -26,14 +26,21 @@ class Availability:
     remedy: str = ""
 
 
-FETCHES: dict[str, Callable[[], Path]] = {"mnist_5k": mnist_5k.fetch, "mnist": mnist.fetch}
+FETCHES: dict[str, Callable[[], Path]] = {
+    "mnist_5k": mnist_5k.fetch,
+    "mnist": mnist.MNIST.fetch,
+    "fashion_mnist": mnist.FASHION_MNIST.fetch,
+    "cifar10": cifar10.fetch,
+}
 
 
 def available() -> list[Availability]:
     """Return the state of every data set; files are verified, not only seen."""
     return [
         _mnist_5k(),
-        _mnist(),
+        _idx(mnist.MNIST, "MNIST, 60,000 digits to train, 10,000 to test"),
+        _idx(mnist.FASHION_MNIST, "Fashion-MNIST, 60,000 and 10,000 pictures of clothes"),
+        _cifar10(),
         _packaged("digits", "1,797 digits of 8x8 pixels, from scikit-learn", digits.TABLE),
         Availability("csv", "a table with a label column", True, "data.path=FILE"),
         Availability("npz", "NumPy arrays", True, "data.path=FILE"),
@@ -62,18 +69,30 @@ def _mnist_5k() -> Availability:
     return _packaged("mnist_5k", description, mnist_5k.TABLE)
 
 
-def _mnist() -> Availability:
-    description = "MNIST, 60,000 digits to train, 10,000 to test"
-    files = mnist.find(None)
+def _idx(source: mnist.IdxSource, description: str) -> Availability:
+    name, files = source.name, source.find(None)
     if files is None:
-        places = f"nnbench data fetch mnist, or put its four files into {mnist.cached()}"
-        return Availability("mnist", description, False, "not found", places)
+        remedy = f"nnbench data fetch {name}, or put its four files into {source.cached()}"
+        return Availability(name, description, False, "not found", remedy)
     where = str(next(iter(files.values())).parent)
     try:
-        mnist.load(files)
+        source.load(files)
     except DataError as error:
-        return Availability("mnist", description, False, where, str(error))
-    return Availability("mnist", description, True, where)
+        return Availability(name, description, False, where, str(error))
+    return Availability(name, description, True, where)
+
+
+def _cifar10() -> Availability:
+    name, description = "cifar10", "CIFAR-10, 50,000 and 10,000 colour images of 32x32 pixels"
+    path = cifar10.find(None)
+    if path is None:
+        remedy = f"nnbench data fetch cifar10, or put {cifar10.ARCHIVE} into {cifar10.cached()}"
+        return Availability(name, description, False, "not found", remedy)
+    try:
+        cifar10.load(path)
+    except DataError as error:
+        return Availability(name, description, False, str(path), str(error))
+    return Availability(name, description, True, str(path))
 
 
 def _packaged(name: str, description: str, table: PackagedTable) -> Availability:

@@ -44,6 +44,20 @@ class Mnist(_Common):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FashionMnist(_Common):
+    """60,000 and 10,000 pictures of clothes in the form of MNIST."""
+
+    name: Literal["fashion_mnist"] = "fashion_mnist"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cifar10(_Common):
+    """50,000 and 10,000 colour images of 32x32 pixels, ten classes."""
+
+    name: Literal["cifar10"] = "cifar10"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Digits(_Common):
     """1,797 digits of 8x8 pixels from scikit-learn."""
 
@@ -103,4 +117,4 @@ class Sequences(_Common):
     name: Literal["sequences"] = "sequences"
 
 
-DataConfig = Mnist5k | Mnist | Digits | Csv | Npz | Synthetic | Sequences
+DataConfig = Mnist5k | Mnist | FashionMnist | Cifar10 | Digits | Csv | Npz | Synthetic | Sequences

@@ -11,7 +11,9 @@ import hashlib
 import math
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,32 +21,68 @@ from numpy.typing import NDArray
 from nnbench.errors import DataError
 
 UNSIGNED_BYTE = 8
+GZIP = b"\x1f\x8b"
 
 
-def read(path: Path, axes: int, sha256: str) -> NDArray[np.uint8]:
+@dataclass(frozen=True)
+class Checksum:
+    """What identifies a file: the SHA-256 of its content, or the MD5 of its gzipped form.
+
+    Of a file that is unpacked the latter can say nothing; then its `shape` has to do.
+    """
+
+    kind: Literal["sha256", "md5 of gz"]
+    value: str
+    shape: tuple[int, ...] | None = None
+
+    def holds(self, stored: bytes, content: bytes, array: NDArray[np.uint8]) -> bool:
+        """Tell whether a file, as stored and decompressed, is the one."""
+        if self.kind == "sha256":
+            return hashlib.sha256(content).hexdigest() == self.value
+        if stored[:2] == GZIP:
+            return hashlib.md5(stored, usedforsecurity=False).hexdigest() == self.value
+        return array.shape == self.shape
+
+
+def content(sha256: str) -> Checksum:
+    """Return the checksum of a file known by its content."""
+    return Checksum("sha256", sha256)
+
+
+def packed(md5: str, shape: tuple[int, ...]) -> Checksum:
+    """Return the checksum of a file known by its gzipped form and its shape."""
+    return Checksum("md5 of gz", md5, shape)
+
+
+def read(path: Path, axes: int, checksum: Checksum) -> NDArray[np.uint8]:
     """Return the array in `path`, which must have `axes` axes.
 
-    `sha256` is that of the decompressed file. Raises DataError, naming what is wrong, where the
-    file cannot be read, is truncated, has another magic number or another checksum.
+    Raises DataError, naming what is wrong, where the file cannot be read, is truncated, has
+    another magic number or another checksum.
     """
-    data = _decompressed(path)
+    stored = _stored(path)
+    data = _decompressed(path, stored)
     array = _parse(path, data, axes)
-    if hashlib.sha256(data).hexdigest() != sha256:
+    if not checksum.holds(stored, data, array):
         raise DataError(f"{path} is damaged: wrong checksum")
     return array
 
 
-def _decompressed(path: Path) -> bytes:
+def _stored(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _decompressed(path: Path, data: bytes) -> bytes:
+    try:
         # By content, not by name: browsers unpack downloads and keep the name.
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        return gzip.decompress(data) if data[:2] == GZIP else data
     except EOFError:
         raise DataError(f"{path} is damaged: truncated") from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _parse(path: Path, data: bytes, axes: int) -> NDArray[np.uint8]:

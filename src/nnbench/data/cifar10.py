@@ -1,0 +1,149 @@
+"""CIFAR-10: 50,000 colour images to train and 10,000 to test, from the published binary archive.
+
+`cifar-10-binary.tar.gz` (https://www.cs.toronto.edu/~kriz/cifar.html) or the folder
+`cifar-10-batches-bin` that it unpacks to; records of 1 label and 3,072 bytes, channel by channel.
+The Python version of the archive is a pickle and never loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnbench.data import cache, download
+from nnbench.data.dataset import Split
+from nnbench.data.prepare import Payload
+from nnbench.errors import DataError
+
+ARCHIVE, FOLDER = "cifar-10-binary.tar.gz", "cifar-10-batches-bin"
+MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # of the archive, as published
+MIRRORS = ("https://www.cs.toronto.edu/~kriz/",)
+PICKLED = ("cifar-10-python.tar.gz", "cifar-10-batches-py")
+PARTS = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
+RECORDS = 10_000
+RECORD_BYTES = 1 + 3 * 32 * 32
+
+
+def read(root: str | None) -> Payload:
+    """Return the images in their published order; inputs uint8 `(n, 32, 32, 3)`.
+
+    Raises DataError where they are damaged, or neither found nor downloaded.
+    """
+    path = find(root)
+    if path is None:
+        _download(root)
+        path = cached() / ARCHIVE
+    return load(path)
+
+
+def load(path: Path) -> Payload:
+    """Return the images of an archive or folder, verified. Raises DataError."""
+    try:
+        files = _files(path)
+    except DataError as error:
+        raise DataError(
+            f"{error}; delete it and run 'nnbench data fetch cifar10', or use data=mnist_5k"
+        ) from None
+    parts = {part: _split([files[name] for name in names]) for part, names in PARTS.items()}
+    return Payload(parts, hashlib.sha256(MD5.encode()).hexdigest(), "data=cifar10")
+
+
+def find(root: str | None) -> Path | None:
+    """Return the first archive or folder there is, unverified."""
+    for place in locations(root):
+        for path in (place / ARCHIVE, place / FOLDER):
+            if path.exists():
+                return path
+    return None
+
+
+def fetch() -> Path:
+    """Verify what is there or download it; return where it is. Raises DataError."""
+    path = find(None)
+    if path is not None and path.parent == cached():
+        try:
+            _files(path)
+        except DataError:
+            path.unlink(missing_ok=True)
+            path = None
+    if path is None:
+        _download(None)
+        path = cached() / ARCHIVE
+    load(path)
+    return path
+
+
+def cached() -> Path:
+    """Return the folder in the cache where downloads go."""
+    return cache.directory() / "cifar10"
+
+
+def locations(root: str | None) -> list[Path]:
+    """Return the folders to look in, in order."""
+    bases = [Path(base).expanduser() for base in (root, os.environ.get("NNBENCH_DATA")) if base]
+    return [folder for base in bases for folder in (base, base / "cifar10")] + [cached()]
+
+
+def _files(path: Path) -> dict[str, bytes]:
+    """Return the six files by name; those of an archive are read where they are, not unpacked."""
+    names = [name for names in PARTS.values() for name in names]
+    try:
+        if path.is_dir():
+            found = {name: (path / name).read_bytes() for name in names}
+        else:
+            found = _unpacked(path, path.read_bytes(), names)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    for name, content in found.items():
+        expected = RECORDS * RECORD_BYTES
+        if len(content) != expected:
+            raise DataError(
+                f"{path} is damaged: {name} has {len(content)} bytes where {expected} belong"
+            )
+    return found
+
+
+def _unpacked(path: Path, stored: bytes, names: list[str]) -> dict[str, bytes]:
+    if hashlib.md5(stored, usedforsecurity=False).hexdigest() != MD5:
+        raise DataError(f"{path} is damaged: wrong checksum")
+    try:
+        with tarfile.open(fileobj=io.BytesIO(stored), mode="r:gz") as archive:
+            members = {Path(m.name).name: m for m in archive.getmembers() if m.isfile()}
+            opened = {name: archive.extractfile(members[name]) for name in names}
+            return {name: file.read() for name, file in opened.items() if file is not None}
+    except (tarfile.TarError, KeyError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} is damaged: {str(error) or type(error).__name__}") from None
+
+
+def _split(contents: list[bytes]) -> Split:
+    records = np.frombuffer(b"".join(contents), np.uint8).reshape(-1, RECORD_BYTES)
+    images: NDArray[np.uint8] = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return Split(np.ascontiguousarray(images), records[:, 0].astype(np.int64))
+
+
+def _check(path: Path) -> None:
+    _files(path)
+
+
+def _download(root: str | None) -> None:
+    """Bring the archive into the cache. Raises DataError saying what else there is to do."""
+    try:
+        download.fetch({ARCHIVE: _check}, MIRRORS, cached())
+    except DataError as error:
+        places = locations(root)
+        pickles = [str(p / name) for p in places for name in PICKLED if (p / name).exists()]
+        hint = ""
+        if pickles:
+            hint = f"{pickles[0]} is the Python version, a pickle, which is never loaded; "
+        looked = ", ".join(str(place) for place in places)
+        raise DataError(
+            f"data=cifar10: no {ARCHIVE} and no {FOLDER} in {looked}; {hint}{error}; put {ARCHIVE} "
+            f"into {cached()} or into data.root=FOLDER, or use data=mnist_5k, which is embedded"
+        ) from None

@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.nnbench-setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full lint wheel clean
+.PHONY: help setup demo test test-full parity lint wheel clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -43,10 +43,14 @@ test: setup ## run the tests, without the long proofs
 test-full: setup ## run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+parity: setup ## compare 300 random nets across the backends, and renew docs/parity.md
+	NNBENCH_RANDOM_NETS=300 $(BIN)/python -m pytest tests/test_random_nets.py -s $(PYTEST_ARGS)
+	$(BIN)/python scripts/parity_matrix
+
 # Without its cache: that misses imports of modules which appear later.
 lint: setup ## check style, format, types and import rules
-	$(BIN)/ruff check . scripts/gpu_check
-	$(BIN)/ruff format --check . scripts/gpu_check
+	$(BIN)/ruff check . scripts/gpu_check scripts/parity_matrix
+	$(BIN)/ruff format --check . scripts/gpu_check scripts/parity_matrix
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 

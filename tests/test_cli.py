@@ -44,6 +44,7 @@ def test_a_run_leaves_a_complete_record(nnbench: Nnbench, tmp_path: Path) -> Non
         "config.yaml",
         "weights.safetensors",
         "predictions.npz",
+        "trajectory.npz",
         "worker.log",
     }
     values = json.loads((run.directory / "run.json").read_text())
@@ -88,7 +89,7 @@ def test_the_same_command_gives_the_same_weights(nnbench: Nnbench, tmp_path: Pat
     [
         (["batch_sise=1"], "did you mean 'batch_size'?"),
         (["batch_size=0"], "must be at least 1"),
-        (["backend=jax"], "must be one of keras, keras_fit, numpy, torch"),
+        (["backend=jax"], "must be one of keras, keras_fit, keras_jax, keras_torch, numpy"),
         (["device=cuda", *TINY], "device=cpu"),
         (["init=from_run", "init.run=nothing", *TINY], "no run of that name"),
         (["-m", "backend=numpy", "batch_size=1,0"], "Received batch_size=0"),
@@ -154,7 +155,7 @@ def test_a_sweep_compares_and_lets_backends_alternate(nnbench: Nnbench, tmp_path
     assert order == [("numpy", 0), ("torch", 0), ("numpy", 1), ("torch", 1)]
     assert len({r.sweep for r in runs}) == 1
     assert " dW " in done.stdout
-    assert "numpy and torch: same initial weights, order and loss" in done.stdout
+    assert "parity pass: torch against numpy, float32, 2 pairs of runs" in done.stdout
 
 
 def test_a_failing_cell_leaves_the_others_alone(nnbench: Nnbench, tmp_path: Path) -> None:

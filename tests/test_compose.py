@@ -78,7 +78,10 @@ def test_native_semantics_take_the_frameworks_initializer_unless_one_is_set() ->
         (["batch_size=0"], "Received batch_size=0; must be at least 1."),
         (["init.scale=-1"], "Received init.scale=-1; must be greater than 0."),
         (["epochs=abc"], "Received epochs=abc; must be an integer, at least 1."),
-        (["backend=jax"], "Received backend=jax; must be one of keras, keras_fit, numpy, torch"),
+        (
+            ["backend=jax"],
+            "Received backend=jax; must be one of keras, keras_fit, keras_jax",
+        ),
         (["+new=1"], "Unknown key 'new'"),
         (["+seed=1"], "leave out the '+'"),
         (["arch=mlp", "arch.hiden=[3]"], "did you mean 'arch.hidden'?"),

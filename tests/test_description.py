@@ -147,3 +147,27 @@ def test_losses_survive_extreme_logits() -> None:
 def test_accuracy_counts_the_first_of_equal_logits() -> None:
     logits = np.array([[1.0, 1.0], [0.0, 2.0], [3.0, 1.0], [0.0, 1.0]])
     assert metrics.accuracy(logits, np.array([0, 1, 1, 1])) == 0.75
+
+
+def test_every_framework_s_out_of_memory_is_one_line_with_the_size() -> None:
+    from nnbench.worker import out_of_memory
+
+    class OutOfMemoryError(RuntimeError):
+        pass
+
+    torchs = "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 139"
+    for error, said in (
+        (OutOfMemoryError(torchs), "Out of memory on the GPU (Tried to allocate 20.00 GiB); use"),
+        (OutOfMemoryError("Out of memory allocating 8,192 bytes"), "(allocating 8,192 bytes); use"),
+        (ValueError("OOM when allocating tensor with shape[64,10]"), "with shape[64,10]); use"),
+        (
+            RuntimeError(
+                "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+            ),
+            "(tried to allocate 9 bytes)",
+        ),
+        (MemoryError("Unable to allocate 571. TiB for an array"), "(Unable to allocate 571. TiB)"),
+    ):
+        assert said in str(out_of_memory(error))
+        assert "batch_size" in str(out_of_memory(error))
+    assert out_of_memory(ValueError("shapes do not fit")) is None

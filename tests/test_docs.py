@@ -20,17 +20,36 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 # Shortened so that the command's meaning stays: fewer epochs and samples.
 SHORTER = ["epochs=1", "tracking=local", "data.train_samples=64"]
-WITHOUT_RUN = {"--help", "runs", "doctor", "ui", "data", "study", "check"}
+WITHOUT_RUN = {
+    "--help",
+    "runs",
+    "doctor",
+    "ui",
+    "data",
+    "study",
+    "check",
+    "arch",
+    "parity",
+    "trace",
+}
+
+# Read from top to bottom: their blocks belong together and have a test of their own.
+TOGETHER = [ROOT / "docs" / name for name in ("backends.md", "backpropagation.md")]
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, pages: list[Path]) -> list[str]:
     pattern = rf"```{language}\n(.*?)```"
-    return [b for page in PAGES for b in re.findall(pattern, page.read_text(), flags=re.DOTALL)]
+    return [b for page in pages for b in re.findall(pattern, page.read_text(), flags=re.DOTALL)]
+
+
+def apart() -> list[Path]:
+    return [page for page in PAGES if page not in TOGETHER]
 
 
 def commands() -> list[str]:
-    lines = [line.split("  #")[0].strip() for block in blocks("bash") for line in block.split("\n")]
-    inline = re.findall(r"`(nnbench [^`]+)`", "\n".join(page.read_text() for page in PAGES))
+    found = blocks("bash", apart())
+    lines = [line.split("  #")[0].strip() for block in found for line in block.split("\n")]
+    inline = re.findall(r"`(nnbench [^`]+)`", "\n".join(page.read_text() for page in apart()))
     return sorted({line for line in [*lines, *inline] if line.startswith("nnbench")})
 
 
@@ -41,8 +60,8 @@ def test_the_documents_have_commands() -> None:
 @pytest.mark.parametrize("command", commands())
 def test_a_documented_command_runs(nnbench: Nnbench, command: str) -> None:
     words = shlex.split(command)[1:]
-    if "backend=NAME" in words:
-        pytest.skip("NAME stands for a backend")
+    if any(word.isupper() or word == "backend=NAME" for word in words):
+        pytest.skip("capitals stand for something")
     if words and words[0] == "ui":
         pytest.skip("a server: tests/test_ui.py starts it")
     if words[:2] == ["data", "fetch"]:
@@ -58,13 +77,48 @@ def test_a_documented_command_runs(nnbench: Nnbench, command: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("code", blocks("python"))
+@pytest.mark.parametrize("code", blocks("python", apart()))
 def test_documented_python_runs(code: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert list(read_runs(tmp_path / "results"))
+
+
+def test_the_page_on_backpropagation_is_true(nnbench: Nnbench, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    page = [ROOT / "docs" / "backpropagation.md"]
+    (command,) = blocks("bash", page)
+    done = nnbench(*shlex.split(command)[1:])
+    assert done.returncode == 0, done.stderr
+    code = "\n".join(blocks("python", page))
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "(4, 64) (4, 3) (4, 3) (4, 10)" in ran.stdout
+    shown = blocks("text", page)[0].split("...")[0].strip()
+    assert shown.splitlines()[0] in done.stdout
+
+
+def test_the_backend_of_the_documents_passes_the_kit(nnbench: Nnbench, tmp_path: Path) -> None:
+    page = ROOT / "docs" / "backends.md"
+    for name, content in re.findall(
+        r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", page.read_text(), flags=re.DOTALL
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    env = {"PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}"}
+    check, run, parity = blocks("bash", [page])[0].strip().splitlines()
+    done = nnbench(*shlex.split(check)[1:], env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "pass  sigmoid: " in done.stdout
+    assert "  -   gelu: Received layer gelu; backend=mine has dense nets." in done.stdout
+    assert nnbench(*shlex.split(run)[1:], "tracking=local", env=env).returncode == 0
+    done = nnbench(*shlex.split(parity)[1:], env=env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(" pass ") == 2
 
 
 def test_make_targets_in_the_documents_exist() -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from conftest import TINY, Nnbench
 
+LOCAL = ("tracking=local", "init=he")
+
 ENGINES = [
     pytest.param(
         name,
@@ -19,6 +21,7 @@ ENGINES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_block_agrees_in_float32(nnbench: Nnbench, engine: str) -> None:
     done = nnbench("check", f"backend=keras_{engine}", "dtype=float32")
@@ -33,6 +36,19 @@ def test_float64_is_refused_for_what_it_would_be(nnbench: Nnbench, engine: str) 
     assert done.returncode == 2
     assert f"Keras on {engine} computes matrix products of float64 arrays in float32" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_engine_goes_the_same_way(nnbench: Nnbench, engine: str) -> None:
+    """A net with everything that keras.ops had to spell out; the slow test has every block."""
+    net = "arch.layers=[{name: conv2d, filters: 2}, batch_norm, gelu, flatten, {name: dropout}]"
+    words = ("data=digits", "data.train_samples=200", "arch=layers", net, "loss=cross_entropy")
+    train = ("optimizer=adam", "optimizer.clip_norm=1", "schedule=cosine", "batch_size=32")
+    done = nnbench("-m", f"backend=numpy,keras_{engine}", *words, *train, "epochs=2", *LOCAL)
+    assert done.returncode == 0, done.stderr
+    assert f"parity pass: keras {engine} fit against numpy, float32" in " ".join(
+        done.stdout.split()
+    )
 
 
 @pytest.mark.parametrize("engine", ENGINES)

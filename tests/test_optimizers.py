@@ -102,7 +102,7 @@ def test_a_wrong_constant_is_caught(name: str, fault: dict[str, Any]) -> None:
         ("optimizer.beta1=1.0", "at least 0 and less than 1"),
         ("optimizer.epsilon=0", "must be greater than 0"),
         ("optimizer.weight_decay=-1", "must be at least 0"),
-        ("optimizer.momentum=0.9", "optimizer=sgd has"),
+        ("optimizer.momentum=0.9", "optimizer=rmsprop and sgd have"),
     ],
 )
 def test_values_are_checked(override: str, message: str) -> None:

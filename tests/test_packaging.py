@@ -22,10 +22,10 @@ SOURCE = ROOT / "src"
 HEAVY = {"torch", "tensorflow", "keras", "mlflow", "pandas", "hydra", "omegaconf", "sklearn"}
 # Each framework, and the only packages that may import it.
 HOMES = {
-    "torch": ("nnbench/backends/torch",),
+    "torch": ("nnbench/backends/torch", "nnbench/backends/keras"),  # Keras runs on it, too
     "tensorflow": ("nnbench/backends/keras",),
     "keras": ("nnbench/backends/keras",),
-    "jax": (),
+    "jax": ("nnbench/backends/keras",),
     "cupy": ("nnbench/backends/numpy",),
 }
 LONGEST = 300

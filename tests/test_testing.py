@@ -17,7 +17,14 @@ from nnbench.backends.numpy.images import MaxPool2d
 from nnbench.backends.numpy.normalisation import BatchNorm
 from nnbench.backends.numpy.optimizers import RMSprop
 from nnbench.data.dataset import Split
-from nnbench.testing import BLOCKS, CHECKS, RANDOM_NETS, Subject, check_trainer
+from nnbench.testing import (
+    BLOCKS,
+    CHECKS,
+    RANDOM_NETS,
+    Subject,
+    check_trainer,
+    equals_the_reference,
+)
 from nnbench.trainer import Params, Task, TrainStats, Walk
 
 
@@ -213,11 +220,21 @@ MUTANTS = {
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.__name__)
 def test_a_mutant_is_caught_by_the_check_of_its_name(mutant: type[NumpyTrainer]) -> None:
-    results = {r.name: r for r in check_trainer(mutant, "reference")}
+    name = MUTANTS[mutant]
+    check = CHECKS.get(name.replace(" ", "_"))
+    with pytest.raises(AssertionError, match=r"\w+ \w+"):
+        check(Subject(mutant, "reference")) if check else equals_the_reference(
+            mutant, "reference", BLOCKS[name]
+        )
+
+
+def test_the_scorecard_has_every_check_and_says_what_failed() -> None:
+    results = {r.name: r for r in check_trainer(DropsTheRaggedBatch, "reference")}
     assert len(results) == len(CHECKS) + len(BLOCKS) + RANDOM_NETS
-    caught = results[MUTANTS[mutant]]
-    assert caught.outcome == "failed"
-    assert caught.detail
+    assert results["ragged batch counts"].outcome == "failed"
+    assert results["ragged batch counts"].detail == "the ragged last batch changed nothing"
+    assert results["adam"].detail.startswith("step 7 of 21 parts, most in layer")
+    assert results["parameters round trip"].outcome == "passed"
 
 
 def test_the_scorecard_of_a_third_party_backend(nnbench: Nnbench, tmp_path: Path) -> None:

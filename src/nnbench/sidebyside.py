@@ -21,7 +21,7 @@ from nnbench import data, parity
 from nnbench.assembly import all_splits, load_weights, make_task, make_walk, trainer_factory
 from nnbench.certificate import Certificate
 from nnbench.config import RunConfig, read_config
-from nnbench.errors import NNBenchError, UnsupportedSpec
+from nnbench.errors import ConfigError, NNBenchError, UnsupportedSpec
 from nnbench.metrics import mean_loss
 from nnbench.schedule import Plateau
 from nnbench.trainer import Params, StepTrace, Trainer, Walk
@@ -116,6 +116,11 @@ def traces(sides: Sides, step: int) -> dict[str, StepTrace]:
     batch = sides.config.batch_size
     per_epoch = make_task(sides.config, sides.dataset).steps(len(sides.dataset.splits["train"]))
     epoch, last = divmod(step - 1, per_epoch)
+    if epoch >= sides.config.epochs:
+        raise ConfigError(
+            f"Received --step {step}; the run has {sides.config.epochs * per_epoch:,}, epochs="
+            f"{sides.config.epochs} of {per_epoch:,}."
+        )
     found = {}
     walks = list(sides.walks(epoch + 1))
     for name, trainer in sides.trainers.items():

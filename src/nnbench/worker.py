@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -36,16 +37,39 @@ def main() -> int:
     except NNBenchError as error:
         announce({"event": "error", "kind": type(error).__name__, "message": str(error)})
         return 2
-    except MemoryError:
-        message = "Out of memory; use a smaller batch_size, net or data.train_samples."
-        announce({"event": "error", "kind": "RunFailed", "message": message})
-        return 2
     except Exception as error:
+        if message := out_of_memory(error):
+            announce({"event": "error", "kind": "RunFailed", "message": message})
+            return 2
         traceback.print_exc()
         summary = f"{type(error).__name__}: {error}".splitlines()[0]
         announce({"event": "crash", "message": summary})
         return 1
     return 0
+
+
+def out_of_memory(error: Exception) -> str | None:
+    """Return what to tell the user where `error` means that memory ran out, else None.
+
+    Frameworks say it each in its own way; whatever tells how much was asked for is passed on.
+    """
+    text = " ".join(str(error).split())
+    kind = type(error).__name__
+    signs = ("out of memory", "OOM when allocating", "can't allocate memory", "Unable to allocate")
+    said = kind == "OutOfMemoryError" or any(sign in text for sign in signs)
+    if not said and not isinstance(error, MemoryError):
+        return None
+    size = re.search(
+        r"[Tt]ried to allocate [\d.,]+ \w+|allocating [\d,]+ bytes|allocating tensor with shape"
+        r"\[[\d,]*\]|Unable to allocate [\d.]+ \w+",
+        text,
+    )
+    where = "on the GPU " if "CUDA" in text or "GPU" in text or "cupy" in repr(type(error)) else ""
+    asked = f" ({size.group(0)})" if size else ""
+    return (
+        f"Out of memory {where}{asked}".replace("  ", " ").rstrip()
+        + "; use a smaller batch_size, a smaller net or fewer samples (data.train_samples)."
+    )
 
 
 def _train(job: dict[str, Any], announce: Any) -> None:

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from nnbench.compose import Cell, compose
 from nnbench.errors import ConfigError, MissingPackage
 from nnbench.session import check_packages
 
 ALL = ("numpy", "torch", "keras")
+
+
+def searching(config_dir: str | None) -> list[str]:
+    """Return the override that lets Hydra look for config groups in `config_dir` too.
+
+    Raises ConfigError where there is no such folder.
+    """
+    if config_dir is None:
+        return []
+    folder = Path(config_dir)
+    if not folder.is_dir():
+        raise ConfigError(f"Received --config-dir {config_dir}; there is no such folder.")
+    return [f"hydra.searchpath=[file://{folder.resolve()}]"]
 
 
 def side_by_side(overrides: Sequence[str], default: Sequence[str] | None) -> list[Cell]:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
@@ -21,12 +20,12 @@ from nnbench.errors import ChecksFailed, ConfigError
 @click.argument("overrides", nargs=-1)
 def command(config_dir: str | None, overrides: Sequence[str]) -> int:
     """Run the kit in a fresh process and print one line per check."""
+    from nnbench.cli.backends import searching
     from nnbench.compose import compose
     from nnbench.isolate import environment
     from nnbench.session import check_packages
 
-    added = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
-    config = compose([*overrides, *added]).config
+    config = compose([*overrides, *searching(config_dir)]).config
     check_packages(config)
     backend = config.backend
     dtype = config.dtype if any(o.startswith("dtype=") for o in overrides) else "float64"

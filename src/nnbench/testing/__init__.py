@@ -18,6 +18,7 @@ from functools import partial
 from typing import Literal
 
 from nnbench.errors import UnsupportedSpec
+from nnbench.parity import Agreement
 from nnbench.testing import random_nets
 from nnbench.testing.blocks import BLOCKS
 from nnbench.testing.cases import Case
@@ -41,7 +42,10 @@ RANDOM_NETS = 10
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One line of the scorecard; `detail` says what was wrong or is not supported."""
+    """One line of the scorecard.
+
+    `detail` says what was wrong, what is not supported or, of a block, how far apart weights are.
+    """
 
     name: str
     outcome: Literal["passed", "failed", "unsupported"]
@@ -63,11 +67,12 @@ def check_trainer(
         yield _result(name, partial(equals_the_reference, make, execution, case.of(dtype)))
 
 
-def _result(name: str, check: Callable[[], None]) -> CheckResult:
+def _result(name: str, check: Callable[[], Agreement | None]) -> CheckResult:
     try:
-        check()
+        found = check()
     except Exception as error:  # a check that crashes has failed, and the others go on
         outcome = "unsupported" if isinstance(error, UnsupportedSpec) else "failed"
         lines = str(error).splitlines() or [type(error).__name__]
         return CheckResult(name, outcome, lines[0])  # type: ignore[arg-type]
-    return CheckResult(name, "passed")
+    apart = f"{found.difference:.0e} apart, allowed {found.envelope:.0e}" if found else ""
+    return CheckResult(name, "passed", apart)

@@ -22,7 +22,10 @@ DIGEST_CHARACTERS = 12  # readable in a column; MLflow takes 36
 # Not settings: where results go, and what a backend is made of besides its name and execution.
 LEFT_OUT = frozenset(
     {"results", "tracking", "name", "parity"}
-    | {f"backend.{key}" for key in ("_target_", "target", "executions", "packages", "extra", "env")}
+    | {
+        f"backend.{key}"
+        for key in ("_target_", "target", "executions", "engines", "packages", "extra", "env")
+    }
 )
 STATUS = {
     "running": "RUNNING",

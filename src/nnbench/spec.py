@@ -125,23 +125,25 @@ class Architecture:
         }
 
     def without_effect(self) -> set[ParamKey]:
-        """Return the parameters whose gradient is zero but for rounding.
+        """Return the parameters whose gradient is zero but for rounding, and what follows them.
 
-        A bias that a BatchNorm takes away again: what moves a whole channel does not matter
-        there, and pooling, dropout at rate 0 and flattening pass such a move on.
+        A bias that a BatchNorm takes away again (what moves a whole channel does not matter there;
+        pooling, dropout at rate 0 and flattening pass such a move on), and the mean that this
+        BatchNorm gathers, which wanders with the bias and makes up for it in evaluation.
         """
         found = set()
         for position, layer in enumerate(self.layers):
             if isinstance(layer, Dense | Conv2d) and layer.bias:
                 passed = (
-                    after
-                    for after in self.layers[position + 1 :]
+                    (i, after)
+                    for i, after in enumerate(self.layers[position + 1 :], start=position + 1)
                     if not isinstance(after, MaxPool2d | AvgPool2d | Flatten)
                     and after != Activation("linear")
                     and after != Dropout(0.0)
                 )
-                if isinstance(next(passed, None), BatchNorm):
-                    found.add(ParamKey(position, "bias"))
+                i, after = next(passed, (position, layer))
+                if isinstance(after, BatchNorm):
+                    found |= {ParamKey(position, "bias"), ParamKey(i, "mean")}
         return found
 
     def parameter_count(self) -> int:

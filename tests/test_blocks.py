@@ -17,7 +17,7 @@ from nnbench.optimizers import Adam
 from nnbench.parity import relative_difference, trained
 from nnbench.spec import Loss, ParamKey
 from nnbench.testing import BLOCKS, Case, equals_the_reference
-from nnbench.testing.blocks import LAYERS, LOSSES, OPTIMIZERS
+from nnbench.testing.blocks import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
 from nnbench.testing.cases import BATCH, case
 
 SIGMOID = case(Dense(6), Activation("sigmoid"), inputs="flat", loss=Loss("bce", "sum"))
@@ -110,10 +110,14 @@ def test_a_net_of_zeros_takes_the_same_first_steps(name: str, backend: str, exec
     assert max(float(np.abs(found[key] - expected[key]).max()) for key in expected) <= 1e-15
 
 
-RESUMED = OPTIMIZERS | {
-    name: dataclasses.replace(BLOCKS[name])
-    for name in ("dropout", "dropout of images", "batch_norm 2d", "augment shift and flip")
-}
+RESUMED = (
+    OPTIMIZERS
+    | SCHEDULES
+    | {
+        name: dataclasses.replace(BLOCKS[name])
+        for name in ("dropout", "dropout of images", "batch_norm 2d", "augment shift and flip")
+    }
+)
 
 
 def stops(multiple: int) -> Iterator[int]:

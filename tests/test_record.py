@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickle
 import resource
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,7 +109,7 @@ def test_weights_survive_the_file_bit_for_bit(tmp_path: Path) -> None:
     assert largest_difference(params, read) == pytest.approx(0.5, abs=1e-7)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"{}", b"\xff" * 200])
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff" * 200])
 def test_what_is_no_safetensors_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "weights.safetensors"
     path.write_bytes(content)
@@ -143,3 +145,21 @@ def test_the_fingerprint_ignores_where_results_go_and_nothing_else() -> None:
         fingerprint(config, machine, {"train": "d"}, "w"),
     ]
     assert len({base, *changed}) == 8
+
+
+@pytest.mark.parametrize("kind", ["pickle", "torch"])
+def test_a_pickle_is_named_and_never_loaded(tmp_path: Path, kind: str) -> None:
+    """Loading this one would leave a file behind."""
+    path, trap = tmp_path / "weights.bin", tmp_path / "trap"
+
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (open, (str(trap), "w"))
+
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps({"0.kernel": Trap()}))
+    else:
+        pytest.importorskip("torch").save({"0.kernel": Trap()}, path)
+    with pytest.raises(DataError, match="is a pickle or a PyTorch file, which nnbench never loads"):
+        load_weights(path)
+    assert not trap.exists()

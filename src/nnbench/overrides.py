@@ -55,7 +55,8 @@ def _unknown_key(key: str) -> str:
         owners = [o for o in options(group) if inner in _keys(group, o)]
         if owners:
             has = "has" if len(owners) == 1 else "have"
-            return f"The chosen {group} has no '{inner}'; {group}={' and '.join(owners)} {has}."
+            listed = " and ".join(owners) if len(owners) < 3 else ", ".join(owners)
+            return f"The chosen {group} has no '{inner}'; {group}={listed} {has}."
     known = _all_keys()
     hint = suggest(key, known)
     nested = [k for k in known if k.endswith(f".{key}")]

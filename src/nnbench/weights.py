@@ -18,6 +18,7 @@ from nnbench.layers import ActivationName
 from nnbench.spec import ParamKey
 
 WEIGHTS_NAME = "weights.safetensors"
+PICKLES = (b"\x80", b"PK\x03\x04")  # protocol 2 and later; the zip archives of torch.save
 PREDICTIONS_NAME = "predictions.npz"
 
 
@@ -39,7 +40,13 @@ def load_weights(path: Path) -> Params:
 
     path = path / WEIGHTS_NAME if path.is_dir() else path
     try:
-        tensors = load(path.read_bytes())
+        stored = path.read_bytes()
+        if stored.startswith(PICKLES):
+            raise DataError(
+                f"{path} is a pickle or a PyTorch file, which nnbench never loads; it takes "
+                "safetensors."
+            )
+        tensors = load(stored)
         return {ParamKey.parse(name): value for name, value in sorted(tensors.items())}
     except OSError as error:
         raise DataError(f"Cannot read weights {path}: {error.strerror}.") from None

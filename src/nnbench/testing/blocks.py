@@ -18,8 +18,19 @@ from nnbench.layers import (
     MaxPool2d,
 )
 from nnbench.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from nnbench.schedule import (
+    Constant,
+    Cosine,
+    Exponential,
+    OneCycle,
+    Phases,
+    Plateau,
+    Schedule,
+    Step,
+    Warmup,
+)
 from nnbench.spec import Loss
-from nnbench.testing.cases import SHAPES, VOCABULARY, Case, case
+from nnbench.testing.cases import EPOCHS, SHAPES, STEPS, VOCABULARY, Case, case
 
 IMAGE = SHAPES["image"]
 _flat = partial(case, inputs="flat")
@@ -107,4 +118,28 @@ OPTIMIZERS: dict[str, Case] = {
     "adagrad": _small(optimizer=Adagrad()),
     "adagrad initial": _small(optimizer=Adagrad(initial=0.1, epsilon=1e-7, weight_decay=0.02)),
 }
-BLOCKS: dict[str, Case] = LAYERS | LOSSES | OPTIMIZERS
+
+
+def _scheduled(schedule: Schedule) -> Case:
+    scores = (1.0, 2.0)  # got worse: a plateau's rate falls
+    return _small(
+        rate=1.0,
+        optimizer=SGD(momentum=0.9),
+        rates=lambda epoch: schedule.per_step(epoch, STEPS, EPOCHS, scores[:epoch]),
+    )
+
+
+SCHEDULES: dict[str, Case] = {
+    f"schedule {schedule.name}": _scheduled(schedule)
+    for schedule in (
+        Constant(0.03),
+        Phases((0, 1), (0.03, 0.01)),
+        Step(0.03, every=1, factor=0.5),
+        Exponential(0.03, factor=0.7),
+        Cosine(0.03),
+        Warmup(0.03, warmup_epochs=1, decay="linear"),
+        OneCycle(0.03),
+        Plateau(0.03, factor=0.5, patience=0),
+    )
+}
+BLOCKS: dict[str, Case] = LAYERS | LOSSES | OPTIMIZERS | SCHEDULES

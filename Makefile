@@ -8,13 +8,15 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+SCRIPTS := scripts/gpu_check scripts/parity_matrix scripts/bench/run
 STAMP := $(VENV)/.nnbench-setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full parity lint wheel clean
+.PHONY: help setup demo test test-full parity bench lint wheel clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -44,13 +46,18 @@ test-full: setup ## run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 parity: setup ## compare 300 random nets across the backends, and renew docs/parity.md
-	NNBENCH_RANDOM_NETS=300 $(BIN)/python -m pytest tests/test_random_nets.py -s $(PYTEST_ARGS)
+	for seed in 1 2 3 4 5 6; do \
+		NNBENCH_RANDOM_NETS_SEED=$$seed $(BIN)/python -m pytest tests/test_random_nets.py -s -q \
+			$(PYTEST_ARGS) || exit 1; done
 	$(BIN)/python scripts/parity_matrix
+
+bench: setup ## time every backend side by side (half an hour; BENCH_ARGS=--quick: two minutes)
+	$(BIN)/python scripts/bench/run --out results/bench $(BENCH_ARGS)
 
 # Without its cache: that misses imports of modules which appear later.
 lint: setup ## check style, format, types and import rules
-	$(BIN)/ruff check . scripts/gpu_check scripts/parity_matrix
-	$(BIN)/ruff format --check . scripts/gpu_check scripts/parity_matrix
+	$(BIN)/ruff check . $(SCRIPTS)
+	$(BIN)/ruff format --check . $(SCRIPTS)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 

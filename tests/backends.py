@@ -15,7 +15,7 @@ from nnbench.spec import Loss
 from nnbench.testing.cases import Case, case
 from nnbench.trainer import Task, Trainer, Walk
 
-BACKENDS = [("torch", "eager"), ("keras", "xla"), ("keras", "fit")]
+BACKENDS = [("numpy", "fused"), ("torch", "eager"), ("keras", "xla"), ("keras", "fit")]
 ALL = [("numpy", "reference"), *BACKENDS]
 
 

@@ -89,7 +89,7 @@ def test_the_same_command_gives_the_same_weights(nnbench: Nnbench, tmp_path: Pat
     [
         (["batch_sise=1"], "did you mean 'batch_size'?"),
         (["batch_size=0"], "must be at least 1"),
-        (["backend=jax"], "must be one of keras, keras_fit, keras_jax, keras_torch, numpy"),
+        (["backend=jax"], "must be one of keras, keras_fit, keras_graph, keras_jax, keras_torch"),
         (["device=cuda", *TINY], "device=cpu"),
         (["init=from_run", "init.run=nothing", *TINY], "no run of that name"),
         (["-m", "backend=numpy", "batch_size=1,0"], "Received batch_size=0"),
@@ -101,7 +101,7 @@ def test_the_same_command_gives_the_same_weights(nnbench: Nnbench, tmp_path: Pat
         (["data=csv", "data.path=nothing.csv", "tracking=local"], "nothing.csv"),
         (["results=/proc/nnbench", *TINY], "results=DIR"),
         (["study", "nothing"], "create_nn_from_numpy"),
-        (["backend.execution=fused"], "backend=numpy has reference"),
+        (["backend.execution=turbo"], "backend=numpy has fused, reference"),
     ],
 )
 def test_a_mistake_costs_one_line_and_leaves_nothing(

@@ -10,21 +10,27 @@ import pytest
 
 from nnbench.backends.numpy import NumpyTrainer
 from nnbench.backends.numpy import optimizers as numpy_rules
+from nnbench.backends.numpy.flat import Flat
 from nnbench.compose import compose
 from nnbench.errors import ConfigError
 from nnbench.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from nnbench.spec import ParamKey
 from nnbench.testing import equals_the_reference
 from nnbench.testing.blocks import OPTIMIZERS
 
 W, GRADS, RATES = 0.5, [0.3, -0.2, 0.001], [0.1, 0.05, 0.2]
 
 
-def after(rule: Optimizer) -> float:
-    w = np.array([W])
-    optimizer = numpy_rules.build_optimizer(rule, [w])
-    for g, lr in zip(GRADS, RATES, strict=True):
-        optimizer.step([np.array([g])], lr)
-    return float(w[0])
+KEY = ParamKey(0, "kernel")
+
+
+def after(rule: Optimizer, start: float = W, grads: list[float] = GRADS) -> float:
+    weights = Flat({KEY: (1,)}, np, "float64")
+    weights.views[KEY][...] = start
+    optimizer = numpy_rules.build_optimizer(rule, weights)
+    for g, lr in zip(grads, RATES, strict=False):
+        optimizer.step({KEY: np.array([g])}, lr)
+    return float(weights.views[KEY][0])
 
 
 def test_adam_follows_the_paper() -> None:
@@ -38,9 +44,7 @@ def test_adam_follows_the_paper() -> None:
 def test_the_first_steps_are_those_of_the_published_table() -> None:
     """A gradient of 0.01: RMSprop's first step is lr/sqrt(1 - rho), Adagrad's and Adam's lr."""
     for rule, expected in ((RMSprop(), 10.0), (RMSprop(rho=0.9), 10**0.5), (Adagrad(), 1.0)):
-        w = np.array([0.0])
-        numpy_rules.build_optimizer(rule, [w]).step([np.array([0.01])], 1.0)
-        assert -float(w[0]) == pytest.approx(expected, rel=1e-5)
+        assert -after(rule, 0.0, [0.01]) / RATES[0] == pytest.approx(expected, rel=1e-5)
 
 
 def test_momentum_keeps_the_rate_outside_and_decay_is_l2() -> None:

@@ -35,6 +35,7 @@ def make_task(config: RunConfig, dataset: Dataset) -> Task:
         execution=config.backend.execution,
         threads=config.threads,
         seed=config.seed,
+        input="native" if config.input == "native" else "resident",
     )
 
 

@@ -92,7 +92,7 @@ def pair_key(run: RunResult) -> str:
 def label(run: RunResult) -> str:
     """Return what tells a run's backend from others."""
     backend = run.config["backend"]
-    return backend_label(backend["name"], backend["execution"], backend.get("engine"))
+    return backend_label(*(backend.get(k) for k in ("name", "execution", "executions", "engine")))
 
 
 def groups(runs: Sequence[RunResult]) -> list[list[RunResult]]:

@@ -82,4 +82,5 @@ def to_cell(config: Any, overrides: Sequence[str]) -> Cell:
     read = read_config(plain)
     plain["arch"]["output_activation"] = read.arch.output_activation
     plain["backend"]["execution"] = read.backend.execution
+    plain["input"] = read.input
     return Cell(read, plain, tuple(overrides))

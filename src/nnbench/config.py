@@ -7,7 +7,7 @@ into a `RunConfig` and checks what can be checked before anything is loaded.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -29,16 +29,19 @@ Count = Annotated[int, at_least(1)]
 class BackendConfig:
     """A backend: its Trainer (`_target_`, dotted), its executions and what it needs installed.
 
-    `execution=auto` is the first of `executions`. `engine`: the framework below, where there is a
-    choice among `engines`.
+    `loaders` are the executions that can take batches from a loader of the framework's own.
+    `execution=auto` is the first of `executions`, or on device=cuda of `executions_on_cuda` where
+    that differs. `engine`: the framework below, where there is a choice among `engines`.
     """
 
     name: str
     target: str
     execution: str
     executions: tuple[str, ...]
+    executions_on_cuda: tuple[str, ...] | None = None
     engine: str | None = None
     engines: Any = None
+    loaders: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     extra: str | None = None
     env: tuple[str, ...] = ()
@@ -46,13 +49,20 @@ class BackendConfig:
     @property
     def label(self) -> str:
         """Return what tells it from others, `keras fit`."""
-        return backend_label(self.name, self.execution, self.engine)
+        return backend_label(self.name, self.execution, self.executions, self.engine)
+
+    def executions_for(self, device: str) -> tuple[str, ...]:
+        """Return the executions there are on `device`, the best one first."""
+        on_cuda = device == "cuda" and self.executions_on_cuda
+        return on_cuda or self.executions
 
 
-def backend_label(name: str, execution: str, engine: str | None = None) -> str:
-    """Return what tells a backend and its execution apart, `keras fit`; defaults unnamed."""
-    words = [name] if engine in (None, "tensorflow") else [name, engine]
-    return " ".join(words if execution in ("reference", "eager", "xla") else [*words, execution])
+def backend_label(
+    name: str, execution: str, executions: Sequence[str], engine: str | None = None
+) -> str:
+    """Return what tells a backend and its execution apart, `keras fit`; the best goes unnamed."""
+    words = [name] if engine in (None, "tensorflow") else [name, str(engine)]
+    return " ".join(words if execution == executions[0] else [*words, execution])
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,7 @@ class RunConfig:
     dtype: Literal["float32", "float64"] = "float32"
     threads: Count = 1
     shuffle: bool = False
+    input: Literal["auto", "resident", "native"] = "auto"
     monitor: Monitor = "val_loss"
     keep: KeepConfig = dataclasses.field(default_factory=KeepConfig)
     early_stopping: EarlyStopping = dataclasses.field(default_factory=EarlyStopping)
@@ -161,10 +172,12 @@ def read_config(values: Mapping[str, Any]) -> RunConfig:
         rest = {key: value for key, value in backend.items() if key != "_target_"}
         values["backend"] = rest | {"target": backend["_target_"]}
     config = read(RunConfig, values)
+    possible = config.backend.executions_for(config.device.name)
     if config.backend.execution == "auto":
-        best = dataclasses.replace(config.backend, execution=config.backend.executions[0])
+        best = dataclasses.replace(config.backend, execution=possible[0])
         config = dataclasses.replace(config, backend=best)
-    _check_execution(config.backend)
+    _check_execution(config.backend, config.device.name, possible)
+    config = dataclasses.replace(config, input=_input(config))
     if isinstance(config.init, NativeInit) and config.semantics != "native":
         raise ConfigError(
             "Received init=native with semantics=matched; a framework's own initializer needs "
@@ -192,11 +205,29 @@ def _check_monitor(config: RunConfig) -> None:
         )
 
 
-def _check_execution(backend: BackendConfig) -> None:
-    if backend.execution not in backend.executions:
-        listed = ", ".join(backend.executions)
-        hint = suggest(backend.execution, backend.executions)
-        raise ConfigError(
-            f"Received backend.execution={backend.execution}; backend={backend.name} has "
-            f"{listed}{hint}"
-        )
+def _input(config: RunConfig) -> Literal["resident", "native"]:
+    """Return what `input=auto` means, the framework's loader in native semantics if it has one."""
+    backend = config.backend
+    if config.input == "resident":
+        return "resident"
+    if backend.execution in backend.loaders:
+        return "native" if "native" in (config.input, config.semantics) else "resident"
+    if config.input == "auto":
+        return "resident"
+    others = [f"backend.execution={name}" for name in backend.loaders]
+    raise ConfigError(
+        f"Received input=native; backend={backend.name} has no loader of its own with "
+        f"backend.execution={backend.execution}; use {' or '.join(['input=resident', *others])}."
+    )
+
+
+def _check_execution(backend: BackendConfig, device: str, possible: Sequence[str]) -> None:
+    if backend.execution in possible:
+        return
+    elsewhere = (*backend.executions, *(backend.executions_on_cuda or ()))
+    on = f" on device={device}" if backend.execution in elsewhere else ""
+    hint = suggest(backend.execution, possible)
+    raise ConfigError(
+        f"Received backend.execution={backend.execution}; backend={backend.name} has "
+        f"{', '.join(possible)}{on}{hint}"
+    )

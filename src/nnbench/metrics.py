@@ -54,19 +54,21 @@ def sample_losses(
     logits: NDArray[Any], targets: NDArray[Any], loss: Loss, activation: ActivationName
 ) -> Float:
     """Return each sample's loss `(n,)`, reduced over its outputs as `loss` says."""
-    z = logits.astype(np.float64)
-    k = z.shape[1]
+    # One row per output: sums over a few outputs are then a few additions of long vectors.
+    z = logits.T.astype(np.float64, order="C")
+    k, n = z.shape
     if loss.name == "cross_entropy":
-        top = z.max(axis=1)
-        log_sum = top + np.log(np.exp(z - top[:, None]).sum(axis=1))
-        return np.asarray(log_sum - z[np.arange(len(z)), targets])
-    t = target_matrix(targets, k)
+        top = z.max(axis=0)
+        label = z[targets, np.arange(n)]
+        z -= top
+        return np.asarray(np.log(np.exp(z, out=z).sum(axis=0)) + top - label)
+    t = target_matrix(targets, k).T
     if loss.name == "bce":
-        per_output = np.maximum(z, 0.0) - z * t + np.log1p(np.exp(-np.abs(z)))
+        per_output = np.maximum(z, 0.0) - z * t + np.log(1.0 + np.exp(-np.abs(z)))
     else:
-        error = outputs(z, activation) - t
+        error = OUTPUT_ACTIVATIONS[activation](z.T).T - t
         per_output = np.abs(error) if loss.name == "l1" else error**2
-    return np.asarray(per_output.sum(axis=1) * loss.output_scale(k))
+    return np.asarray(per_output.sum(axis=0) * loss.output_scale(k))
 
 
 def mean_loss(

@@ -34,7 +34,7 @@ def _not_there(key: str) -> str:
     group, _, inner = key.partition(".")
     if key.startswith("backend.engines."):
         return (
-            f"Received backend.engine={key.rpartition('.')[2]}; must be one of tensorflow, torch, "
+            f"Received backend.engine={key.split('.')[2]}; must be one of tensorflow, torch, "
             "jax (of backend=keras)."
         )
     owners = [o for o in options(group) if inner in _keys(group, o)] if group in groups() else []

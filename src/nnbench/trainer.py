@@ -37,11 +37,15 @@ __all__ = [
 State = dict[str, NDArray[Any]]
 Semantics = Literal["matched", "native"]
 DType = Literal["float32", "float64"]
+InputKind = Literal["resident", "native"]
 
 
 @dataclass(frozen=True)
 class Task:
-    """Everything that a backend needs to know about a training run; the same for each of them."""
+    """Everything that a backend needs to know about a training run; the same for each of them.
+
+    `input`: batches come from arrays that stay on the device, or from the framework's own loader.
+    """
 
     kind: TaskKind
     architecture: Architecture
@@ -56,6 +60,7 @@ class Task:
     execution: str
     threads: int
     seed: int
+    input: InputKind = "resident"
 
     def steps(self, n: int) -> int:
         """Return the number of steps for `n` samples; the ragged last batch counts."""

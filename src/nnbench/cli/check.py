@@ -45,7 +45,8 @@ def command(config_dir: str | None, overrides: Sequence[str]) -> int:
         detail = f": {result['detail']}" if result["detail"] else ""
         click.echo(f"{marks[result['outcome']]}  {result['name']}{detail}")
     counts = Counter(result["outcome"] for result in results)
-    label = f"{backend.label} ({backend.execution}, {dtype})"
+    how = ", ".join(filter(None, (backend.engine, backend.execution, dtype)))
+    label = f"{backend.name} ({how})"
     missing = f", {counts['unsupported']} not supported" if counts["unsupported"] else ""
     click.echo(f"{label}: {counts['passed']} of {len(results)} passed{missing}")
     if counts["failed"]:

@@ -1,4 +1,4 @@
-"""How Keras runs a walk: `fit`, as readers of its documentation write it; `xla` is in xla.py."""
+"""How Keras runs a walk: `fit`, as readers of its documentation write it; others are in xla.py."""
 
 from __future__ import annotations
 
@@ -42,9 +42,17 @@ class Execution(Protocol):
 
 
 class Fit:
-    """`model.compile` and `model.fit` on the walk's samples, in the walk's order."""
+    """`model.compile` and `model.fit` on the walk's samples, in the walk's order.
+
+    Resident input: from arrays. Native input: from a tf.data pipeline.
+    """
 
     def __init__(self, task: Task, net: Net, optimizer: Any, inputs: Any, targets: Any) -> None:
+        if task.input == "native" and keras.backend.backend() != "tensorflow":
+            raise UnsupportedSpec(
+                "Received input=native; backend=keras takes it from tf.data, which needs "
+                "backend.engine=tensorflow. Use input=resident."
+            )
         self.task, self.net, self.model, self.optimizer = task, net, net.model, optimizer
         self.inputs, self.targets = inputs, targets
         self._summed = task.loss.over_batch == "sum"
@@ -66,21 +74,31 @@ class Fit:
 
     def run(self, walk: Walk) -> TrainStats:
         """Fit one epoch over the walk."""
-        rows = slice(walk.samples) if walk.order is None else walk.order
         self.optimizer.learning_rate.assign(np.asarray(walk.lr[0]))
         varies = bool((walk.lr != walk.lr[0]).any()) or bool(self.net.drawing)
         with self._seeded(walk):
             history = self.model.fit(
-                self.inputs[rows],
-                self.targets[rows],
-                batch_size=self.task.batch_size,
+                **self._data(walk),
                 epochs=1,
-                shuffle=walk.order is None,
                 verbose=0,
                 callbacks=[_ByStep(self.net, walk)] if varies else None,
             ).history
         mean = history["mean" if self._summed else "loss"][0]
         return TrainStats(mean * walk.samples, walk.samples)
+
+    def _data(self, walk: Walk) -> dict[str, Any]:
+        """Return the arguments of `fit` that say what it trains on."""
+        rows = slice(walk.samples) if walk.order is None else walk.order
+        arrays, batch = (self.inputs[rows], self.targets[rows]), self.task.batch_size
+        if self.task.input == "resident":
+            x, y = arrays
+            return {"x": x, "y": y, "batch_size": batch, "shuffle": walk.order is None}
+        import tensorflow as tf
+
+        pipeline = tf.data.Dataset.from_tensor_slices(arrays)
+        if walk.order is None:
+            pipeline = pipeline.shuffle(walk.samples)
+        return {"x": pipeline.batch(batch).prefetch(tf.data.AUTOTUNE)}
 
     def _seeded(self, walk: Walk) -> AbstractContextManager[None]:
         """Seed fit's shuffling where it does any; otherwise spare the kernels (see process.py)."""
@@ -110,6 +128,7 @@ class _ByStep(keras.callbacks.Callback):
 # Where each execution is, and on which engines it runs.
 EXECUTIONS = {
     "xla": ("nnbench.backends.keras.xla.Xla", ("tensorflow",)),
+    "graph": ("nnbench.backends.keras.xla.Graph", ("tensorflow",)),
     "fit": ("nnbench.backends.keras.executions.Fit", ("tensorflow", "torch", "jax")),
 }
 

@@ -1,4 +1,4 @@
-"""The `xla` execution: a whole walk as one program that TensorFlow has XLA compile."""
+"""The `xla` and `graph` executions: a whole walk as one TensorFlow program, compiled or not."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ class Xla:
     The number of steps is an argument, so that a slice of a walk runs the same program; the
     ragged last batch has a program of its own. Weights live in variables carried by the loop.
     """
+
+    compiled = True
 
     def __init__(self, task: Task, net: Net, optimizer: Any, inputs: Any, targets: Any) -> None:
         self.task, self.net, self.model, self.optimizer = task, net, net.model, optimizer
@@ -83,7 +85,7 @@ class Xla:
         return float(loop(*(tf.constant(a) for a in (order, rates, keys, np.int32(count)))))
 
     def _loop(self, batch: int) -> Loop:
-        @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
+        @tf.function(jit_compile=self.compiled, autograph=False)  # type: ignore[untyped-decorator]
         def loop(order: Any, rates: Any, keys: Any, steps: Any) -> Any:
             def body(step: Any, total: Any) -> tuple[Any, Any]:
                 rows = tf.slice(order, [step * batch], [batch])
@@ -109,3 +111,9 @@ class Xla:
         self.optimizer.learning_rate.assign(rate)
         self.optimizer.apply(gradients, variables)
         return tf.cast(loss, tf.float64)
+
+
+class Graph(Xla):
+    """The same program run operation by operation."""
+
+    compiled = False

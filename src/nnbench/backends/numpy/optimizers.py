@@ -7,29 +7,53 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nnbench import optimizers as spec
+from nnbench.backends.numpy.flat import Flat
 from nnbench.backends.numpy.layers import Array
 from nnbench.errors import UnsupportedSpec
-from nnbench.trainer import State
+from nnbench.trainer import Params, State
+
+BLOCK = 2**15  # values; with a rule's buffers and what it computes they fit a core's cache
 
 
 class Rule:
-    """A rule for one parameter at a time; `buffers` are what it remembers, by name."""
+    """A rule for `weights`; `buffers` are what it remembers, by name, laid out like them."""
 
     names: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, rule: Any, parameters: list[Array]) -> None:
-        self.rule, self.parameters = rule, parameters
-        self.buffers = {name: [0.0 * w for w in parameters] for name in self.names}
+    def __init__(self, rule: Any, weights: Flat) -> None:
+        self.rule, self.weights = rule, weights
+        self.buffers = {name: weights.like() for name in self.names}
         self.steps = 0
 
-    def step(self, grads: list[Array], lr: float) -> None:
-        """Update the parameters from `grads`, in the same order, with learning rate `lr`."""
+    def reset(self) -> None:
+        """Forget everything."""
+        self.steps = 0
+        for buffer in self.buffers.values():
+            buffer.vector[...] = 0.0
+
+    def step(self, grads: Params, lr: float) -> None:
+        """Update the parameters from `grads` with learning rate `lr`."""
         self.steps += 1
         if self.rule.clip_norm is not None:
-            norm = sum((g * g).sum() for g in grads) ** 0.5
-            grads = [g * min(1.0, self.rule.clip_norm / (norm + 1e-6)) for g in grads]
-        for i, (w, g) in enumerate(zip(self.parameters, grads, strict=True)):
-            self.update(w, g, lr, *(buffers[i] for buffers in self.buffers.values()))
+            norm = sum((g * g).sum() for g in grads.values()) ** 0.5
+            factor = min(1.0, self.rule.clip_norm / (norm + 1e-6))
+            grads = {key: g * factor for key, g in grads.items()}
+        for key, w in self.weights.views.items():
+            self.update(w, grads[key], lr, *(b.views[key] for b in self.buffers.values()))
+
+    def step_vector(self, gradient: Array, lr: float) -> None:
+        """Do the same from one vector of gradients, laid out like the weights.
+
+        The formula runs through blocks that stay in the cache from its first to its last term.
+        """
+        self.steps += 1
+        if self.rule.clip_norm is not None:
+            norm = float(np.dot(gradient, gradient)) ** 0.5
+            gradient *= min(1.0, self.rule.clip_norm / (norm + 1e-6))
+        vectors = [self.weights.vector, gradient, *(b.vector for b in self.buffers.values())]
+        for start in range(0, len(gradient), BLOCK):
+            w, g, *buffers = (vector[start : start + BLOCK] for vector in vectors)
+            self.update(w, g, lr, *buffers)
 
     def update(self, w: Array, g: Array, lr: float, *buffers: Array) -> None:
         """Change w in place."""
@@ -40,16 +64,16 @@ class Rule:
         return g + self.rule.weight_decay * w if self.rule.weight_decay else g
 
     def state(self) -> State:
-        """Return the buffers by name and position, and the number of steps."""
-        named = {f"{n}.{i}": b for n, bs in self.buffers.items() for i, b in enumerate(bs)}
+        """Return the buffers by name and parameter, and the number of steps."""
+        named = {f"{n}.{key}": v for n, b in self.buffers.items() for key, v in b.views.items()}
         return named | {"steps": np.array(self.steps)}
 
     def restore(self, state: State) -> None:
         """Take back what `state` returned."""
         self.steps = int(state["steps"])
-        for name, buffers in self.buffers.items():
-            for i, buffer in enumerate(buffers):
-                buffer[...] = state[f"{name}.{i}"]
+        for name, buffer in self.buffers.items():
+            for key, view in buffer.views.items():
+                view[...] = state[f"{name}.{key}"]
 
 
 class PlainSGD(Rule):
@@ -126,10 +150,14 @@ class Adagrad(Rule):
 
     names = ("sum",)
 
-    def __init__(self, rule: spec.Adagrad, parameters: list[Array]) -> None:
-        super().__init__(rule, parameters)
-        for buffer in self.buffers["sum"]:
-            buffer += rule.initial  # noqa: PLW2901 - in place
+    def __init__(self, rule: spec.Adagrad, weights: Flat) -> None:
+        super().__init__(rule, weights)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin with the initial sum of squares."""
+        self.steps = 0
+        self.buffers["sum"].vector[...] = self.rule.initial
 
     def update(self, w: Array, g: Array, lr: float, *buffers: Array) -> None:
         """Change w and the sum of squares in place."""
@@ -147,10 +175,10 @@ RULES: dict[type, type[Rule]] = {
 }
 
 
-def build_optimizer(rule: spec.Optimizer, parameters: list[Array]) -> Rule:
-    """Return the rule for `parameters`; raises UnsupportedSpec for an unknown one."""
+def build_optimizer(rule: spec.Optimizer, weights: Flat) -> Rule:
+    """Return the rule for `weights`; raises UnsupportedSpec for an unknown one."""
     if isinstance(rule, spec.SGD):
-        return (MomentumSGD if rule.momentum else PlainSGD)(rule, parameters)
+        return (MomentumSGD if rule.momentum else PlainSGD)(rule, weights)
     if type(rule) not in RULES:
         raise UnsupportedSpec(f"backend=numpy has no optimizer {rule.name}.")
-    return RULES[type(rule)](rule, parameters)
+    return RULES[type(rule)](rule, weights)

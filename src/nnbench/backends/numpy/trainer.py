@@ -8,13 +8,14 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nnbench import counter, metrics
 from nnbench.backends.arrays import checked_tokens
 from nnbench.backends.numpy.build import build_layer
+from nnbench.backends.numpy.flat import Flat
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.losses import logit_gradient
 from nnbench.backends.numpy.optimizers import build_optimizer
@@ -25,22 +26,21 @@ from nnbench.init import He, initial_params
 from nnbench.spec import ParamKey
 from nnbench.trainer import Params, State, StepTrace, Task, TrainStats, Walk
 
+if TYPE_CHECKING:
+    from nnbench.backends.numpy.fused import Fused
+
+EXECUTIONS = ("fused", "reference")
 GATHER_SAMPLES = 4096  # samples converted at a time, so that a uint8 data set stays one
 Keys = dict[int, counter.Words]  # of one step, by the layer's position
 
 
 class NumpyTrainer:
-    """`reference` execution: the plain formula of every layer, one step after the other."""
-
-    slice_multiple = 1
+    """`reference`: the plain formula of every layer, one step after the other. `fused`: faster."""
 
     def __init__(self, task: Task, splits: Mapping[str, Split]) -> None:
-        if task.execution != "reference":
-            raise UnsupportedSpec(
-                f"backend=numpy has no execution {task.execution}; use reference."
-            )
         self.task = task
         self.xp = _array_module(task.device)
+        execution = _execution(task.execution, self.xp)
         if task.architecture.takes_tokens:
             checked_tokens(task, splits)
         self._inputs = {name: self.xp.asarray(s.inputs) for name, s in splits.items()}
@@ -51,29 +51,36 @@ class NumpyTrainer:
         )
         self._logit_gradient = logit_gradient(task.loss, task.architecture.output_activation)
         self._shuffler = np.random.default_rng(task.seed)
+        trained = task.architecture.parameter_shapes()
+        self._weights = Flat(trained, self.xp, task.dtype)
+        self._params = {
+            key: self._weights.views[key] if key in trained else self.xp.zeros(shape, task.dtype)
+            for key, shape in task.architecture.weight_shapes().items()
+        }
+        self._first = min(key.layer for key in trained)
+        self.layers = [
+            build_layer(layer, {k.role: p for k, p in self._params.items() if k.layer == i})
+            for i, layer in enumerate(task.architecture.layers)
+        ]
+        self._random = [i for i, layer in enumerate(self.layers) if isinstance(layer, Dropout)]
+        self._optimizer = build_optimizer(task.optimizer, self._weights)
+        self._fused = self._build_fused() if execution == "fused" else None
+        self.slice_multiple = self._fused.multiple if self._fused else 1
         self.load(initial_params(He(), task.architecture, task.seed, task.dtype))
 
     def load(self, params: Params) -> None:
         """Copy the weights, reset the optimizer."""
-        dtype = self.task.dtype
-        self._params = {key: self.xp.array(p, dtype=dtype) for key, p in params.items()}
-        self.layers = [
-            build_layer(layer, {k.role: p for k, p in self._params.items() if k.layer == i})
-            for i, layer in enumerate(self.task.architecture.layers)
-        ]
-        self._trained = list(self.task.architecture.parameter_shapes())
-        self._first = min(key.layer for key in self._trained)
-        self._random = [i for i, layer in enumerate(self.layers) if isinstance(layer, Dropout)]
-        self._optimizer = build_optimizer(
-            self.task.optimizer, [self._params[key] for key in self._trained]
-        )
+        for key, p in self._params.items():
+            p[...] = self.xp.asarray(params[key])
+        self._optimizer.reset()
 
     def warm_up(self, n: int) -> None:
-        """Take one gradient of each batch shape, so that BLAS has its threads and buffers."""
+        """Take a step of each batch shape: BLAS gets its threads, every plan its arrays."""
         before = self.state()
-        for size in {min(n, self.task.batch_size), n % self.task.batch_size} - {0}:
-            x = self._gather("train", self.xp.arange(size))
-            self.gradients(x, self._target_matrix[:size], self.keys(0, 1)[0])
+        size = self.task.batch_size
+        visited = min(n, self.slice_multiple * size + n % size)
+        order = np.arange(visited)
+        self.train(Walk(order, np.zeros(self.task.steps(visited)), visited, 0, 0, 0))
         self.restore(before)
 
     def train(self, walk: Walk) -> TrainStats:
@@ -82,32 +89,46 @@ class NumpyTrainer:
         batch = self.task.batch_size
         chunk = max(1, GATHER_SAMPLES // batch) * batch
         stats = TrainStats(0.0, 0)
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for start in range(0, len(order), chunk):
                 part = order[start : start + chunk]
                 first = start // batch
-                rates = walk.lr[first : first + chunk // batch].tolist()
+                rates = walk.lr[first : first + chunk // batch]
                 stats += self._train_chunk(part, rates, walk.first_step + first)
         return stats
 
-    def _train_chunk(self, order: Array, rates: list[float], first_step: int) -> TrainStats:
-        batch = self.task.batch_size
-        indices = self.xp.asarray(order)
-        x = self._gather("train", indices)
-        t = self._target_matrix[indices]
-        logits = self.xp.empty_like(t)
+    def _train_chunk(self, order: Array, rates: Array, first_step: int) -> TrainStats:
         keys = self.keys(first_step, len(rates))
-        for step, lr in enumerate(rates):
-            rows = slice(step * batch, (step + 1) * batch)
-            logits[rows], grads = self.gradients(x[rows], t[rows], keys[step])
-            self._optimizer.step([grads[key] for key in self._trained], lr)
+        run = self._fused.run if self._fused else self._run_reference
         losses = metrics.sample_losses(
-            _host(logits),
+            _host(run(order, rates, keys)),
             self._targets["train"][order],
             self.task.loss,
             self.task.architecture.output_activation,
         )
         return TrainStats(float(losses.sum()), len(losses))
+
+    def _run_reference(self, order: Array, rates: Array, keys: list[Keys]) -> Array:
+        """Take one step per rate over consecutive batches of `order`; return their logits."""
+        batch = self.task.batch_size
+        indices = self.xp.asarray(order)
+        x = self._gather("train", indices)
+        t = self._target_matrix[indices]
+        logits = self.xp.empty_like(t)
+        for step, lr in enumerate(rates.tolist()):
+            rows = slice(step * batch, (step + 1) * batch)
+            logits[rows], grads = self.gradients(x[rows], t[rows], keys[step])
+            self._optimizer.step(grads, lr)
+        return logits
+
+    def _build_fused(self) -> Fused:
+        """Return the fused form of the steps; imported here, for SciPy's BLAS takes its time."""
+        from nnbench.backends.numpy.fused import Fused
+        from nnbench.backends.numpy.fused.material import Material
+
+        data, targets = self._inputs["train"], self._target_matrix
+        material = Material(self.task, data, targets, self.layers, self._weights)
+        return Fused(material, self._optimizer)
 
     def keys(self, first_step: int, steps: int) -> list[Keys]:
         """Return for each step the keys of what is random in it."""
@@ -170,7 +191,9 @@ class NumpyTrainer:
         """Return the logits `(n, outputs)` of a split, before the output activation."""
         n = len(self._inputs[split])
         logits = []
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            if self._fused:
+                return self._fused.evaluate(split, self._inputs[split])
             for start in range(0, n, GATHER_SAMPLES):
                 x = self._gather(split, slice(start, min(start + GATHER_SAMPLES, n)))
                 for layer in self.layers:
@@ -203,6 +226,22 @@ class NumpyTrainer:
         if self.task.inputs.dtype == "uint8":
             x *= x.dtype.type(self.task.inputs.scale)
         return x.reshape(len(x), *self.task.architecture.input_shape)
+
+
+def _execution(name: str, xp: Any) -> str:
+    """Return what `name` means here; raises UnsupportedSpec for what there is not."""
+    if name == "auto":
+        return "fused" if xp is np else "reference"
+    if name not in EXECUTIONS:
+        raise UnsupportedSpec(
+            f"Received backend.execution={name}; backend=numpy has {', '.join(EXECUTIONS)}."
+        )
+    if name == "fused" and xp is not np:
+        raise UnsupportedSpec(
+            "Received backend.execution=fused with device=cuda; it runs on the CPU alone. "
+            "Use backend.execution=reference."
+        )
+    return name
 
 
 def _array_module(device: str) -> Any:

@@ -31,18 +31,24 @@ def _mix(h: Tensor) -> Tensor:
 
 
 class Random(nn.Module):
-    """A module that draws; `key` is set before every training step."""
+    """A module that draws; `key`, two words as int32, is set before every training step.
 
-    key: tuple[int, int] = (0, 0)
+    A buffer, so that a compiled step sees an input and not a constant.
+    """
+
+    key: Tensor
     _index: Tensor | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("key", torch.zeros(2, dtype=torch.int32), persistent=False)
 
     def bits(self, shape: torch.Size | tuple[int, ...], device: torch.device) -> Tensor:
         """Return the 24 random bits of each value of an array of `shape`, canonical order."""
         count = math.prod(shape)
         if self._index is None or len(self._index) < count:
             self._index = torch.arange(count, dtype=torch.int32, device=device)
-        first, second = (signed(word) for word in self.key)
-        words = _mix(_mix(self._index[:count] + first) ^ second)
+        words = _mix(_mix(self._index[:count] + self.key[0]) ^ self.key[1])
         return _shifted(words, 32 - counter.FRACTION_BITS).view(shape)
 
 

@@ -1,9 +1,13 @@
-"""One training run in PyTorch, eager: the loop that a reader of its documentation would write."""
+"""One training run in PyTorch: the loop that a reader of its documentation would write.
+
+`eager` as it stands; `compile` with the net and the loss through torch.compile, `cudagraph` the
+same with its launches recorded as CUDA graphs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -14,11 +18,11 @@ from torch.utils.data import DataLoader, TensorDataset
 from nnbench import counter, streams
 from nnbench.backends.arrays import begins, input_array, target_array
 from nnbench.backends.torch import layers, losses, optimizers
+from nnbench.backends.torch.process import EXECUTIONS, compiled, find_device, fix_arithmetic
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
 from nnbench.trainer import Params, State, StepTrace, Task, TrainStats, Walk
 
-EXECUTIONS = ("eager",)
 GATHER_BYTES = 64 * 2**20
 EVALUATE_ROWS = 2048
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -27,25 +31,32 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 class TorchTrainer:
     """Trains one task in PyTorch; the protocol is `nnbench.trainer.Trainer`.
 
-    Matched: the walk's samples are gathered a chunk at a time and batches are views of it.
-    Native: a DataLoader with its own generator serves batches. Raises UnsupportedSpec for what
-    it cannot run.
+    Resident input: the walk's samples are gathered a chunk at a time and batches are views of it.
+    Native input: a DataLoader with its own generator serves batches. Raises UnsupportedSpec for
+    what it cannot run.
     """
 
     slice_multiple = 1
 
     def __init__(self, task: Task, splits: Mapping[str, Split]) -> None:
-        if task.execution not in (*EXECUTIONS, "auto"):
+        if task.execution not in EXECUTIONS:
             raise UnsupportedSpec(
                 f"Received backend.execution={task.execution}; backend=torch has "
                 f"{', '.join(EXECUTIONS)}."
             )
         self._task = task
-        self._device = _device(task.device)
-        _fix_arithmetic(task.threads)
+        self._device = find_device(task.device)
+        if task.execution == "cudagraph" and self._device.type != "cuda":
+            raise UnsupportedSpec(
+                "Received backend.execution=cudagraph; CUDA graphs need device=cuda. Use "
+                "backend.execution=eager or compile."
+            )
+        fix_arithmetic(task.threads)
         self._net = layers.build(task).to(self._device)
         self._located = layers.located(task.architecture, self._net)
         self._loss_sum = losses.loss_sum(task)
+        options = EXECUTIONS[task.execution]
+        self._losses = self._forward if options is None else compiled(self._forward, options)
         self._optimizer = optimizers.build(self._net.parameters(), task, self._device)
         self._generator = torch.Generator().manual_seed(task.seed)
         self._targets = torch.from_numpy(target_array(task, splits["train"])).to(self._device)
@@ -70,11 +81,10 @@ class TorchTrainer:
 
     def train(self, walk: Walk) -> TrainStats:
         """Take the steps of `walk`; return once the device is idle."""
-        if self._task.semantics == "native":
-            with self._own_random_state(walk):
-                sums = self._steps(self._loaded(walk), walk)
-        else:
-            sums = self._steps(self._gathered(walk), walk)
+        batches = self._loaded if self._task.input == "native" else self._gathered
+        native = self._task.semantics == "native"
+        with self._own_random_state(walk) if native else nullcontext():
+            sums = self._steps(batches(walk), walk)
         total = torch.stack(sums).sum(dtype=torch.float64).item()
         if self._device.type == "cuda":
             torch.cuda.synchronize()
@@ -152,7 +162,12 @@ class TorchTrainer:
         inputs, size = self._inputs["train"], self._task.batch_size
         row_bytes = inputs[0].numel() * inputs.element_size()
         chunk = max(1, GATHER_BYTES // (row_bytes * size)) * size
-        for part in torch.tensor(walk.order, device=self._device).split(chunk):
+        order = (
+            torch.randperm(walk.samples, generator=self._generator)
+            if walk.order is None
+            else torch.from_numpy(walk.order)
+        )
+        for part in order.to(self._device).split(chunk):
             batches = inputs.index_select(0, part), self._targets.index_select(0, part)
             yield from zip(*(array.split(size) for array in batches), strict=True)
 
@@ -185,12 +200,13 @@ class TorchTrainer:
 
         The loss's scale enters as the seed of `backward`, which saves a multiplication a step.
         """
-        net, loss_sum, optimizer = self._net, self._loss_sum, self._optimizer
+        net, losses, optimizer = self._net, self._losses, self._optimizer
         parameters, clip_norm = list(net.parameters()), self._task.optimizer.clip_norm
         sums = []
         size, rate = -1, None
+        graphs = self._task.execution == "cudagraph"  # the next launch writes to the same place
         keys = [
-            (module, iter(counter.keys(walk.seed, walk.first_step, len(walk.lr), stream).tolist()))
+            (module.key, iter(_keys(walk, len(walk.lr), stream).to(self._device)))
             for stream, module in net.drawing().items()
         ]
         for (inputs, targets), step_rate in zip(batches, walk.lr.tolist(), strict=True):
@@ -201,21 +217,26 @@ class TorchTrainer:
                 rate = step_rate
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-            for module, key in keys:
-                module.key = next(key)
-            loss = loss_sum(net(inputs), targets)
+            for key, words in keys:
+                key.copy_(next(words))
+            loss = losses(inputs, targets)
             optimizer.zero_grad()
             loss.backward(scale)
             if clip_norm is not None:
                 nn.utils.clip_grad_norm_(parameters, clip_norm)
             optimizer.step()
-            sums.append(loss.detach())
+            sums.append(loss.detach().clone() if graphs else loss.detach())
         return sums
 
     def _set_keys(self, walk: Walk) -> None:
         """Set the keys of the first step of `walk`."""
         for stream, module in self._net.drawing().items():
-            module.key = counter.keys(walk.seed, walk.first_step, 1, stream)[0].tolist()
+            module.key.copy_(_keys(walk, 1, stream)[0])
+
+    def _forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the sum of the losses of a batch."""
+        loss: Tensor = self._loss_sum(self._net(inputs), targets)
+        return loss
 
     def _scale(self, batch: int) -> Tensor:
         """Return the factor that turns the sum over a batch into the loss that is minimised."""
@@ -232,31 +253,14 @@ class TorchTrainer:
         return np.concatenate(parts)
 
 
+def _keys(walk: Walk, steps: int, stream: int) -> Tensor:
+    """Return the keys `(steps, 2)` of a stream from the walk's first step on, as int32."""
+    return torch.from_numpy(counter.keys(walk.seed, walk.first_step, steps, stream).view(np.int32))
+
+
 def _canonical(tensor: Tensor, axes: tuple[int, ...]) -> NDArray[np.floating]:
     return tensor.detach().permute(axes).cpu().numpy().copy(order="C")
 
 
 def _image(tensor: Tensor) -> NDArray[np.floating]:
     return _canonical(tensor, (0, 2, 3, 1) if tensor.dim() == 4 else tuple(range(tensor.dim())))
-
-
-def _device(name: str) -> torch.device:
-    """Return the device called `name`; raises UnsupportedSpec when it is not there."""
-    if name not in ("cpu", "cuda", "auto"):
-        raise UnsupportedSpec(f"Received device={name}; backend=torch has cpu, cuda, auto.")
-    if name == "cuda" and not torch.cuda.is_available():
-        build = f"a build for CUDA {torch.version.cuda}" if torch.version.cuda else "a CPU build"
-        raise UnsupportedSpec(
-            f"Received device=cuda; PyTorch sees no CUDA device here ({torch.__version__}, "
-            f"{build}); use device=cpu."
-        )
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
-def _fix_arithmetic(threads: int) -> None:
-    """Set the thread count, and forbid TF32 so that float32 means float32."""
-    torch.set_num_threads(threads)
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False

@@ -1,0 +1,136 @@
+"""Matrix products that add to what is there: BLAS through SciPy, or NumPy's own operators.
+
+SciPy brings a BLAS of its own, with threads of its own: two pools of threads in one process slow
+each other down up to a hundred times, so with more than one thread NumPy's pool is the only one.
+Matrices are C-contiguous; BLAS sees their transposes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from nnbench.backends.numpy.layers import Array
+from nnbench.layers import Shape
+
+Call = Callable[[], object]
+
+# OpenBLAS multiplies small matrices without copying them into its own order first, where the
+# kernel has code for it: up to this many multiplications (kernel/x86_64, *_small_kernel_permit).
+SMALL_PRODUCT = {"SkylakeX": 10**6, "Cooperlake": 10**6, "SapphireRapids": 10**6}
+LEAST_ROWS = 50  # of a block: below, the calls cost more than the copies
+
+
+class Blas:
+    """Calls on arrays of one dtype. `alone`: SciPy's BLAS may be used.
+
+    `small`: products of at most so many multiplications are the fast ones, None where size does
+    not matter.
+    """
+
+    def __init__(self, dtype: str, threads: int) -> None:
+        self.alone = threads == 1
+        self.small = SMALL_PRODUCT.get(_kernel() or "") if self.alone else None
+        if self.alone:
+            from scipy.linalg import blas
+
+            letter = "s" if dtype == "float32" else "d"
+            self._gemm, self._gemv, self._ger, self._axpy = (
+                getattr(blas, letter + name) for name in ("gemm", "gemv", "ger", "axpy")
+            )
+
+    def columns(self, shape: Shape, units: int) -> int:
+        """Return in how many blocks of columns x `(n, fan_in)` is best multiplied, times W."""
+        n, fan_in = shape
+        if self.small is None or n * fan_in * units <= self.small or self._rows(fan_in, units) < n:
+            return 1
+        needed = -(-n * fan_in * units // self.small)
+        return next((k for k in range(needed, 2 * needed) if fan_in % k == 0), 1)
+
+    def product(self, x: Array, w: Array, out: Array) -> list[Call]:
+        """Return calls for `out = x w`; x `(n, a)`, w `(a, b)`, out `(n, b)`."""
+        rows = self._rows(*w.shape)
+        return [
+            partial(np.matmul, x[start : start + rows], w, out[start : start + rows])
+            for start in range(0, len(x), rows)
+        ]
+
+    def add_to(self, x: Array, w: Array, out: Array) -> Call:
+        """Return the call for `out += x w`; where alone."""
+        return partial(self._gemm, 1.0, w.T, x.T, 1.0, out.T, 0, 0, 1)
+
+    def _rows(self, a: int, b: int) -> int:
+        """Return how many rows of x are best multiplied at a time by w `(a, b)`."""
+        rows = self.small // (a * b) if self.small else 0
+        return rows if rows >= LEAST_ROWS else sys.maxsize
+
+    def add_product(self, alpha: float, x: Array, y: Array, beta: float, out: Array) -> list[Call]:
+        """Return calls for `out = beta out + alpha x^T y`; x `(n, a)`, y `(n, b)`, out `(a, b)`."""
+        if self.alone:
+            rows = self._rows(*out.shape)
+            return [
+                partial(self._gemm, alpha, y[i : i + rows].T, x[i : i + rows].T, b, out.T, 0, 1, 1)
+                for i, b in ((i, 1.0 if i else beta) for i in range(0, len(x), rows))
+            ]
+        product = np.empty_like(out)
+        return [
+            partial(np.matmul, x.T, y, product),
+            *self.scale(beta, out),
+            *self.accumulate(alpha, product, out),
+        ]
+
+    def add_rows(self, alpha: float, y: Array, beta: float, out: Array) -> list[Call]:
+        """Return calls for `out = beta out + alpha sum of rows`; rows y `(n, b)`, out `(b,)`."""
+        if self.alone:
+            return [self.vector_matrix(alpha, np.ones(len(y), y.dtype), y, beta, out)]
+        total = np.empty_like(out)
+        return [
+            partial(np.add.reduce, y, 0, None, total),
+            *self.scale(beta, out),
+            *self.accumulate(alpha, total, out),
+        ]
+
+    @staticmethod
+    def scale(beta: float, out: Array) -> list[Call]:
+        """Return calls for `out = beta out`."""
+        if beta == 0.0:
+            return [partial(out.fill, 0.0)]
+        return [] if beta == 1.0 else [partial(np.multiply, out, out.dtype.type(beta), out)]
+
+    @staticmethod
+    def accumulate(alpha: float, x: Array, out: Array) -> list[Call]:
+        """Return calls for `out += alpha x`, which may overwrite x."""
+        if alpha == -1.0:
+            return [partial(np.subtract, out, x, out)]
+        scaled = [partial(np.multiply, x, x.dtype.type(alpha), x)] if alpha != 1.0 else []
+        return [*scaled, partial(np.add, out, x, out)]
+
+    def axpy(self, a: float, x: Array, y: Array) -> None:
+        """Add `a x` to y; both `(n,)`."""
+        if self.alone:
+            self._axpy(x, y, x.size, a)
+        else:
+            y += a * x
+
+    def vector_matrix(self, alpha: float, v: Array, w: Array, beta: float, out: Array) -> Call:
+        """Return the call for `out = beta out + alpha v w`; v `(b,)`, w `(b, a)`; where alone."""
+        return partial(self._gemv, alpha, w.T, v, beta, out, 0, 1, 0, 1, 0, 1)
+
+    def matrix_vector(self, w: Array, v: Array, out: Array) -> Call:
+        """Return the call for `out = w v`; w `(b, a)`, v `(a,)`, out `(b,)`; where alone."""
+        return partial(self._gemv, 1.0, w.T, v, 0.0, out, 0, 1, 0, 1, 1, 1)
+
+    def subtract_outer(self, x: Array, y: Array, out: Array) -> Call:
+        """Return the call for `out -= x y^T`; x `(b,)`, y `(a,)`, out `(b, a)`; where alone."""
+        return partial(self._ger, -1.0, y, x, 1, 1, out.T, 0, 0, 1)
+
+
+def _kernel() -> str | None:
+    """Return the kernel of the loaded BLAS libraries, None unless they agree."""
+    from threadpoolctl import threadpool_info
+
+    names = {pool.get("architecture") for pool in threadpool_info() if pool["user_api"] == "blas"}
+    return names.pop() if len(names) == 1 else None

@@ -1,0 +1,119 @@
+"""A training step over a fixed number of samples, as a list of calls."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from nnbench.backends.numpy.fused.blas import Blas, Call
+from nnbench.backends.numpy.fused.material import Material
+from nnbench.backends.numpy.fused.pointwise import gradient_factor, logit_calls
+from nnbench.backends.numpy.fused.stage import Sink
+from nnbench.backends.numpy.fused.stages import build_stages, gather_calls, in_parts
+from nnbench.backends.numpy.fused.updates import Update
+from nnbench.backends.numpy.layers import Array
+
+# Samples at a time, so that what their layers need stays in the cache: of images in training, of
+# images and of anything else in evaluation.
+PART = 32
+EVALUATED_PART = 32
+EVALUATED = 128
+
+
+class Plan:
+    """Takes steps of `n` samples; `logits` are those of the last one."""
+
+    def __init__(self, material: Material, update: Update, blas: Blas, n: int) -> None:
+        architecture = material.task.architecture
+        size = PART if in_parts(architecture) else n
+        starts = range(0, n, size)
+        self.update = update.gathering() if len(starts) > 1 else update
+        self.logits = np.zeros((n, architecture.output_shape()[0]), material.task.dtype)
+        self._rows = np.full(n, -1, np.int64)
+        self._scale = np.zeros((), material.task.dtype)
+        self._factor = gradient_factor(material.task.loss, self.logits.shape[1], n)
+        # A full batch in the same order as before is in its place already.
+        self._stays = size == n == len(material.inputs) and architecture.augment is None
+        self._gather: list[Call] = []
+        self._calls: list[Call] = []
+        parts: dict[int, _Part] = {}
+        for start in starts:
+            rows, logits = self._rows[start : start + size], self.logits[start : start + size]
+            if len(rows) not in parts:
+                parts[len(rows)] = _Part(material, blas, self._scale, len(rows))
+            part = parts[len(rows)]
+            gather: list[Call] = [partial(np.copyto, part.rows, rows), *part.gather]
+            if self._stays:
+                self._gather = gather
+            else:
+                self._calls += gather
+            sink = self.update.sink.adding() if start else self.update.sink
+            self._calls += part.calls(sink)
+            self._calls.append(partial(np.copyto, logits, part.logits))
+
+    def take(self, rows: Array, lr: float) -> None:
+        """Take a step over the training samples `rows` with learning rate `lr`."""
+        if not (self._stays and np.array_equal(rows, self._rows)):
+            self._rows[...] = rows
+            for call in self._gather:
+                call()
+        self._scale[...] = self._factor * lr if self.update.in_gradient else self._factor
+        for call in self._calls:
+            call()
+        self.update.apply(lr)
+
+
+class Evaluation:
+    """Computes logits `(n, outputs)` of `n` samples of one split."""
+
+    def __init__(self, material: Material, blas: Blas, n: int) -> None:
+        self._part = _Part(material, blas, np.zeros((), material.task.dtype), n)
+        self._calls = [*self._part.gather, *self._part.forward()]
+
+    def logits(self, start: int) -> Array:
+        """Return those of the samples from `start` on; valid until the next call."""
+        self._part.rows[...] = np.arange(start, start + len(self._part.rows))
+        for call in self._calls:
+            call()
+        return self._part.logits
+
+
+class _Part:
+    """Forward and backward pass over the `n` samples `rows`; `scale` as `logit_calls` takes it."""
+
+    def __init__(self, material: Material, blas: Blas, scale: Array, n: int) -> None:
+        task = material.task
+        self.blas, self.task, self.scale = blas, task, scale
+        self.rows = np.zeros(n, np.int64)
+        self.logits = np.zeros((n, task.architecture.output_shape()[0]), task.dtype)
+        self.targets = np.zeros_like(self.logits)
+        self.stages, self.first = build_stages(material, blas, self.logits)
+        self.gather = gather_calls(material, self.rows, self.stages[0].input)
+        if material.training:
+            take = partial(np.take, material.targets, self.rows, 0, self.targets, "clip")
+            self.gather.append(take)
+        self._made: dict[float, list[Call]] = {}
+
+    def forward(self) -> list[Call]:
+        """Return the calls that compute the logits of the gathered samples."""
+        return [call for stage in self.stages for call in stage.forward(self.blas)]
+
+    def calls(self, sink: Sink) -> list[Call]:
+        """Return the calls that compute the logits and bring the gradients to `sink`."""
+        if sink.beta not in self._made:
+            self._made[sink.beta] = self._passes(sink)
+        return self._made[sink.beta]
+
+    def _passes(self, sink: Sink) -> list[Call]:
+        calls = self.forward()
+        dy: Array = np.zeros_like(self.logits)
+        activation = self.task.architecture.output_activation
+        calls += logit_calls(self.task.loss, activation, self.logits, self.targets, dy, self.scale)
+        for i in range(len(self.stages) - 1, self.first - 1, -1):
+            more, dx = self.stages[i].backward(self.blas, dy, sink, i > self.first)
+            calls += more
+            if i > self.first:
+                assert dx is not None
+                dy = dx.reshape(self.stages[i - 1].out.shape)
+        return calls

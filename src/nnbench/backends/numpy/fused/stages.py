@@ -1,0 +1,133 @@
+"""From the task's layers to stages: which layer gets which form."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+
+from nnbench import counter
+from nnbench import layers as spec
+from nnbench.backends.numpy.fused.blas import Blas, Call
+from nnbench.backends.numpy.fused.dense import Dense
+from nnbench.backends.numpy.fused.images import Conv
+from nnbench.backends.numpy.fused.material import Material
+from nnbench.backends.numpy.fused.plain import Plain
+from nnbench.backends.numpy.fused.pointwise import IN_PLACE, Pointwise
+from nnbench.backends.numpy.fused.stage import Stage
+from nnbench.backends.numpy.layers import Array
+from nnbench.backends.numpy.randomness import augmented
+from nnbench.layers import Shape
+from nnbench.spec import Architecture
+
+RELU = spec.Activation("relu")
+Located = tuple[int, spec.Layer, Shape]  # position, layer, shape of its input
+
+
+def arranged(architecture: Architecture) -> list[Located]:
+    """Return the layers in the order in which they are computed.
+
+    A ReLU between convolution and max-pooling comes after the pooling, on a quarter of the values:
+    the maximum of the positive parts is the positive part of the maximum, and their gradients go
+    to the same place or, where nothing is positive, nowhere.
+    """
+    found: list[Located] = [(i, layer, before) for i, layer, before, _ in architecture.shapes()]
+    for at, ((_, conv, _), (i, layer, shape)) in enumerate(pairwise(found[:-1])):
+        j, pool, _ = found[at + 2]
+        if is_plain(conv) and layer == RELU and is_halving(pool):
+            found[at + 1 : at + 3] = (j, pool, shape), (i, layer, pool.output_shape(shape))
+    return found
+
+
+def is_plain(layer: spec.Layer) -> bool:
+    """Tell whether this is a convolution of stride 1."""
+    return isinstance(layer, spec.Conv2d) and layer.stride == 1
+
+
+def is_halving(layer: spec.Layer) -> bool:
+    """Tell whether this is max-pooling 2 x 2."""
+    return isinstance(layer, spec.MaxPool2d) and layer.size == layer.step == 2
+
+
+def in_parts(architecture: Architecture) -> bool:
+    """Tell whether a batch may be computed a few samples at a time, and is better so."""
+    whole = spec.BatchNorm | spec.Dropout
+    return (
+        architecture.augment is None
+        and any(is_plain(layer) for layer in architecture.layers)
+        and not any(isinstance(layer, whole) for layer in architecture.layers)
+    )
+
+
+def build_stages(material: Material, blas: Blas, logits: Array) -> tuple[list[Stage], int]:
+    """Return the stages whose last one writes `logits`, and which is the first that learns.
+
+    Layers that only rename an array have no stage.
+    """
+    located = arranged(material.task.architecture)
+    learning = {key.layer for key in material.weights.views}
+    stages: list[Stage] = []
+    first, out = 0, logits
+    while located:
+        i, layer, before = located.pop()
+        if isinstance(layer, spec.Flatten) or layer == spec.Activation("linear"):
+            out = out.reshape(len(logits), *before)
+            continue
+        if is_halving(layer) and located and is_plain(located[-1][1]):
+            i, conv, before = located.pop()
+            shape = (len(logits), *before)
+            stage: Stage = Conv(i, conv, shape, material.weights, out, pooled=True)  # type: ignore[arg-type]
+        else:
+            shape = (len(logits), *before)
+            stage = _stage(material, blas, (i, layer, shape), [at[1] for at in located], out)
+        stages.insert(0, stage)
+        first = 0 if i in learning else first + 1
+        out = stage.input
+    return stages, first
+
+
+def _stage(
+    material: Material, blas: Blas, located: Located, earlier: list[spec.Layer], out: Array
+) -> Stage:
+    """Return the stage of a layer; its input has the samples as first axis."""
+    i, layer, shape = located
+    dtype = material.task.dtype
+    if isinstance(layer, spec.Dense):
+        fed_by_data = all(isinstance(below, spec.Flatten) for below in earlier)
+        columns = blas.columns(shape, layer.units) if fed_by_data else 1
+        return Dense(i, material.weights, out, columns)
+    if isinstance(layer, spec.Conv2d) and is_plain(layer):
+        return Conv(i, layer, shape, material.weights, out, pooled=False)
+    if isinstance(layer, spec.Activation) and layer.name in IN_PLACE:
+        # An earlier activation needs its output for its slope; the data must stay as they are.
+        free = bool(earlier) and not isinstance(earlier[-1], spec.Activation | spec.Flatten)
+        return Pointwise(layer.name, out if free else np.zeros(shape, dtype), out)
+    tokens = isinstance(layer, spec.Embedding)
+    given = np.zeros(shape, np.int64 if tokens else dtype)
+    return Plain(i, material, given, out)
+
+
+def gather_calls(material: Material, rows: Array, x: Array) -> list[Call]:
+    """Return the calls that bring the training samples `rows` to x, scaled and augmented."""
+    data, scale = material.inputs, material.task.inputs.scale
+    samples = data.reshape(len(data), -1)
+    if samples.dtype == x.dtype and x.flags.c_contiguous:
+        calls: list[Call] = [partial(np.take, samples, rows, 0, x.reshape(len(x), -1), "clip")]
+    else:
+        taken = np.empty((len(rows), samples.shape[1]), samples.dtype)
+        calls = [partial(np.take, samples, rows, 0, taken, "clip")]
+        given = taken.reshape(x.shape)
+        if material.task.inputs.dtype == "uint8":
+            factor = x.dtype.type(scale)
+            calls.append(partial(np.multiply, given, factor, x, dtype=x.dtype))
+        else:
+            calls.append(partial(np.copyto, x, given, casting="unsafe"))
+    augment = material.task.architecture.augment
+    if augment is None or not material.training:
+        return calls
+
+    def call() -> None:
+        x[...] = augmented(augment, x, material.keys[counter.AUGMENT_STREAM])
+
+    return [*calls, call]

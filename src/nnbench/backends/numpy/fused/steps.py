@@ -1,0 +1,83 @@
+"""The steps of a walk by plans, one for each size of batch."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from nnbench.backends.numpy.fused.blas import Blas
+from nnbench.backends.numpy.fused.material import Material
+from nnbench.backends.numpy.fused.online import BLOCK, Online, dense_layers
+from nnbench.backends.numpy.fused.plan import EVALUATED, EVALUATED_PART, Evaluation, Plan
+from nnbench.backends.numpy.fused.stages import in_parts
+from nnbench.backends.numpy.fused.updates import Update
+from nnbench.backends.numpy.layers import Array
+from nnbench.backends.numpy.optimizers import Rule
+from nnbench.counter import Words
+
+
+class Fused:
+    """Takes the steps of a walk; `multiple` is the Trainer's `slice_multiple`."""
+
+    def __init__(self, material: Material, rule: Rule) -> None:
+        self.material = material
+        self.blas = Blas(material.task.dtype, material.task.threads)
+        self.update = Update(rule, material.weights, self.blas)
+        self._plans: dict[int, Plan] = {}
+        self._blocks: dict[int, Online] = {}
+        self._evaluations: dict[tuple[str, int], Evaluation] = {}
+        self._online = (
+            material.task.batch_size == 1
+            and self.blas.alone
+            and self.update.in_gradient
+            and dense_layers(material.task.architecture) is not None
+        )
+        self.multiple = BLOCK if self._online else 1
+
+    def run(self, order: Array, rates: Array, keys: list[dict[int, Words]]) -> Array:
+        """Take one step per rate over consecutive batches of `order`; return their logits."""
+        if self._online:
+            return self._run_online(order, rates)
+        batch = self.material.task.batch_size
+        logits = np.empty((len(order), self.material.targets.shape[1]), self.material.task.dtype)
+        for step, lr in enumerate(rates.tolist()):
+            rows = slice(step * batch, (step + 1) * batch)
+            chosen = order[rows]
+            plan = self.plan(len(chosen))
+            self.material.keys.update(keys[step])
+            plan.take(chosen, lr)
+            logits[rows] = plan.logits
+        return logits
+
+    def _run_online(self, order: Array, rates: Array) -> Array:
+        """Take the steps block by block."""
+        logits = np.empty((len(order), self.material.targets.shape[1]), self.material.task.dtype)
+        for start in range(0, len(order), BLOCK):
+            rows = slice(start, start + BLOCK)
+            n = len(order[rows])
+            if n not in self._blocks:
+                self._blocks[n] = Online(self.material, self.blas, n)
+            self._blocks[n].take(order[rows], rates[rows])
+            self.update.rule.steps += n
+            logits[rows] = self._blocks[n].logits
+        return logits
+
+    def evaluate(self, split: str, inputs: Array) -> Array:
+        """Return the logits `(n, outputs)` of the `inputs` of a split."""
+        architecture = self.material.task.architecture
+        size = EVALUATED_PART if in_parts(architecture) else EVALUATED
+        logits = np.empty((len(inputs), self.material.targets.shape[1]), self.material.task.dtype)
+        for start in range(0, len(inputs), size):
+            n = min(size, len(inputs) - start)
+            if (split, n) not in self._evaluations:
+                material = dataclasses.replace(self.material, inputs=inputs, training=False)
+                self._evaluations[split, n] = Evaluation(material, self.blas, n)
+            logits[start : start + n] = self._evaluations[split, n].logits(start)
+        return logits
+
+    def plan(self, n: int) -> Plan:
+        """Return the plan for steps of n samples."""
+        if n not in self._plans:
+            self._plans[n] = Plan(self.material, self.update, self.blas, n)
+        return self._plans[n]

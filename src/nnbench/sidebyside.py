@@ -1,11 +1,12 @@
-"""Several backends in one process, on the same walk: what `nnbench parity` and `trace` run.
+"""Backends in one process, on the same walk: what `nnbench parity`, `trace` and `profile` run.
 
 `python -m nnbench.sidebyside` reads a job as JSON from standard input and writes its answer as one
-JSON line. Nothing is timed here.
+JSON line. Only a profile is timed here, of one backend alone.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -23,6 +24,7 @@ from nnbench.certificate import Certificate
 from nnbench.config import RunConfig, read_config
 from nnbench.errors import ConfigError, NNBenchError, UnsupportedSpec
 from nnbench.metrics import mean_loss
+from nnbench.profiling import profile
 from nnbench.schedule import Plateau
 from nnbench.trainer import Params, StepTrace, Trainer, Walk
 
@@ -153,7 +155,7 @@ def _arrays(traced: dict[str, StepTrace]) -> dict[str, np.ndarray]:
 
 
 def answer(job: dict[str, Any]) -> dict[str, Any]:
-    """Do `job`: `what` is parity or trace, `values` the configurations, the reference first."""
+    """Do `job`: `what` it is about, `values` the configurations, the reference first."""
     configs = [read_config(values) for values in job["values"]]
     sides = Sides.build(configs, Path(job["weights"]) if job["weights"] else None)
     net = make_task(configs[0], sides.dataset).architecture
@@ -161,12 +163,18 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
     if job["what"] == "trace":
         np.savez_compressed(job["path"], allow_pickle=False, **_arrays(traces(sides, job["step"])))
         return facts
-    found = certificates(sides)
+    if job["what"] == "profile":
+        (name, trainer), walk = next(iter(sides.trainers.items())), next(sides.walks(1))
+        trainer.load(sides.params)
+        found = profile(name, trainer, walk, sides.config.batch_size)
+        return facts | dataclasses.asdict(found)
+    certified = certificates(sides)
     steps = make_task(configs[0], sides.dataset).steps(len(sides.dataset.splits["train"]))
     return facts | {
         "steps": steps,
         "certificates": [
-            {"backend": c.backend, "text": str(c), "worst": _worst(c)} | c.as_data() for c in found
+            {"backend": c.backend, "text": str(c), "worst": _worst(c)} | c.as_data()
+            for c in certified
         ],
     }
 

@@ -23,6 +23,7 @@ from nnbench.spec import Architecture, Loss, TaskKind
 __all__ = [
     "ArraySpec",
     "Params",
+    "ProfileRow",
     "Split",
     "State",
     "StepTrace",
@@ -124,6 +125,20 @@ class StepTrace:
     updates: Params
 
 
+@dataclass(frozen=True)
+class ProfileRow:
+    """What one operation takes per training step: `seconds` in `calls` calls.
+
+    `place` is the layer, counted from 1, or what else the operation is part of; empty where a
+    framework's profile does not tell.
+    """
+
+    place: str
+    operation: str
+    seconds: float
+    calls: float
+
+
 class Trainer(Protocol):
     """One training run in one framework, on one device.
 
@@ -173,3 +188,10 @@ class Tracer(Protocol):
 
     def trace(self, walk: Walk) -> StepTrace:
         """Take the one step of `walk`, as `train` does, and return what went on in it."""
+
+
+class Profiler(Protocol):
+    """A Trainer that can tell where its time goes; what `nnbench profile` asks for."""
+
+    def profile(self, walk: Walk) -> list[ProfileRow]:
+        """Take the steps of `walk`; return what each operation took of them."""

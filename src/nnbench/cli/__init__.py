@@ -15,6 +15,7 @@ COMMANDS = {
     "arch": "print the layers of the net that a run would train",
     "parity": "train several backends side by side and say whether they agree, to rounding",
     "trace": "show one training step layer by layer: activations, gradients, updates",
+    "profile": "show where the time of a training step goes",
     "export": "write a run's net as a model of plain PyTorch or Keras",
     "check": "check that a backend, your own too, does what every backend must",
     "data": "list data sets, fetch one",

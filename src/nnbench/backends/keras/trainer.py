@@ -17,7 +17,7 @@ from nnbench.backends.keras.model import Net, build, input_dtype
 from nnbench.backends.keras.optimizers import build_optimizer
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
-from nnbench.trainer import Params, State, StepTrace, Task, TrainStats, Walk
+from nnbench.trainer import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
 
 EVALUATION_SAMPLES = 4096
 
@@ -89,6 +89,14 @@ class KerasTrainer:
             {key: np.array(g) for key, g in zip(trained, gradients, strict=True)},
             {key: new[key] - old[key] for key in trained},
         )
+
+    def profile(self, walk: Walk) -> list[ProfileRow]:
+        """Take the steps of `walk` under TensorFlow's profiler; see `profile_rows`."""
+        if keras.backend.backend() != "tensorflow":
+            raise UnsupportedSpec("backend=keras has a profile on backend.engine=tensorflow alone.")
+        from nnbench.backends.keras.profile import profile_rows
+
+        return profile_rows(lambda: self.train(walk), len(walk.lr))
 
     def evaluate(self, split: str) -> NDArray[np.floating]:
         """Return the logits `(n, outputs)` of a split, before the output activation."""

@@ -20,11 +20,12 @@ from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.losses import logit_gradient
 from nnbench.backends.numpy.optimizers import build_optimizer
 from nnbench.backends.numpy.randomness import Dropout, augmented
+from nnbench.backends.numpy.stopwatch import Stopwatch
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
 from nnbench.init import He, initial_params
 from nnbench.spec import ParamKey
-from nnbench.trainer import Params, State, StepTrace, Task, TrainStats, Walk
+from nnbench.trainer import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
 
 if TYPE_CHECKING:
     from nnbench.backends.numpy.fused import Fused
@@ -186,6 +187,22 @@ class NumpyTrainer:
             {key: _host(g).copy() for key, g in grads.items()},
             {key: p - old[key] for key, p in self.params().items() if key in grads},
         )
+
+    def profile(self, walk: Walk) -> list[ProfileRow]:
+        """Take the steps of `walk` with a stopwatch around every operation."""
+        assert walk.order is not None
+        keys = self.keys(walk.first_step, len(walk.lr))
+        watch = Stopwatch()
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            if self._fused:
+                self._fused.profile(watch, walk.order, walk.lr, keys)
+            else:
+                self._optimizer.step = watch.wrap("update", "step", self._optimizer.step)  # type: ignore[method-assign]
+                watched = {"_logit_gradient": "loss", "_gather": "batch"}
+                with watch.around(self, watched), watch.around_layers(self.layers):
+                    self._run_reference(walk.order, walk.lr, keys)
+                del self._optimizer.step  # the method is behind it
+        return watch.rows(len(walk.lr))
 
     def evaluate(self, split: str) -> Array:
         """Return the logits `(n, outputs)` of a split, before the output activation."""

@@ -19,9 +19,10 @@ from nnbench import counter, streams
 from nnbench.backends.arrays import begins, input_array, target_array
 from nnbench.backends.torch import layers, losses, optimizers
 from nnbench.backends.torch.process import EXECUTIONS, compiled, find_device, fix_arithmetic
+from nnbench.backends.torch.profile import profile_rows
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
-from nnbench.trainer import Params, State, StepTrace, Task, TrainStats, Walk
+from nnbench.trainer import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
 
 GATHER_BYTES = 64 * 2**20
 EVALUATE_ROWS = 2048
@@ -117,6 +118,10 @@ class TorchTrainer:
         self.train(walk)
         updates: Params = {k: p - old[k] for k, p in self.params().items() if k in gradients}
         return StepTrace(activations, passed, gradients, updates)
+
+    def profile(self, walk: Walk) -> list[ProfileRow]:
+        """Take the steps of `walk` under torch.profiler; each operation's time without others'."""
+        return profile_rows(lambda: self.train(walk), len(walk.lr), self._device.type)
 
     def evaluate(self, split: str) -> NDArray[np.floating]:
         """Return the logits `(n, outputs)`: evaluation mode, before the output activation."""

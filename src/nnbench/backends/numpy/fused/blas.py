@@ -17,6 +17,7 @@ from nnbench.backends.numpy.layers import Array
 from nnbench.layers import Shape
 
 Call = Callable[[], object]
+Step = tuple[str, Call]  # a call, and the part of a training step that it belongs to
 
 # OpenBLAS multiplies small matrices without copying them into its own order first, where the
 # kernel has code for it: up to this many multiplications (kernel/x86_64, *_small_kernel_permit).

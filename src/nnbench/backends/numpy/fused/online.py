@@ -19,11 +19,12 @@ from functools import partial
 import numpy as np
 
 from nnbench import layers as spec
-from nnbench.backends.numpy.fused.blas import Blas, Call
+from nnbench.backends.numpy.fused.blas import Blas, Call, Step
 from nnbench.backends.numpy.fused.material import Material
 from nnbench.backends.numpy.fused.pointwise import IN_PLACE, gradient_factor, logit_calls
 from nnbench.backends.numpy.fused.stages import gather_calls
 from nnbench.backends.numpy.layers import Array
+from nnbench.backends.numpy.stopwatch import Stopwatch
 from nnbench.layers import ActivationName
 from nnbench.spec import Architecture, ParamKey
 
@@ -51,9 +52,11 @@ def dense_layers(architecture: Architecture) -> list[tuple[int, ActivationName]]
 class Upper:
     """A layer above the first: `weights` `[W; b]`, `turned` its transpose within a block.
 
-    `given` `(fan_in + 1,)` is its input, the last value a constant 1 for the bias.
+    `name` is its position, counted from 1; `given` `(fan_in + 1,)` is its input, the last value a
+    constant 1 for the bias.
     """
 
+    name: str
     weights: Array
     turned: Array
     given: Array
@@ -69,6 +72,7 @@ class Online:
         assert layers is not None
         outputs = task.architecture.output_shape()[0]
         first, self.activation = layers[0]
+        self._first = f"{first + 1}"
         kernel = weights.views[ParamKey(first, "kernel")]
         bias = weights.views.get(ParamKey(first, "bias"))
         self.blas, self.task = blas, task
@@ -82,25 +86,43 @@ class Online:
         self._z = np.zeros((n, kernel.shape[1]), task.dtype) if len(layers) > 1 else self.logits
         self._d = np.zeros_like(self._z)
         self._upper = [
-            Upper(w, np.zeros(w.shape[::-1], task.dtype), np.ones(len(w), task.dtype), activation)
-            for w, activation in ((weights.joined(i), name) for i, name in layers[1:])
+            Upper(
+                f"{i + 1}",
+                weights.joined(i),
+                np.zeros(weights.joined(i).shape[::-1], task.dtype),
+                np.ones(len(weights.joined(i)), task.dtype),
+                activation,
+            )
+            for i, activation in layers[1:]
         ]
-        self._calls: list[Call] = [
-            *gather_calls(material, self._rows, x),
-            partial(np.take, material.targets, self._rows, 0, self._targets, "clip"),
+        take = partial(np.take, material.targets, self._rows, 0, self._targets, "clip")
+        gather = gather_calls(material, self._rows, x)
+        gather.append(take)
+        before: list[Call] = [
             partial(np.matmul, x, kernel, self._z),
             partial(np.matmul, x, x.T, self._gram),
         ]
+        after = blas.add_product(-1.0, x, self._d, 1.0, kernel)
         if bias is not None:
-            self._calls.append(partial(np.add, self._z, bias, self._z))
-            self._calls.append(partial(np.add, self._gram, self._gram.dtype.type(1), self._gram))
-        self._calls += [partial(np.copyto, u.turned, u.weights.T) for u in self._upper]
+            before.append(partial(np.add, self._z, bias, self._z))
+            before.append(partial(np.add, self._gram, self._gram.dtype.type(1), self._gram))
+            after += blas.add_rows(-1.0, self._d, 1.0, bias)
+        self.steps: list[Step] = [("batch", call) for call in gather]
+        self.steps += [(f"{self._first} forward", call) for call in before]
+        self.steps += [
+            (f"{u.name} turned", partial(np.copyto, u.turned, u.weights.T)) for u in self._upper
+        ]
         for i in range(n):
-            self._calls += self._step(i)
-        self._calls += [partial(np.copyto, u.weights, u.turned.T) for u in self._upper]
-        self._calls += blas.add_product(-1.0, x, self._d, 1.0, kernel)
-        if bias is not None:
-            self._calls += blas.add_rows(-1.0, self._d, 1.0, bias)
+            self.steps += self._step(i)
+        self.steps += [
+            (f"{u.name} turned", partial(np.copyto, u.weights, u.turned.T)) for u in self._upper
+        ]
+        self.steps += [(f"{self._first} backward", call) for call in after]
+        self._calls = [call for _, call in self.steps]
+
+    def watch(self, stopwatch: Stopwatch) -> None:
+        """Put the stopwatch around every call."""
+        self._calls = [partial(stopwatch.time, place, call) for place, call in self.steps]
 
     def take(self, rows: Array, rates: Array) -> None:
         """Take a step over each of the training samples `rows` with its learning rate."""
@@ -109,36 +131,42 @@ class Online:
         for call in self._calls:
             call()
 
-    def _step(self, i: int) -> list[Call]:
+    def _step(self, i: int) -> list[Step]:
         """Return the calls of step i of the block."""
-        z, calls = self._z[i], list[Call]()
+        z, steps = self._z[i], list[Step]()
+        name, activation = f"{self._first} forward", self.activation
         if i:
             earlier = self._gram[i, :i], self._d[:i]
-            calls.append(self.blas.vector_matrix(-1.0, *earlier, 1.0, z))
-        activation = self.activation
+            steps.append((name, self.blas.vector_matrix(-1.0, *earlier, 1.0, z)))
         for layer in self._upper:
             y = layer.given[: z.size]
-            calls += (
-                IN_PLACE[activation][0](z, y)
-                if activation in IN_PLACE
-                else [partial(np.copyto, y, z)]
-            )
+            steps += [(name, call) for call in _activated(activation, z, y)]
             z = self.logits[i] if layer is self._upper[-1] else np.zeros_like(layer.turned[:, 0])
-            calls.append(self.blas.matrix_vector(layer.turned, layer.given, z))
-            activation = layer.activation
+            name, activation = f"{layer.name} forward", layer.activation
+            steps.append((name, self.blas.matrix_vector(layer.turned, layer.given, z)))
         d = np.zeros_like(z) if self._upper else self._d[i]
         scale = self._scales[i : i + 1].reshape(())
         output = self.task.architecture.output_activation
-        calls += logit_calls(self.task.loss, output, z, self._targets[i], d, scale)
+        calls = logit_calls(self.task.loss, output, z, self._targets[i], d, scale)
+        steps += [("loss", call) for call in calls]
         for below, layer in reversed(list(enumerate(self._upper, start=-1))):
             activation = self._upper[below].activation if below >= 0 else self.activation
             passed = np.zeros_like(layer.given)
-            calls.append(self.blas.vector_matrix(1.0, d, layer.turned, 0.0, passed))
-            calls.append(self.blas.subtract_outer(d, layer.given, layer.turned))
             width = self._upper[below].turned.shape[0] if below >= 0 else self._d.shape[1]
+            calls = [
+                self.blas.vector_matrix(1.0, d, layer.turned, 0.0, passed),
+                self.blas.subtract_outer(d, layer.given, layer.turned),
+            ]
             d = passed[:width] if below >= 0 else self._d[i]
             calls += _times_slope(activation, passed[:width], layer.given[:width], d)
-        return calls
+            steps += [(f"{layer.name} backward", call) for call in calls]
+        return steps
+
+
+def _activated(activation: ActivationName, z: Array, out: Array) -> list[Call]:
+    if activation in IN_PLACE:
+        return list(IN_PLACE[activation][0](z, out))
+    return [partial(np.copyto, out, z)]
 
 
 def _times_slope(activation: ActivationName, dy: Array, y: Array, out: Array) -> list[Call]:

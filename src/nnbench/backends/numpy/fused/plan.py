@@ -6,13 +6,14 @@ from functools import partial
 
 import numpy as np
 
-from nnbench.backends.numpy.fused.blas import Blas, Call
+from nnbench.backends.numpy.fused.blas import Blas, Call, Step
 from nnbench.backends.numpy.fused.material import Material
 from nnbench.backends.numpy.fused.pointwise import gradient_factor, logit_calls
 from nnbench.backends.numpy.fused.stage import Sink
 from nnbench.backends.numpy.fused.stages import build_stages, gather_calls, in_parts
 from nnbench.backends.numpy.fused.updates import Update
 from nnbench.backends.numpy.layers import Array
+from nnbench.backends.numpy.stopwatch import Stopwatch
 
 # Samples at a time, so that what their layers need stays in the cache: of images in training, of
 # images and of anything else in evaluation.
@@ -36,7 +37,7 @@ class Plan:
         # A full batch in the same order as before is in its place already.
         self._stays = size == n == len(material.inputs) and architecture.augment is None
         self._gather: list[Call] = []
-        self._calls: list[Call] = []
+        self.steps: list[Step] = []
         parts: dict[int, _Part] = {}
         for start in starts:
             rows, logits = self._rows[start : start + size], self.logits[start : start + size]
@@ -47,10 +48,15 @@ class Plan:
             if self._stays:
                 self._gather = gather
             else:
-                self._calls += gather
+                self.steps += [("batch", call) for call in gather]
             sink = self.update.sink.adding() if start else self.update.sink
-            self._calls += part.calls(sink)
-            self._calls.append(partial(np.copyto, logits, part.logits))
+            self.steps += part.calls(sink)
+            self.steps.append(("loss", partial(np.copyto, logits, part.logits)))
+        self._calls = [call for _, call in self.steps]
+
+    def watch(self, stopwatch: Stopwatch) -> None:
+        """Put the stopwatch around every call."""
+        self._calls = [partial(stopwatch.time, place, call) for place, call in self.steps]
 
     def take(self, rows: Array, lr: float) -> None:
         """Take a step over the training samples `rows` with learning rate `lr`."""
@@ -69,7 +75,7 @@ class Evaluation:
 
     def __init__(self, material: Material, blas: Blas, n: int) -> None:
         self._part = _Part(material, blas, np.zeros((), material.task.dtype), n)
-        self._calls = [*self._part.gather, *self._part.forward()]
+        self._calls = [*self._part.gather, *(call for _, call in self._part.forward())]
 
     def logits(self, start: int) -> Array:
         """Return those of the samples from `start` on; valid until the next call."""
@@ -93,26 +99,32 @@ class _Part:
         if material.training:
             take = partial(np.take, material.targets, self.rows, 0, self.targets, "clip")
             self.gather.append(take)
-        self._made: dict[float, list[Call]] = {}
+        self._made: dict[float, list[Step]] = {}
 
-    def forward(self) -> list[Call]:
+    def forward(self) -> list[Step]:
         """Return the calls that compute the logits of the gathered samples."""
-        return [call for stage in self.stages for call in stage.forward(self.blas)]
+        return [
+            (f"{stage.layer + 1} forward", call)
+            for stage in self.stages
+            for call in stage.forward(self.blas)
+        ]
 
-    def calls(self, sink: Sink) -> list[Call]:
+    def calls(self, sink: Sink) -> list[Step]:
         """Return the calls that compute the logits and bring the gradients to `sink`."""
         if sink.beta not in self._made:
             self._made[sink.beta] = self._passes(sink)
         return self._made[sink.beta]
 
-    def _passes(self, sink: Sink) -> list[Call]:
+    def _passes(self, sink: Sink) -> list[Step]:
         calls = self.forward()
         dy: Array = np.zeros_like(self.logits)
         activation = self.task.architecture.output_activation
-        calls += logit_calls(self.task.loss, activation, self.logits, self.targets, dy, self.scale)
+        loss = self.task.loss
+        logit = logit_calls(loss, activation, self.logits, self.targets, dy, self.scale)
+        calls += [("loss", call) for call in logit]
         for i in range(len(self.stages) - 1, self.first - 1, -1):
             more, dx = self.stages[i].backward(self.blas, dy, sink, i > self.first)
-            calls += more
+            calls += [(f"{self.stages[i].layer + 1} backward", call) for call in more]
             if i > self.first:
                 assert dx is not None
                 dy = dx.reshape(self.stages[i - 1].out.shape)

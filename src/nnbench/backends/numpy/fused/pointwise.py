@@ -81,8 +81,8 @@ IN_PLACE: dict[str, tuple[Any, Any]] = {
 class Pointwise:
     """An activation; its input may be `out` itself where nobody needs it any more."""
 
-    def __init__(self, name: ActivationName, given: Array, out: Array) -> None:
-        self.input, self.out = given, out
+    def __init__(self, layer: int, name: ActivationName, given: Array, out: Array) -> None:
+        self.layer, self.input, self.out = layer, given, out
         self._forward, self._slope = IN_PLACE[name]
 
     def forward(self, blas: Blas) -> list[Call]:

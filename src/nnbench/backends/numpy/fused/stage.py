@@ -30,6 +30,7 @@ class Stage(Protocol):
     canonical layout whatever the memory behind it; `input` is where it wants its own.
     """
 
+    layer: int
     input: Array
     out: Array
 

@@ -102,7 +102,7 @@ def _stage(
     if isinstance(layer, spec.Activation) and layer.name in IN_PLACE:
         # An earlier activation needs its output for its slope; the data must stay as they are.
         free = bool(earlier) and not isinstance(earlier[-1], spec.Activation | spec.Flatten)
-        return Pointwise(layer.name, out if free else np.zeros(shape, dtype), out)
+        return Pointwise(i, layer.name, out if free else np.zeros(shape, dtype), out)
     tokens = isinstance(layer, spec.Embedding)
     given = np.zeros(shape, np.int64 if tokens else dtype)
     return Plain(i, material, given, out)

@@ -14,6 +14,7 @@ from nnbench.backends.numpy.fused.stages import in_parts
 from nnbench.backends.numpy.fused.updates import Update
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.optimizers import Rule
+from nnbench.backends.numpy.stopwatch import Stopwatch
 from nnbench.counter import Words
 
 
@@ -55,13 +56,16 @@ class Fused:
         logits = np.empty((len(order), self.material.targets.shape[1]), self.material.task.dtype)
         for start in range(0, len(order), BLOCK):
             rows = slice(start, start + BLOCK)
-            n = len(order[rows])
-            if n not in self._blocks:
-                self._blocks[n] = Online(self.material, self.blas, n)
-            self._blocks[n].take(order[rows], rates[rows])
-            self.update.rule.steps += n
-            logits[rows] = self._blocks[n].logits
+            block = self._block(len(order[rows]))
+            block.take(order[rows], rates[rows])
+            self.update.rule.steps += len(order[rows])
+            logits[rows] = block.logits
         return logits
+
+    def _block(self, n: int) -> Online:
+        if n not in self._blocks:
+            self._blocks[n] = Online(self.material, self.blas, n)
+        return self._blocks[n]
 
     def evaluate(self, split: str, inputs: Array) -> Array:
         """Return the logits `(n, outputs)` of the `inputs` of a split."""
@@ -75,6 +79,22 @@ class Fused:
                 self._evaluations[split, n] = Evaluation(material, self.blas, n)
             logits[start : start + n] = self._evaluations[split, n].logits(start)
         return logits
+
+    def profile(
+        self, watch: Stopwatch, order: Array, rates: Array, keys: list[dict[int, Words]]
+    ) -> None:
+        """Take the steps of `run` with a stopwatch around every call."""
+        batch = self.material.task.batch_size
+        size = BLOCK if self._online else batch
+        for start in range(0, len(order), size):
+            n = len(order[start : start + size])
+            steps = self._block(n) if self._online else self.plan(n)
+            steps.watch(watch)
+        try:
+            self.run(order, rates, keys)
+        finally:
+            self._blocks.clear()
+            self._plans.clear()
 
     def plan(self, n: int) -> Plan:
         """Return the plan for steps of n samples."""

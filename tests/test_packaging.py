@@ -27,6 +27,7 @@ HOMES = {
     "keras": ("nnbench/backends/keras",),
     "jax": ("nnbench/backends/keras",),
     "cupy": ("nnbench/backends/numpy",),
+    "forgeNN": ("nnbench/backends/forgenn",),
 }
 LONGEST = 300
 

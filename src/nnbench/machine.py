@@ -26,6 +26,7 @@ __all__ = [
     "describe",
     "forced_blas",
     "gpu_name",
+    "peak_memory_bytes",
     "source_digest",
     "switches",
     "usable_cores",
@@ -113,6 +114,18 @@ def version(name: str) -> str | None:
         except metadata.PackageNotFoundError:
             continue
     return getattr(sys.modules.get(name), "__version__", None)
+
+
+def peak_memory_bytes() -> int | None:
+    """Return the most memory this process has had resident, None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        import psutil
+
+        return getattr(psutil.Process().memory_info(), "peak_wset", None)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def cpu_name() -> str:

@@ -163,7 +163,12 @@ class _Epochs:
                 self.task.architecture.output_activation,
             )
         status = "finished" if run.status == "running" else run.status
-        run = dataclasses.replace(run, status=status, phases=self.clock.phases())
+        run = dataclasses.replace(
+            run,
+            status=status,
+            phases=self.clock.phases(),
+            peak_memory_bytes=machine.peak_memory_bytes(),
+        )
         run.write()
         return run
 

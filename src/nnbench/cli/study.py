@@ -49,10 +49,9 @@ def _run(name: str, study: Any, overrides: list[str]) -> int:
     from nnbench.cli.sweep import check_all_ran, run_sweep
     from nnbench.compose import compose
     from nnbench.record import RunResult
-    from nnbench.report.study import study_table
+    from nnbench.report.study import cases_of, study_table
 
-    cases = [case for row in study["rows"] for case in row["cases"].values()]
-    cells = [compose([f"experiment={name}/{case}", *overrides]) for case in cases]
+    cells = [compose([f"experiment={name}/{case}", *overrides]) for case in cases_of(study)]
     console = Console()
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     runs: list[RunResult] = []

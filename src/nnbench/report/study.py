@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -10,32 +10,62 @@ from rich.console import Group
 from rich.table import Table
 
 from nnbench.record import EpochRecord, RunResult
-from nnbench.report.tables import flag_notes, weight_difference
+from nnbench.report.tables import duration, flag_notes, weight_difference
+
+WAYS = ("published", "matched")
+COLUMNS = ("", "published", "measured, as published", "measured, matched")
 
 
 def study_table(name: str, study: Any, runs: Sequence[RunResult]) -> Group:
-    """Return the table of `study` (its study.yaml) over `runs`, and what its pairs show.
+    """Return the tables of `study` (its study.yaml) over `runs`, and what its pairs show.
 
-    Figures are train / test accuracy and their gap, in per cent.
+    Figures are train / test accuracy and their gap in per cent, with the time per epoch where the
+    study has one; ratios are those of median epoch times.
     """
     by_case = {str(run.config["case"]).removeprefix(f"{name}/"): run for run in runs}
-    table = Table(
-        title=f"{study['title']}: train / test / gap, %", title_justify="left", box=box.SIMPLE_HEAD
-    )
-    for column in ("", "published", "measured, as published", "measured, matched"):
-        table.add_column(column)
+    timed = any("epoch_seconds" in row["published"] for row in study["rows"])
+    what = "train / test / gap, %" + (", time per epoch" if timed else "")
+    table = _table(f"{study['title']}: {what}")
     for row in study["rows"]:
-        figures = [_figures(by_case.get(row["cases"][k])) for k in ("published", "matched")]
+        figures = [_figures(row["cases"].get(way), by_case, timed) for way in WAYS]
         table.add_row(row["label"], _published(row["published"]), *figures)
+    parts: list[Any] = [study["question"], table]
+    if ratios := study.get("ratios"):
+        times = _table("Times as fast")
+        for row in ratios:
+            found = [_ratio(row["cases"].get(way), by_case) for way in WAYS]
+            told = f"{row['published']:.2f}" if "published" in row else "-"
+            times.add_row(row["label"], told, *found)
+        parts.append(times)
     notes = [f"note: {note}" for note in flag_notes(runs)]
-    return Group(study["question"], table, *_pairs(study["pairs"], by_case), *notes)
+    return Group(*parts, *_pairs(study.get("pairs", ()), by_case), *notes)
 
 
-def _published(figures: dict[str, float]) -> str:
-    return f"{figures['train']:.1f} / {figures['test']:.1f} / {figures['gap']:.1f}"
+def cases_of(study: Any) -> list[str]:
+    """Return every case that the tables of `study` need, each once, in order."""
+    found = [case for row in study["rows"] for case in row["cases"].values()]
+    for row in study.get("ratios", ()):
+        found += [case for cases in row["cases"].values() for case in cases]
+    return list(dict.fromkeys(found))
 
 
-def _figures(run: RunResult | None) -> str:
+def _table(title: str) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for column in COLUMNS:
+        table.add_column(column)
+    return table
+
+
+def _published(figures: Mapping[str, float]) -> str:
+    told = [f"{figures[k]:.1f}" if k in figures else "-" for k in ("train", "test", "gap")]
+    seconds = figures.get("epoch_seconds")
+    return " / ".join(told) + (f", {duration(seconds)}" if seconds is not None else "")
+
+
+def _figures(case: str | None, by_case: Mapping[str, RunResult], timed: bool) -> str:
+    if case is None:
+        return "-"
+    run = by_case.get(case)
     if run is None:
         return "failed"
     kept: EpochRecord | None = run.kept
@@ -43,10 +73,19 @@ def _figures(run: RunResult | None) -> str:
         return run.status
     train, test = 100 * kept.train_accuracy, 100 * kept.test_accuracy
     note = "" if run.status == "finished" else f" ({run.status})"
-    return f"{train:.1f} / {test:.1f} / {train - test:.1f}{note}"
+    time = f", {duration(run.epoch_seconds)}" if timed else ""
+    return f"{train:.1f} / {test:.1f} / {train - test:.1f}{time}{note}"
 
 
-def _pairs(pairs: Sequence[Sequence[str]], by_case: dict[str, RunResult]) -> list[str]:
+def _ratio(cases: Sequence[str] | None, by_case: Mapping[str, RunResult]) -> str:
+    """Return how many times as long an epoch of the first case takes as one of the second."""
+    if cases is None:
+        return "-"
+    slow, fast = (by_case[case].epoch_seconds if case in by_case else None for case in cases)
+    return f"{slow / fast:.2f}" if slow and fast else "failed"
+
+
+def _pairs(pairs: Sequence[Sequence[str]], by_case: Mapping[str, RunResult]) -> list[str]:
     """Say how far the weights of pairs that differ in the framework alone have parted."""
     lines = []
     for a, b in pairs:

@@ -40,6 +40,11 @@ def duration(seconds: float | None) -> str:
     return f"{1e3 * seconds:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 
+def memory(count: float) -> str:
+    """Format bytes as the most that a process had in memory."""
+    return f"{count / 2**20:,.0f} MiB at most"
+
+
 def summary(run: RunResult) -> Group:
     """Return the summary of one run: what it was, its figures, its time, where it is kept."""
     config = run.config
@@ -61,6 +66,7 @@ def summary(run: RunResult) -> Group:
     rows += [
         ("epoch time", f"{duration(run.epoch_seconds)} (median of {len(run.epochs)})"),
         ("run time", _ledger(run)),
+        *([("memory", memory(run.peak_memory_bytes))] if run.peak_memory_bytes else []),
         ("results", str(_short(run.directory))),
     ]
     for name, value in rows:
@@ -119,6 +125,7 @@ def _ledger(run: RunResult) -> str:
         "training": p.train_seconds,
         "evaluation": p.evaluate_seconds,
         "records": p.track_seconds,
+        "unattributed": p.unattributed_seconds,
     }
     listed = ", ".join(f"{name} {duration(value)}" for name, value in parts.items())
     return f"{duration(p.wall_seconds)}: {listed}"

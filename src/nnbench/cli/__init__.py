@@ -16,6 +16,7 @@ COMMANDS = {
     "parity": "train several backends side by side and say whether they agree, to rounding",
     "trace": "show one training step layer by layer: activations, gradients, updates",
     "profile": "show where the time of a training step goes",
+    "ops": "time single operations side by side",
     "export": "write a run's net as a model of plain PyTorch or Keras",
     "check": "check that a backend, your own too, does what every backend must",
     "data": "list data sets, fetch one",

@@ -32,13 +32,29 @@ def command(name: str | None, overrides: Sequence[str]) -> int:
         raise ConfigError(
             f"Received study {name}; there is {', '.join(known)}{suggest(name, known)}"
         )
-    return _run(name, _read(known[name]), list(overrides))
+    study = _read(known[name])
+    run = _run_operations if "operations" in study else _run
+    return run(name, study, list(overrides))
 
 
 def _read(path: Path) -> Any:
     import yaml
 
     return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def _run_operations(name: str, study: Any, overrides: list[str]) -> int:
+    """Time the operations of a study side by side; overrides may set dtype or threads."""
+    from rich.console import Console
+
+    from nnbench.cli.backends import side_by_side
+    from nnbench.cli.ops import measure
+    from nnbench.report.operations import published_table
+
+    cells = side_by_side([f"backend={','.join(study['measured'])}", *overrides], None)
+    times = measure([cell.config for cell in cells], study["size"], rounds=5)
+    Console().print(published_table(study, times))
+    return 0
 
 
 def _run(name: str, study: Any, overrides: list[str]) -> int:

@@ -15,11 +15,12 @@ from nnbench.backends.numpy.fused.updates import Update
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.stopwatch import Stopwatch
 
-# Samples at a time, so that what their layers need stays in the cache: of images in training, of
-# images and of anything else in evaluation.
+# Samples at a time, so that what their layers need stays in the cache: of images; in evaluation of
+# anything else, and where the weights themselves do not fit, so many that they are read seldom.
 PART = 32
-EVALUATED_PART = 32
 EVALUATED = 128
+EVALUATED_LARGE = 2048
+LARGE_BYTES = 2**21
 
 
 class Plan:

@@ -9,7 +9,14 @@ import numpy as np
 from nnbench.backends.numpy.fused.blas import Blas
 from nnbench.backends.numpy.fused.material import Material
 from nnbench.backends.numpy.fused.online import BLOCK, Online, dense_layers
-from nnbench.backends.numpy.fused.plan import EVALUATED, EVALUATED_PART, Evaluation, Plan
+from nnbench.backends.numpy.fused.plan import (
+    EVALUATED,
+    EVALUATED_LARGE,
+    LARGE_BYTES,
+    PART,
+    Evaluation,
+    Plan,
+)
 from nnbench.backends.numpy.fused.stages import in_parts
 from nnbench.backends.numpy.fused.updates import Update
 from nnbench.backends.numpy.layers import Array
@@ -69,8 +76,9 @@ class Fused:
 
     def evaluate(self, split: str, inputs: Array) -> Array:
         """Return the logits `(n, outputs)` of the `inputs` of a split."""
-        architecture = self.material.task.architecture
-        size = EVALUATED_PART if in_parts(architecture) else EVALUATED
+        large = self.material.weights.vector.nbytes > LARGE_BYTES
+        size = EVALUATED_LARGE if large else EVALUATED
+        size = PART if in_parts(self.material.task.architecture) else size
         logits = np.empty((len(inputs), self.material.targets.shape[1]), self.material.task.dtype)
         for start in range(0, len(inputs), size):
             n = min(size, len(inputs) - start)

@@ -1,0 +1,34 @@
+"""Single operations of keras.ops, one call after the other on the engine at hand."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+
+from nnbench.backends.keras import process
+from nnbench.operations import FILTERS, IMAGES, KERNEL, Dtype, Operations
+
+
+def operations(n: int, dtype: Dtype, threads: int) -> Operations:
+    """Return the calls by name, as `nnbench.operations` says; a gradient is not among them."""
+    process.prepare("cpu", threads)
+    rng = np.random.default_rng(0)
+
+    def draw(*shape: int) -> Any:
+        return keras.ops.convert_to_tensor(rng.standard_normal(shape).astype(dtype))
+
+    x, y, images = draw(n, n), draw(n, n), draw(*IMAGES)
+    kernels, offsets, bias = draw(KERNEL, KERNEL, IMAGES[3], FILTERS), draw(FILTERS), draw(n)
+    maps = keras.ops.conv(images, kernels)
+    return {
+        "matmul": partial(keras.ops.matmul, x, y),
+        "relu": partial(keras.ops.relu, x),
+        "sigmoid": partial(keras.ops.sigmoid, x),
+        "softmax": partial(keras.ops.softmax, x),
+        "dense": lambda: keras.ops.matmul(x, y) + bias,
+        "conv2d": lambda: keras.ops.conv(images, kernels) + offsets,
+        "max_pool2d": partial(keras.ops.max_pool, maps, 2),
+    }

@@ -89,7 +89,7 @@ def test_the_same_command_gives_the_same_weights(nnbench: Nnbench, tmp_path: Pat
     [
         (["batch_sise=1"], "did you mean 'batch_size'?"),
         (["batch_size=0"], "must be at least 1"),
-        (["backend=jax"], "must be one of keras, keras_fit, keras_graph, keras_jax, keras_torch"),
+        (["backend=jax"], "must be one of forgenn, keras, keras_fit, keras_graph"),
         (["device=cuda", *TINY], "device=cpu"),
         (["init=from_run", "init.run=nothing", *TINY], "no run of that name"),
         (["-m", "backend=numpy", "batch_size=1,0"], "Received batch_size=0"),
@@ -320,3 +320,14 @@ def test_runs_lists_what_is_recorded(nnbench: Nnbench, tmp_path: Path) -> None:
 
 def test_version(nnbench: Nnbench) -> None:
     assert nnbench("--version").stdout == "nnbench 0.1.0\n"
+
+
+def test_more_threads_than_cores_are_said_and_recorded(nnbench: Nnbench, tmp_path: Path) -> None:
+    done = nnbench(*TINY, "threads=512")
+    assert done.returncode == 0, done.stderr
+    assert "threads=512 on " in " ".join(done.stdout.split())
+    (record,) = (tmp_path / "results" / "runs").glob("*/run.json")
+    run = json.loads(record.read_text())
+    assert run["flags"][0].startswith("threads=512 on ")
+    assert run["machine"]["threads"]["environment"]["OPENBLAS_NUM_THREADS"] == "512"
+    assert run["peak_memory_bytes"] > 2**24

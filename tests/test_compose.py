@@ -80,7 +80,7 @@ def test_native_semantics_take_the_frameworks_initializer_unless_one_is_set() ->
         (["epochs=abc"], "Received epochs=abc; must be an integer, at least 1."),
         (
             ["backend=jax"],
-            "Received backend=jax; must be one of keras, keras_fit, keras_graph",
+            "Received backend=jax; must be one of forgenn, keras, keras_fit",
         ),
         (["+new=1"], "Unknown key 'new'"),
         (["+seed=1"], "leave out the '+'"),

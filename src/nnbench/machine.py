@@ -23,6 +23,7 @@ from nnbench.switches import THREAD_VARIABLES, forced_blas, switches
 __all__ = [
     "commit",
     "cpu_name",
+    "crowding",
     "describe",
     "forced_blas",
     "gpu_name",
@@ -114,6 +115,15 @@ def version(name: str) -> str | None:
         except metadata.PackageNotFoundError:
             continue
     return getattr(sys.modules.get(name), "__version__", None)
+
+
+def crowding(threads: int) -> tuple[str, ...]:
+    """Return the flag of a run that asks for more threads than there are cores to run them."""
+    cores = usable_cores()
+    if threads <= cores:
+        return ()
+    one = "1 core" if cores == 1 else f"{cores} cores"
+    return (f"threads={threads} on {one}: threads that wait for each other were timed",)
 
 
 def peak_memory_bytes() -> int | None:

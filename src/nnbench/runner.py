@@ -87,7 +87,7 @@ def execute(job: Job, announce: Announce) -> RunResult:
         | {"samples": {name: len(split) for name, split in dataset.splits.items()}},
         machine=where,
         sweep=job.sweep,
-        flags=config.flags(),
+        flags=(*config.flags(), *machine.crowding(config.threads)),
         layers=tuple(task.architecture.rows()),
         without_effect=tuple(sorted(map(str, task.architecture.without_effect()))),
         directory=job.directory,

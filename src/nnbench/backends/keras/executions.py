@@ -98,7 +98,7 @@ class Fit:
         pipeline = tf.data.Dataset.from_tensor_slices(arrays)
         if walk.order is None:
             pipeline = pipeline.shuffle(walk.samples)
-        return {"x": pipeline.batch(batch).prefetch(tf.data.AUTOTUNE)}
+        return {"x": pipeline.batch(batch).prefetch(tf.data.AUTOTUNE), "shuffle": False}
 
     def _seeded(self, walk: Walk) -> AbstractContextManager[None]:
         """Seed fit's shuffling where it does any; otherwise spare the kernels (see process.py)."""

@@ -12,6 +12,7 @@ BENCH_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 SCRIPTS := scripts/gpu_check scripts/parity_matrix scripts/bench/run
 STAMP := $(VENV)/.nnbench-setup
 
@@ -40,10 +41,10 @@ demo: setup ## train numpy, torch and keras on the same walk over real digits an
 	@echo "Browse the runs: $(BIN)/nnbench ui"
 
 test: setup ## run the tests, without the long proofs
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow" $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 test-full: setup ## run every test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 parity: setup ## compare 300 random nets across the backends, and renew docs/parity.md
 	for seed in 1 2 3 4 5 6; do \

@@ -31,7 +31,10 @@ WITHOUT_RUN = {
     "arch",
     "parity",
     "trace",
+    "profile",
+    "ops",
 }
+LONG = ("nnbench study forgenn_vs_pytorch", "nnbench study minitorch_vs_pytorch")
 
 # Read from top to bottom: their blocks belong together and have a test of their own.
 TOGETHER = [ROOT / "docs" / name for name in ("backends.md", "backpropagation.md")]
@@ -57,7 +60,10 @@ def test_the_documents_have_commands() -> None:
     assert len(commands()) >= 8
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(c, marks=[pytest.mark.slow] if c in LONG else []) for c in commands()],
+)
 def test_a_documented_command_runs(nnbench: Nnbench, command: str) -> None:
     words = shlex.split(command)[1:]
     if any(word.isupper() or word == "backend=NAME" for word in words):

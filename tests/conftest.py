@@ -14,6 +14,13 @@ import pytest
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+# One thread, as every run has it: NumPy's and SciPy's pools would wait for each other. Not by the
+# environment, which processes that tests start would inherit.
+import scipy.linalg.blas  # noqa: F401 - its library has to be there to be limited
+from threadpoolctl import threadpool_limits
+
+THREADS = threadpool_limits(limits=1, user_api="blas")
+
 # Tests interrupt processes that they start; a shell that runs pytest in the background would have
 # them ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from backends import factory
+from nnbench.compose import compose
 from nnbench.errors import UnsupportedSpec
 from nnbench.testing import BLOCKS, Case, equals_the_reference
 from nnbench.trainer import Walk
@@ -77,3 +78,21 @@ def test_a_loader_of_keras_needs_tensorflow(monkeypatch: pytest.MonkeyPatch) -> 
 
     with pytest.raises(UnsupportedSpec, match=r"needs backend\.engine=tensorflow"):
         Fit(given.task, None, None, None, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("arch", "device", "expected"),
+    [
+        ("784-128-10", "cpu", "xla"),
+        ("small_cnn", "cpu", "graph"),
+        ("lenet5", "cpu", "graph"),
+        ("small_cnn", "cuda", "xla"),
+    ],
+)
+def test_auto_leaves_convolutions_on_the_cpu_to_the_graph(
+    arch: str, device: str, expected: str
+) -> None:
+    """XLA's take fifteen times as long there (docs/results/bench.md, W6)."""
+    cell = compose(["backend=keras", f"arch={arch}", f"device={device}"])
+    assert cell.config.backend.execution == expected
+    assert compose(["backend=keras_torch", f"arch={arch}"]).config.backend.execution == "fit"

@@ -61,6 +61,7 @@ def compared(given: Case, batch: int, **changes: Any) -> Agreement:
     return found
 
 
+OUT = {"output": "sigmoid"}
 ONLINE: dict[str, tuple[list[Layer], dict[str, Any]]] = {
     "one layer": ([], {}),
     "sigmoid, bce": ([Dense(9), SIGMOID], {"loss": Loss("bce", "sum")}),
@@ -68,6 +69,9 @@ ONLINE: dict[str, tuple[list[Layer], dict[str, Any]]] = {
     "tanh, mse": ([Dense(9), TANH], {"loss": Loss("mse")}),
     "three layers": ([Dense(9), RELU, Dense(7, bias=False), TANH, Dense(6)], {}),
     "linear": ([Dense(9), Dense(8)], {"loss": Loss("l1"), "kind": "regression"}),
+    "sigmoids, mse": ([Dense(9), SIGMOID, Dense(8), SIGMOID], {"loss": Loss("mse", "sum")} | OUT),
+    "sigmoids, l1": ([Dense(9), TANH], {"loss": Loss("l1"), "kind": "regression"} | OUT),
+    "one sigmoid layer": ([], {"loss": Loss("bce", "sum")}),
     "images": ([Flatten(), Dense(9), RELU], {"inputs": "image"}),
 }
 
@@ -80,6 +84,16 @@ def test_held_back_updates_are_exact(name: str) -> None:
     result = compared(found, batch=1)
     assert result.within, result
     assert result.difference < 1e-12
+
+
+def test_what_was_chosen_by_itself_is_told() -> None:
+    """Sizes of blocks go into the record; they come from a table, never from a timing."""
+    given = case(Dense(9), RELU, inputs="flat", optimizer=SGD())
+    one, eight = (trainers(given, batch_size=n)[1].choices for n in (1, 8))
+    assert one["steps_per_block"] == BLOCK
+    assert eight["steps_per_block"] is None
+    assert one["samples_per_evaluation"] == plan.EVALUATED
+    assert one["blas_kernel"] is None or one["blas_kernel"] == eight["blas_kernel"]
 
 
 NOT_ONLINE: dict[str, tuple[list[Layer], Optimizer, int]] = {

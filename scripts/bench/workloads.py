@@ -54,8 +54,9 @@ REFERENCE = Contender("numpy reference", ("backend=numpy_reference",))
 TORCH = Contender("torch", ("backend=torch",))
 COMPILED = Contender("torch compile", ("backend=torch_compile",))
 LOADER = Contender("torch, DataLoader", ("backend=torch", "input=native"))
-XLA = Contender("keras xla", ("backend=keras",))
+XLA = Contender("keras xla", ("backend=keras", "backend.execution=xla"))
 GRAPH = Contender("keras graph", ("backend=keras_graph",))
+FORGENN = Contender("forgeNN", ("backend=forgenn",))
 FIT = Contender("keras fit", ("backend=keras_fit",))
 C_LOOP = Contender("C loop", bare="c")
 BARE_NUMPY = Contender("bare NumPy", bare="numpy")
@@ -79,7 +80,7 @@ def sizes() -> tuple[Workload, ...]:
             f"two hidden layers, {size} parameters, momentum, batch 32",
             (*MOMENTUM, f"arch=mlp_{size}", f"data.train_samples={n}", "data.test_samples=500"),
             5,
-            (NUMPY, TORCH),
+            (NUMPY, TORCH, FORGENN),
             (Goal("numpy", "torch", 1.6, 1.15),),
         )
         for size, n in counts.items()
@@ -126,9 +127,10 @@ WORKLOADS = (
         "784-128-64-10 ReLU, cross-entropy, momentum, batch 32, 60,000 samples",
         (*MOMENTUM, "arch=784-128-64-10"),
         5,
-        (NUMPY, REFERENCE, TORCH, XLA, LOADER, BARE_NUMPY, BARE_TORCH, BARE_XLA),
+        (NUMPY, REFERENCE, TORCH, XLA, LOADER, FORGENN, BARE_NUMPY, BARE_TORCH, BARE_XLA),
         (
             Goal("numpy", "torch", 3.0, 1.8),
+            Goal("numpy", "forgeNN", 3.0, 1.8),
             Limit("keras xla", "bare XLA", 1.2),
             Limit("torch", "bare torch", OVERHEAD, noisy=True),
             Limit("numpy", "bare NumPy", OVERHEAD, noisy=True),
@@ -154,7 +156,7 @@ WORKLOADS = (
             "data.test_samples=1000",
         ),
         4,
-        (NUMPY, TORCH, CHANNELS_LAST, XLA),
+        (NUMPY, TORCH, CHANNELS_LAST, GRAPH, XLA),
         (
             Goal("numpy", "torch", 1.4, 1.25),
             Goal("numpy", "bare torch, channels last", 0.95, 0.9),

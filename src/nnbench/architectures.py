@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from nnbench.errors import ConfigError
-from nnbench.layers import Activation, Dense, Layer, Shape, flat_length
+from nnbench.layers import Activation, Conv2d, Dense, Layer, Shape, flat_length
 from nnbench.schema import at_least
 from nnbench.spec import Architecture, Loss, TaskKind, output_activation_for
 
@@ -87,6 +87,11 @@ class LayerList:
 
 
 ArchConfig = MLP | SoftmaxRegression | LinearRegression | LayerList
+
+
+def is_convolutional(arch: ArchConfig) -> bool:
+    """Tell whether the net has a convolution."""
+    return isinstance(arch, LayerList) and any(isinstance(x, Conv2d) for x in arch.layers)
 
 
 def resolve_output_activation(arch: ArchConfig, loss: Loss, kind: TaskKind) -> ArchConfig:

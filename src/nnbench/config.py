@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from nnbench.architectures import ArchConfig, resolve_output_activation
+from nnbench.architectures import ArchConfig, is_convolutional, resolve_output_activation
 from nnbench.data.config import DataConfig
 from nnbench.errors import ConfigError
 from nnbench.init import InitConfig, NativeInit
@@ -30,8 +30,9 @@ class BackendConfig:
     """A backend: its Trainer (`_target_`, dotted), its executions and what it needs installed.
 
     `loaders` are the executions that can take batches from a loader of the framework's own.
-    `execution=auto` is the first of `executions`, or on device=cuda of `executions_on_cuda` where
-    that differs. `engine`: the framework below, where there is a choice among `engines`.
+    `execution=auto` is the first of `executions`; on device=cuda of `executions_on_cuda`, for nets
+    with convolutions on the CPU of `executions_of_images`, where that differs. `engine`: the
+    framework below, where there is a choice among `engines`.
     """
 
     name: str
@@ -39,6 +40,7 @@ class BackendConfig:
     execution: str
     executions: tuple[str, ...]
     executions_on_cuda: tuple[str, ...] | None = None
+    executions_of_images: tuple[str, ...] | None = None
     engine: str | None = None
     engines: Any = None
     loaders: tuple[str, ...] = ()
@@ -51,10 +53,11 @@ class BackendConfig:
         """Return what tells it from others, `keras fit`."""
         return backend_label(self.name, self.execution, self.executions, self.engine)
 
-    def executions_for(self, device: str) -> tuple[str, ...]:
-        """Return the executions there are on `device`, the best one first."""
-        on_cuda = device == "cuda" and self.executions_on_cuda
-        return on_cuda or self.executions
+    def executions_for(self, device: str, convolutional: bool) -> tuple[str, ...]:
+        """Return the executions there are on `device` for a kind of net, the best one first."""
+        if device == "cuda":
+            return self.executions_on_cuda or self.executions
+        return (convolutional and self.executions_of_images) or self.executions
 
 
 def backend_label(
@@ -172,7 +175,7 @@ def read_config(values: Mapping[str, Any]) -> RunConfig:
         rest = {key: value for key, value in backend.items() if key != "_target_"}
         values["backend"] = rest | {"target": backend["_target_"]}
     config = read(RunConfig, values)
-    possible = config.backend.executions_for(config.device.name)
+    possible = config.backend.executions_for(config.device.name, is_convolutional(config.arch))
     if config.backend.execution == "auto":
         best = dataclasses.replace(config.backend, execution=possible[0])
         config = dataclasses.replace(config, backend=best)

@@ -1,7 +1,7 @@
 """What a run yields: records per epoch and per run, and run.json, their durable form.
 
 run.json is versioned. History: 1, the first; 2, flags, layers, without_effect and
-parity; 3, peak_memory_bytes.
+parity; 3, peak_memory_bytes; 4, choices.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nnbench.errors import ResultsError
 from nnbench.files import write_atomically
 from nnbench.spec import LayerRow
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 RECORD_NAME = "run.json"
 Status = Literal["running", "finished", "diverged", "failed", "killed"]
 
@@ -83,7 +83,8 @@ class RunResult:
     epoch whose weights were kept (None before the first); `flags` are sentences that belong to
     every table that shows the figures; `message` says why a run ended early; `parity` is its
     certificate (`nnbench.certificate`), where a sweep gave one; `peak_memory_bytes` is the most
-    that its process had in memory, the framework included; `directory` is where run.json was
+    that its process had in memory, the framework included; `choices` is what the backend chose by
+    itself, as the sizes of its blocks; `directory` is where run.json was
     found, and is not part of it.
     """
 
@@ -109,6 +110,7 @@ class RunResult:
     without_effect: tuple[str, ...] = ()
     parity: dict[str, Any] | None = None
     peak_memory_bytes: int | None = None
+    choices: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
     directory: Path | None = field(default=None, compare=False)
 

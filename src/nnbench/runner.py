@@ -86,6 +86,7 @@ def execute(job: Job, announce: Announce) -> RunResult:
         | {"inputs": dataclasses.asdict(dataset.inputs), "outputs": dataset.outputs}
         | {"samples": {name: len(split) for name, split in dataset.splits.items()}},
         machine=where,
+        choices=getattr(trainer, "choices", {}),
         sweep=job.sweep,
         flags=(*config.flags(), *machine.crowding(config.threads)),
         layers=tuple(task.architecture.rows()),

@@ -190,6 +190,12 @@ class Tracer(Protocol):
         """Take the one step of `walk`, as `train` does, and return what went on in it."""
 
 
+class Chooser(Protocol):
+    """A Trainer that chooses something by itself, as sizes of blocks; written into the record."""
+
+    choices: dict[str, int | str | None]
+
+
 class Profiler(Protocol):
     """A Trainer that can tell where its time goes; what `nnbench profile` asks for."""
 

@@ -22,10 +22,8 @@ DIGEST_CHARACTERS = 12  # readable in a column; MLflow takes 36
 # Not settings: where results go, and what a backend is made of besides its name and execution.
 LEFT_OUT = frozenset(
     {"results", "tracking", "name", "parity"}
-    | {
-        f"backend.{key}"
-        for key in ("_target_", "target", "executions", "engines", "packages", "extra", "env")
-    }
+    | {f"backend.executions{suffix}" for suffix in ("", "_on_cuda", "_of_images")}
+    | {f"backend.{key}" for key in ("_target_", "target", "engines", "packages", "extra", "env")}
 )
 STATUS = {
     "running": "RUNNING",

@@ -67,6 +67,7 @@ class NumpyTrainer:
         self._optimizer = build_optimizer(task.optimizer, self._weights)
         self._fused = self._build_fused() if execution == "fused" else None
         self.slice_multiple = self._fused.multiple if self._fused else 1
+        self.choices = self._fused.choices() if self._fused else {}
         self.load(initial_params(He(), task.architecture, task.seed, task.dtype))
 
     def load(self, params: Params) -> None:

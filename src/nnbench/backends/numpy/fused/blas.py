@@ -34,7 +34,8 @@ class Blas:
 
     def __init__(self, dtype: str, threads: int) -> None:
         self.alone = threads == 1
-        self.small = SMALL_PRODUCT.get(_kernel() or "") if self.alone else None
+        self.kernel = _kernel()
+        self.small = SMALL_PRODUCT.get(self.kernel or "") if self.alone else None
         if self.alone:
             from scipy.linalg import blas
 
@@ -120,9 +121,9 @@ class Blas:
         """Return the call for `out = beta out + alpha v w`; v `(b,)`, w `(b, a)`; where alone."""
         return partial(self._gemv, alpha, w.T, v, beta, out, 0, 1, 0, 1, 0, 1)
 
-    def matrix_vector(self, w: Array, v: Array, out: Array) -> Call:
-        """Return the call for `out = w v`; w `(b, a)`, v `(a,)`, out `(b,)`; where alone."""
-        return partial(self._gemv, 1.0, w.T, v, 0.0, out, 0, 1, 0, 1, 1, 1)
+    def matrix_vector(self, alpha: float, w: Array, v: Array, out: Array) -> Call:
+        """Return the call for `out = alpha w v`; w `(b, a)`, v `(a,)`, out `(b,)`; where alone."""
+        return partial(self._gemv, alpha, w.T, v, 0.0, out, 0, 1, 0, 1, 1, 1)
 
     def subtract_outer(self, x: Array, y: Array, out: Array) -> Call:
         """Return the call for `out -= x y^T`; x `(b,)`, y `(a,)`, out `(b, a)`; where alone."""

@@ -9,6 +9,7 @@ where d_j holds the learning rate. So the products `X W` and `X X^T` of the whol
 once before it, and `W -= X^T D` once after it: three matrix products instead of two passes over
 the weights per step. The algebra is exact; only rounding differs. The layers above are small and
 are updated step by step, kept transposed meanwhile, bias included, so that BLAS runs along rows.
+What a sigmoid is taken of is kept negated: a call less, of the twenty that a step comes to.
 """
 
 from __future__ import annotations
@@ -21,7 +22,13 @@ import numpy as np
 from nnbench import layers as spec
 from nnbench.backends.numpy.fused.blas import Blas, Call, Step
 from nnbench.backends.numpy.fused.material import Material
-from nnbench.backends.numpy.fused.pointwise import IN_PLACE, gradient_factor, logit_calls
+from nnbench.backends.numpy.fused.pointwise import (
+    IN_PLACE,
+    gradient_factor,
+    logit_calls,
+    sigmoid_of_negated,
+    takes_negated,
+)
 from nnbench.backends.numpy.fused.stages import gather_calls
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.stopwatch import Stopwatch
@@ -107,6 +114,11 @@ class Online:
             before.append(partial(np.add, self._z, bias, self._z))
             before.append(partial(np.add, self._gram, self._gram.dtype.type(1), self._gram))
             after += blas.add_rows(-1.0, self._d, 1.0, bias)
+        self._last = task.architecture.output_activation
+        self._signs = [_sign(a) for a in [self.activation, *(u.activation for u in self._upper)]]
+        self._signs[-1] = -1.0 if takes_negated(task.loss, self._last) else 1.0
+        if self._signs[0] < 0:
+            before.append(partial(np.negative, self._z, self._z))
         self.steps: list[Step] = [("batch", call) for call in gather]
         self.steps += [(f"{self._first} forward", call) for call in before]
         self.steps += [
@@ -118,6 +130,8 @@ class Online:
             (f"{u.name} turned", partial(np.copyto, u.weights, u.turned.T)) for u in self._upper
         ]
         self.steps += [(f"{self._first} backward", call) for call in after]
+        if self._signs[-1] < 0:
+            self.steps.append(("loss", partial(np.negative, self.logits, self.logits)))
         self._calls = [call for _, call in self.steps]
 
     def watch(self, stopwatch: Stopwatch) -> None:
@@ -137,17 +151,17 @@ class Online:
         name, activation = f"{self._first} forward", self.activation
         if i:
             earlier = self._gram[i, :i], self._d[:i]
-            steps.append((name, self.blas.vector_matrix(-1.0, *earlier, 1.0, z)))
-        for layer in self._upper:
+            steps.append((name, self.blas.vector_matrix(-self._signs[0], *earlier, 1.0, z)))
+        for layer, sign in zip(self._upper, self._signs[1:], strict=True):
             y = layer.given[: z.size]
             steps += [(name, call) for call in _activated(activation, z, y)]
             z = self.logits[i] if layer is self._upper[-1] else np.zeros_like(layer.turned[:, 0])
             name, activation = f"{layer.name} forward", layer.activation
-            steps.append((name, self.blas.matrix_vector(layer.turned, layer.given, z)))
+            steps.append((name, self.blas.matrix_vector(sign, layer.turned, layer.given, z)))
         d = np.zeros_like(z) if self._upper else self._d[i]
         scale = self._scales[i : i + 1].reshape(())
-        output = self.task.architecture.output_activation
-        calls = logit_calls(self.task.loss, output, z, self._targets[i], d, scale)
+        negated = self._signs[-1] < 0
+        calls = logit_calls(self.task.loss, self._last, z, self._targets[i], d, scale, negated)
         steps += [("loss", call) for call in calls]
         for below, layer in reversed(list(enumerate(self._upper, start=-1))):
             activation = self._upper[below].activation if below >= 0 else self.activation
@@ -163,7 +177,14 @@ class Online:
         return steps
 
 
+def _sign(activation: ActivationName) -> float:
+    """Return -1 where the input of the activation is kept negated."""
+    return -1.0 if activation == "sigmoid" else 1.0
+
+
 def _activated(activation: ActivationName, z: Array, out: Array) -> list[Call]:
+    if _sign(activation) < 0:
+        return sigmoid_of_negated(z, out)
     if activation in IN_PLACE:
         return list(IN_PLACE[activation][0](z, out))
     return [partial(np.copyto, out, z)]

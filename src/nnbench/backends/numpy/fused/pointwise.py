@@ -27,10 +27,14 @@ def relu(x: Array, out: Array) -> list[Call]:
 
 def sigmoid(x: Array, out: Array) -> list[Call]:
     """Return the calls for `out = 1 / (1 + exp(-x))`."""
+    return [partial(np.negative, x, out), *sigmoid_of_negated(out, out)]
+
+
+def sigmoid_of_negated(x: Array, out: Array) -> list[Call]:
+    """Return the calls for `out = 1 / (1 + exp(x))`."""
     one = out.dtype.type(1.0)
     return [
-        partial(np.negative, x, out),
-        partial(np.exp, out, out),
+        partial(np.exp, x, out),
         partial(np.add, out, one, out),
         partial(np.reciprocal, out, out),
     ]
@@ -102,26 +106,39 @@ def gradient_factor(loss: spec.Loss, outputs: int, batch: int) -> float:
     return 2.0 * factor if loss.name == "mse" else factor
 
 
+def takes_negated(loss: spec.Loss, activation: ActivationName) -> bool:
+    """Tell whether `logit_calls` can do with the negated logits."""
+    return activation == "sigmoid" and loss.name in ("bce", "mse")
+
+
 def logit_calls(
-    loss: spec.Loss, activation: ActivationName, z: Array, t: Array, dz: Array, scale: Array
+    loss: spec.Loss,
+    activation: ActivationName,
+    z: Array,
+    t: Array,
+    dz: Array,
+    scale: Array,
+    negated: bool = False,
 ) -> list[Call]:
     """Return the calls for dz, the gradient of the loss with respect to the logits z.
 
     z, t and dz are `(batch, outputs)` or, of one sample, `(outputs,)`; `scale`, without axes, is
     what the gradient is multiplied by, `gradient_factor` with or without the learning rate.
+    `negated`: z holds the negated logits, which saves a call where `takes_negated`.
     """
     scaled: list[Call] = [partial(np.multiply, dz, scale, dz)]
     if loss.name == "cross_entropy":
         return [*softmax(z, dz), partial(np.subtract, dz, t, dz), *scaled]
     if loss.name == "bce":
-        return [*sigmoid(z, dz), partial(np.subtract, dz, t, dz), *scaled]
+        p = sigmoid_of_negated if negated else sigmoid
+        return [*p(z, dz), partial(np.subtract, dz, t, dz), *scaled]
     if loss.name == "mse" and activation == "linear":
         return [partial(np.subtract, z, t, dz), *scaled]
     if loss.name == "mse" and activation in IN_PLACE:
         forward, slope = IN_PLACE[activation]
-        p = np.empty_like(dz)
-        error = partial(np.subtract, p, t, dz)
-        return [*forward(z, p), error, *slope(dz, p, dz), *scaled]
+        y = np.empty_like(dz)
+        calls = sigmoid_of_negated(z, y) if negated else forward(z, y)
+        return [*calls, partial(np.subtract, y, t, dz), *slope(dz, y, dz), *scaled]
     unscaled = logit_gradient(loss, activation)
     factor = gradient_factor(loss, z.shape[-1], len(z) if z.ndim > 1 else 1)
 

@@ -42,6 +42,19 @@ class Fused:
             and dense_layers(material.task.architecture) is not None
         )
         self.multiple = BLOCK if self._online else 1
+        self._images = in_parts(material.task.architecture)
+        large = material.weights.vector.nbytes > LARGE_BYTES
+        self._evaluated = PART if self._images else EVALUATED_LARGE if large else EVALUATED
+
+    def choices(self) -> dict[str, int | str | None]:
+        """Return what was chosen by kernel and net: sizes of blocks, limits of products."""
+        return {
+            "steps_per_block": BLOCK if self._online else None,
+            "samples_per_part": PART if self._images else None,
+            "samples_per_evaluation": self._evaluated,
+            "blas_kernel": self.blas.kernel,
+            "largest_small_product": self.blas.small,
+        }
 
     def run(self, order: Array, rates: Array, keys: list[dict[int, Words]]) -> Array:
         """Take one step per rate over consecutive batches of `order`; return their logits."""
@@ -76,9 +89,7 @@ class Fused:
 
     def evaluate(self, split: str, inputs: Array) -> Array:
         """Return the logits `(n, outputs)` of the `inputs` of a split."""
-        large = self.material.weights.vector.nbytes > LARGE_BYTES
-        size = EVALUATED_LARGE if large else EVALUATED
-        size = PART if in_parts(self.material.task.architecture) else size
+        size = self._evaluated
         logits = np.empty((len(inputs), self.material.targets.shape[1]), self.material.task.dtype)
         for start in range(0, len(inputs), size):
             n = min(size, len(inputs) - start)

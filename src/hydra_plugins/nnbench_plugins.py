@@ -1,6 +1,6 @@
 """nnbench's Hydra plugins: every cell of a sweep is checked before the first epoch.
 
-Each run has a fresh process anyway (nnbench.isolate), so cells run in this one, one by one. Hydra
+Each run has a fresh process anyway (nnbench.isolate). Hydra
 accepts plugins from the namespace package `hydra_plugins` alone, and imports them in every Hydra
 application: nothing of nnbench is imported before it is used.
 """
@@ -8,19 +8,23 @@ application: nothing of nnbench is imported before it is used.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+REPEATED = ("seed", "backend")  # a search tries each point with all of them
 
-class SequentialLauncher(Launcher):
-    """Runs the cells of a sweep one after the other, backends alternating."""
+
+class CellLauncher(Launcher):
+    """Hands all cells of a sweep to nnbench, whose config group `launcher` says how to run them."""
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -31,11 +35,14 @@ class SequentialLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Compose and check all cells, then run them."""
-        from nnbench.cli.sweep import run_cells
+        """Have all cells composed and checked, then run."""
+        from nnbench.cli.main import launch
 
-        cells = [self._cell(list(overrides)) for overrides in job_overrides]
-        run_cells(cells, sweep=Path(str(self.config.hydra.sweep.dir)).name)
+        launch(
+            [partial(self._cell, list(overrides)) for overrides in job_overrides],
+            job_overrides,
+            sweep=Path(str(self.config.hydra.sweep.dir)).name,
+        )
         return [JobReturn(overrides=list(o), status=JobStatus.COMPLETED) for o in job_overrides]
 
     def _cell(self, overrides: list[str]) -> Any:
@@ -46,16 +53,57 @@ class SequentialLauncher(Launcher):
 
 
 class TidySweeper(BasicSweeper):
-    """Hydra's grid of `KEY=A,B` and globs; leaves nothing behind when a cell is wrong."""
+    """Hydra's grid of `KEY=A,B` and globs; leaves nothing behind when a cell is wrong.
+
+    With `search.trials=N` its ranges are searched instead.
+    """
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Launch every combination."""
+        """Launch every combination, or search."""
+        assert self.config is not None
         try:
+            if self.config.search.trials is not None:
+                return self._search(arguments)
             return super().sweep(arguments)
         except Exception:
             assert self.config is not None
             _remove_if_unused(Path(str(self.config.hydra.sweep.dir)))
             raise
+
+    def _search(self, arguments: list[str]) -> None:
+        """Tell the space from what is fixed, and hand both to nnbench."""
+        from nnbench import compose
+        from nnbench.cli.main import search
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        loader: Any = self.hydra_context.config_loader
+        parser = OverridesParser.create(config_loader=loader)
+        space: dict[str, tuple[str, Any]] = {}
+        fixed, grid = [], []
+        for override in parser.parse_overrides(arguments):
+            key = override.get_key_element()
+            if not override.is_sweep_override():
+                fixed.append(f"{key}={override.get_value_element_as_str()}")
+                continue
+            value: Any = override.value()
+            if override.is_interval_sweep():
+                space[key] = ("interval", value)
+            elif override.is_range_sweep():
+                space[key] = ("range", value)
+            else:
+                words = tuple(override.sweep_string_iterator())
+                if key in REPEATED:
+                    grid.append([f"{key}={word}" for word in words])
+                else:
+                    space[key] = ("choice", words)
+
+        def make(overrides: Sequence[str]) -> Any:
+            return compose.to_cell(
+                loader.load_sweep_config(self.config, list(overrides)), list(overrides)
+            )
+
+        search(make, space, fixed, grid, Path(str(self.config.hydra.sweep.dir)).name)
 
 
 def _remove_if_unused(folder: Path) -> None:
@@ -78,5 +126,5 @@ def _offer(group: str, plugin: type, **values: Any) -> None:
     )
 
 
-_offer("launcher", SequentialLauncher)
+_offer("launcher", CellLauncher)
 _offer("sweeper", TidySweeper, max_batch_size=None, params=None)

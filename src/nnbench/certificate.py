@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nnbench import trajectory
+from nnbench import identity, trajectory
 from nnbench.config import backend_label
 from nnbench.parity import Agreement, Verdict, compare, verdict
 from nnbench.record import RunResult
@@ -81,11 +81,7 @@ class Certificate:
 
 def pair_key(run: RunResult) -> str:
     """Return what two runs must share to differ in the backend alone."""
-    kept = {
-        k: v
-        for k, v in run.config.items()
-        if k not in ("backend", "tracking", "name", "case", "parity")
-    }
+    kept = {k: v for k, v in run.config.items() if k not in (*identity.LEFT_OUT, "backend", "case")}
     return json.dumps(kept, sort_keys=True, default=str)
 
 

@@ -15,8 +15,17 @@ class Clock:
 
     def __init__(self, started: float) -> None:
         now = time.perf_counter()
-        self._origin = now - max(0.0, time.time() - started)
+        self._started = now - max(0.0, time.time() - started)
         self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._origin = self._started
+
+    def add_phases(self, before: Phases) -> None:
+        """Count what the processes took that worked on the run before this one."""
+        for name, seconds in vars(before).items():
+            if name == "wall_seconds":
+                self._origin -= seconds
+            else:
+                self._seconds[name.removesuffix("_seconds")] += seconds
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -33,7 +42,7 @@ class Clock:
 
     def since_start(self, name: str) -> None:
         """Count everything from the start until now towards `name`."""
-        self._seconds[name] += time.perf_counter() - self._origin
+        self._seconds[name] += time.perf_counter() - self._started
 
     def seconds(self, name: str) -> float:
         """Return what has been counted towards `name`."""

@@ -15,6 +15,7 @@ from nnbench.architectures import ArchConfig, is_convolutional, resolve_output_a
 from nnbench.data.config import DataConfig
 from nnbench.errors import ConfigError
 from nnbench.init import InitConfig, NativeInit
+from nnbench.launchers.config import LauncherConfig, Sequential
 from nnbench.optimizers import Optimizer
 from nnbench.schedule import Plateau, Schedule
 from nnbench.schema import at_least, read, suggest, within
@@ -23,6 +24,7 @@ from nnbench.spec import Loss, TaskKind
 from nnbench.trainer import Semantics
 
 Count = Annotated[int, at_least(1)]
+Order = Literal["interleaved", "given", "random"]  # of the runs of a sweep
 
 
 @dataclass(frozen=True)
@@ -98,15 +100,39 @@ class AugmentConfig:
 
 
 @dataclass(frozen=True)
+class CheckpointConfig:
+    """How often a run keeps where it is (`every` None: only when it is stopped), and how many."""
+
+    every: Count | None = 5
+    unit: Literal["seconds", "epochs"] = "seconds"
+    keep: Count = 2
+
+
+@dataclass(frozen=True)
 class TrackingConfig:
     """Where runs are recorded besides the results folder.
 
-    `uri` None means sqlite in the results folder.
+    `uri` None means sqlite in the results folder. `system_metrics`: what processor, memory and
+    GPU of the machine do meanwhile, each second.
     """
 
     name: Literal["mlflow", "local"] = "mlflow"
     uri: str | None = None
     experiment: str = "nnbench"
+    system_metrics: bool = False
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How many `trials` of the ranges given a search makes (None: no search), and how.
+
+    `name` tells searches apart in a results folder; None makes one from what is asked.
+    """
+
+    trials: Count | None = None
+    sampler: Literal["tpe", "random"] = "tpe"
+    seed: Annotated[int, at_least(0)] = 0
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +162,11 @@ class RunConfig:
     early_stopping: EarlyStopping = dataclasses.field(default_factory=EarlyStopping)
     augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
     eval: EvalConfig = dataclasses.field(default_factory=EvalConfig)
+    checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
+    launcher: LauncherConfig = dataclasses.field(default_factory=Sequential)
+    order: Order = "interleaved"
+    on_error: Literal["continue", "stop"] = "continue"
+    search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
     parity: bool = True
     results: str = "results"
     name: str | None = None
@@ -151,6 +182,8 @@ class RunConfig:
         found = ["keep.weights=best"] if self.keep.weights == "best" else []
         if self.early_stopping.patience is not None:
             found.append(f"early_stopping.patience={self.early_stopping.patience}")
+        if self.search.trials is not None:
+            found.append(f"search.trials={self.search.trials}")
         return found + ["schedule=plateau"] * isinstance(self.schedule, Plateau)
 
     def flags(self) -> tuple[str, ...]:

@@ -39,10 +39,27 @@ class RunFailed(NNBenchError):  # noqa: N818
     exit_code = 1
 
 
+class RunKilled(RunFailed):
+    """A run's worker was killed from outside; the run goes on from its last checkpoint."""
+
+
+class RunBusy(NNBenchError):  # noqa: N818
+    """Another process is at this run."""
+
+
 class SweepFailed(NNBenchError):  # noqa: N818
     """Some runs of a sweep failed; each was shown when it did."""
 
     exit_code = 1
+
+
+class Stopped(NNBenchError):  # noqa: N818
+    """Somebody asked to stop, and it was done well; `number` is the signal."""
+
+    def __init__(self, number: int, left: int) -> None:
+        self.exit_code = 128 + number
+        runs = "the run goes" if left == 1 else f"{left} runs go"
+        super().__init__(f"stopped; {runs} on when you give the same command again")
 
 
 class ChecksFailed(NNBenchError):  # noqa: N818

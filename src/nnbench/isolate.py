@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from nnbench import errors
 from nnbench.config import RunConfig
-from nnbench.errors import NNBenchError, RunFailed
+from nnbench.errors import NNBenchError, RunFailed, RunKilled
 from nnbench.switches import THREAD_VARIABLES
 
 LOG_NAME = "worker.log"
@@ -57,34 +60,43 @@ def ask_side_by_side(configs: Sequence[RunConfig], job: dict[str, Any]) -> dict[
     return said
 
 
-def run_isolated(config: RunConfig, job: dict[str, Any], on_event: OnEvent) -> None:
+def run_isolated(
+    config: RunConfig,
+    job: dict[str, Any],
+    on_event: OnEvent,
+    interrupts: Interrupts | None = None,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Run `job` in a worker, passing its events to `on_event`, until it ends.
 
     Raises the worker's NNBenchError, or RunFailed with the log's path when it crashed or was
-    killed. An exception in this process (Ctrl-C too) ends the worker.
+    killed. An exception in this process ends the worker; `interrupts` may ask it to stop.
+    `more` is added to its environment.
     """
     log_path = Path(job["directory"]) / LOG_NAME
-    with log_path.open("wb") as log:
+    with log_path.open("ab" if job["resume"] else "wb") as log:
         worker = subprocess.Popen(
             [sys.executable, "-P", "-m", "nnbench.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=environment(config),
+            env=environment(config) | dict(more),
             text=True,
             encoding="utf-8",
         )
     assert worker.stdin is not None
     assert worker.stdout is not None
     last: dict[str, Any] = {}
+    interrupts = interrupts or Interrupts()
     try:
-        worker.stdin.write(json.dumps(job | {"started": time.time()}) + "\n")
-        worker.stdin.flush()
+        interrupts.attach(worker)
+        send(worker, json.dumps(job | {"started": time.time()}))
         for event in _events(worker.stdout):
             last = event
             on_event(event)
         code = worker.wait()
     finally:
+        interrupts.detach(worker)
         if worker.poll() is None:
             worker.kill()
             worker.wait()
@@ -92,6 +104,66 @@ def run_isolated(config: RunConfig, job: dict[str, Any], on_event: OnEvent) -> N
         with contextlib.suppress(BrokenPipeError):
             worker.stdin.close()
     _raise_for(code, last, log_path)
+
+
+def send(worker: subprocess.Popen[str], line: str) -> None:
+    """Write a line to the worker, unless it has just died."""
+    assert worker.stdin is not None
+    with contextlib.suppress(BrokenPipeError, ValueError):
+        worker.stdin.write(f"{line}\n")
+        worker.stdin.flush()
+
+
+class Interrupts:
+    """What Ctrl-C and SIGTERM mean while it is open: stop well; asked twice: stop at once.
+
+    The first signal asks every worker to leave its run with a checkpoint and calls `on_ask`; the
+    second ends the workers and raises KeyboardInterrupt. Signals reach the main thread alone;
+    opened in another one it does nothing.
+    """
+
+    def __init__(self, on_ask: Callable[[], None] = lambda: None) -> None:
+        self.on_ask = on_ask
+        self.signal: int | None = None
+        self._workers: list[subprocess.Popen[str]] = []
+        self._before: dict[int, Any] = {}
+
+    @property
+    def asked(self) -> bool:
+        """Tell whether to stop."""
+        return self.signal is not None
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def attach(self, worker: subprocess.Popen[str]) -> None:
+        """Ask this worker too."""
+        self._workers.append(worker)
+
+    def detach(self, worker: subprocess.Popen[str]) -> None:
+        """It has ended."""
+        self._workers.remove(worker)
+
+    def stop(self) -> None:
+        """Ask every worker to leave its run with a checkpoint."""
+        for worker in list(self._workers):
+            send(worker, "stop")
+
+    def _receive(self, number: int, frame: object) -> None:
+        again, self.signal = self.asked, number
+        if again:
+            for worker in self._workers:
+                worker.kill()
+            raise KeyboardInterrupt
+        self.on_ask()
+        self.stop()
 
 
 def _events(lines: Any) -> Iterator[dict[str, Any]]:
@@ -106,6 +178,6 @@ def _raise_for(code: int, last: dict[str, Any], log: Path) -> None:
     if last.get("event") == "crash":
         raise RunFailed(f"The run failed: {last['message']} (see {log})")
     if code < 0:
-        raise RunFailed(f"The run's process was killed by signal {-code} (see {log})")
+        raise RunKilled(f"The run's process was killed by signal {-code} (see {log})")
     if code:
         raise RunFailed(f"The run's process ended with exit code {code} (see {log})")

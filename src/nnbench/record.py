@@ -1,14 +1,15 @@
 """What a run yields: records per epoch and per run, and run.json, their durable form.
 
 run.json is versioned. History: 1, the first; 2, flags, layers, without_effect and
-parity; 3, peak_memory_bytes; 4, choices.
+parity; 3, peak_memory_bytes; 4, choices, resumed and the digest of the rest.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
-from collections.abc import Iterator
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -16,11 +17,15 @@ from typing import Any, Literal
 
 from nnbench.errors import ResultsError
 from nnbench.files import write_atomically
+from nnbench.locks import is_locked
 from nnbench.spec import LayerRow
 
 SCHEMA_VERSION = 4
+DIGEST_SINCE = 4
 RECORD_NAME = "run.json"
+RUNS_NAME = "runs"
 Status = Literal["running", "finished", "diverged", "failed", "killed"]
+OVER = ("finished", "diverged", "failed")  # nothing goes on with these
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,8 @@ class RunResult:
     every table that shows the figures; `message` says why a run ended early; `parity` is its
     certificate (`nnbench.certificate`), where a sweep gave one; `peak_memory_bytes` is the most
     that its process had in memory, the framework included; `choices` is what the backend chose by
-    itself, as the sizes of its blocks; `directory` is where run.json was
+    itself, as the sizes of its blocks; `resumed` are the epochs at which another process took the
+    run up again; `directory` is where run.json was
     found, and is not part of it.
     """
 
@@ -111,6 +117,7 @@ class RunResult:
     parity: dict[str, Any] | None = None
     peak_memory_bytes: int | None = None
     choices: dict[str, Any] = field(default_factory=dict)
+    resumed: tuple[int, ...] = ()
     schema_version: int = SCHEMA_VERSION
     directory: Path | None = field(default=None, compare=False)
 
@@ -128,9 +135,11 @@ class RunResult:
     def write(self) -> None:
         """Write run.json into `directory`, atomically."""
         assert self.directory is not None
-        values = dataclasses.asdict(self)
+        values = _finite(dataclasses.asdict(self))
         del values["directory"]
-        write_atomically(self.directory / RECORD_NAME, _dumps(values).encode())
+        indent = 1 if self.status in OVER else None  # for readers; it takes several times as long
+        text = json.dumps(values | {"digest": _digest(values)}, indent=indent, allow_nan=False)
+        write_atomically(self.directory / RECORD_NAME, f"{text}\n".encode())
 
     @classmethod
     def read(cls, directory: Path) -> RunResult:
@@ -139,37 +148,85 @@ class RunResult:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             version = values["schema_version"]
+            if not isinstance(version, int):
+                raise ValueError("its version is no number")
             if version > SCHEMA_VERSION:
                 raise ResultsError(
                     f"{path} has schema version {version}; this nnbench reads up to "
                     f"{SCHEMA_VERSION}. Use the newer nnbench that wrote it."
                 )
+            if version >= DIGEST_SINCE and values.pop("digest") != _digest(values):
+                raise ValueError("its digest does not fit")
             values["phases"] = Phases(**values["phases"])
-            values["flags"] = tuple(values.get("flags", ()))
-            values["without_effect"] = tuple(values.get("without_effect", ()))
+            for name in ("flags", "without_effect", "resumed"):
+                values[name] = tuple(values.get(name, ()))
             values["layers"] = tuple(LayerRow(*row) for row in values.get("layers", ()))
             values["epochs"] = tuple(EpochRecord(**e) for e in values["epochs"])
             return cls(**values, directory=directory)
         except OSError as error:
             raise ResultsError(f"Cannot read {path}: {error.strerror}.") from None
         except (ValueError, KeyError, TypeError) as error:
-            raise ResultsError(f"{path} is damaged ({error}); delete its folder.") from None
+            raise ResultsError(
+                f"{path} is damaged ({error}); its run is left out, delete its folder."
+            ) from None
 
 
-def read_runs(results: Path) -> Iterator[RunResult]:
-    """Yield every readable run below `results`, oldest first; damaged ones are left out."""
-    found = []
-    for path in results.glob(f"runs/*/{RECORD_NAME}"):
+def read_runs(results: Path) -> list[RunResult]:
+    """Return every readable run below `results`, oldest first; damaged ones are left out."""
+    return Folder(results).runs()
+
+
+class Folder:
+    """The runs of a results folder; each is read once, and again only while it is not over.
+
+    `name` is where in the folder they are; `problems` says, in a line each, which records
+    cannot be read.
+    """
+
+    def __init__(self, results: Path, name: str = RUNS_NAME) -> None:
+        self.path = results / name
+        self._known: dict[str, RunResult] = {}
+        self._bad: dict[str, str] = {}
+
+    @property
+    def problems(self) -> list[str]:
+        """Return what could not be read, as of the last look."""
+        return list(self._bad.values())
+
+    def runs(self) -> list[RunResult]:
+        """Look into the folder and return its runs, oldest first."""
         try:
-            found.append(RunResult.read(path.parent))
-        except ResultsError:
-            continue
-    yield from sorted(found, key=lambda run: (run.created, run.run_id))
+            names = {entry.name for entry in os.scandir(self.path)}
+        except OSError:
+            names = set()
+        for name in self._known.keys() - names:
+            del self._known[name]
+        self._bad = {name: text for name, text in self._bad.items() if name in names}
+        for name in names:
+            known = self._known.get(name)
+            if name in self._bad or (known and known.status in OVER):
+                continue
+            directory = self.path / name
+            if not (directory / RECORD_NAME).is_file():
+                continue
+            try:
+                self._known[name] = _as_it_is(RunResult.read(directory))
+            except ResultsError as error:
+                self._bad[name] = str(error)
+        return sorted(self._known.values(), key=lambda run: (run.created, run.run_id))
 
 
-def _dumps(values: Any) -> str:
-    """Dump as strict JSON: NaN and infinities become null."""
-    return json.dumps(_finite(values), indent=1, allow_nan=False) + "\n"
+def _as_it_is(run: RunResult) -> RunResult:
+    """Return the run; one that was running when its process died is `killed`."""
+    if run.status != "running" or run.directory is None or is_locked(run.directory):
+        return run
+    return dataclasses.replace(run, status="killed", message="its process ended")
+
+
+def _digest(values: Any) -> str:
+    """Return the digest of a record's values, the same before JSON and after."""
+    text = json.dumps(values, sort_keys=True, allow_nan=False)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _finite(value: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.util
-import re
 import secrets
 import shutil
 from collections.abc import Collection, Iterator, Sequence
@@ -17,27 +16,17 @@ import yaml
 
 from nnbench.compose import Cell
 from nnbench.config import RunConfig
-from nnbench.errors import ConfigError, MissingPackage, NNBenchError, ResultsError, RunFailed
-from nnbench.init import FromRun
-from nnbench.isolate import run_isolated
-from nnbench.record import (
-    RECORD_NAME,
-    EpochRecord,
-    RunResult,
-    Status,
-    read_runs,
-)
+from nnbench.errors import MissingPackage, NNBenchError, ResultsError, RunBusy, RunFailed, RunKilled
+from nnbench.isolate import Interrupts, run_isolated
+from nnbench.lookup import find_weights, make_directory, run_name
+from nnbench.record import RECORD_NAME, RUNS_NAME, EpochRecord, RunResult, Status
 
 CONFIG_NAME = "config.yaml"
-# Overrides that a run's name leaves out: they are in it already, or decide no figure.
-UNNAMED = ("backend", "batch_size", "seed", "epochs", "results", "name", "experiment", "tracking")
+PARITY_NAME = "parity"
 
 
-class Observer(Protocol):
-    """Who watches runs: a progress display, or nobody."""
-
-    def begin(self, name: str, config: RunConfig) -> None:
-        """A run's process is being started."""
+class Follower(Protocol):
+    """Who watches one run."""
 
     def event(self, event: dict[str, Any]) -> None:
         """The worker reports; see `nnbench.runner.execute`."""
@@ -46,11 +35,19 @@ class Observer(Protocol):
         """The run has ended; None where it left no record."""
 
 
+class Observer(Protocol):
+    """Who watches runs: a progress display, or nobody."""
+
+    def begin(self, name: str, config: RunConfig) -> Follower:
+        """A run's process is being started."""
+
+
 class Silent:
     """An observer that shows nothing."""
 
-    def begin(self, name: str, config: RunConfig) -> None:
+    def begin(self, name: str, config: RunConfig) -> Silent:
         """Show nothing."""
+        return self
 
     def event(self, event: dict[str, Any]) -> None:
         """Show nothing."""
@@ -88,8 +85,23 @@ def open_sink(config: RunConfig) -> Iterator[Sink | None]:
         sink.close()
 
 
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a worker runs: the `cores` it may use (None: all), its environment, what to say of it.
+
+    `flags` are sentences for the record, as that other runs were timed beside it.
+    """
+
+    cores: tuple[int, ...] | None = None
+    environment: tuple[tuple[str, str], ...] = ()
+    flags: tuple[str, ...] = ()
+
+
+ANYWHERE = Place()
+
+
 class Session:
-    """Runs cells one after the other, under one sink.
+    """Runs cells under one sink; several threads may share it.
 
     `unnamed` are the overrides that all runs share, so that names need not tell them.
     """
@@ -100,13 +112,15 @@ class Session:
         sink: Sink | None,
         sweep: str | None = None,
         unnamed: Collection[str] = (),
+        interrupts: Interrupts | None = None,
     ) -> None:
         self.observer, self.sink, self.sweep, self.unnamed = observer, sink, sweep, unnamed
+        self.interrupts = interrupts
 
     def run_nudged(self, cell: Cell) -> RunResult:
         """Run `cell` from one ulp away, out of sight: for a certificate, not for tables."""
-        quiet = Session(Silent(), None, self.sweep)
-        return quiet.run(cell, folder="parity", nudged=True)
+        quiet = Session(Silent(), None, self.sweep, interrupts=self.interrupts)
+        return quiet.run(cell, folder=PARITY_NAME, nudged=True)
 
     def certify(self, run: RunResult, parity: dict[str, Any]) -> RunResult:
         """Add a parity certificate to a run's record and to its mirror; return the run with it."""
@@ -117,43 +131,67 @@ class Session:
             self.sink.certify(run)
         return run
 
-    def run(self, cell: Cell, folder: str = "runs", nudged: bool = False) -> RunResult:
+    def mirror(self, run: RunResult) -> RunResult:
+        """Give MLflow what it lacks of a run that is over; return the run with what came of it."""
+        return self._finish(run)
+
+    def run(
+        self,
+        cell: Cell,
+        folder: str = RUNS_NAME,
+        nudged: bool = False,
+        stopped: RunResult | None = None,
+        place: Place = ANYWHERE,
+    ) -> RunResult:
         """Run one cell in a worker; return its record, kept in `folder` of the results.
 
-        Raises NNBenchError where it could not be done. A run that ended before its first epoch
-        leaves nothing behind.
+        `stopped` is the run of the same cell to go on with. The record says `killed` where
+        somebody asked to stop. Raises NNBenchError where it could not be done. A run that ended
+        before its first epoch leaves nothing behind.
         """
         check_packages(cell.config)
         weights = find_weights(cell.config)
-        name = run_name(cell, self.unnamed)
-        directory = make_directory(Path(cell.config.results), name, folder)
-        follower = _Follower(directory, self.observer, self.sink)
+        if stopped is not None:
+            assert stopped.directory is not None
+            name, directory = stopped.name, stopped.directory
+            identity = {"run_id": stopped.run_id, "created": stopped.created}
+        else:
+            name = run_name(cell, self.unnamed)
+            directory = make_directory(Path(cell.config.results), name, folder)
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            identity = {"run_id": "r" + secrets.token_hex(6), "created": now}
         job = {
             "values": cell.values,
-            "run_id": "r" + secrets.token_hex(6),
+            **identity,
             "name": name,
-            "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "directory": str(directory),
             "weights": str(weights) if weights else None,
             "sweep": self.sweep,
             "nudged": nudged,
+            "resume": stopped is not None,
+            "cores": place.cores,
+            "flags": place.flags,
         }
         run: RunResult | None = None
+        watcher: Follower = Silent()
         try:
             (directory / CONFIG_NAME).write_text(yaml.safe_dump(cell.values, sort_keys=False))
-            self.observer.begin(name, cell.config)
-            run_isolated(cell.config, job, follower)
+            watcher = self.observer.begin(name, cell.config)
+            mirror = _Mirror(directory, watcher, self.sink)
+            run_isolated(cell.config, job, mirror, self.interrupts, dict(place.environment))
             run = RunResult.read(directory)
         except (KeyboardInterrupt, NNBenchError, OSError) as error:
-            interrupted = isinstance(error, KeyboardInterrupt)
-            status: Status = "killed" if interrupted else "failed"
+            if isinstance(error, RunBusy):  # somebody else's
+                raise
+            from_outside = isinstance(error, KeyboardInterrupt | RunKilled)
+            status: Status = "killed" if from_outside else "failed"
             run = _close_record(directory, status, str(error) or "interrupted")
             # Without a record, all there can be is the log of a crash.
             if run is None and not isinstance(error, RunFailed):
                 shutil.rmtree(directory, ignore_errors=True)
             raise
         finally:
-            self.observer.end(run)
+            watcher.end(run)
             run = self._finish(run)
         return run
 
@@ -161,21 +199,22 @@ class Session:
         """Complete the mirror of `run` and note in run.json where it is."""
         if run is None or self.sink is None:
             return run
-        run = dataclasses.replace(run, tracking=self.sink.finish(run))
+        where = {"experiment": run.config["tracking"]["experiment"]}
+        run = dataclasses.replace(run, tracking=self.sink.finish(run) | where)
         with contextlib.suppress(ResultsError):  # a full disk has been, or will be, shown
             run.write()
         return run
 
 
-class _Follower:
-    """Passes a worker's events to the observer and its records to the sink."""
+class _Mirror:
+    """Passes a worker's events to who watches and its records to the sink."""
 
-    def __init__(self, directory: Path, observer: Observer, sink: Sink | None) -> None:
-        self.directory, self.observer, self.sink = directory, observer, sink
+    def __init__(self, directory: Path, watcher: Follower, sink: Sink | None) -> None:
+        self.directory, self.watcher, self.sink = directory, watcher, sink
         self.run: RunResult | None = None
 
     def __call__(self, event: dict[str, Any]) -> None:
-        self.observer.event(event)
+        self.watcher.event(event)
         if self.sink is None:
             return
         if event["event"] == "start":
@@ -209,83 +248,3 @@ def check_packages(config: RunConfig) -> None:
                 f"Received backend={config.backend.name}; the package {package} is not installed. "
                 f"Install it: {remedy}"
             )
-
-
-def find_weights(config: RunConfig) -> Path | None:
-    """Return the folder or file whose weights `init=from_run` takes, None for other inits.
-
-    Raises ConfigError when nothing fits `init.run`.
-    """
-    if not isinstance(config.init, FromRun):
-        return None
-    wanted, results = config.init.run, Path(config.results)
-    if wanted.startswith("case:"):
-        case = wanted.removeprefix("case:")
-        for run in reversed(list(read_runs(results))):
-            same = run.config.get("case") == case and run.config.get("seed") == config.seed
-            if same and run.status == "finished":
-                return run.directory
-        raise ConfigError(
-            f"Received init.run={wanted}; {results} has no finished run of it with "
-            f"seed={config.seed}. Run `nnbench experiment={case} seed={config.seed}` first."
-        )
-    if (found := find_run(wanted, results)) is not None:
-        return found
-    raise ConfigError(
-        f"Received init.run={wanted}; no such file, and no run of that name or id in {results}. "
-        "`nnbench runs` lists them."
-    )
-
-
-def find_run(wanted: str, results: Path) -> Path | None:
-    """Return the folder (or weights file) that `wanted` names: a path, a run's name or its id.
-
-    Of several runs of one name it is the latest.
-    """
-    if Path(wanted).exists():
-        return Path(wanted).resolve()
-    if (results / "runs" / wanted).is_dir():
-        return results / "runs" / wanted
-    for run in reversed(list(read_runs(results))):
-        if wanted in (run.run_id, run.name):
-            return run.directory
-    return None
-
-
-def run_name(cell: Cell, unnamed: Collection[str] = ()) -> str:
-    """Return a short readable name, good in a legend: `torch b32 s1 scale=0.1`."""
-    config = cell.config
-    if config.name:
-        return config.name
-    if config.case:
-        return f"{config.case.rpartition('/')[2]} s{config.seed}"
-    parts = [config.backend.label]
-    parts += [f"b{config.batch_size}", f"s{config.seed}"]
-    for override in cell.overrides:
-        key, _, value = override.lstrip("+~").partition("=")
-        told = override in unnamed or key.split(".")[0] in UNNAMED or key.startswith("hydra")
-        if not told:
-            # A chosen option tells its group (`relu`), a value does not (`scale=0.1`).
-            parts.append(f"{key.split('.')[-1]}={value}" if _is_value(key) else value)
-    return " ".join(parts)[:80]
-
-
-def _is_value(key: str) -> bool:
-    from nnbench.catalogue import groups
-
-    return key not in groups()
-
-
-def make_directory(results: Path, name: str, folder: str = "runs") -> Path:
-    """Make a new folder `results/FOLDER/NAME-TIME-RANDOM`; raises ResultsError."""
-    slug = re.sub(r"[^A-Za-z0-9._=+-]+", "-", name).strip("-.")[:60] or "run"
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    directory = results.resolve() / folder / f"{slug}-{stamp}-{secrets.token_hex(3)}"
-    try:
-        directory.mkdir(parents=True)
-    except OSError as error:
-        raise ResultsError(
-            f"Cannot write results={results}: {error.strerror}; choose a writable folder with "
-            "results=DIR."
-        ) from None
-    return directory

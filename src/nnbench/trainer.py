@@ -109,6 +109,9 @@ class TrainStats:
         return TrainStats(self.loss_sum + other.loss_sum, self.samples + other.samples)
 
 
+NO_STATS = TrainStats(0.0, 0)
+
+
 @dataclass(frozen=True)
 class StepTrace:
     """One training step, taken apart; arrays in canonical layout.

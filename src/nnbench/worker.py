@@ -1,8 +1,9 @@
 """The worker: one fresh process that trains one run.
 
 Reads its job as JSON from standard input and writes events as JSON lines to what was standard
-output; whatever frameworks print goes to the log. Ends when its parent does. Knows neither Hydra
-nor MLflow.
+output; whatever frameworks print goes to the log. A line `stop` makes it leave the run with a
+checkpoint. Ends when its parent does. Holds a lock in the run's folder as long as it lives, by
+which others see that somebody is at it. Knows neither Hydra nor MLflow.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
 from nnbench.errors import NNBenchError
+from nnbench.locks import locked
 
 
 def main() -> int:
@@ -26,14 +29,17 @@ def main() -> int:
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    job = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    job, stop = _job()
+    threading.Thread(target=_obey, args=[stop], daemon=True).start()
+    if job["cores"] and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, job["cores"])
 
     def announce(event: dict[str, Any]) -> None:
         _send(events, event)
 
     try:
-        _train(job, announce)
+        with locked(Path(job["directory"])):
+            _train(job, announce, stop.is_set)
     except NNBenchError as error:
         announce({"event": "error", "kind": type(error).__name__, "message": str(error)})
         return 2
@@ -72,7 +78,7 @@ def out_of_memory(error: Exception) -> str | None:
     )
 
 
-def _train(job: dict[str, Any], announce: Any) -> None:
+def _train(job: dict[str, Any], announce: Any, stopping: Callable[[], bool]) -> None:
     from nnbench.config import read_config
     from nnbench.runner import Job, execute
 
@@ -89,8 +95,11 @@ def _train(job: dict[str, Any], announce: Any) -> None:
             weights=Path(weights) if weights else None,
             sweep=job["sweep"],
             nudged=job["nudged"],
+            resume=job["resume"],
+            flags=tuple(job["flags"]),
         ),
         announce,
+        stopping,
     )
 
 
@@ -102,11 +111,23 @@ def _send(events: TextIO, event: dict[str, Any]) -> None:
         os._exit(3)
 
 
-def _end_with_parent() -> None:
-    """Wait for the end of standard input: the parent holds it open as long as it lives."""
+def _job() -> tuple[dict[str, Any], threading.Event]:
+    """Read the job, the first line of standard input; `stop` may have followed already."""
+    read = b""
+    while b"\n" not in read and (more := os.read(0, 65536)):
+        read += more
+    line, _, rest = read.partition(b"\n")
+    stop = threading.Event()
+    if rest:
+        stop.set()
+    return json.loads(line), stop
+
+
+def _obey(stop: threading.Event) -> None:
+    """Set `stop` when the parent says so; end when standard input does, for then it is dead."""
     try:
         while os.read(0, 4096):
-            pass
+            stop.set()
     finally:
         os._exit(3)
 

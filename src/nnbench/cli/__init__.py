@@ -10,7 +10,10 @@ from nnbench.errors import NNBenchError
 
 COMMANDS = {
     "ui": "browse the recorded runs in the MLflow UI",
-    "runs": "list the recorded runs",
+    "ls": "list the recorded runs",
+    "show": "show a recorded run, its course, and the command that does it again",
+    "rm": "delete recorded runs, in MLflow too",
+    "sync": "upload to MLflow what it lacks of the recorded runs",
     "study": "run the cases of a published comparison; print published against measured",
     "arch": "print the layers of the net that a run would train",
     "parity": "train several backends side by side and say whether they agree, to rounding",

@@ -24,8 +24,8 @@ FORMATS = {"torch": ".pt", "keras": ".keras"}
 def command(kind: str, out: str | None, results: str, run: str) -> int:
     """Export and say what was written."""
     from nnbench import weights
+    from nnbench.lookup import find_run
     from nnbench.record import RunResult
-    from nnbench.session import find_run
 
     directory = find_run(run, Path(results))
     if directory is None:

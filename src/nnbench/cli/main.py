@@ -2,17 +2,85 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nnbench import catalogue, compose
 from nnbench.cli.sweep import run_cells
+from nnbench.compose import Cell
+from nnbench.errors import ConfigError
+from nnbench.sweep import Asked
+
+FLAGS = ("--fresh", "--plan")  # of ours; all others are Hydra's
+WITH_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package",
+              "-p", "--cfg", "-c")  # fmt: skip
+_asked = Asked()
+
+
+def launch(
+    makers: Sequence[Callable[[], Cell]], overrides: Sequence[Sequence[str]], sweep: str
+) -> None:
+    """Compose every cell of a sweep, then run them; what Hydra's launcher is asked to do."""
+    cells: list[Cell] = []
+    impossible: list[tuple[Sequence[str], str]] = []
+    for make, words in zip(makers, overrides, strict=True):
+        try:
+            cells.append(make())
+        except ConfigError as error:
+            impossible.append((words, str(error)))
+    run_cells(cells, sweep, _asked, impossible)
+
+
+def _flags_first(arguments: list[str]) -> list[str]:
+    """Move Hydra's flags to the front; behind some of the overrides, its parser loses the rest."""
+    flags: list[str] = []
+    rest = list(arguments)
+    for word in arguments:
+        if word.startswith("-"):
+            at = rest.index(word)
+            count = 2 if word in WITH_VALUE else 1
+            flags += rest[at : at + count]
+            del rest[at : at + count]
+    return flags + rest
+
+
+def search(
+    make: Callable[[Sequence[str]], Cell],
+    space: Mapping[str, tuple[str, Any]],
+    fixed: Sequence[str],
+    grid: Sequence[Sequence[str]],
+    sweep: str,
+) -> None:
+    """Search a space that Hydra's sweeper has read; see `nnbench.cli.search`."""
+    from nnbench.cli.search import run_search
+    from nnbench.search import Choice, Interval
+
+    found: dict[str, Interval | Choice] = {}
+    for key, (kind, value) in space.items():
+        if kind == "choice":
+            found[key] = Choice(tuple(value))
+            continue
+        log = "log" in value.tags
+        if kind == "interval":
+            whole = isinstance(value.start, int) and isinstance(value.end, int)
+            found[key] = Interval(value.start, value.end, log=log, whole=whole)
+        else:  # as in Python, the end is not part of a range
+            whole = all(isinstance(n, int) for n in (value.start, value.stop, value.step))
+            count = math.ceil((value.stop - value.start) / value.step) - 1
+            high = value.start + count * value.step
+            found[key] = Interval(value.start, high, value.step, log, whole)
+    run_search(make, found, fixed, grid, sweep, _asked)
 
 
 def run(arguments: list[str]) -> None:
     """Run `arguments` through Hydra, with its flags (-m, --cfg, --info, --config-dir, ...)."""
+    global _asked  # noqa: PLW0603 - Hydra makes the launcher, which has no other way to know
+    _asked = Asked(*(flag in arguments for flag in FLAGS))
+    arguments = _flags_first([word for word in arguments if word not in FLAGS])
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import open_dict
@@ -28,7 +96,7 @@ def run(arguments: list[str]) -> None:
             whole.hydra = HydraConfig.get()
         overrides = [str(o) for o in HydraConfig.get().overrides.task]
         try:
-            run_cells([compose.to_cell(whole, overrides)], sweep=None)
+            run_cells([compose.to_cell(whole, overrides)], None, _asked)
         except BaseException as error:
             caught.append(error)
 

@@ -48,7 +48,7 @@ def command(config_dir: str | None, overrides: Sequence[str]) -> int:
 
 def _ask(cells: Sequence[Any]) -> dict[str, Any]:
     from nnbench.isolate import ask_side_by_side
-    from nnbench.session import find_weights
+    from nnbench.lookup import find_weights
 
     weights = find_weights(cells[0].config)
     job = {
@@ -65,7 +65,7 @@ def _keep(said: dict[str, Any], results: Path, values: dict[str, Any]) -> None:
     """Write the whole certificate, by epoch and layer, into the results."""
     import json
 
-    from nnbench.session import make_directory
+    from nnbench.lookup import make_directory
 
     directory = make_directory(results, f"parity-{values['dtype']}", "parity")
     text = json.dumps(said | {"config": values}, indent=1, default=str)

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nnbench.compose import Cell
 from nnbench.config import RunConfig
@@ -18,18 +18,17 @@ PLAIN_SECONDS = 5.0  # at most one plain line in so many seconds
 
 
 class Display:
-    """An observer (see nnbench.session) that draws; `total` runs are to come."""
+    """An observer (see nnbench.session) that draws; `count` of `total` runs are done already."""
 
     def __init__(
-        self, console: Console, total: int, on_end: Callable[[RunResult], Any] | None = None
+        self,
+        console: Console,
+        total: int,
+        on_end: Callable[[RunResult], Any] | None = None,
+        count: int = 0,
     ) -> None:
-        self.console, self.total, self.on_end = console, total, on_end
-        self.count = 0
-        self.label = ""
-        self.epochs = 0
-        self.spoke = 0.0
+        self.console, self.total, self.on_end, self.count = console, total, on_end, count
         self.bar: Progress | None = None
-        self.task = TaskID(0)
         if console.is_terminal:
             self.bar = Progress(
                 TextColumn("{task.description}"),
@@ -54,26 +53,43 @@ class Display:
         if self.bar:
             self.bar.stop()
 
-    def begin(self, name: str, config: RunConfig) -> None:
-        """Announce a run."""
+    def begin(self, name: str, config: RunConfig) -> Row:
+        """Announce a run; return what shows it."""
         self.count += 1
-        self.epochs = config.epochs
         prefix = f"[{self.count}/{self.total}] " if self.total > 1 else ""
-        self.label = f"{prefix}{name}"
+        return Row(self, f"{prefix}{name}", config.epochs)
+
+    def failed(self, cell: Cell, error: Exception) -> None:
+        """Show a failed run of a sweep at once, with its overrides."""
+        self.say(f"failed ({' '.join(cell.overrides)}): {error}", style="red")
+
+    def say(self, text: str, style: str | None = None) -> None:
+        """Leave a line."""
+        self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+class Row:
+    """One run on the display."""
+
+    def __init__(self, display: Display, label: str, epochs: int) -> None:
+        self.display, self.label, self.epochs = display, label, epochs
+        self.bar, self.alone = display.bar, display.total == 1
         self.spoke = time.monotonic()
         if self.bar:
-            label = self.label.replace("[", r"\[")
-            self.task = self.bar.add_task(label, total=config.epochs, note="starting")
+            text = label.replace("[", r"\[")
+            self.task = self.bar.add_task(text, total=epochs, note="starting")
 
     def event(self, event: dict[str, Any]) -> None:
         """Show one event of the worker."""
         kind = event["event"]
         if kind == "start":
             self.spoke = time.monotonic()
-            if not self.bar and self.total == 1:
+            if not self.bar and self.alone:
                 self._say(f"training {self.epochs} epochs")
         elif kind == "epoch":
             self._epoch(event["record"])
+        elif kind == "note":
+            self._say(event["text"])
         elif self.bar and kind == "phase":
             self.bar.update(self.task, note=event["phase"])
         elif kind == "progress":
@@ -93,7 +109,7 @@ class Display:
             note += f"  test accuracy {record['test_accuracy']:.2%}"
         if self.bar:
             self.bar.update(self.task, completed=done, note=note)
-        elif self.total == 1 and time.monotonic() - self.spoke > PLAIN_SECONDS:
+        elif self.alone and time.monotonic() - self.spoke > PLAIN_SECONDS:
             self._say(note)
 
     def end(self, run: RunResult | None) -> None:
@@ -102,8 +118,10 @@ class Display:
             self.bar.remove_task(self.task)
         if run is None:
             return
-        if self.on_end:
-            self.on_end(run)
+        if self.display.on_end and run.status != "killed":
+            self.display.on_end(run)
+        elif run.status == "killed":
+            self._say(f"{run.message or run.status}")
         elif run.kept:
             figure = (
                 f"test accuracy {run.kept.test_accuracy:.2%}"
@@ -113,12 +131,6 @@ class Display:
             seconds = run.epoch_seconds or 0.0
             self._say(f"{run.status}, {figure}, {1e3 * seconds:.1f} ms per epoch")
 
-    def failed(self, cell: Cell, error: Exception) -> None:
-        """Show a failed run of a sweep at once, with its overrides."""
-        self._say(f"failed ({' '.join(cell.overrides)}): {error}", style="red")
-
-    def _say(self, text: str, style: str | None = None) -> None:
+    def _say(self, text: str) -> None:
         self.spoke = time.monotonic()
-        self.console.print(
-            f"{self.label}: {text}", style=style, markup=False, highlight=False, soft_wrap=True
-        )
+        self.display.say(f"{self.label}: {text}")

@@ -2,38 +2,59 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from rich.console import Console
 
-from nnbench.certificate import Certificate, certify, groups
 from nnbench.cli.progress import Display
 from nnbench.compose import Cell
-from nnbench.errors import ConfigError, NNBenchError, SweepFailed
-from nnbench.init import FromRun
-from nnbench.isolate import ask_side_by_side
+from nnbench.config import RunConfig
+from nnbench.errors import ConfigError, NNBenchError, RunBusy, Stopped, SweepFailed
+from nnbench.isolate import Interrupts
+from nnbench.launchers.config import Slurm
+from nnbench.launchers.pool import places, run_in_places
+from nnbench.launchers.slurm import run_on_slurm
+from nnbench.plan import Planner, Step, arrange
 from nnbench.record import RunResult
-from nnbench.report.tables import comparison, summary
-from nnbench.session import Session, check_packages, find_weights, open_sink
+from nnbench.report.plan import PlanRow, plan_table
+from nnbench.report.runs import summary
+from nnbench.report.tables import comparison
+from nnbench.session import Place, Session, open_sink
+from nnbench.sweep import Asked, certify_runs, checked_plan, planner_for, run_or_take_up
+
+Impossible = tuple[Sequence[str], str]
+STOPPING = "stopping after this part of the walk; Ctrl-C again: at once"
 
 
-def run_cells(cells: Sequence[Cell], sweep: str | None) -> None:
+def run_cells(
+    cells: Sequence[Cell],
+    sweep: str | None,
+    asked: Asked = Asked(),  # noqa: B008 - frozen
+    impossible: Sequence[Impossible] = (),
+) -> None:
     """Run `cells` and print a summary or, in a sweep, a comparison.
 
     A single run's error is raised; in a sweep it is shown at once, the rest goes on, and
-    SweepFailed is raised at the end.
+    SweepFailed is raised at the end. Raises Stopped after Ctrl-C. `impossible` are the overrides of
+    cells that no configuration came of, and why.
     """
     console = Console()
+    if asked.plan:
+        show_plan(cells, console, asked, impossible)
+        return
+    if impossible:
+        others = f" ({len(impossible) - 1} more like it: see --plan)" if impossible[1:] else ""
+        raise ConfigError(impossible[0][1] + others)
     if sweep is None:
-        _run_one(cells[0], console)
+        _run_one(cells[0], console, asked)
         return
     runs: list[RunResult] = []
     try:
-        failures = run_sweep(cells, sweep, console, runs)
+        failures = run_sweep(cells, sweep, console, runs, asked)
     finally:  # after Ctrl-C too: what is done is worth seeing
         if runs:
             console.print(comparison(runs))
@@ -46,110 +67,167 @@ def check_all_ran(cells: int, failures: int) -> None:
         raise SweepFailed(f"{failures} of {cells} runs failed (see above)")
 
 
-def run_sweep(cells: Sequence[Cell], sweep: str, console: Console, runs: list[RunResult]) -> int:
-    """Run `cells` in a good order, adding each record to `runs`; return how many failed."""
-    if not cells:
-        raise ConfigError("This sweep has no run: what its pattern asks for does not exist.")
-    for cell in cells:
-        check_packages(cell.config)
-    _check_one_place(cells)
-    cells = arrange(cells)
-    failures = 0
-    display = Display(console, total=len(cells))
+def run_sweep(
+    cells: Sequence[Cell],
+    sweep: str,
+    console: Console,
+    runs: list[RunResult],
+    asked: Asked = Asked(),  # noqa: B008 - frozen
+) -> int:
+    """Run what is not finished yet in a good order; add each record to `runs`.
+
+    Returns how many failed.
+    """
+    planner, steps = checked_plan(cells, asked)
+    config = cells[0].config
+    _say_what_there_is(steps, planner, console)
     shared = set.intersection(*(set(cell.overrides) for cell in cells))
-    with open_sink(cells[0].config) as sink, display:
-        session = Session(display, sink, sweep, unnamed=shared)
-        for cell in cells:
-            try:
-                runs.append(session.run(cell))
-            except NNBenchError as error:
-                failures += 1
-                display.failed(cell, error)
-        if cells[0].config.parity:
-            runs[:] = certify_runs(session, cells, runs)
+    finished = sum(step.state == "finished" for step in steps)
+    with Sweeping(config, sweep, console, len(cells), shared, finished) as sweeping:
+        sweeping.run(cells, planner)
+        runs[:] = sweeping.runs(cells)
+        if config.parity and not sweeping.stopping():
+            runs[:] = certify_runs(sweeping.session, cells, runs, sweeping.display.say)
     _warn_of_tracking(runs)
-    return failures
+    sweeping.raise_if_stopped(len(cells) - len(_over(runs)))
+    return len(sweeping.failures)
 
 
-def certify_runs(
-    session: Session, cells: Sequence[Cell], runs: Sequence[RunResult]
-) -> list[RunResult]:
-    """Give every run that has a matched counterpart its parity certificate; return all runs."""
-    certified = {run.run_id: run for run in runs}
-    for group in groups(runs):
-        reference = group[0]
-        cell = next(c for c in cells if c.values == reference.config)
-        try:
-            nudged = session.run_nudged(cell)
-            for run in group[1:]:
-                certificate = certify(reference, nudged, run)
-                other = next(c for c in cells if c.values == run.config)
-                data = _located(certificate, cell, other)
-                certified[run.run_id] = session.certify(run, data)
-        except NNBenchError as error:
-            print(f"nnbench: no parity certificate: {error}", file=sys.stderr)
-    return [certified[run.run_id] for run in runs]
+class Sweeping:
+    """A sweep on its way: sink, display, signals, and what has come of its cells so far."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        sweep: str,
+        console: Console,
+        total: int,
+        unnamed: Collection[str],
+        finished: int = 0,
+    ) -> None:
+        self.config, self.sweep, self.unnamed = config, sweep, unnamed
+        self.display = Display(console, total=total, count=finished)
+        self.interrupts = Interrupts(on_ask=lambda: self.display.say(STOPPING))
+        self.failures: list[NNBenchError] = []
+        self._found: dict[int, RunResult] = {}
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> Sweeping:
+        sink = self._open.enter_context(open_sink(self.config))
+        self._open.enter_context(self.display)
+        self._open.enter_context(self.interrupts)
+        self.session = Session(self.display, sink, self.sweep, self.unnamed, self.interrupts)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._open.__exit__(*exception)
+
+    def run(self, cells: Sequence[Cell], planner: Planner) -> None:
+        """Run the cells as the launcher does it; failures are shown and kept."""
+        launcher = self.config.launcher
+        arranged = arrange(cells, self.config.order)
+        if isinstance(launcher, Slurm):
+            names = (self.sweep, tuple(self.unnamed))
+            left = [cell for cell in arranged if not self._take(cell, planner)]
+            if left:
+                run_on_slurm(left, launcher, self._end, self.stopping, self.display.say, names)
+            return
+
+        def do(cell: Cell, place: Place) -> None:
+            try:
+                self._found[id(cell)] = run_or_take_up(cell, planner, self.session, place)
+            except RunBusy:
+                raise
+            except NNBenchError as error:
+                self._fail(cell, error)
+
+        run_in_places(arranged, places(launcher, cells), do, self.stopping)
+
+    def runs(self, cells: Sequence[Cell]) -> list[RunResult]:
+        """Return the runs there are of `cells`."""
+        return [self._found[id(cell)] for cell in cells if id(cell) in self._found]
+
+    def stopping(self) -> bool:
+        """Tell whether no more runs are to begin."""
+        return self.interrupts.asked or bool(self.failures and self.config.on_error == "stop")
+
+    def raise_if_stopped(self, left: int) -> None:
+        """Raise Stopped where a signal came."""
+        if self.interrupts.signal is not None:
+            raise Stopped(self.interrupts.signal, left)
+
+    def _take(self, cell: Cell, planner: Planner) -> bool:
+        """Take the finished run of `cell`, if there is one."""
+        if planner.look(cell).state != "finished":
+            return False
+        self._found[id(cell)] = run_or_take_up(cell, planner, self.session)
+        return True
+
+    def _end(self, cell: Cell, result: RunResult | NNBenchError) -> None:
+        """Note what a job on a cluster came to, and bring it to MLflow."""
+        if isinstance(result, NNBenchError):
+            self._fail(cell, result)
+            return
+        self.display.begin(result.name, cell.config).end(result)
+        self._found[id(cell)] = self.session.mirror(result)
+
+    def _fail(self, cell: Cell, error: NNBenchError) -> None:
+        self.failures.append(error)
+        self.display.failed(cell, error)
 
 
-def _located(certificate: Certificate, reference: Cell, other: Cell) -> dict[str, Any]:
-    """Return the certificate as data; where backends part, look for the first step and layer."""
-    if certificate.verdict.parted is None:
-        return certificate.as_data() | {"text": str(certificate)}
-    epochs = certificate.verdict.parted + 1
-    weights = find_weights(reference.config)
-    job = {
-        "what": "parity",
-        "values": [cell.values | {"epochs": epochs} for cell in (reference, other)],
-        "weights": str(weights) if weights else None,
-    }
-    said = ask_side_by_side([reference.config, other.config], job)["certificates"][0]
-    found = replace(
-        certificate,
-        step=said["parted_step"],
-        layer=said["parted_layer"],
+def show_plan(
+    cells: Sequence[Cell], console: Console, asked: Asked, impossible: Sequence[Impossible] = ()
+) -> None:
+    """Print what a sweep would do, in its order, and how long that would take."""
+    planner = planner_for(cells, asked)
+    steps = planner.plan(arrange(cells, cells[0].config.order))
+    console.print(
+        plan_table(
+            [PlanRow(s.cell.overrides, s.state, planner.seconds(s), s.reason) for s in steps]
+            + [PlanRow(words, "impossible", None, reason) for words, reason in impossible]
+        )
     )
-    return found.as_data() | {"text": str(found)}
 
 
-def _check_one_place(cells: Sequence[Cell]) -> None:
-    """Raise ConfigError where the cells of a sweep would be recorded in different places."""
-    for key in ("results", "tracking"):
-        if len({getattr(cell.config, key) for cell in cells}) > 1:
-            raise ConfigError(f"A sweep has one {key}; received several. Make them two sweeps.")
+def _say_what_there_is(steps: Sequence[Step], planner: Planner, console: Console) -> None:
+    """Say what is taken from earlier, and what could not be."""
+    lines = [f"left out: {problem}" for problem in planner.folder.problems]
+    counts = {state: sum(s.state == state for s in steps) for state in ("finished", "stopped")}
+    if counts["finished"]:
+        lines.append(
+            f"{counts['finished']} of {len(steps)} runs are finished already "
+            "(--fresh runs them again)"
+        )
+    if counts["stopped"]:
+        one = counts["stopped"] == 1
+        words = "goes on where it was stopped" if one else "go on where they were stopped"
+        lines.append(f"{counts['stopped']} of {len(steps)} run{'s' * (len(steps) > 1)} {words}")
+    lines += [f"a new run: {step.reason}" for step in steps if step.state == "new" and step.reason]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _run_one(cell: Cell, console: Console) -> None:
+def _run_one(cell: Cell, console: Console, asked: Asked) -> None:
+    """Run a single cell: anew, unless it was stopped before."""
+    planner, (step,) = checked_plan([cell], asked)
+    stopped = step.run if step.state == "stopped" else None
     display = Display(console, total=1, on_end=lambda run: console.print(summary(run)))
-    with open_sink(cell.config) as sink, display:
-        run = Session(display, sink).run(cell)
+    interrupts = Interrupts(on_ask=lambda: display.say(STOPPING))
+    if step.state != "finished":  # a single run is asked for to be run
+        _say_what_there_is([step], planner, console)
+    with open_sink(cell.config) as sink, display, interrupts:
+        run = Session(display, sink, interrupts=interrupts).run(cell, stopped=stopped)
     _warn_of_tracking([run])
+    if interrupts.asked:
+        raise Stopped(interrupts.signal or signal.SIGINT, 1)
+
+
+def _over(runs: Sequence[RunResult]) -> list[RunResult]:
+    return [run for run in runs if run.status in ("finished", "diverged")]
 
 
 def _warn_of_tracking(runs: Sequence[RunResult]) -> None:
     """Say once per message that MLflow did not get a run; the results folder has it."""
     for message in dict.fromkeys(r.tracking["error"] for r in runs if "error" in r.tracking):
         print(f"nnbench: not in MLflow: {message}", file=sys.stderr)
-
-
-def arrange(cells: Sequence[Cell]) -> list[Cell]:
-    """Let backends alternate, and put each case after the one whose weights it takes."""
-    lanes: defaultdict[str, list[Cell]] = defaultdict(list)
-    for cell in cells:
-        lanes[cell.config.backend.label].append(cell)
-    longest = max(len(lane) for lane in lanes.values())
-    waiting = [lane[i] for i in range(longest) for lane in lanes.values() if i < len(lane)]
-    arranged: list[Cell] = []
-    while waiting:
-        open_cases = {(c.config.case, c.config.seed) for c in waiting}
-        ready = [c for c in waiting if (_needs(c), c.config.seed) not in open_cases]
-        if not ready:
-            raise NNBenchError("These cases start from each other's weights; break the circle.")
-        arranged += ready
-        waiting = [c for c in waiting if c not in ready]
-    return arranged
-
-
-def _needs(cell: Cell) -> str:
-    """Return the case whose weights `cell` takes, or a word that is no case."""
-    init = cell.config.init
-    return init.run.removeprefix("case:") if isinstance(init, FromRun) else "-"

@@ -5,6 +5,8 @@ Each source is a file of its own that returns a `Payload`; `prepare` does what a
 
 from __future__ import annotations
 
+import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +36,7 @@ __all__ = [
     "available",
     "fetch",
     "load",
+    "outline",
 ]
 
 
@@ -46,6 +49,16 @@ def load(config: DataConfig, *, kind: TaskKind, seed: int) -> Dataset:
     from nnbench.data import prepare
 
     return prepare.build(_payload(config, kind, seed), config, kind, seed)
+
+
+def outline(config: DataConfig, *, kind: TaskKind, seed: int) -> Dataset:
+    """Return what `load` does without the samples; read once in a process for each data set."""
+    return _outline(config, kind, seed if isinstance(config, Synthetic | Sequences) else 0)
+
+
+@functools.cache
+def _outline(config: DataConfig, kind: TaskKind, seed: int) -> Dataset:
+    return replace(load(config, kind=kind, seed=seed), splits={})
 
 
 def _payload(config: DataConfig, kind: TaskKind, seed: int) -> Payload:  # noqa: PLR0911 - a table

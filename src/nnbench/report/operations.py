@@ -11,8 +11,8 @@ from rich.console import Group
 from rich.table import Table
 
 from nnbench.operations import MEANINGS
+from nnbench.report.figures import duration
 from nnbench.report.statistics import paired_ratio
-from nnbench.report.tables import duration
 
 Times = Mapping[str, Mapping[str, Sequence[float]]]
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nnbench.errors import ResultsError
-from nnbench.report.tables import duration
+from nnbench.report.figures import duration
 
 BAR = 20  # characters of a full bar
 

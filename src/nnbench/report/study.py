@@ -10,7 +10,8 @@ from rich.console import Group
 from rich.table import Table
 
 from nnbench.record import EpochRecord, RunResult
-from nnbench.report.tables import duration, flag_notes, weight_difference
+from nnbench.report.figures import duration, flag_notes
+from nnbench.report.tables import weight_difference
 
 WAYS = ("published", "matched")
 COLUMNS = ("", "published", "measured, as published", "measured, matched")

@@ -1,10 +1,9 @@
-"""Tables for the terminal: one run's summary, a sweep's comparison, a listing."""
+"""The table of a sweep: its runs side by side, and how far they agree."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -15,120 +14,16 @@ from nnbench import weights
 from nnbench.certificate import label, pair_key, sentences
 from nnbench.errors import NNBenchError
 from nnbench.record import RunResult
-from nnbench.report.layers import layer_table
-from nnbench.switches import forced_kernels
+from nnbench.report.figures import (
+    duration,
+    flag_notes,
+    forced_kernel_notes,
+    kept_figure,
+    number,
+    percent,
+)
 
 Cells = list[tuple[str, Callable[[RunResult], str]]]
-
-
-def percent(value: float | None) -> str:
-    """Format a share from 0 to 1 as per cent."""
-    return "-" if value is None else f"{100 * value:.2f}%"
-
-
-def number(value: float | None) -> str:
-    """Format a loss or difference."""
-    return "-" if value is None else f"{value:.4g}"
-
-
-def duration(seconds: float | None) -> str:
-    """Format seconds with the unit that suits."""
-    if seconds is None:
-        return "-"
-    if seconds < 1e-3:
-        return f"{1e6 * seconds:.0f} us"
-    return f"{1e3 * seconds:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
-
-
-def memory(count: float) -> str:
-    """Format bytes as the most that a process had in memory."""
-    return f"{count / 2**20:,.0f} MiB at most"
-
-
-def summary(run: RunResult) -> Group:
-    """Return the summary of one run: what it was, its figures, its time, where it is kept."""
-    config = run.config
-    table = Table(
-        title=f"{run.name}: {run.status}", title_justify="left", show_header=False, box=box.SIMPLE
-    )
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    samples = run.data["samples"]
-    backend = config["backend"]
-    rows = [
-        ("backend", f"{backend['name']} ({_how(backend)}), {run.semantics}"),
-        ("net", f"{run.architecture}, {run.parameters:,} parameters"),
-        ("data", f"{run.data['name']}, {samples['train']:,} to train, {samples['test']:,} to test"),
-        ("training", _training(run)),
-    ]
-    if run.kept:
-        rows += _figures(run)
-    rows += [
-        ("epoch time", f"{duration(run.epoch_seconds)} (median of {len(run.epochs)})"),
-        ("run time", _ledger(run)),
-        *([("memory", memory(run.peak_memory_bytes))] if run.peak_memory_bytes else []),
-        ("results", str(_short(run.directory))),
-    ]
-    for name, value in rows:
-        table.add_row(name, value)
-    notes = [*run.flags, *_forced_kernels([run])]
-    if run.status == "finished" and run.message:
-        notes.insert(0, run.message)
-    if run.status == "diverged":
-        notes.append(
-            f"The loss was no longer finite in epoch {run.epochs[-1].epoch + 1}; "
-            "a smaller learning rate or init.scale may help."
-        )
-    parts: list[Any] = [table, layer_table(run.layers)] if run.layers else [table]
-    return Group(*parts, *(f"note: {note}" for note in notes))
-
-
-def _how(backend: dict[str, Any]) -> str:
-    engine = backend.get("engine")
-    return backend["execution"] + (f" on {engine}" if engine not in (None, "tensorflow") else "")
-
-
-def _training(run: RunResult) -> str:
-    config = run.config
-    loss = config["loss"]
-    over = "" if loss["name"] == "cross_entropy" else f" ({loss['over_outputs']} over outputs)"
-    return (
-        f"{loss['name']}{over}, {config['optimizer']['name']}, batch {config['batch_size']}, "
-        f"{len(run.epochs)} epochs, {config['dtype']}, seed {config['seed']}"
-    )
-
-
-def _figures(run: RunResult) -> list[tuple[str, str]]:
-    kept = run.kept
-    assert kept is not None
-    which = "" if kept is run.epochs[-1] else f" (kept: epoch {kept.epoch + 1})"
-    rows = [("loss", f"train {number(kept.train_loss)}, test {number(kept.test_loss)}{which}")]
-    if kept.test_accuracy is not None:
-        rows.append(
-            (
-                "accuracy",
-                f"train {percent(kept.train_accuracy)}, test {percent(kept.test_accuracy)}",
-            )
-        )
-        rows.append(("generalization gap", percent(kept.generalization_gap)))
-    else:
-        rows.append(("generalization gap", f"{number(kept.generalization_gap)} in loss"))
-    return rows
-
-
-def _ledger(run: RunResult) -> str:
-    p = run.phases
-    parts = {
-        "start": p.import_seconds,
-        "data and build": p.data_seconds + p.build_seconds,
-        "warm-up": p.warm_up_seconds,
-        "training": p.train_seconds,
-        "evaluation": p.evaluate_seconds,
-        "records": p.track_seconds,
-        "unattributed": p.unattributed_seconds,
-    }
-    listed = ", ".join(f"{name} {duration(value)}" for name, value in parts.items())
-    return f"{duration(p.wall_seconds)}: {listed}"
 
 
 def comparison(runs: Sequence[RunResult]) -> Group:
@@ -143,24 +38,8 @@ def comparison(runs: Sequence[RunResult]) -> Group:
     parts: list[Any] = []
     for semantics, group in by_semantics.items():
         parts += [_comparison_table(group, semantics), *_agreement(group)]
-    notes = [*flag_notes(runs), *_forced_kernels(runs)]
+    notes = [*flag_notes(runs), *forced_kernel_notes(runs)]
     return Group(*parts, *(f"note: {note}" for note in notes))
-
-
-def flag_notes(runs: Sequence[RunResult]) -> list[str]:
-    """Return the flags of `runs`, each with the runs that it is about."""
-    flags = dict.fromkeys(flag for run in runs for flag in run.flags)
-    return [f"{', '.join(r.name for r in runs if flag in r.flags)}: {flag}" for flag in flags]
-
-
-def _forced_kernels(runs: Sequence[RunResult]) -> list[str]:
-    """Say which environment variables chose the kernels that were timed."""
-    found = {name for run in runs for name in forced_kernels(run.machine.get("environment", {}))}
-    if not found:
-        return []
-    return [
-        f"times are those of {', '.join(sorted(found))}, not of this processor (nnbench doctor)"
-    ]
 
 
 def _comparison_table(runs: Sequence[RunResult], semantics: str) -> Table:
@@ -189,23 +68,19 @@ def _comparison_table(runs: Sequence[RunResult], semantics: str) -> Table:
 
 def _accuracy_cells() -> Cells:
     return [
-        ("test acc", lambda r: percent(_kept(r, "test_accuracy"))),
-        ("train acc", lambda r: percent(_kept(r, "train_accuracy"))),
-        ("gap", lambda r: percent(_kept(r, "generalization_gap"))),
-        ("test loss", lambda r: number(_kept(r, "test_loss"))),
+        ("test acc", lambda r: percent(kept_figure(r, "test_accuracy"))),
+        ("train acc", lambda r: percent(kept_figure(r, "train_accuracy"))),
+        ("gap", lambda r: percent(kept_figure(r, "generalization_gap"))),
+        ("test loss", lambda r: number(kept_figure(r, "test_loss"))),
     ]
 
 
 def _loss_cells() -> Cells:
     return [
-        ("test loss", lambda r: number(_kept(r, "test_loss"))),
-        ("train loss", lambda r: number(_kept(r, "train_loss"))),
-        ("gap", lambda r: number(_kept(r, "generalization_gap"))),
+        ("test loss", lambda r: number(kept_figure(r, "test_loss"))),
+        ("train loss", lambda r: number(kept_figure(r, "train_loss"))),
+        ("gap", lambda r: number(kept_figure(r, "generalization_gap"))),
     ]
-
-
-def _kept(run: RunResult, figure: str) -> float | None:
-    return getattr(run.kept, figure) if run.kept else None
 
 
 def _first_of_each(runs: Sequence[RunResult]) -> dict[str, RunResult]:
@@ -255,32 +130,3 @@ def _agreement(runs: Sequence[RunResult]) -> list[str]:
         f"than {max(values):.1e} (dW)."
         for pair, values in found.items()
     ]
-
-
-def listing(runs: Sequence[RunResult]) -> Group:
-    """Return a table of recorded runs, and what has to be known about them."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("created", "name", "status"):
-        table.add_column(name)
-    for name in ("epochs", "test accuracy", "test loss", "epoch time"):
-        table.add_column(name, justify="right")
-    table.add_column("id")
-    for run in runs:
-        table.add_row(
-            run.created[:19].replace("T", " "),
-            run.name,
-            run.status,
-            str(len(run.epochs)),
-            percent(_kept(run, "test_accuracy")),
-            number(_kept(run, "test_loss")),
-            duration(run.epoch_seconds),
-            run.run_id,
-        )
-    return Group(table, *(f"note: {note}" for note in flag_notes(runs)))
-
-
-def _short(path: Path | None) -> Path | None:
-    """Return `path` relative to the working directory where it lies below it."""
-    if path is not None and path.is_relative_to(Path.cwd()):
-        return path.relative_to(Path.cwd())
-    return path

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from nnbench import identity
 from nnbench.record import EpochRecord, RunResult
 
 PARAM_CHARACTERS = 6000  # mlflow.utils.validation.MAX_PARAM_VAL_LENGTH
@@ -21,7 +22,7 @@ DIGEST_CHARACTERS = 12  # readable in a column; MLflow takes 36
 
 # Not settings: where results go, and what a backend is made of besides its name and execution.
 LEFT_OUT = frozenset(
-    {"results", "tracking", "name", "parity"}
+    set(identity.LEFT_OUT)
     | {f"backend.executions{suffix}" for suffix in ("", "_on_cuda", "_of_images")}
     | {f"backend.{key}" for key in ("_target_", "target", "engines", "packages", "extra", "env")}
 )

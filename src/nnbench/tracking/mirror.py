@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from nnbench.record import RECORD_NAME, EpochRecord, RunResult
@@ -20,13 +21,15 @@ MOST_PARAMS = 100
 class Mirror:
     """One run on its way to MLflow; every method may be called again after it failed.
 
-    `pending` holds the metrics that MLflow has not taken yet, `seen` the epochs they came from.
+    `pending` holds the metrics that MLflow has not taken yet, `seen` the epochs they came from;
+    `had` the steps by metric that MLflow had when the run was taken up again.
     """
 
     run: RunResult
     mlflow_id: str | None = None
     seen: set[int] = field(default_factory=set)
     pending: list[content.Metric] = field(default_factory=list)
+    had: dict[str, set[int]] = field(default_factory=dict)
     seconds: float = 0.0
 
     def add(self, records: Sequence[EpochRecord], end: float) -> None:
@@ -36,23 +39,27 @@ class Mirror:
         self.pending += content.epoch_metrics(fresh, end)
 
     def create(self, client: Any, experiment_id: str) -> None:
-        """Create the run with params, tags and dataset; take up the one that is there already."""
+        """Create the run with params, tags and dataset; take up the one that is there already.
+
+        A run that another process began is looked for, by our id: that process may have died
+        before it could note MLflow's.
+        """
         from mlflow.entities import Param
 
         if self.mlflow_id:
             return
-        if self.run.tracking.get("mlflow_run_id"):
-            known = find_run(client, experiment_id, self.run)
-            if known:
-                self._reopen(client, known)
-                return
-        created = client.create_run(
-            experiment_id,
-            start_time=round(content.started(self.run) * 1000),
-            tags=content.tags(self.run, _user()),
-            run_name=self.run.name,
-        )
-        self.mlflow_id = str(created.info.run_id)
+        begun = self.run.resumed or self.run.status != "running"
+        known = find_run(client, experiment_id, self.run) if begun else None
+        if known:
+            self._reopen(client, known)
+        else:
+            created = client.create_run(
+                experiment_id,
+                start_time=round(content.started(self.run) * 1000),
+                tags=content.tags(self.run, _user()),
+                run_name=self.run.name,
+            )
+            self.mlflow_id = str(created.info.run_id)
         params = [Param(key, value) for key, value in content.params(self.run).items()]
         for first in range(0, len(params), MOST_PARAMS):
             client.log_batch(self.mlflow_id, params=params[first : first + MOST_PARAMS])
@@ -62,6 +69,7 @@ class Mirror:
         """Log what is pending; what was logged is forgotten batch by batch."""
         from mlflow.entities import Metric
 
+        self.pending = [m for m in self.pending if m.step not in self.had.get(m.key, ())]
         while self.pending:
             batch = self.pending[:MOST_METRICS]
             client.log_batch(self.mlflow_id, metrics=[Metric(*metric) for metric in batch])
@@ -73,26 +81,25 @@ class Mirror:
 
         run = self.run
         tags = {"mlflow.note.content": note(run), "nnbench.status": run.status}
+        tags |= {"nnbench.parity": run.parity["outcome"]} if run.parity else {}
         client.log_batch(self.mlflow_id, tags=[RunTag(*tag) for tag in tags.items()])
-        paths = [run.directory / name for name in ARTIFACTS] if run.directory else []
         try:
-            for path in paths:
-                if path.is_file() and path.stat().st_size:
-                    client.log_artifact(self.mlflow_id, str(path))
+            for path in self.files():
+                client.log_artifact(self.mlflow_id, str(path))
         finally:
             client.set_terminated(self.mlflow_id, content.STATUS[run.status], round(end * 1000))
 
+    def files(self) -> list[Path]:
+        """Return the files of the run that MLflow is given."""
+        paths = [self.run.directory / name for name in ARTIFACTS] if self.run.directory else []
+        return [path for path in paths if path.is_file() and path.stat().st_size]
+
     def _reopen(self, client: Any, mlflow_id: str) -> None:
-        """Continue a run, leaving out the epochs that it has."""
+        """Continue a run, noting the figures that it has."""
         client.update_run(mlflow_id, status="RUNNING")
-        history = client.get_metric_history(mlflow_id, "time/epoch_seconds")
-        steps = {metric.step for metric in history}
-        self.seen |= steps
-        self.pending = [
-            metric
-            for metric in self.pending
-            if metric.step not in steps or metric.key not in content.EPOCH_METRICS
-        ]
+        for key in client.get_run(mlflow_id).data.metrics:
+            history = client.get_metric_history(mlflow_id, key)
+            self.had[key] = {metric.step for metric in history}
         self.mlflow_id = mlflow_id
 
     def _log_dataset(self, client: Any) -> None:

@@ -1,7 +1,7 @@
 """The MLflow sink: mirrors runs from a background thread of the process that started them.
 
-Nothing here can fail a run: what MLflow does not take becomes one line in the answer of
-`finish`, and run.json has it all.
+Nothing here can fail a run, or hold it up for long: what MLflow does not take becomes one line in
+the answer of `finish`, run.json has it all, and `nnbench sync` brings it later.
 """
 
 from __future__ import annotations
@@ -20,46 +20,43 @@ from nnbench.record import EpochRecord, RunResult
 from nnbench.tracking import content
 from nnbench.tracking.mirror import Mirror, add_parity
 from nnbench.tracking.refusal import reason, remedy
-from nnbench.tracking.store import (
-    hush,
-    is_remote,
-    open_store,
-    quiet,
-    store_uri,
-    without_password,
-)
+from nnbench.tracking.state import address
+from nnbench.tracking.store import hush, is_remote, open_store, quiet, store_uri
+from nnbench.tracking.system import SystemMetrics
 
 BATCH_SECONDS = 1.0  # metrics wait this long for company
 BATCH_METRICS = 200  # or until there are this many
-FINISH_SECONDS = 60.0
+FINISH_SECONDS = 60.0  # for a store that answers, to take a whole run
 IMPORT_SECONDS = 60.0
-ANSWER_SECONDS = 5.0  # for a server that has not answered once
-RETRY_SECONDS = 2.0  # in all, for calls that a server refuses at once
+DEAD_SECONDS = 4.5  # that runs wait in all for a server that does not answer
+BYTES_PER_SECOND = 2e6  # of an upload, at the least
 PAUSE_SECONDS = 0.4
-COOLDOWN_SECONDS = 60.0  # before a dead server is asked again
+COOLDOWN_SECONDS = 5.0  # before a dead server is asked again
 
 
 class MlflowSink:
-    """Mirrors one run after another in MLflow; the store is opened once, in the background.
+    """Mirrors runs in MLflow, several at a time; the store is opened once, in the background.
 
-    `start`, `epochs` and `finish` belong to one run at a time. `close` puts environment and log
-    levels back; call it from the thread that made the sink.
+    `close` puts environment and log levels back; call it from the thread that made the sink.
     """
 
     def __init__(self, tracking: TrackingConfig, results: Path) -> None:
         """Start the background thread, which imports MLflow and prepares the store."""
         self._tracking, self._results = tracking, results
         self._uri = store_uri(tracking.uri, results)
+        self._remote = is_remote(self._uri)
         self._client: Any = None
         self._experiment_id = ""
-        self._mirror: Mirror | None = None
+        self._mirrors: dict[str, Mirror] = {}
         self._failure: tuple[float, Exception] | None = None
-        self._patience = RETRY_SECONDS
+        self._patience = DEAD_SECONDS
+        self._alive = time.monotonic()  # when the store last took something, or work began
         self._due: float | None = None
-        self._imported, self._answered = threading.Event(), threading.Event()
+        self._imported = threading.Event()
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._quiet = contextlib.ExitStack()
         self._quiet.enter_context(quiet())
+        self._system = SystemMetrics() if tracking.system_metrics else None
         self._thread = threading.Thread(target=self._work, name="nnbench-mlflow", daemon=True)
         self._thread.start()
 
@@ -81,15 +78,19 @@ class MlflowSink:
         answer: Future[dict[str, Any]] = Future()
         self._tasks.put(lambda: self._answer(run, answer))
         self._imported.wait(IMPORT_SECONDS)
-        if is_remote(self._uri):
-            self._answered.wait(ANSWER_SECONDS)
-        patient = self._answered.is_set() or not is_remote(self._uri)
-        limit = FINISH_SECONDS if patient else 0.0
-        try:
-            return answer.result(limit)
-        except TimeoutError:
-            waited = FINISH_SECONDS if patient else ANSWER_SECONDS
-            return {"error": self._line(f"no answer in {waited:.0f} s")}
+        began = time.monotonic()
+        size = sum(path.stat().st_size for path in Mirror(run).files())
+        while not answer.done():
+            now = time.monotonic()
+            silent = now - max(began, self._alive)
+            if self._remote and silent > self._patience + size / BYTES_PER_SECOND:
+                self._patience = 0.0  # the next run does not wait again
+                return {"error": self._line("it does not answer in time")}
+            if now - began > FINISH_SECONDS and silent > FINISH_SECONDS:
+                return {"error": self._line(f"no answer in {FINISH_SECONDS:.0f} s")}
+            with contextlib.suppress(TimeoutError):
+                answer.result(0.1)
+        return answer.result()
 
     def certify(self, run: RunResult) -> None:
         """Add a run's parity certificate to the MLflow run that it has; returns at once."""
@@ -98,7 +99,7 @@ class MlflowSink:
     def close(self) -> None:
         """End the background thread, waiting a moment for what it is doing."""
         self._tasks.put(None)
-        self._thread.join(ANSWER_SECONDS)
+        self._thread.join(max(0.5, self._patience))
         self._quiet.close()
 
     def _work(self) -> None:
@@ -106,7 +107,6 @@ class MlflowSink:
         self._try(self._import)
         self._imported.set()
         self._try(self._ready)
-        self._answered.set()
         while True:
             wait = None if self._due is None else max(0.0, self._due - time.monotonic())
             try:
@@ -130,19 +130,21 @@ class MlflowSink:
     def _try(self, action: Callable[[], None]) -> bool:
         """Do `action` unless the store failed a moment ago; keep its error. Returns success.
 
-        A refusal that comes at once is tried again within RETRY_SECONDS in all.
+        A refusal that comes at once is tried again, until patience is used up.
         """
         if self._failure and time.monotonic() - self._failure[0] < COOLDOWN_SECONDS:
             return False
         began = time.monotonic()
         try:
             self._retried(action)
-            self._failure = None
+            self._failure, self._alive = None, time.monotonic()
+            self._patience = DEAD_SECONDS
         except Exception as error:
             self._failure = (time.monotonic(), error)
         finally:
-            if self._mirror:
-                self._mirror.seconds += time.monotonic() - began
+            taken = time.monotonic() - began
+            for mirror in self._mirrors.values():
+                mirror.seconds += taken / len(self._mirrors)
         return self._failure is None
 
     def _retried(self, action: Callable[[], None]) -> None:
@@ -152,27 +154,28 @@ class MlflowSink:
                 return action()
             except Exception as error:
                 self._patience -= time.monotonic() - began + PAUSE_SECONDS
-                if self._patience < 0 or not is_remote(self._uri):
+                if self._patience < 0 or not self._remote:
                     raise error
                 time.sleep(PAUSE_SECONDS)
 
     def _ready(self) -> None:
-        """Open the store, and create the run if one has been started, where that is not done."""
+        """Open the store, and create the runs that have been started, where that is not done."""
         if self._client is None:
             self._client, self._experiment_id = open_store(
                 self._tracking.uri, self._tracking.experiment, self._results
             )
-        if self._mirror:
-            self._mirror.create(self._client, self._experiment_id)
+        for mirror in self._mirrors.values():
+            mirror.create(self._client, self._experiment_id)
+            self._alive = time.monotonic()
 
     def _mirror_of(self, run: RunResult) -> Mirror:
-        if self._mirror is None or self._mirror.run.run_id != run.run_id:
-            self._mirror = Mirror(run)
-        return self._mirror
+        return self._mirrors.setdefault(run.run_id, Mirror(run))
 
     def _start(self, run: RunResult) -> None:
         self._mirror_of(run)
         self._try(self._ready)
+        if self._system:
+            self._due = self._due or time.monotonic() + BATCH_SECONDS
 
     def _collect(self, run: RunResult, records: Sequence[EpochRecord], end: float) -> None:
         mirror = self._mirror_of(run)
@@ -184,9 +187,16 @@ class MlflowSink:
 
     def _flush(self) -> None:
         self._due = None
-        if self._mirror and self._mirror.pending:
+        if self._system and self._mirrors:
+            self._due = time.monotonic() + BATCH_SECONDS
+            for mirror in self._mirrors.values():
+                mirror.pending += self._system.metrics(mirror.run)
+        if any(mirror.pending for mirror in self._mirrors.values()):
             self._ready()
-            self._mirror.flush(self._client)
+        for mirror in self._mirrors.values():
+            if mirror.pending:
+                mirror.flush(self._client)
+                self._alive = time.monotonic()
 
     def _answer(self, run: RunResult, answer: Future[dict[str, Any]]) -> None:
         try:
@@ -199,12 +209,14 @@ class MlflowSink:
         mirror.run = run
         mirror.add(run.epochs, end)
         mirror.pending += content.final_metrics(run, end)
+        if run.parity:
+            mirror.pending += content.parity_metrics(run)
         done = self._try(self._flush) and self._try(lambda: mirror.end(self._client, end))
-        self._mirror, self._due = None, None
+        del self._mirrors[run.run_id]
         known = {
             "mlflow_run_id": mirror.mlflow_id,
             "experiment_id": self._experiment_id,
-            "uri": without_password(self._uri),
+            "uri": address(self._tracking, self._results),
         }
         if done:
             return known | {"seconds": round(mirror.seconds, 3)}
@@ -219,6 +231,6 @@ class MlflowSink:
 
     def _line(self, why: str) -> str:
         return (
-            f"MLflow at {without_password(self._uri)} did not take the run: {why}. "
+            f"MLflow at {address(self._tracking, self._results)} did not take the run: {why}. "
             f"It is complete in its own folder; {remedy(self._tracking.uri)}"
         )

@@ -35,5 +35,5 @@ def reason(error: Exception) -> str:
 def remedy(uri: str | None) -> str:
     """Return what to do about it."""
     if uri is None:
-        return "free or repair the file, or record with tracking=local."
-    return "start the server, or leave tracking.uri out to record in the results folder."
+        return "free or repair the file, then `nnbench sync`; or record with tracking=local."
+    return "`nnbench sync` uploads it when the server is back."

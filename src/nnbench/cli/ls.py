@@ -1,0 +1,44 @@
+"""`nnbench ls`: the recorded runs, newest last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+STATUSES = ("running", "finished", "diverged", "failed", "killed")
+
+
+@click.command(help="List the recorded runs of a results folder, oldest first.")
+@click.argument("words", nargs=-1)
+@click.option("--results", default="results", show_default=True, help="the results folder")
+@click.option("--last", default=20, show_default=True, help="how many, 0 for all")
+@click.option("--status", type=click.Choice(STATUSES), help="only those")
+def command(words: tuple[str, ...], results: str, last: int, status: str | None) -> int:
+    """Print the table of runs, of those whose name, id or sweep contains every one of `words`."""
+    from rich.console import Console
+
+    from nnbench.record import Folder
+    from nnbench.report.runs import listing
+
+    folder = Folder(Path(results))
+    runs = folder.runs()
+    for problem in folder.problems:
+        click.echo(f"left out: {problem}", err=True)
+    if not runs:
+        click.echo(f"No runs recorded in {results}; run `nnbench` first.")
+        return 0
+    chosen = [
+        run
+        for run in runs
+        if status in (None, run.status)
+        and all(word in f"{run.name} {run.run_id} {run.sweep}" for word in words)
+    ]
+    if not chosen:
+        click.echo(f"None of the {len(runs)} runs in {results} is like that.")
+        return 0
+    shown = chosen[-last:] if last else chosen
+    Console().print(listing(shown))
+    if len(shown) < len(runs):
+        click.echo(f"{len(shown)} of {len(runs)} runs (--last 0 shows all)")
+    return 0

@@ -1,0 +1,47 @@
+"""`nnbench sync`: bring to MLflow what it lacks of the recorded runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(
+    help="Upload what MLflow lacks of the recorded runs: those that a server did not take, or "
+    "the RUNs named. Asked again, it uploads nothing twice."
+)
+@click.argument("runs", nargs=-1)
+@click.option("--results", default="results", show_default=True, help="the results folder")
+@click.option("--uri", help="to this server or database  [default: where each run was to go]")
+@click.option("--experiment", help="into this experiment  [default: each run's own]")
+@click.option("--all", "everything", is_flag=True, help="those recorded with tracking=local too")
+def command(
+    runs: tuple[str, ...],
+    results: str,
+    uri: str | None,
+    experiment: str | None,
+    everything: bool,
+) -> int:
+    """Upload run by run, saying what came of it."""
+    from nnbench.lookup import recorded
+    from nnbench.record import Folder
+    from nnbench.tracking.sync import missing, upload
+
+    folder = Path(results)
+    known = Folder(folder)
+    chosen = [recorded(word, folder) for word in runs] or known.runs()
+    for problem in known.problems:
+        click.echo(f"left out: {problem}", err=True)
+    waiting = missing(chosen, folder, uri, experiment, everything or bool(runs))
+    done = failed = 0
+    for run in upload(waiting, folder):
+        if "error" in run.tracking:
+            failed += 1
+            click.echo(f"nnbench: {run.name} ({run.run_id}): {run.tracking['error']}", err=True)
+        else:
+            done += 1
+            click.echo(f"{run.name} ({run.run_id}): in MLflow")
+    if not waiting:
+        click.echo("Nothing is missing in MLflow.")
+    return 1 if failed else 0

@@ -1,0 +1,67 @@
+"""Locks: who is at a run, and who is about to begin one; freed by the system when a process dies.
+
+A worker holds the lock of its run's folder. A process that wants to run a cell first claims the
+cell's fingerprint in the results folder, so that two sweeps never begin the same run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from nnbench.errors import ResultsError, RunBusy
+
+LOCK_NAME = ".lock"
+CLAIMS_NAME = ".claims"
+LINGER_SECONDS = 10.0  # that a worker may outlive the parent that was killed
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold the lock of a run's folder; raises RunBusy where another process keeps it."""
+    try:
+        with FileLock(directory / LOCK_NAME, timeout=LINGER_SECONDS):
+            yield
+    except Timeout:
+        raise RunBusy(f"Another process is at the run in {directory}.") from None
+
+
+def is_locked(directory: Path) -> bool:
+    """Tell whether a process is at the run in `directory`."""
+    lock = FileLock(directory / LOCK_NAME, timeout=0)
+    try:
+        with lock:
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a folder that cannot be written has nobody writing in it
+        return False
+
+
+class Claim:
+    """The right to run what has this fingerprint, of which there is one in a results folder."""
+
+    def __init__(self, results: Path, fingerprint: str) -> None:
+        self._lock = FileLock(results / CLAIMS_NAME / fingerprint, thread_local=False)
+        self._results = results
+
+    def take(self) -> bool:
+        """Take the claim; tell whether it was free."""
+        try:
+            (self._results / CLAIMS_NAME).mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        except OSError as error:
+            raise ResultsError(
+                f"Cannot write results={self._results}: {error.strerror}; choose a writable "
+                "folder with results=DIR."
+            ) from None
+        return True
+
+    def release(self) -> None:
+        """Give it back."""
+        self._lock.release()

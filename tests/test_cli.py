@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -46,6 +47,7 @@ def test_a_run_leaves_a_complete_record(nnbench: Nnbench, tmp_path: Path) -> Non
         "predictions.npz",
         "trajectory.npz",
         "worker.log",
+        ".lock",
     }
     values = json.loads((run.directory / "run.json").read_text())
     assert {f"{n}_seconds" for n in ("import", "data", "build", "warm_up", "train", "evaluate")} | {
@@ -158,13 +160,6 @@ def test_a_sweep_compares_and_lets_backends_alternate(nnbench: Nnbench, tmp_path
     assert "parity pass: torch against numpy, float32, 2 pairs of runs" in done.stdout
 
 
-def test_a_failing_cell_leaves_the_others_alone(nnbench: Nnbench, tmp_path: Path) -> None:
-    done = nnbench("-m", "data.train_samples=50,5000,60", *TINY)
-    assert done.returncode == 1
-    assert "failed (data.train_samples=5000" in done.stdout
-    assert len(list(read_runs(tmp_path / "results"))) == 2
-
-
 def _started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start a run of 100,000 epochs and wait for its first."""
     parent = subprocess.Popen(
@@ -187,13 +182,13 @@ def _worker_of(parent: subprocess.Popen[str]) -> psutil.Process:
     return worker
 
 
-def test_a_killed_worker_is_recorded_as_failed(tmp_path: Path) -> None:
+def test_a_killed_worker_is_recorded_as_killed(tmp_path: Path) -> None:
     parent = _started(tmp_path)
     _worker_of(parent).send_signal(signal.SIGKILL)
     _, stderr = parent.communicate(timeout=30)
     assert parent.returncode == 1
     assert "killed by signal 9" in stderr
-    assert only_run(tmp_path).status == "failed"
+    assert only_run(tmp_path).status == "killed"
 
 
 def test_interrupting_ends_the_worker_and_keeps_what_was_done(tmp_path: Path) -> None:
@@ -202,7 +197,9 @@ def test_interrupting_ends_the_worker_and_keeps_what_was_done(tmp_path: Path) ->
     parent.send_signal(signal.SIGINT)
     _, stderr = parent.communicate(timeout=30)
     assert parent.returncode == 130
-    assert stderr.strip() == "nnbench: interrupted"
+    assert (
+        stderr.strip() == "nnbench: stopped; the run goes on when you give the same command again"
+    )
     assert not worker.is_running()
     assert only_run(tmp_path).status == "killed"
 
@@ -311,11 +308,29 @@ def test_four_runs_at_once_on_a_fresh_store_are_all_recorded(tmp_path: Path) -> 
     assert rows == [("FINISHED", 2)] * 4
 
 
-def test_runs_lists_what_is_recorded(nnbench: Nnbench, tmp_path: Path) -> None:
-    assert "No runs recorded" in nnbench("runs").stdout
+def test_ls_lists_what_is_recorded(nnbench: Nnbench, tmp_path: Path) -> None:
+    assert "No runs recorded" in nnbench("ls").stdout
     nnbench(*TINY)
-    done = nnbench("runs")
-    assert only_run(tmp_path).run_id in done.stdout
+    run = only_run(tmp_path)
+    assert run.run_id in nnbench("ls").stdout
+    assert run.run_id in nnbench("ls", "numpy", "s0", "--status", "finished").stdout
+    assert "None of the 1 runs" in nnbench("ls", "torch").stdout
+
+
+def test_show_and_rm(nnbench: Nnbench, tmp_path: Path) -> None:
+    nnbench("-m", "seed=0,1", *TINY)
+    first, second = read_runs(tmp_path / "results")
+    shown = nnbench("show", first.run_id[:5])
+    assert "test accuracy" in shown.stdout
+    again = shown.stdout.split("Run it again:")[1].replace("\\\n", " ")
+    done = nnbench(*shlex.split(again)[1:], "tracking=local", "--plan")
+    assert "1 finished" in done.stdout, "the command is the run's own"
+    wrong = nnbench("show", "nump b32 s0")
+    assert wrong.returncode == 2
+    assert "no run of that name, id or folder" in wrong.stderr
+    assert nnbench("rm", second.run_id, "--yes").returncode == 0
+    (left,) = read_runs(tmp_path / "results")
+    assert left.run_id == first.run_id
 
 
 def test_version(nnbench: Nnbench) -> None:

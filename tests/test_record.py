@@ -129,20 +129,20 @@ def test_the_fingerprint_ignores_where_results_go_and_nothing_else() -> None:
         "threads": 1,
     }
     machine = {"cpu": "x", "versions": {"numpy": "2"}, "source_digest": "s", "hostname": "h"}
-    base = fingerprint(config, machine, {"train": "d"}, None)
-    elsewhere = config | {"results": "b", "tracking": {"name": "mlflow"}, "name": "n", "case": "c"}
-    assert fingerprint(elsewhere, machine | {"hostname": "i"}, {"train": "d"}, None) == base
-    taken = fingerprint(config, machine, {"train": "d"}, "w")
+    base = fingerprint(config, machine, "d", None)
+    elsewhere = config | {"results": "b", "tracking": {"name": "mlflow"}, "name": "n"}
+    assert fingerprint(elsewhere, machine | {"hostname": "i"}, "d", None) == base
+    taken = fingerprint(config, machine, "d", "w")
     moved = config | {"init": init | {"run": "there"}}
-    assert fingerprint(moved, machine, {"train": "d"}, "w") == taken
+    assert fingerprint(moved, machine, "d", "w") == taken
     changed = [
-        fingerprint(config | {"seed": 1}, machine, {"train": "d"}, None),
-        fingerprint(config | {"threads": 2}, machine, {"train": "d"}, None),
-        fingerprint(config, machine | {"cpu": "y"}, {"train": "d"}, None),
-        fingerprint(config, machine | {"versions": {"numpy": "3"}}, {"train": "d"}, None),
-        fingerprint(config, machine | {"source_digest": "t"}, {"train": "d"}, None),
+        fingerprint(config | {"seed": 1}, machine, "d", None),
+        fingerprint(config | {"threads": 2}, machine, "d", None),
+        fingerprint(config, machine | {"cpu": "y"}, "d", None),
+        fingerprint(config, machine | {"versions": {"numpy": "3"}}, "d", None),
+        fingerprint(config, machine | {"source_digest": "t"}, "d", None),
         fingerprint(config, machine, {"train": "e"}, None),
-        fingerprint(config, machine, {"train": "d"}, "w"),
+        fingerprint(config, machine, "d", "w"),
     ]
     assert len({base, *changed}) == 8
 

@@ -13,7 +13,7 @@ from nnbench.assembly import all_splits, load_weights, make_task, trainer_factor
 from nnbench.clock import Clock
 from nnbench.config import RunConfig
 from nnbench.epochs import Announce, Epochs
-from nnbench.errors import RunFailed
+from nnbench.errors import RunFailed, RunKilled
 from nnbench.parity import moved_by_one_ulp
 from nnbench.record import RunResult
 
@@ -71,6 +71,8 @@ def execute(
     announce({"event": "phase", "phase": "warm-up"})
     with clock.phase("warm_up"):
         trainer.warm_up(len(dataset.splits["train"]))
+    if stopping() and not job.resume:
+        raise RunKilled("stopped before its first epoch")
     run = RunResult(
         run_id=job.run_id,
         name=job.name,

@@ -187,7 +187,7 @@ class Session:
             status: Status = "killed" if from_outside else "failed"
             run = _close_record(directory, status, str(error) or "interrupted")
             # Without a record, all there can be is the log of a crash.
-            if run is None and not isinstance(error, RunFailed):
+            if run is None and (from_outside or not isinstance(error, RunFailed)):
                 shutil.rmtree(directory, ignore_errors=True)
             raise
         finally:

@@ -1,9 +1,9 @@
 """The worker: one fresh process that trains one run.
 
 Reads its job as JSON from standard input and writes events as JSON lines to what was standard
-output; whatever frameworks print goes to the log. A line `stop` makes it leave the run with a
-checkpoint. Ends when its parent does. Holds a lock in the run's folder as long as it lives, by
-which others see that somebody is at it. Knows neither Hydra nor MLflow.
+output; whatever frameworks print goes to the log. A line `stop`, or SIGTERM, makes it leave the
+run with a checkpoint. Ends when its parent does. Holds a lock in the run's folder as long as it
+lives, by which others see that somebody is at it. Knows neither Hydra nor MLflow.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ def main() -> int:
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     job, stop = _job()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threading.Thread(target=_obey, args=[stop], daemon=True).start()
     if job["cores"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, job["cores"])

@@ -30,7 +30,7 @@ def command(kind: str, out: str | None, results: str, run: str) -> int:
     directory = find_run(run, Path(results))
     if directory is None:
         raise ConfigError(
-            f"Received {run}; no run of that name or id in {results}. `nnbench runs` lists them."
+            f"Received {run}; no run of that name or id in {results}. `nnbench ls` lists them."
         )
     record = RunResult.read(directory)
     if "inputs" not in record.data:

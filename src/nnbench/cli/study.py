@@ -73,5 +73,5 @@ def _run(name: str, study: Any, overrides: list[str]) -> int:
     runs: list[RunResult] = []
     failures = run_sweep(cells, f"{name}-{stamp}", console, runs)
     console.print(study_table(name, study, runs))
-    check_all_ran(len(cells), failures)
+    check_all_ran(len(cells), failures, runs)
     return 0

@@ -13,7 +13,7 @@ from rich.console import Console
 from nnbench.cli.progress import Display
 from nnbench.compose import Cell
 from nnbench.config import RunConfig
-from nnbench.errors import ConfigError, NNBenchError, RunBusy, Stopped, SweepFailed
+from nnbench.errors import ConfigError, NNBenchError, RunBusy, RunKilled, Stopped, SweepFailed
 from nnbench.isolate import Interrupts
 from nnbench.launchers.config import Slurm
 from nnbench.launchers.pool import places, run_in_places
@@ -58,13 +58,17 @@ def run_cells(
     finally:  # after Ctrl-C too: what is done is worth seeing
         if runs:
             console.print(comparison(runs))
-    check_all_ran(len(cells), failures)
+    check_all_ran(len(cells), failures, runs)
 
 
-def check_all_ran(cells: int, failures: int) -> None:
+def check_all_ran(cells: int, failures: int, runs: Sequence[RunResult]) -> None:
     """Raise SweepFailed where some did not."""
     if failures:
         raise SweepFailed(f"{failures} of {cells} runs failed (see above)")
+    if left := cells - len(_over(runs)):
+        raise SweepFailed(
+            f"{left} of {cells} runs were stopped; the same command goes on with them"
+        )
 
 
 def run_sweep(
@@ -139,7 +143,8 @@ class Sweeping:
             except RunBusy:
                 raise
             except NNBenchError as error:
-                self._fail(cell, error)
+                if not (isinstance(error, RunKilled) and self.interrupts.asked):
+                    self._fail(cell, error)
 
         run_in_places(arranged, places(launcher, cells), do, self.stopping)
 
@@ -217,10 +222,16 @@ def _run_one(cell: Cell, console: Console, asked: Asked) -> None:
     if step.state != "finished":  # a single run is asked for to be run
         _say_what_there_is([step], planner, console)
     with open_sink(cell.config) as sink, display, interrupts:
-        run = Session(display, sink, interrupts=interrupts).run(cell, stopped=stopped)
+        session = Session(display, sink, interrupts=interrupts)
+        try:
+            run = session.run(cell, stopped=stopped)
+        except RunKilled:
+            if interrupts.signal is not None:
+                raise Stopped(interrupts.signal, 1) from None
+            raise
     _warn_of_tracking([run])
-    if interrupts.asked:
-        raise Stopped(interrupts.signal or signal.SIGINT, 1)
+    if run.status == "killed":
+        raise Stopped(interrupts.signal or signal.SIGTERM, 1)
 
 
 def _over(runs: Sequence[RunResult]) -> list[RunResult]:

@@ -29,6 +29,7 @@ BATCH_METRICS = 200  # or until there are this many
 FINISH_SECONDS = 60.0  # for a store that answers, to take a whole run
 IMPORT_SECONDS = 60.0
 DEAD_SECONDS = 4.5  # that runs wait in all for a server that does not answer
+RETRY_SECONDS = 2.0  # in all, for calls that a server refuses at once
 BYTES_PER_SECOND = 2e6  # of an upload, at the least
 PAUSE_SECONDS = 0.4
 COOLDOWN_SECONDS = 5.0  # before a dead server is asked again
@@ -49,7 +50,8 @@ class MlflowSink:
         self._experiment_id = ""
         self._mirrors: dict[str, Mirror] = {}
         self._failure: tuple[float, Exception] | None = None
-        self._patience = DEAD_SECONDS
+        self._patience = RETRY_SECONDS
+        self._wait = DEAD_SECONDS
         self._alive = time.monotonic()  # when the store last took something, or work began
         self._due: float | None = None
         self._imported = threading.Event()
@@ -83,8 +85,8 @@ class MlflowSink:
         while not answer.done():
             now = time.monotonic()
             silent = now - max(began, self._alive)
-            if self._remote and silent > self._patience + size / BYTES_PER_SECOND:
-                self._patience = 0.0  # the next run does not wait again
+            if self._remote and silent > self._wait + size / BYTES_PER_SECOND:
+                self._wait = 0.0  # the next run does not wait again
                 return {"error": self._line("it does not answer in time")}
             if now - began > FINISH_SECONDS and silent > FINISH_SECONDS:
                 return {"error": self._line(f"no answer in {FINISH_SECONDS:.0f} s")}
@@ -99,7 +101,7 @@ class MlflowSink:
     def close(self) -> None:
         """End the background thread, waiting a moment for what it is doing."""
         self._tasks.put(None)
-        self._thread.join(max(0.5, self._patience))
+        self._thread.join(max(0.5, self._wait))
         self._quiet.close()
 
     def _work(self) -> None:
@@ -138,7 +140,7 @@ class MlflowSink:
         try:
             self._retried(action)
             self._failure, self._alive = None, time.monotonic()
-            self._patience = DEAD_SECONDS
+            self._patience, self._wait = RETRY_SECONDS, DEAD_SECONDS
         except Exception as error:
             self._failure = (time.monotonic(), error)
         finally:

@@ -1,14 +1,13 @@
 """nnbench's Hydra plugins: every cell of a sweep is checked before the first epoch.
 
-Each run has a fresh process anyway (nnbench.isolate). Hydra
-accepts plugins from the namespace package `hydra_plugins` alone, and imports them in every Hydra
-application: nothing of nnbench is imported before it is used.
+Each run has a fresh process anyway (nnbench.isolate). Hydra accepts plugins from the namespace
+package `hydra_plugins` alone, and imports them in every Hydra application: nothing of nnbench is
+imported before it is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +36,12 @@ class CellLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         """Have all cells composed and checked, then run."""
         from nnbench.cli.main import launch
+        from nnbench.compose import Composer
 
-        launch(
-            [partial(self._cell, list(overrides)) for overrides in job_overrides],
-            job_overrides,
-            sweep=Path(str(self.config.hydra.sweep.dir)).name,
-        )
+        composer = Composer(self.hydra_context.config_loader, self.config)
+        sweep = Path(str(self.config.hydra.sweep.dir)).name
+        launch(composer.cell, [list(overrides) for overrides in job_overrides], sweep)
         return [JobReturn(overrides=list(o), status=JobStatus.COMPLETED) for o in job_overrides]
-
-    def _cell(self, overrides: list[str]) -> Any:
-        from nnbench import compose
-
-        config: Any = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
-        return compose.to_cell(config, overrides)
 
 
 class TidySweeper(BasicSweeper):
@@ -70,10 +62,13 @@ class TidySweeper(BasicSweeper):
             _remove_if_unused(Path(str(self.config.hydra.sweep.dir)))
             raise
 
+    def validate_batch_is_legal(self, batch: Any) -> None:
+        """Leave that to the launcher, which composes every cell before it runs the first."""
+
     def _search(self, arguments: list[str]) -> None:
         """Tell the space from what is fixed, and hand both to nnbench."""
-        from nnbench import compose
         from nnbench.cli.main import search
+        from nnbench.compose import Composer
 
         assert self.config is not None
         assert self.hydra_context is not None
@@ -98,11 +93,7 @@ class TidySweeper(BasicSweeper):
                 else:
                     space[key] = ("choice", words)
 
-        def make(overrides: Sequence[str]) -> Any:
-            return compose.to_cell(
-                loader.load_sweep_config(self.config, list(overrides)), list(overrides)
-            )
-
+        make = Composer(loader, self.config).cell
         search(make, space, fixed, grid, Path(str(self.config.hydra.sweep.dir)).name)
 
 

@@ -22,7 +22,9 @@ def run(overrides: Sequence[str] = ()) -> RunResult:
     """
     cell = compose(overrides)
     with open_sink(cell.config) as sink:
-        return Session(Silent(), sink).run(cell)
+        session = Session(Silent(), sink)
+        run = session.run(cell)
+        return session.settle().get(run.run_id, run)
 
 
 def runs(results: str | os.PathLike[str] = "results") -> pd.DataFrame:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,13 +64,24 @@ def compose(overrides: Sequence[str]) -> Cell:
 
 def to_cell(config: Any, overrides: Sequence[str]) -> Cell:
     """Check a composed Hydra config (its `hydra` node included) and return it as a Cell."""
-    from omegaconf import OmegaConf, open_dict
-    from omegaconf.errors import MissingMandatoryValue
+    return _to_cell(*_without_hydra(config), overrides)
+
+
+def _without_hydra(config: Any) -> tuple[Any, dict[str, Any]]:
+    """Return the task's part of a composed config, and the options chosen by group."""
+    from omegaconf import open_dict
 
     choices = dict(config.hydra.runtime.choices)
     with open_dict(config):
         task = config.copy()
         del task["hydra"]
+    return task, choices
+
+
+def _to_cell(task: Any, choices: Mapping[str, Any], overrides: Sequence[str]) -> Cell:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import MissingMandatoryValue
+
     try:
         values = OmegaConf.to_container(task, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
@@ -84,3 +95,53 @@ def to_cell(config: Any, overrides: Sequence[str]) -> Cell:
     plain["backend"]["execution"] = read.backend.execution
     plain["input"] = read.input
     return Cell(read, plain, tuple(overrides))
+
+
+class Composer:
+    """Composes the cells of a sweep from `loader`, Hydra's, and the sweep's own `config`.
+
+    Composing takes a tenth of a second. Cells that choose the same options and set the same keys
+    share it: their values are put in afterwards, as Hydra itself does last of all.
+    """
+
+    def __init__(self, loader: Any, config: Any) -> None:
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+
+        self.loader, self.config = loader, config
+        self._parser = OverridesParser.create(config_loader=loader)
+        self._parsed: dict[str, Any] = {}
+        self._groups: dict[str, bool] = {}
+        self._composed: dict[tuple[Any, ...], tuple[Any, dict[str, Any]]] = {}
+
+    def cell(self, overrides: Sequence[str]) -> Cell:
+        """Return the cell of `overrides`. Raises ConfigError, or what Hydra raises."""
+        from omegaconf import OmegaConf
+
+        parsed = [self._parse(text) for text in overrides]
+        values = [p for p in parsed if self._is_value(p)]
+        others = [text for text, p in zip(overrides, parsed, strict=True) if p not in values]
+        key = (*others, None, *(p.key_or_group for p in values))
+        if key not in self._composed:
+            whole = self.loader.load_sweep_config(self.config, list(overrides))
+            self._composed[key] = _without_hydra(whole)
+        shared, choices = self._composed[key]
+        task = shared.copy()
+        for p in values:
+            OmegaConf.update(task, p.key_or_group, p.value(), merge=True)
+        return _to_cell(task, choices, overrides)
+
+    def _parse(self, text: str) -> Any:
+        if text not in self._parsed:
+            (self._parsed[text],) = self._parser.parse_overrides([text])
+        return self._parsed[text]
+
+    def _is_value(self, parsed: Any) -> bool:
+        """Tell a value (`seed=1`) from a chosen option, an addition and what is Hydra's own."""
+        name = parsed.key_or_group
+        if parsed.is_add() or parsed.is_force_add() or parsed.is_delete() or parsed.package:
+            return False
+        if "/" in name or name.split(".")[0] == "hydra":
+            return False
+        if name not in self._groups:
+            self._groups[name] = bool(self.loader.get_group_options(name))
+        return not self._groups[name]

@@ -7,7 +7,7 @@ import dataclasses
 import importlib.util
 import secrets
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,7 +63,7 @@ class Sink(Protocol):
 
     def epochs(self, run: RunResult, records: Sequence[EpochRecord]) -> None: ...  # noqa: D102
 
-    def finish(self, run: RunResult) -> dict[str, Any]: ...  # noqa: D102
+    def finishing(self, run: RunResult) -> Callable[[], dict[str, Any]]: ...  # noqa: D102
 
     def certify(self, run: RunResult) -> None: ...  # noqa: D102
 
@@ -103,6 +103,7 @@ ANYWHERE = Place()
 class Session:
     """Runs cells under one sink; several threads may share it.
 
+    MLflow takes the end of a run while the next one begins: call `settle` when all are done.
     `unnamed` are the overrides that all runs share, so that names need not tell them.
     """
 
@@ -116,6 +117,7 @@ class Session:
     ) -> None:
         self.observer, self.sink, self.sweep, self.unnamed = observer, sink, sweep, unnamed
         self.interrupts = interrupts
+        self._open: list[tuple[RunResult, Callable[[], dict[str, Any]]]] = []
 
     def run_nudged(self, cell: Cell) -> RunResult:
         """Run `cell` from one ulp away, out of sight: for a certificate, not for tables."""
@@ -132,8 +134,24 @@ class Session:
         return run
 
     def mirror(self, run: RunResult) -> RunResult:
-        """Give MLflow what it lacks of a run that is over; return the run with what came of it."""
-        return self._finish(run)
+        """Give MLflow what it lacks of a run that is over; `settle` notes what came of it."""
+        if self.sink is not None:
+            self._open.append((run, self.sink.finishing(run)))
+        return run
+
+    def settle(self) -> dict[str, RunResult]:
+        """Wait for what MLflow is still taking, bounded; note in each record where it is.
+
+        Returns these runs by id.
+        """
+        settled = {}
+        while self._open:
+            run, wait = self._open.pop(0)
+            where = {"experiment": run.config["tracking"]["experiment"]}
+            settled[run.run_id] = done = dataclasses.replace(run, tracking=wait() | where)
+            with contextlib.suppress(ResultsError):  # a full disk has been, or will be, shown
+                done.write()
+        return settled
 
     def run(
         self,
@@ -192,17 +210,8 @@ class Session:
             raise
         finally:
             watcher.end(run)
-            run = self._finish(run)
-        return run
-
-    def _finish(self, run: RunResult | None) -> Any:
-        """Complete the mirror of `run` and note in run.json where it is."""
-        if run is None or self.sink is None:
-            return run
-        where = {"experiment": run.config["tracking"]["experiment"]}
-        run = dataclasses.replace(run, tracking=self.sink.finish(run) | where)
-        with contextlib.suppress(ResultsError):  # a full disk has been, or will be, shown
-            run.write()
+            if run is not None:
+                self.mirror(run)
         return run
 
 

@@ -47,6 +47,15 @@ def planner_for(cells: Sequence[Cell], asked: Asked) -> Planner:
     return Planner(Path(cells[0].config.results), asked.fresh)
 
 
+def is_complete(step: Step) -> bool:
+    """Tell whether nothing is to be done for a cell: it is finished, and MLflow has all of it."""
+    if step.state != "finished" or step.run is None:
+        return False
+    config = step.cell.config
+    local = config.tracking.name == "local"
+    return local or has_all(step.run, config.tracking, Path(config.results))
+
+
 def run_or_take_up(
     cell: Cell, planner: Planner, session: Session, place: Place = ANYWHERE
 ) -> RunResult:
@@ -62,8 +71,7 @@ def run_or_take_up(
         step = planner.look(cell)
         if step.state == "finished":
             assert step.run is not None
-            complete = session.sink is None or has_all(step.run, cell.config.tracking, results)
-            return step.run if complete else session.mirror(step.run)
+            return step.run if is_complete(step) else session.mirror(step.run)
         if step.state == "running":
             raise RunBusy(f"Another process is at a run like this in {results}.")
         stopped = step.run if step.state == "stopped" else None

@@ -22,14 +22,14 @@ _asked = Asked()
 
 
 def launch(
-    makers: Sequence[Callable[[], Cell]], overrides: Sequence[Sequence[str]], sweep: str
+    make: Callable[[Sequence[str]], Cell], overrides: Sequence[Sequence[str]], sweep: str
 ) -> None:
     """Compose every cell of a sweep, then run them; what Hydra's launcher is asked to do."""
     cells: list[Cell] = []
     impossible: list[tuple[Sequence[str], str]] = []
-    for make, words in zip(makers, overrides, strict=True):
+    for words in overrides:
         try:
-            cells.append(make())
+            cells.append(make(words))
         except ConfigError as error:
             impossible.append((words, str(error)))
     run_cells(cells, sweep, _asked, impossible)

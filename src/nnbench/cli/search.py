@@ -82,6 +82,7 @@ def _trials(
     planner: Planner
     planner, _ = checked_plan(flat, asked)
     sweeping.run(flat, planner)
+    sweeping.settle()
     if sweeping.interrupts.asked:  # what is under way is asked for again, first
         return
     for (trial, _), group in zip(asked_for, cells, strict=True):

@@ -24,7 +24,14 @@ from nnbench.report.plan import PlanRow, plan_table
 from nnbench.report.runs import summary
 from nnbench.report.tables import comparison
 from nnbench.session import Place, Session, open_sink
-from nnbench.sweep import Asked, certify_runs, checked_plan, planner_for, run_or_take_up
+from nnbench.sweep import (
+    Asked,
+    certify_runs,
+    checked_plan,
+    is_complete,
+    planner_for,
+    run_or_take_up,
+)
 
 Impossible = tuple[Sequence[str], str]
 STOPPING = "stopping after this part of the walk; Ctrl-C again: at once"
@@ -87,8 +94,12 @@ def run_sweep(
     _say_what_there_is(steps, planner, console)
     shared = set.intersection(*(set(cell.overrides) for cell in cells))
     finished = sum(step.state == "finished" for step in steps)
-    with Sweeping(config, sweep, console, len(cells), shared, finished) as sweeping:
-        sweeping.run(cells, planner)
+    tracked = not all(is_complete(step) for step in steps)
+    with Sweeping(config, sweep, console, len(cells), shared, finished, tracked) as sweeping:
+        try:
+            sweeping.run(cells, planner)
+        finally:
+            sweeping.settle()
         runs[:] = sweeping.runs(cells)
         if config.parity and not sweeping.stopping():
             runs[:] = certify_runs(sweeping.session, cells, runs, sweeping.display.say)
@@ -108,7 +119,9 @@ class Sweeping:
         total: int,
         unnamed: Collection[str],
         finished: int = 0,
+        tracked: bool = True,
     ) -> None:
+        self.tracked = tracked
         self.config, self.sweep, self.unnamed = config, sweep, unnamed
         self.display = Display(console, total=total, count=finished)
         self.interrupts = Interrupts(on_ask=lambda: self.display.say(STOPPING))
@@ -117,7 +130,9 @@ class Sweeping:
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Sweeping:
-        sink = self._open.enter_context(open_sink(self.config))
+        sink = None
+        if self.tracked:
+            sink = self._open.enter_context(open_sink(self.config))
         self._open.enter_context(self.display)
         self._open.enter_context(self.interrupts)
         self.session = Session(self.display, sink, self.sweep, self.unnamed, self.interrupts)
@@ -147,6 +162,11 @@ class Sweeping:
                     self._fail(cell, error)
 
         run_in_places(arranged, places(launcher, cells), do, self.stopping)
+
+    def settle(self) -> None:
+        """Wait for MLflow, and note where the runs are."""
+        settled = self.session.settle()
+        self._found = {key: settled.get(r.run_id, r) for key, r in self._found.items()}
 
     def runs(self, cells: Sequence[Cell]) -> list[RunResult]:
         """Return the runs there are of `cells`."""
@@ -229,6 +249,9 @@ def _run_one(cell: Cell, console: Console, asked: Asked) -> None:
             if interrupts.signal is not None:
                 raise Stopped(interrupts.signal, 1) from None
             raise
+        finally:
+            settled = session.settle()
+        run = settled.get(run.run_id, run)
     _warn_of_tracking([run])
     if run.status == "killed":
         raise Stopped(interrupts.signal or signal.SIGTERM, 1)

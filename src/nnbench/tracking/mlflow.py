@@ -77,8 +77,15 @@ class MlflowSink:
         Returns `mlflow_run_id, experiment_id, uri, seconds` (what tracking took in the
         background), or `error`, one line.
         """
+        return self.finishing(run)()
+
+    def finishing(self, run: RunResult) -> Callable[[], dict[str, Any]]:
+        """Begin what `finish` does; return what waits for it, to be called once."""
         answer: Future[dict[str, Any]] = Future()
         self._tasks.put(lambda: self._answer(run, answer))
+        return lambda: self._wait_for(run, answer)
+
+    def _wait_for(self, run: RunResult, answer: Future[dict[str, Any]]) -> dict[str, Any]:
         self._imported.wait(IMPORT_SECONDS)
         began = time.monotonic()
         size = sum(path.stat().st_size for path in Mirror(run).files())

@@ -23,6 +23,7 @@ from nnbench.trainer import NO_STATS, Task, Trainer, TrainStats, Walk
 
 SLICE_SECONDS = 0.5  # how often a long epoch reports progress
 FIRST_SLICE_STEPS = 1000
+RECORD_SHARE = 0.05  # of the time of a run that its record may take
 Announce = Callable[[dict[str, Any]], None]
 
 
@@ -69,6 +70,8 @@ class Epochs:
         self.pace = checkpoint.Pace(config.checkpoint)
         self.at = Position()
         self.diverged = False
+        self.unsaid: list[EpochRecord] = []
+        self.write_from = 0.0
         self.directory = Path()
         self.record: RunResult
 
@@ -110,6 +113,7 @@ class Epochs:
         stop = None if self.diverged else self.watch.reason_to_stop()
         with self.clock.phase("track"):
             self.visited.append(trajectory.sample(self.trainer.params()))
+            self.unsaid.append(record)
             self.record = dataclasses.replace(
                 run,
                 epochs=run.epochs if known else (*run.epochs, record),
@@ -117,13 +121,27 @@ class Epochs:
                 message=stop,
                 phases=self.clock.phases(),
             )
-            self.record.write()
-            self.announce({"event": "epoch", "record": dataclasses.asdict(record)})
             self.at = Position(epoch + 1)
             over = self.diverged or stop is not None or self.at.epoch == self.config.epochs
+            if over or time.perf_counter() >= self.write_from:
+                self._write()
             if not over:
                 self._keep_position(self.at.epoch)
         return not over
+
+    def _write(self) -> None:
+        """Write the record, then tell of the epochs in it that nobody has been told of.
+
+        It grows with the epochs: the next time comes when this one has cost a share of the run
+        no larger than RECORD_SHARE.
+        """
+        start = time.perf_counter()
+        self.record.write()
+        end = time.perf_counter()
+        self.write_from = end + (end - start) / RECORD_SHARE
+        for record in self.unsaid:
+            self.announce({"event": "epoch", "record": dataclasses.asdict(record)})
+        self.unsaid = []
 
     def _stopped(self) -> RunResult:
         where = f"epoch {self.at.epoch + 1} of {self.config.epochs}"
@@ -220,6 +238,7 @@ class Epochs:
         asked = self.stopping()
         if not asked and not self.pace.due(whole_epochs):
             return
+        self._write()  # what comes before a checkpoint is not trained again
         at = self.at
         Checkpoint(
             at.epoch, at.step, self.trainer.state(), at.stats, at.seconds, self.visited, self.best

@@ -138,15 +138,18 @@ class RunResult:
         values = _finite(dataclasses.asdict(self))
         del values["directory"]
         indent = 1 if self.status in OVER else None  # for readers; it takes several times as long
-        text = json.dumps(values | {"digest": _digest(values)}, indent=indent, allow_nan=False)
-        write_atomically(self.directory / RECORD_NAME, f"{text}\n".encode())
+        text = json.dumps(values | {"digest": ""}, indent=indent, allow_nan=False)
+        before, _, after = text.rpartition('""')
+        text = f'{before}"{_digest(text)}"{after}\n'
+        write_atomically(self.directory / RECORD_NAME, text.encode())
 
     @classmethod
     def read(cls, directory: Path) -> RunResult:
         """Read run.json from `directory`; raises ResultsError when it is missing or damaged."""
         path = directory / RECORD_NAME
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            values = json.loads(text)
             version = values["schema_version"]
             if not isinstance(version, int):
                 raise ValueError("its version is no number")
@@ -155,7 +158,7 @@ class RunResult:
                     f"{path} has schema version {version}; this nnbench reads up to "
                     f"{SCHEMA_VERSION}. Use the newer nnbench that wrote it."
                 )
-            if version >= DIGEST_SINCE and values.pop("digest") != _digest(values):
+            if version >= DIGEST_SINCE and values.pop("digest") != _digest(text):
                 raise ValueError("its digest does not fit")
             values["phases"] = Phases(**values["phases"])
             for name in ("flags", "without_effect", "resumed"):
@@ -223,10 +226,10 @@ def _as_it_is(run: RunResult) -> RunResult:
     return dataclasses.replace(run, status="killed", message="its process ended")
 
 
-def _digest(values: Any) -> str:
-    """Return the digest of a record's values, the same before JSON and after."""
-    text = json.dumps(values, sort_keys=True, allow_nan=False)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+def _digest(text: str) -> str:
+    """Return the digest of the text of a record up to its last key, which is `digest`."""
+    before = text.rpartition('"digest"')[0]
+    return hashlib.blake2b(before.encode(), digest_size=16).hexdigest()
 
 
 def _finite(value: Any) -> Any:

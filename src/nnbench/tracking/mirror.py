@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ class Mirror:
     """One run on its way to MLflow; every method may be called again after it failed.
 
     `pending` holds the metrics that MLflow has not taken yet, `seen` the epochs they came from;
-    `had` the steps by metric that MLflow had when the run was taken up again.
+    `had` the steps by metric that MLflow had when the run was taken up again; `beat` is called
+    whenever MLflow has taken something.
     """
 
     run: RunResult
@@ -30,6 +31,7 @@ class Mirror:
     seen: set[int] = field(default_factory=set)
     pending: list[content.Metric] = field(default_factory=list)
     had: dict[str, set[int]] = field(default_factory=dict)
+    beat: Callable[[], None] = lambda: None
     seconds: float = 0.0
 
     def add(self, records: Sequence[EpochRecord], end: float) -> None:
@@ -74,6 +76,7 @@ class Mirror:
             batch = self.pending[:MOST_METRICS]
             client.log_batch(self.mlflow_id, metrics=[Metric(*metric) for metric in batch])
             del self.pending[: len(batch)]
+            self.beat()
 
     def end(self, client: Any, end: float) -> None:
         """Set note and status, upload the files; a failed upload leaves an ended run behind."""
@@ -86,6 +89,7 @@ class Mirror:
         try:
             for path in self.files():
                 client.log_artifact(self.mlflow_id, str(path))
+                self.beat()
         finally:
             client.set_terminated(self.mlflow_id, content.STATUS[run.status], round(end * 1000))
 
@@ -100,6 +104,7 @@ class Mirror:
         for key in client.get_run(mlflow_id).data.metrics:
             history = client.get_metric_history(mlflow_id, key)
             self.had[key] = {metric.step for metric in history}
+            self.beat()
         self.mlflow_id = mlflow_id
 
     def _log_dataset(self, client: Any) -> None:

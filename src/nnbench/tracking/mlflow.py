@@ -21,7 +21,7 @@ from nnbench.tracking import content
 from nnbench.tracking.mirror import Mirror, add_parity
 from nnbench.tracking.refusal import reason, remedy
 from nnbench.tracking.state import address
-from nnbench.tracking.store import hush, is_remote, open_store, quiet, store_uri
+from nnbench.tracking.store import check_answering, hush, is_remote, open_store, quiet, store_uri
 from nnbench.tracking.system import SystemMetrics
 
 BATCH_SECONDS = 1.0  # metrics wait this long for company
@@ -30,6 +30,7 @@ FINISH_SECONDS = 60.0  # for a store that answers, to take a whole run
 IMPORT_SECONDS = 60.0
 DEAD_SECONDS = 4.5  # that runs wait in all for a server that does not answer
 RETRY_SECONDS = 2.0  # in all, for calls that a server refuses at once
+OPEN_SECONDS = 30.0  # for a database that answers, to get its tables
 BYTES_PER_SECOND = 2e6  # of an upload, at the least
 PAUSE_SECONDS = 0.4
 COOLDOWN_SECONDS = 5.0  # before a dead server is asked again
@@ -41,8 +42,11 @@ class MlflowSink:
     `close` puts environment and log levels back; call it from the thread that made the sink.
     """
 
-    def __init__(self, tracking: TrackingConfig, results: Path) -> None:
-        """Start the background thread, which imports MLflow and prepares the store."""
+    def __init__(self, tracking: TrackingConfig, results: Path, patient: bool = False) -> None:
+        """Start the background thread, which imports MLflow and prepares the store.
+
+        `patient`: wait for a slow server, where somebody asked for nothing else.
+        """
         self._tracking, self._results = tracking, results
         self._uri = store_uri(tracking.uri, results)
         self._remote = is_remote(self._uri)
@@ -51,7 +55,8 @@ class MlflowSink:
         self._mirrors: dict[str, Mirror] = {}
         self._failure: tuple[float, Exception] | None = None
         self._patience = RETRY_SECONDS
-        self._wait = DEAD_SECONDS
+        self._longest = FINISH_SECONDS if patient else DEAD_SECONDS
+        self._wait = self._longest
         self._alive = time.monotonic()  # when the store last took something, or work began
         self._due: float | None = None
         self._imported = threading.Event()
@@ -147,7 +152,7 @@ class MlflowSink:
         try:
             self._retried(action)
             self._failure, self._alive = None, time.monotonic()
-            self._patience, self._wait = RETRY_SECONDS, DEAD_SECONDS
+            self._patience, self._wait = RETRY_SECONDS, self._longest
         except Exception as error:
             self._failure = (time.monotonic(), error)
         finally:
@@ -170,15 +175,20 @@ class MlflowSink:
     def _ready(self) -> None:
         """Open the store, and create the runs that have been started, where that is not done."""
         if self._client is None:
+            check_answering(self._uri)
+            self._alive = time.monotonic() + (0.0 if self._uri.startswith("http") else OPEN_SECONDS)
             self._client, self._experiment_id = open_store(
                 self._tracking.uri, self._tracking.experiment, self._results
             )
         for mirror in self._mirrors.values():
             mirror.create(self._client, self._experiment_id)
-            self._alive = time.monotonic()
+            self._beat()
 
     def _mirror_of(self, run: RunResult) -> Mirror:
-        return self._mirrors.setdefault(run.run_id, Mirror(run))
+        return self._mirrors.setdefault(run.run_id, Mirror(run, beat=self._beat))
+
+    def _beat(self) -> None:
+        self._alive = time.monotonic()
 
     def _start(self, run: RunResult) -> None:
         self._mirror_of(run)
@@ -205,7 +215,6 @@ class MlflowSink:
         for mirror in self._mirrors.values():
             if mirror.pending:
                 mirror.flush(self._client)
-                self._alive = time.monotonic()
 
     def _answer(self, run: RunResult, answer: Future[dict[str, Any]]) -> None:
         try:

@@ -104,8 +104,8 @@ def open_store(uri: str | None, experiment: str, results: Path) -> tuple[Any, st
     """Return (MlflowClient, experiment id); creates store and experiment where they are missing.
 
     A file lock in `results` makes processes that start together do it one after another. An
-    experiment that was deleted in the UI is restored, with its runs. Raises StoreError, OSError
-    or what MLflow raises.
+    experiment that was deleted in the UI is restored, with its runs. Call `check_answering` first.
+    Raises StoreError, OSError or what MLflow raises.
     """
     from filelock import FileLock, Timeout
     from mlflow import MlflowClient
@@ -113,7 +113,6 @@ def open_store(uri: str | None, experiment: str, results: Path) -> tuple[Any, st
     hush()
     local = uri is None
     address = store_uri(uri, results)
-    _check_listening(address)
     results.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(results / LOCK_NAME, timeout=LOCK_SECONDS):
@@ -139,8 +138,8 @@ def _prepare_file(path: Path) -> None:
         connection.rollback()
 
 
-def _check_listening(uri: str) -> None:
-    """Raise OSError where a database server does not listen; MLflow would try for over a minute.
+def check_answering(uri: str) -> None:
+    """Raise where a database server does not answer; MLflow would try for over a minute.
 
     HTTP servers are left to MLflow, which may reach them through a proxy.
     """
@@ -150,6 +149,13 @@ def _check_listening(uri: str) -> None:
     if port and parts.hostname:
         with socket.create_connection((parts.hostname, parts.port or port), REQUEST_SECONDS):
             pass
+        import sqlalchemy
+
+        timeout = {"connect_timeout": REQUEST_SECONDS} if port != ports["mssql"] else {}
+        engine = sqlalchemy.create_engine(uri, connect_args=timeout)
+        with contextlib.closing(engine.connect()):
+            pass
+        engine.dispose()
 
 
 def _experiment_id(client: Any, name: str, artifacts: str | None) -> str:

@@ -53,7 +53,7 @@ def upload(waiting: Waiting, results: Path) -> Iterator[RunResult]:
 
     for _, group in groupby(sorted(waiting, key=place), key=place):
         items = list(group)
-        sink = MlflowSink(items[0][0], results)
+        sink = MlflowSink(items[0][0], results, patient=True)
         try:
             for tracking, run in items:
                 answer = sink.finish(run) | {"experiment": tracking.experiment}

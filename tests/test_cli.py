@@ -312,8 +312,8 @@ def test_ls_lists_what_is_recorded(nnbench: Nnbench, tmp_path: Path) -> None:
     assert "No runs recorded" in nnbench("ls").stdout
     nnbench(*TINY)
     run = only_run(tmp_path)
-    assert run.run_id in nnbench("ls").stdout
-    assert run.run_id in nnbench("ls", "numpy", "s0", "--status", "finished").stdout
+    assert run.run_id[:8] in nnbench("ls").stdout
+    assert run.run_id[:8] in nnbench("ls", "numpy", "s0", "--status", "finished").stdout
     assert "None of the 1 runs" in nnbench("ls", "torch").stdout
 
 

@@ -22,7 +22,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHORTER = ["epochs=1", "tracking=local", "data.train_samples=64"]
 WITHOUT_RUN = {
     "--help",
-    "runs",
+    "ls",
+    "sync",
     "doctor",
     "ui",
     "data",

@@ -67,6 +67,8 @@ class Sink(Protocol):
 
     def certify(self, run: RunResult) -> None: ...  # noqa: D102
 
+    def describe(self, runs: Sequence[RunResult]) -> None: ...  # noqa: D102
+
     def close(self) -> None: ...  # noqa: D102
 
 

@@ -103,6 +103,8 @@ def run_sweep(
         runs[:] = sweeping.runs(cells)
         if config.parity and not sweeping.stopping():
             runs[:] = certify_runs(sweeping.session, cells, runs, sweeping.display.say)
+        if sweeping.session.sink is not None:
+            sweeping.session.sink.describe(runs)
     _warn_of_tracking(runs)
     sweeping.raise_if_stopped(len(cells) - len(_over(runs)))
     return len(sweeping.failures)

@@ -111,9 +111,12 @@ def _ledger(run: RunResult) -> str:
     return f"{duration(p.wall_seconds)}: {listed}"
 
 
+ID_CHARACTERS = 8  # enough to name a run by
+
+
 def listing(runs: Sequence[RunResult]) -> Group:
     """Return a table of recorded runs, and what has to be known about them."""
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("id", no_wrap=True)
     table.add_column("created", no_wrap=True)
     table.add_column("name", overflow="fold")
@@ -124,7 +127,7 @@ def listing(runs: Sequence[RunResult]) -> Group:
         accuracy = kept_figure(run, "test_accuracy")
         loss = f"loss {number(kept_figure(run, 'test_loss'))}"
         table.add_row(
-            run.run_id,
+            run.run_id[:ID_CHARACTERS],
             run.created[5:16].replace("T", " "),
             escape(run.name),
             run.status,

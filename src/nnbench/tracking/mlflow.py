@@ -19,6 +19,7 @@ from nnbench.config import TrackingConfig
 from nnbench.record import EpochRecord, RunResult
 from nnbench.tracking import content
 from nnbench.tracking.mirror import Mirror, add_parity
+from nnbench.tracking.note import experiment_note
 from nnbench.tracking.refusal import reason, remedy
 from nnbench.tracking.state import address
 from nnbench.tracking.store import check_answering, hush, is_remote, open_store, quiet, store_uri
@@ -109,6 +110,10 @@ class MlflowSink:
     def certify(self, run: RunResult) -> None:
         """Add a run's parity certificate to the MLflow run that it has; returns at once."""
         self._tasks.put(lambda: self._certify(run))
+
+    def describe(self, runs: Sequence[RunResult]) -> None:
+        """Put a table of `runs`, the latest sweep, on the experiment's page; returns at once."""
+        self._tasks.put(lambda: self._describe(list(runs)))
 
     def close(self) -> None:
         """End the background thread, waiting a moment for what it is doing."""
@@ -246,6 +251,14 @@ class MlflowSink:
         mlflow_id = run.tracking.get("mlflow_run_id")
         if mlflow_id and run.parity:
             self._try(lambda: add_parity(self._client, mlflow_id, run))
+
+    def _describe(self, runs: list[RunResult]) -> None:
+        text = experiment_note(runs)
+        self._try(
+            lambda: self._client.set_experiment_tag(
+                self._experiment_id, "mlflow.note.content", text
+            )
+        )
 
     def _line(self, why: str) -> str:
         return (

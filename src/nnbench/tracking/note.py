@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nnbench.record import RunResult
+from nnbench.report.sparkline import sparkline
 from nnbench.tracking.content import LEFT_OUT, TAG_CHARACTERS, as_text, cut, settings
 
 EXPERIMENT_NOTE = """\
@@ -21,6 +22,7 @@ weights and the same walk over the data for each.
 - `time/epoch_seconds` is training alone; evaluation and tracking are outside it.
 - Compare runs of one `nnbench.semantics` only: `matched` runs differ in the framework alone.
 """
+MOST_ROWS = 16  # of the table in an experiment's note, which a tag must hold
 HIGHLIGHTS = {
     "data": ("data.name", "data.train_samples"),
     "loss": ("loss.name", "loss.over_outputs", "loss.over_batch"),
@@ -44,10 +46,48 @@ def note(run: RunResult) -> str:
     if run.message:
         parts.append(f"> {run.message.splitlines()[0]}")
     parts += [f"> {flag}" for flag in run.flags]
-    parts += [_result_table(run), _settings_table(run), _again(run)]
+    parts += [_result_table(run), _course(run), _settings_table(run), _again(run)]
     if run.directory is not None:
         parts.append(f"Files: `{run.directory.absolute()}`")
     return cut("\n\n".join(part for part in parts if part), TAG_CHARACTERS)
+
+
+def experiment_note(runs: Sequence[RunResult]) -> str:
+    """Return what an experiment's page says: what the figures are, and the latest sweep."""
+    rows = [
+        "| run | status | test | gap | epoch | test figure, epoch by epoch |",
+        "|---|---|---:|---:|---:|---|",
+    ]
+    for run in runs[:MOST_ROWS]:
+        kept = run.kept
+        share = kept is not None and kept.test_accuracy is not None
+        shown = _percent if share else _figure
+        test = shown(kept.test_accuracy if share else kept.test_loss) if kept else ""
+        gap = shown(kept.generalization_gap) if kept else ""
+        where = run.tracking.get("mlflow_run_id")
+        name = re.sub(r"[|\\[\]`<>]", " ", run.name)
+        experiment = run.tracking.get("experiment_id")
+        linked = f"[{name}](#/experiments/{experiment}/runs/{where})" if where else name
+        seconds = "" if run.epoch_seconds is None else f"{1e3 * run.epoch_seconds:.1f} ms"
+        rows.append(f"| {linked} | {run.status} | {test} | {gap} | {seconds} | {_curve(run, 16)} |")
+    more = len(runs) - MOST_ROWS
+    tail = f"\n\nand {more} more." if more > 0 else ""
+    title = f"### The latest sweep: {_count(len(runs), 'run')}"
+    return cut("\n\n".join([EXPERIMENT_NOTE, title, "\n".join(rows)]) + tail, TAG_CHARACTERS)
+
+
+def _curve(run: RunResult, width: int) -> str:
+    """Return the course of test accuracy, in regression of test loss, as a line of bars."""
+    accuracies = [record.test_accuracy for record in run.epochs]
+    losses = [record.test_loss for record in run.epochs]
+    return sparkline(accuracies if any(a is not None for a in accuracies) else losses, width)
+
+
+def _course(run: RunResult) -> str:
+    if len(run.epochs) == 1:  # a point is no curve
+        return ""
+    share = any(record.test_accuracy is not None for record in run.epochs)
+    return f"Test {'accuracy' if share else 'loss'}: `{_curve(run, 48)}`"
 
 
 def command(config: Mapping[str, Any]) -> str:

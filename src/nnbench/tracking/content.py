@@ -140,7 +140,7 @@ def final_metrics(run: RunResult, end: float) -> list[Metric]:
         figures["time/median_epoch_seconds"] = run.epoch_seconds
         figures["time/total_train_seconds"] = math.fsum(e.train_seconds for e in run.epochs)
     if run.peak_memory_bytes is not None:
-        figures["memory/peak_bytes"] = run.peak_memory_bytes
+        figures["memory/peak_megabytes"] = run.peak_memory_bytes / 1e6
     for name, seconds in dataclasses.asdict(run.phases).items():
         figures[f"phase/{name}"] = seconds
     return _finite(figures, end, step=0)

@@ -35,7 +35,12 @@ WITHOUT_RUN = {
     "profile",
     "ops",
 }
-LONG = ("nnbench study forgenn_vs_pytorch", "nnbench study minitorch_vs_pytorch")
+LONG = (
+    "nnbench ops --size 200 --rounds 2",
+    "nnbench study create_nn_from_numpy",
+    "nnbench study forgenn_vs_pytorch",
+    "nnbench study minitorch_vs_pytorch",
+)
 
 # Read from top to bottom: their blocks belong together and have a test of their own.
 TOGETHER = [ROOT / "docs" / name for name in ("backends.md", "backpropagation.md")]
@@ -151,6 +156,7 @@ def test_links_lead_somewhere() -> None:
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
+@pytest.mark.slow
 def test_gpu_check_runs_where_there_is_no_gpu(tmp_path: Path) -> None:
     out = tmp_path / "gpu.md"
     done = subprocess.run(

@@ -437,3 +437,15 @@ def test_a_search_that_cannot_be(nnbench: Nnbench, words: list[str], said: str) 
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_where_results_are_tracked_makes_no_other_run(nnbench: Nnbench, tmp_path: Path) -> None:
+    """Finished runs are taken, certified and mirrored, though asked for in other words."""
+    pytest.importorskip("torch")
+    words = ["-m", "backend=numpy,torch", *TINY[:-1]]
+    assert nnbench(*words, "tracking=local", "parity=false", "checkpoint.keep=1").returncode == 0
+    done = nnbench(*words, "order=given")
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 runs are finished already" in done.stdout
+    assert "parity pass: torch against numpy" in " ".join(done.stdout.split())
+    assert_mirrored(tmp_path, read_runs(tmp_path / "results"))

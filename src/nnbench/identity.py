@@ -34,9 +34,18 @@ def fingerprint(
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
+def deciding(config: Mapping[str, Any]) -> str:
+    """Return the part of a configuration that decides a run, as text to compare."""
+    return json.dumps(_kept(config), sort_keys=True, default=str)
+
+
+def _kept(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in LEFT_OUT}
+
+
 def _parts(config: Mapping[str, Any], machine: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "config": {key: value for key, value in config.items() if key not in LEFT_OUT},
+        "config": _kept(config),
         "source": machine.get("source_digest"),
         "versions": machine.get("versions"),
         "machine": [machine.get("cpu"), machine.get("blas_kernel"), machine.get("gpu")],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -16,6 +16,7 @@ from nnbench.assembly import make_task
 from nnbench.compose import Cell
 from nnbench.config import Order
 from nnbench.errors import ConfigError, NNBenchError
+from nnbench.identity import deciding
 from nnbench.init import FromRun
 from nnbench.lookup import find_weights
 from nnbench.record import Folder, RunResult
@@ -69,7 +70,7 @@ class Planner:
 
     def fingerprint(self, cell: Cell) -> str:
         """Return the fingerprint that a run of `cell` gets on this machine."""
-        key = _key(cell.values)
+        key = deciding(cell.values)
         if key not in self._prints:
             source = find_weights(cell.config)
             where = _where(cell.config.backend.packages, cell.config.device.name)
@@ -85,7 +86,7 @@ class Planner:
     def plan(self, cells: Sequence[Cell]) -> list[Step]:
         """Check every cell and say how it stands; nothing is raised."""
         steps = []
-        self._asked = {_key(cell.values) for cell in cells}
+        self._asked = {deciding(cell.values) for cell in cells}
         for cell in cells:
             needed = _needs(cell)
             try:
@@ -109,7 +110,7 @@ class Planner:
         """Return what tells `cell` from a stopped run that is much the same, if there is one."""
         where = _where(cell.config.backend.packages, cell.config.device.name)
         for run in reversed(self.folder.runs()):
-            stopped = run.status == "killed" and _key(run.config) not in self._asked
+            stopped = run.status == "killed" and deciding(run.config) not in self._asked
             if not stopped or any(run.config.get(k) != cell.values.get(k) for k in SAME):
                 continue
             found = identity.differing(run.config, run.machine, cell.values, where)
@@ -196,10 +197,6 @@ def _needs(cell: Cell) -> str | None:
 
 def _is_case(cell: Cell, case: str | None, seed: int) -> bool:
     return case is not None and cell.config.case == case and cell.config.seed == seed
-
-
-def _key(values: Mapping[str, Any]) -> str:
-    return json.dumps(values, sort_keys=True, default=str)
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from typing import Any
 from nnbench.certificate import Certificate, certify, groups
 from nnbench.compose import Cell
 from nnbench.errors import ConfigError, NNBenchError, RunBusy
+from nnbench.identity import deciding
 from nnbench.isolate import ask_side_by_side
 from nnbench.locks import Claim
 from nnbench.lookup import find_weights
@@ -88,16 +89,17 @@ def certify_runs(
 ) -> list[RunResult]:
     """Give every run that has a matched counterpart its parity certificate; return all runs."""
     certified = {run.run_id: run for run in runs}
+    by_config = {deciding(cell.values): cell for cell in cells}
     for group in groups(runs):
         reference, others = group[0], [run for run in group[1:] if not run.parity]
         if not others:
             continue
-        cell = next(c for c in cells if c.values == reference.config)
+        cell = by_config[deciding(reference.config)]
         try:
             nudged = _nudged(session, cell, reference)
             for run in others:
                 certificate = certify(reference, nudged, run)
-                other = next(c for c in cells if c.values == run.config)
+                other = by_config[deciding(run.config)]
                 data = _located(certificate, cell, other)
                 certified[run.run_id] = session.certify(run, data)
         except NNBenchError as error:

@@ -221,3 +221,20 @@ def postgres(tmp_path: Path) -> Iterator[str]:
 def test_eight_runs_on_postgresql(tmp_path: Path, postgres: str) -> None:
     eight_runs(tmp_path, f"tracking.uri={postgres}")
     assert_complete(postgres, read_runs(tmp_path / "results"))
+
+
+@pytest.mark.slow
+def test_a_sweep_on_slurm(tmp_path: Path) -> None:
+    """`scripts/slurm_check` says itself whether it went well."""
+    if any(shutil.which(name) is None for name in ("slurmctld", "slurmd", "munged")):
+        pytest.skip("SLURM is not installed (Debian: apt install slurm-wlm munge)")
+    script = Path(__file__).resolve().parents[1] / "scripts" / "slurm_check"
+    done = subprocess.run(
+        [sys.executable, script, "--out", tmp_path / "slurm.md"],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Runs that went on from a checkpoint" in (tmp_path / "slurm.md").read_text()

@@ -203,7 +203,8 @@ class Session:
         except (KeyboardInterrupt, NNBenchError, OSError) as error:
             if isinstance(error, RunBusy):  # somebody else's
                 raise
-            from_outside = isinstance(error, KeyboardInterrupt | RunKilled)
+            # A full disk is no fault of the run: it goes on when there is space.
+            from_outside = isinstance(error, KeyboardInterrupt | RunKilled | ResultsError)
             status: Status = "killed" if from_outside else "failed"
             run = _close_record(directory, status, str(error) or "interrupted")
             # Without a record, all there can be is the log of a crash.

@@ -65,6 +65,9 @@ def run_or_take_up(
     Raises RunBusy while another process is at it.
     """
     results = Path(cell.config.results)
+    step = planner.look(cell)
+    if step.run is not None and is_complete(step):
+        return step.run
     claim = Claim(results, planner.fingerprint(cell))
     if not claim.take():
         raise RunBusy(f"Another process is at a run like this in {results}.")

@@ -176,7 +176,8 @@ def started(run: RunResult) -> float:
 def ended(run: RunResult) -> float:
     """Return when the run's record was written, in Unix seconds, and now where it does not tell."""
     wall = run.phases.wall_seconds
-    return min(time.time(), started(run) + wall) if wall > 0 else time.time()
+    began = started(run)  # a clock may have gone back since
+    return max(began, min(time.time(), began + wall) if wall > 0 else time.time())
 
 
 def as_text(value: Any) -> str:

@@ -17,7 +17,7 @@ from nnbench.clock import Clock
 from nnbench.config import RunConfig
 from nnbench.data.dataset import Dataset
 from nnbench.init import Params
-from nnbench.record import EpochRecord, RunResult
+from nnbench.record import WEIGHTS_NAME, EpochRecord, RunResult
 from nnbench.selection import Watch
 from nnbench.trainer import NO_STATS, Task, Trainer, TrainStats, Walk
 
@@ -166,7 +166,7 @@ class Epochs:
         with self.clock.phase("track"):
             path = self.directory
             trajectory.save(path / trajectory.TRAJECTORY_NAME, self.visited)
-            weights.save_weights(path / weights.WEIGHTS_NAME, params, run.architecture)
+            weights.save_weights(path / WEIGHTS_NAME, params, run.architecture)
             weights.save_predictions(
                 path / weights.PREDICTIONS_NAME,
                 logits,

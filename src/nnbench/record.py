@@ -24,6 +24,7 @@ SCHEMA_VERSION = 4
 DIGEST_SINCE = 4
 RECORD_NAME = "run.json"
 RUNS_NAME = "runs"
+WEIGHTS_NAME = "weights.safetensors"  # what a run that came to its end leaves
 Status = Literal["running", "finished", "diverged", "failed", "killed"]
 OVER = ("finished", "diverged", "failed")  # nothing goes on with these
 
@@ -224,6 +225,22 @@ def _as_it_is(run: RunResult) -> RunResult:
     if run.status != "running" or run.directory is None or is_locked(run.directory):
         return run
     return dataclasses.replace(run, status="killed", message="its process ended")
+
+
+def any_stopped(results: Path) -> bool:
+    """Tell whether a run in the folder was stopped; looks at runs without a result alone."""
+    unfinished = (
+        path
+        for path in (results / RUNS_NAME).glob("*/")
+        if (path / RECORD_NAME).is_file() and not (path / WEIGHTS_NAME).is_file()
+    )
+    for path in unfinished:
+        try:
+            if _as_it_is(RunResult.read(path)).status == "killed":
+                return True
+        except ResultsError:
+            continue
+    return False
 
 
 def _digest(text: str) -> str:

@@ -15,9 +15,9 @@ from nnbench.errors import DataError
 from nnbench.files import write_atomically
 from nnbench.init import Params
 from nnbench.layers import ActivationName
+from nnbench.record import WEIGHTS_NAME
 from nnbench.spec import ParamKey
 
-WEIGHTS_NAME = "weights.safetensors"
 PICKLES = (b"\x80", b"PK\x03\x04")  # protocol 2 and later; the zip archives of torch.save
 PREDICTIONS_NAME = "predictions.npz"
 

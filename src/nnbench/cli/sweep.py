@@ -6,6 +6,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -19,7 +20,7 @@ from nnbench.launchers.config import Slurm
 from nnbench.launchers.pool import places, run_in_places
 from nnbench.launchers.slurm import run_on_slurm
 from nnbench.plan import Planner, Step, arrange
-from nnbench.record import RunResult
+from nnbench.record import RunResult, any_stopped
 from nnbench.report.plan import PlanRow, plan_table
 from nnbench.report.runs import summary
 from nnbench.report.tables import comparison
@@ -237,12 +238,14 @@ def _say_what_there_is(steps: Sequence[Step], planner: Planner, console: Console
 
 def _run_one(cell: Cell, console: Console, asked: Asked) -> None:
     """Run a single cell: anew, unless it was stopped before."""
-    planner, (step,) = checked_plan([cell], asked)
-    stopped = step.run if step.state == "stopped" else None
+    stopped = None
+    if not asked.fresh and any_stopped(Path(cell.config.results)):
+        planner, (step,) = checked_plan([cell], asked)
+        stopped = step.run if step.state == "stopped" else None
+        if step.state != "finished":  # a single run is asked for to be run
+            _say_what_there_is([step], planner, console)
     display = Display(console, total=1, on_end=lambda run: console.print(summary(run)))
     interrupts = Interrupts(on_ask=lambda: display.say(STOPPING))
-    if step.state != "finished":  # a single run is asked for to be run
-        _say_what_there_is([step], planner, console)
     with open_sink(cell.config) as sink, display, interrupts:
         session = Session(display, sink, interrupts=interrupts)
         try:

@@ -58,8 +58,8 @@ class Stopped(NNBenchError):  # noqa: N818
 
     def __init__(self, number: int, left: int) -> None:
         self.exit_code = 128 + number
-        runs = "the run goes" if left == 1 else f"{left} runs go"
-        super().__init__(f"stopped; {runs} on when you give the same command again")
+        what = {0: "what is missing comes", 1: "the run goes on"}.get(left, f"{left} runs go on")
+        super().__init__(f"stopped; {what} when you give the same command again")
 
 
 class ChecksFailed(NNBenchError):  # noqa: N818

@@ -89,8 +89,8 @@ def run_isolated(
     last: dict[str, Any] = {}
     interrupts = interrupts or Interrupts()
     try:
-        interrupts.attach(worker)
         send(worker, json.dumps(job | {"started": time.time()}))
+        interrupts.attach(worker)
         for event in _events(worker.stdout):
             last = event
             on_event(event)
@@ -144,12 +144,15 @@ class Interrupts:
             signal.signal(number, handler)
 
     def attach(self, worker: subprocess.Popen[str]) -> None:
-        """Ask this worker too."""
+        """Ask this worker too, which has its job; at once where somebody has asked already."""
         self._workers.append(worker)
+        if self.asked:
+            send(worker, "stop")
 
     def detach(self, worker: subprocess.Popen[str]) -> None:
-        """It has ended."""
-        self._workers.remove(worker)
+        """It has ended, or never had a job."""
+        if worker in self._workers:
+            self._workers.remove(worker)
 
     def stop(self) -> None:
         """Ask every worker to leave its run with a checkpoint."""

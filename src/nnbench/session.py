@@ -121,10 +121,16 @@ class Session:
         self.interrupts = interrupts
         self._open: list[tuple[RunResult, Callable[[], dict[str, Any]]]] = []
 
-    def run_nudged(self, cell: Cell) -> RunResult:
-        """Run `cell` from one ulp away, out of sight: for a certificate, not for tables."""
+    def run_nudged(self, cell: Cell, stopped: RunResult | None = None) -> RunResult:
+        """Run `cell` from one ulp away, out of sight: for a certificate, not for tables.
+
+        Raises RunKilled where somebody asks to stop.
+        """
         quiet = Session(Silent(), None, self.sweep, interrupts=self.interrupts)
-        return quiet.run(cell, folder=PARITY_NAME, nudged=True)
+        run = quiet.run(cell, folder=PARITY_NAME, nudged=True, stopped=stopped)
+        if run.status == "killed":
+            raise RunKilled(f"{run.name}: {run.message}")
+        return run
 
     def certify(self, run: RunResult, parity: dict[str, Any]) -> RunResult:
         """Add a parity certificate to a run's record and to its mirror; return the run with it."""

@@ -112,10 +112,13 @@ def certify_runs(
 
 def _nudged(session: Session, cell: Cell, reference: RunResult) -> RunResult:
     """Return the twin of `reference` that starts one ulp away: an earlier one, or a new one."""
-    for run in Folder(Path(cell.config.results), PARITY_NAME).runs():
-        if run.fingerprint == reference.fingerprint and run.status == "finished":
+    runs = Folder(Path(cell.config.results), PARITY_NAME).runs()
+    twins = [run for run in runs if run.fingerprint == reference.fingerprint]
+    for run in twins:
+        if run.status == "finished":
             return run
-    return session.run_nudged(cell)
+    stopped = [run for run in twins if run.status == "killed"]
+    return session.run_nudged(cell, stopped[-1] if stopped else None)
 
 
 def _located(certificate: Certificate, reference: Cell, other: Cell) -> dict[str, Any]:

@@ -13,13 +13,14 @@ from rich.table import Table
 
 from nnbench.cli.sweep import Sweeping
 from nnbench.compose import Cell
-from nnbench.launchers.config import Parallel
+from nnbench.launchers.config import Parallel, Slurm
 from nnbench.launchers.pool import places
 from nnbench.plan import Planner
 from nnbench.search import Search, Space, Trial
 from nnbench.sweep import Asked, checked_plan
 
 SHOWN = 10
+MOST_AT_ONCE = 8  # trials that know nothing of each other
 
 
 def run_search(
@@ -71,7 +72,9 @@ def _trials(
     """Make as many trials at a time as there are places for their runs."""
     launcher = sweeping.config.launcher
     at_once = 1
-    if isinstance(launcher, Parallel):
+    if isinstance(launcher, Slurm):
+        at_once = min(launcher.at_once, MOST_AT_ONCE)
+    elif isinstance(launcher, Parallel):
         sample = compose([*fixed, *repeats[0]])
         at_once = max(1, len(places(launcher, [sample] * most)) // len(repeats))
     asked_for = [search.ask() for _ in range(min(at_once, most))]

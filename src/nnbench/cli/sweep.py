@@ -14,7 +14,15 @@ from rich.console import Console
 from nnbench.cli.progress import Display
 from nnbench.compose import Cell
 from nnbench.config import RunConfig
-from nnbench.errors import ConfigError, NNBenchError, RunBusy, RunKilled, Stopped, SweepFailed
+from nnbench.errors import (
+    ConfigError,
+    NNBenchError,
+    ResultsError,
+    RunBusy,
+    RunKilled,
+    Stopped,
+    SweepFailed,
+)
 from nnbench.isolate import Interrupts
 from nnbench.launchers.config import Slurm
 from nnbench.launchers.pool import places, run_in_places
@@ -163,6 +171,9 @@ class Sweeping:
             except NNBenchError as error:
                 if not (isinstance(error, RunKilled) and self.interrupts.asked):
                     self._fail(cell, error)
+            except OSError as error:
+                where = f" {error.filename}" if error.filename else ""
+                self._fail(cell, ResultsError(f"Cannot use{where}: {error.strerror or error}."))
 
         run_in_places(arranged, places(launcher, cells), do, self.stopping)
 
@@ -210,12 +221,11 @@ def show_plan(
     """Print what a sweep would do, in its order, and how long that would take."""
     planner = planner_for(cells, asked)
     steps = planner.plan(arrange(cells, cells[0].config.order))
-    console.print(
-        plan_table(
-            [PlanRow(s.cell.overrides, s.state, planner.seconds(s), s.reason) for s in steps]
-            + [PlanRow(words, "impossible", None, reason) for words, reason in impossible]
-        )
-    )
+    rows = [PlanRow(s.cell.overrides, s.state, planner.seconds(s), s.reason) for s in steps]
+    rows += [PlanRow(words, "impossible", None, reason) for words, reason in impossible]
+    for problem in planner.folder.problems:
+        console.print(f"left out: {problem}", markup=False, highlight=False, soft_wrap=True)
+    console.print(plan_table(rows))
 
 
 def _say_what_there_is(steps: Sequence[Step], planner: Planner, console: Console) -> None:

@@ -33,7 +33,10 @@ class PlanRow(NamedTuple):
 
 def plan_table(rows: Sequence[PlanRow]) -> Group:
     """Return what a sweep would do, in its order."""
-    table = Table(box=box.SIMPLE_HEAD, title="What this sweep would do", title_justify="left")
+    shared = set.intersection(*(set(row.overrides) for row in rows)) if rows[1:] else set()
+    words = " ".join(word for word in rows[0].overrides if word in shared)
+    title = f"What this sweep would do, each with {words}" if words else "What this would do"
+    table = Table(box=box.SIMPLE_HEAD, title=escape(title), title_justify="left")
     table.add_column("run", overflow="fold")
     table.add_column("state")
     table.add_column("time", justify="right")
@@ -41,7 +44,7 @@ def plan_table(rows: Sequence[PlanRow]) -> Group:
     left = [row for row in rows if row.state not in ("finished", "impossible")]
     for row in rows:
         estimate = "?" if row.seconds is None else f"about {duration(row.seconds)}"
-        words = " ".join(row.overrides) or "as configured"
+        words = " ".join(word for word in row.overrides if word not in shared) or "as configured"
         why = escape(row.reason or "")
         table.add_row(escape(words), STATES[row.state], estimate if row in left else "", why)
     counts = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -34,12 +35,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _guarded(arguments: list[str]) -> int:
+    logging.raiseExceptions = False  # of Hydra's handlers, where nobody reads any more
     debug = os.environ.get("HYDRA_FULL_ERROR") == "1" or "NNBENCH_DEBUG" in os.environ
     try:
         return _dispatch(arguments)
     except KeyboardInterrupt:
         print("nnbench: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read our output, `head` perhaps, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
     except Exception as error:
         if debug:
             raise

@@ -13,11 +13,16 @@ from nnbench import catalogue, compose
 from nnbench.cli.sweep import run_cells
 from nnbench.compose import Cell
 from nnbench.errors import ConfigError
+from nnbench.schema import suggest
 from nnbench.sweep import Asked
 
 FLAGS = ("--fresh", "--plan")  # of ours; all others are Hydra's
 WITH_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package",
               "-p", "--cfg", "-c")  # fmt: skip
+KNOWN = (
+    *FLAGS, *WITH_VALUE, "--multirun", "-m", "--resolve", "--info", "-i", "--run", "-r",
+    "--shell-completion", "-sc", "--hydra-help", "--experimental-rerun",
+)  # fmt: skip
 _asked = Asked()
 
 
@@ -36,11 +41,19 @@ def launch(
 
 
 def _flags_first(arguments: list[str]) -> list[str]:
-    """Move Hydra's flags to the front; behind some of the overrides, its parser loses the rest."""
+    """Move Hydra's flags to the front; behind some of the overrides, its parser loses the rest.
+
+    Raises ConfigError for a flag that nobody knows.
+    """
     flags: list[str] = []
     rest = list(arguments)
     for word in arguments:
         if word.startswith("-"):
+            if word.partition("=")[0] not in KNOWN:
+                hint = suggest(word, KNOWN)
+                raise ConfigError(
+                    f"Received {word}; there is no such flag{hint or ' (see nnbench --help)'}"
+                )
             at = rest.index(word)
             count = 2 if word in WITH_VALUE else 1
             flags += rest[at : at + count]

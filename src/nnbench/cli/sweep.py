@@ -63,8 +63,8 @@ def run_cells(
         show_plan(cells, console, asked, impossible)
         return
     if impossible:
-        others = f" ({len(impossible) - 1} more like it: see --plan)" if impossible[1:] else ""
-        raise ConfigError(impossible[0][1] + others)
+        first, *others = dict.fromkeys(reason for _, reason in impossible)
+        raise ConfigError(first + (f" ({len(others)} other mistakes: --plan)" if others else ""))
     if sweep is None:
         _run_one(cells[0], console, asked)
         return
@@ -219,12 +219,13 @@ def show_plan(
     cells: Sequence[Cell], console: Console, asked: Asked, impossible: Sequence[Impossible] = ()
 ) -> None:
     """Print what a sweep would do, in its order, and how long that would take."""
-    planner = planner_for(cells, asked)
-    steps = planner.plan(arrange(cells, cells[0].config.order))
-    rows = [PlanRow(s.cell.overrides, s.state, planner.seconds(s), s.reason) for s in steps]
-    rows += [PlanRow(words, "impossible", None, reason) for words, reason in impossible]
-    for problem in planner.folder.problems:
-        console.print(f"left out: {problem}", markup=False, highlight=False, soft_wrap=True)
+    rows = [PlanRow(words, "impossible", None, reason) for words, reason in impossible]
+    if cells or not impossible:
+        planner = planner_for(cells, asked)
+        steps = planner.plan(arrange(cells, cells[0].config.order))
+        rows[:0] = [PlanRow(s.cell.overrides, s.state, planner.seconds(s), s.reason) for s in steps]
+        for problem in planner.folder.problems:
+            console.print(f"left out: {problem}", markup=False, highlight=False, soft_wrap=True)
     console.print(plan_table(rows))
 
 

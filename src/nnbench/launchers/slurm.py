@@ -8,6 +8,8 @@ with a checkpoint.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -104,11 +106,13 @@ def _submit(
         [[{"values": c.values, "overrides": c.overrides} for c in share] for share in job]
         for job in jobs
     ]
+    said = io.StringIO()
     try:
-        submitted = executor.map_array(
-            work, plain, [names[0]] * len(jobs), [list(names[1])] * len(jobs)
-        )
-    except Exception as error:  # submitit passes on whatever sbatch said
+        with contextlib.redirect_stderr(said):  # submitit passes on every line of sbatch's
+            submitted = executor.map_array(
+                work, plain, [names[0]] * len(jobs), [list(names[1])] * len(jobs)
+            )
+    except Exception as error:  # submitit's own classes
         reason = str(error).strip().splitlines()[-1]
         raise ConfigError(f"sbatch refused the job: {reason}") from None
     return list(zip(submitted, jobs, strict=True))

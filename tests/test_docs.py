@@ -23,6 +23,7 @@ SHORTER = ["epochs=1", "tracking=local", "data.train_samples=64"]
 WITHOUT_RUN = {
     "--help",
     "ls",
+    "report",
     "sync",
     "doctor",
     "ui",

@@ -15,6 +15,7 @@ COMMANDS = {
     "show": "show a recorded run, its course, and the command that does it again",
     "rm": "delete recorded runs, in MLflow too",
     "sync": "upload to MLflow what it lacks of the recorded runs",
+    "report": "compare recorded runs: verdicts, tables, plots, what else differs",
     "study": "run the cases of a published comparison; print published against measured",
     "arch": "print the layers of the net that a run would train",
     "parity": "train several backends side by side and say whether they agree, to rounding",

@@ -82,7 +82,7 @@ class _Reader:
                 except ZeroDivisionError:
                     raise _refused(self.condition, "it divides by zero") from None
             case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
-                return float(node.value)
+                return float(node.value)  # type: ignore[arg-type]
             case ast.Attribute(value=ast.Name(id=group)):
                 return self._figure(group, node.attr)
             case ast.Attribute(value=ast.Constant(value=str(group))):

@@ -18,7 +18,7 @@ from nnbench.tracking.content import settings
 # What a backend's name, execution and engine bring along; told by its label.
 BACKEND = ("backend.",)
 UNSHOWN = ("case", "seed")
-OVER = ("finished", "diverged")
+SEEDED = ("synthetic", "sequences")  # data that is drawn anew for each seed
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,10 @@ def tables(runs: Sequence[RunResult]) -> list[Table]:
 
 def apartness(run: RunResult) -> dict[str, Any]:
     """Return what a run has to share with another to be ranked against it."""
-    machine = run.machine
+    machine, name = run.machine, run.data.get("name")
+    digest = None if name in SEEDED else (run.data.get("digests") or {}).get("payload")
     return {
-        "data": (run.data.get("name"), (run.data.get("digests") or {}).get("payload")),
+        "data": (name, digest),
         "semantics": run.semantics,
         "machine": (machine.get("cpu"), machine.get("gpu")),
         "BLAS kernel": machine.get("blas_kernel"),

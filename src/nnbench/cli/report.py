@@ -1,0 +1,86 @@
+"""`nnbench report`: what the recorded runs tell, as a page, Markdown, tables and plots."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import click
+
+
+@click.command(
+    help="Compare recorded runs: verdicts with intervals, tables, plots, and what else differs. "
+    "WORDS choose runs, as backend=numpy batch_size=32 or parts of names; all must fit."
+)
+@click.argument("words", nargs=-1)
+@click.option("--results", default="results", show_default=True, help="the results folder")
+@click.option("--uri", help="read an MLflow store instead, as http://... or sqlite:///...")
+@click.option("--experiment", help="of this MLflow experiment")
+@click.option("--sweep", help="of this sweep, or the beginning of its name")
+@click.option("--baseline", help="the group or backend that ratios are taken against")
+@click.option("--out", type=click.Path(path_type=Path), help="folder  [default: RESULTS/report]")
+@click.option("--title", default="nnbench report", show_default=True)
+@click.option(
+    "--fail-if",
+    multiple=True,
+    help="exit with 1 where this holds, as 'torch.time > 1.1 * numpy.time'; see docs/reports.md",
+)
+def command(  # noqa: PLR0913, PLR0917 - an option each
+    words: tuple[str, ...],
+    results: str,
+    uri: str | None,
+    experiment: str | None,
+    sweep: str | None,
+    baseline: str | None,
+    out: Path | None,
+    title: str,
+    fail_if: tuple[str, ...],
+) -> int:
+    """Write the report, print its verdicts, check the conditions."""
+    from nnbench.report.content import build
+    from nnbench.report.gate import holds
+    from nnbench.report.select import from_store, local, select
+
+    with tempfile.TemporaryDirectory() as fetched:
+        if uri:
+            runs = from_store(uri, experiment or "nnbench", Path(fetched))
+        else:
+            runs, problems = local(Path(results))
+            for problem in problems:
+                click.echo(f"left out: {problem}", err=True)
+        chosen = select(runs, words, None if uri else experiment, sweep)
+        report = build(chosen, baseline)
+        folder = out or Path(results) / "report"
+        page = write(report, title, folder)
+    for verdict in report.verdicts:
+        click.echo(verdict)
+    click.echo(f"\n{page}")
+    failed = [condition for condition in fail_if if holds(condition, report.figures())]
+    for condition in failed:
+        click.echo(f"nnbench: it holds that {condition}", err=True)
+    return 1 if failed else 0
+
+
+def write(report: object, title: str, folder: Path) -> Path:
+    """Write the page, Markdown, data and plots into `folder`; return the page."""
+    from nnbench.errors import ResultsError
+    from nnbench.report.content import Report
+    from nnbench.report.frame import write_data
+    from nnbench.report.html import html
+    from nnbench.report.markdown import markdown
+    from nnbench.report.plots import write_plots
+
+    assert isinstance(report, Report)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_data(report, folder)
+        names = write_plots(report, folder / "plots")
+        svg = {name.removesuffix(".svg"): (folder / "plots" / name).read_bytes() for name in names}
+        (folder / "report.md").write_text(
+            markdown(report, title, [f"plots/{name}" for name in names]), encoding="utf-8"
+        )
+        page = folder / "report.html"
+        page.write_text(html(report, title, svg), encoding="utf-8")
+    except OSError as error:
+        raise ResultsError(f"Cannot write {folder}: {error.strerror}; choose --out.") from None
+    return page

@@ -1,0 +1,26 @@
+"""A report as one HTML file that needs nothing beside it, and no network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+
+from nnbench.report.cells import COLUMNS
+from nnbench.report.content import Report
+from nnbench.report.figures import percent
+
+
+def html(report: Report, title: str, plots: Mapping[str, bytes]) -> str:
+    """Return the page; `plots` are SVG by name. Everything in it is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("nnbench.report"), autoescape=True, undefined=StrictUndefined
+    )
+    return environment.get_template("report.html.j2").render(
+        title=title,
+        report=report,
+        columns=COLUMNS,
+        percent=percent,
+        plots={name: base64.b64encode(svg).decode() for name, svg in plots.items()},
+    )

@@ -1,0 +1,59 @@
+"""A report as Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from nnbench.report.cells import COLUMNS
+from nnbench.report.content import Report, TableContent
+from nnbench.report.figures import percent
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$])")
+
+
+def markdown(report: Report, title: str, plots: Sequence[str] = ()) -> str:
+    """Return the whole report; `plots` are files beside it."""
+    lines = [f"# {escape(title)}", "", f"**{escape(report.question)}**", ""]
+    lines += _list(report.verdicts)
+    for i, content in enumerate(report.tables, start=1):
+        lines += ["", f"## Table {i}", "", *_table(content)]
+    if report.apart:
+        lines += ["", *_list(report.apart)]
+    if plots:
+        lines += ["", "## Plots", ""]
+        lines += [f"![{escape(name)}]({name})" for name in plots]
+    if report.parity:
+        lines += ["", "## Do the backends agree?", "", *_list(report.parity)]
+    if report.notes:
+        lines += ["", "## Notes", "", *_list(report.notes)]
+    lines += ["", "## Environment", "", "| | |", "|---|---|"]
+    lines += [f"| {escape(key)} | {escape(value)} |" for key, value in report.environment]
+    lines += ["", "## Runs", "", "| run | id | status | folder |", "|---|---|---|---|"]
+    lines += [
+        f"| {escape(r.name)} | {r.run_id} | {r.status} | {escape(str(r.directory))} |"
+        for r in report.runs
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(content: TableContent) -> list[str]:
+    lines = [
+        "| " + " | ".join(column.title for column in COLUMNS) + " |",
+        "|---|" + "---:|" * (len(COLUMNS) - 1),
+    ]
+    for row in content.rows:
+        lines.append("| " + " | ".join(escape(column.text(row)) for column in COLUMNS) + " |")
+    if content.target is not None:
+        lines += ["", f"Target: {percent(content.target)} test accuracy."]
+    lines += ["", *_list(str(against) for against in content.against), *_list(content.notes)]
+    return lines
+
+
+def escape(text: str) -> str:
+    """Return `text` so that Markdown, and HTML in it, shows it as it is."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _list(items: Iterable[str]) -> list[str]:
+    return [f"- {escape(item)}" for item in items]

@@ -1,0 +1,186 @@
+"""The plots of a report, as SVG and PNG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nnbench.report.content import Report, TableContent, ledger
+from nnbench.report.frame import epochs_frame
+from nnbench.report.groups import short
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+WIDTH, HEIGHT = 6.4, 3.8  # inches
+MOST_GROUPS = 12  # that colours can tell apart
+SMALL = ("batch_size", "init.scale", "schedule.name", "schedule.lr")
+
+
+def plots(report: Report) -> dict[str, bytes]:
+    """Return every plot that the first table has data for, SVG by name."""
+    found: dict[str, bytes] = {}
+    content = report.tables[0]
+    frame = epochs_frame(report)
+    frame = frame[frame["table"] == 1]
+    for name, draw in _drawings(content, frame).items():
+        figure = draw()
+        if figure is not None:
+            found[name] = _svg(figure)
+    return found
+
+
+def write_plots(report: Report, folder: Path) -> list[str]:
+    """Write every plot as SVG and PNG; return the names of the SVG files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content, names = report.tables[0], []
+    frame = epochs_frame(report)
+    frame = frame[frame["table"] == 1]
+    for name, draw in _drawings(content, frame).items():
+        figure = draw()
+        if figure is None:
+            continue
+        (folder / f"{name}.svg").write_bytes(_svg(figure))
+        figure.savefig(folder / f"{name}.png", dpi=150)
+        names.append(f"{name}.svg")
+    return names
+
+
+def _drawings(content: TableContent, frame: pd.DataFrame) -> dict[str, Callable[[], Figure | None]]:
+    labels = [group.label for group in content.table.groups][:MOST_GROUPS]
+    frame = frame[frame["group"].isin(labels)]
+    return {
+        "test_accuracy": lambda: _curve(frame, "test_accuracy", "test accuracy"),
+        "generalization_gap": lambda: _curve(frame, "generalization_gap", "train minus test"),
+        "train_loss": lambda: _curve(frame, "train_loss", "train loss", log=True),
+        "accuracy_against_time": lambda: _against_time(frame),
+        "time_ratios": lambda: _ratios(content),
+        "time_ledger": lambda: _ledger(content),
+        **{
+            f"effect_of_{short(key)}": partial(_effect, content, key)
+            for key in SMALL
+            if key in content.table.varying
+        },
+    }
+
+
+def _axes() -> tuple[Figure, Any]:
+    import matplotlib
+    import seaborn as sns
+    from matplotlib.figure import Figure
+
+    matplotlib.rcParams["svg.hashsalt"] = "nnbench"
+    matplotlib.rcParams["svg.fonttype"] = "none"
+    with sns.axes_style("whitegrid"):
+        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+        return figure, figure.subplots()
+
+
+def _curve(frame: pd.DataFrame, name: str, title: str, log: bool = False) -> Figure | None:
+    """Draw a figure by epoch: the mean over seeds, a band from least to greatest."""
+    import seaborn as sns
+
+    data = frame.dropna(subset=[name])
+    if data.empty or data["epoch"].nunique() == 1:
+        return None
+    figure, axes = _axes()
+    sns.lineplot(
+        data.assign(epoch=data["epoch"] + 1), x="epoch", y=name, hue="group",
+        errorbar=lambda values: (values.min(), values.max()), ax=axes,
+    )  # fmt: skip
+    axes.set(xlabel="epoch", ylabel=title)
+    if log:
+        axes.set_yscale("log")
+    _legend(axes)
+    return figure
+
+
+def _against_time(frame: pd.DataFrame) -> Figure | None:
+    import seaborn as sns
+
+    data = frame.dropna(subset=["test_accuracy"]).copy()
+    if data.empty or data["epoch"].nunique() == 1:
+        return None
+    data["seconds"] = data.groupby("run_id")["train_seconds"].cumsum()
+    figure, axes = _axes()
+    sns.lineplot(data, x="seconds", y="test_accuracy", hue="group", units="run_id",
+                 estimator=None, ax=axes)  # fmt: skip
+    axes.set(xlabel="training seconds", ylabel="test accuracy", xscale="log")
+    _legend(axes)
+    return figure
+
+
+def _ratios(content: TableContent) -> Figure | None:
+    shown = [a for a in content.against if a.time.pairs][:MOST_GROUPS]
+    if not shown:
+        return None
+    figure, axes = _axes()
+    for i, against in enumerate(reversed(shown)):
+        ratio = against.time.ratio
+        color = {"faster": "tab:green", "slower": "tab:red"}.get(against.time.word, "tab:gray")
+        axes.plot(ratio.value, i, "o", color=color)
+        if ratio.high < float("inf"):
+            axes.plot([ratio.low, ratio.high], [i, i], color=color)
+    axes.axvline(1.0, color="black", linewidth=1)
+    axes.set(
+        xscale="log",
+        yticks=range(len(shown)),
+        yticklabels=[a.group for a in reversed(shown)],
+        xlabel=f"times as long as {shown[0].baseline}, with 95 % interval",
+    )
+    return figure
+
+
+def _ledger(content: TableContent) -> Figure | None:
+    groups = [g for g in content.table.groups if g.finished][:MOST_GROUPS]
+    if not groups:
+        return None
+    figure, axes = _axes()
+    left = [0.0] * len(groups)
+    phases = {group.label: ledger(group) for group in groups}
+    for phase in next(iter(phases.values())):
+        widths = [phases[group.label][phase] for group in groups]
+        axes.barh([g.label for g in groups], widths, left=left, label=phase.replace("_", " "))
+        left = [a + b for a, b in zip(left, widths, strict=True)]
+    axes.invert_yaxis()
+    axes.set(xlabel="seconds of a run")
+    axes.legend(fontsize="x-small", ncols=2)
+    return figure
+
+
+def _effect(content: TableContent, key: str) -> Figure | None:
+    import pandas as pd
+    import seaborn as sns
+
+    rows = [
+        {key: str(group.settings.get(key)), "backend": str(group.settings["backend"]),
+         "test accuracy": value}
+        for group in content.table.groups
+        for value in group.figures("test_accuracy").values()
+    ]  # fmt: skip
+    if not rows:
+        return None
+    figure, axes = _axes()
+    sns.pointplot(pd.DataFrame(rows), x=key, y="test accuracy", hue="backend", dodge=0.3,
+                  errorbar=lambda v: (v.min(), v.max()), linestyle="none", ax=axes)  # fmt: skip
+    axes.set(xlabel=short(key))
+    _legend(axes)
+    return figure
+
+
+def _legend(axes: Any) -> None:
+    legend = axes.get_legend()
+    if legend is not None:
+        legend.set_title(None)
+        for text in legend.get_texts():
+            text.set_fontsize("x-small")
+
+
+def _svg(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()

@@ -57,7 +57,9 @@ def test_backends_are_compared_by_seed(tmp_path: Path) -> None:
     assert against.fair
     assert against.baseline == "numpy"
     assert against.time.ratio.value == pytest.approx(2.0)
-    assert str(against).startswith("torch against numpy: 2.00 times as slow (5 pairs)")
+    assert str(against).startswith(
+        "torch against numpy: 2.00 times as slow (2.00 to 2.00; 5 pairs)"
+    )
     assert report.verdicts == (str(against),)
     other = build(runs, baseline="torch").tables[0].against[0]
     assert str(other).startswith("numpy against torch: 2.00 times as fast")
@@ -226,3 +228,28 @@ def test_the_command(nnbench: Nnbench, tmp_path: Path) -> None:
         assert wrong.returncode == 2
         assert said in wrong.stderr
         assert wrong.stderr.count("\n") == 1
+
+
+def test_a_group_is_compared_to_its_counterpart(tmp_path: Path) -> None:
+    """Of four groups the two at each batch size, and nothing across."""
+    runs = [
+        run
+        for backend, factor in (("numpy", 1.0), ("torch", 2.0))
+        for size in (1, 32)
+        for run in some_runs(tmp_path, backend, 3, factor * (1 + size), batch_size=size)
+    ]
+    report = build(runs)
+    pairs = [(a.baseline, a.group, a.fair) for a in report.tables[0].against]
+    assert pairs == [
+        ("numpy batch_size=1", "torch batch_size=1", True),
+        ("numpy batch_size=32", "torch batch_size=32", True),
+    ]
+    assert all(a.time.ratio.value == pytest.approx(2.0) for a in report.tables[0].against)
+    assert "times as slow" in report.verdicts[1]
+
+
+def test_without_backends_the_first_group_is_the_baseline(tmp_path: Path) -> None:
+    runs = some_runs(tmp_path, "numpy", 3) + some_runs(tmp_path, "numpy", 3, 3.0, batch_size=32)
+    (against,) = build(runs).tables[0].against
+    assert (against.baseline, against.group) == ("batch_size=1", "batch_size=32")
+    assert not against.fair

@@ -104,9 +104,9 @@ def test_verdicts() -> None:
     rng = np.random.default_rng(3)
     base = {seed: 1.0 + 0.001 * rng.normal() for seed in range(5)}
     slower = {seed: 1.5 * v * (1 + 0.001 * rng.normal()) for seed, v in base.items()}
-    assert str(compare_times(base, slower)).startswith("1.50 times as slow (5 pairs)")
-    assert str(compare_times(slower, base)).startswith("1.50 times as fast (5 pairs)")
-    assert str(compare_times(base, dict(base))) == "equal within 2 % (5 pairs)"
+    assert str(compare_times(base, slower)).startswith("1.50 times as slow (1.50 to 1.50; 5 pairs)")
+    assert str(compare_times(slower, base)).startswith("1.50 times as fast (1.50 to 1.50; 5 pairs)")
+    assert str(compare_times(base, dict(base))) == "equal within 2 % (1.00 to 1.00; 5 pairs)"
     few = compare_times({0: 1.0, 1: 1.0}, {0: 2.0, 1: 2.1})
     assert few.word == "too few"
     noisy = {seed: v * (1 + 0.2 * (-1) ** seed) for seed, v in base.items()}

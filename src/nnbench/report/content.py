@@ -94,6 +94,11 @@ class TableContent:
     against: tuple[Against, ...]
     notes: tuple[str, ...]
 
+    @property
+    def unfair(self) -> list[Against]:
+        """Return the pairs that differ in more than the backend; the others are the verdicts."""
+        return [against for against in self.against if not against.fair]
+
 
 @dataclass(frozen=True)
 class Report:
@@ -153,24 +158,33 @@ def _content(table: Table, baseline: str | None) -> TableContent:
     best = [median(f.values()) for g in table.groups if (f := g.figures("test_accuracy"))]
     target = TARGET * max(best) if best else None
     rows = tuple(_row(group, target) for group in table.groups)
-    base = _baseline(table, baseline)
-    others = [g for g in table.groups if base is not None and g is not base and g.seconds()]
-    times = [compare_times(base.seconds(), g.seconds()) for g in others] if base else []
-    against = tuple(
-        _against(base, group, time)
-        for group, time in zip(others, corrected(times), strict=True)
-        if base is not None
-    )
+    pairs = _pairs(table, baseline)
+    times = corrected([compare_times(a.seconds(), b.seconds()) for a, b in pairs])
+    against = tuple(_against(a, b, time) for (a, b), time in zip(pairs, times, strict=True))
     return TableContent(table, target, rows, against, tuple(_table_notes(table)))
 
 
-def _baseline(table: Table, wanted: str | None) -> Group | None:
+def _pairs(table: Table, wanted: str | None) -> list[tuple[Group, Group]]:
+    """Return who is compared to whom: each group to the baseline's with the same other settings.
+
+    The baseline is a backend (`wanted`, else numpy, else the first) where backends vary, or the
+    group called `wanted`. A group without a counterpart is compared to the baseline's first.
+    """
     groups = [group for group in table.groups if group.seconds()]
-    for name in (wanted, "numpy"):
-        for group in groups:
-            if name is not None and name in (group.label, group.settings.get(COMPARED)):
-                return group
-    return groups[0] if groups else None
+    if not groups:
+        return []
+    named = [group for group in groups if group.label == wanted]
+    backends = dict.fromkeys(str(group.settings.get(COMPARED)) for group in groups)
+    chosen = next((name for name in (wanted, "numpy") if name in backends), next(iter(backends)))
+    bases = named or [g for g in groups if str(g.settings.get(COMPARED)) == chosen]
+    if len(backends) == 1 and not named:
+        bases = groups[:1]
+    pairs = []
+    for group in groups:
+        counterparts = [base for base in bases if not findings(base, group)]
+        if group not in bases:
+            pairs.append(((counterparts or bases)[0], group))
+    return pairs
 
 
 def _against(base: Group, group: Group, time: Comparison) -> Against:

@@ -46,7 +46,7 @@ def _table(content: TableContent) -> list[str]:
         lines.append("| " + " | ".join(escape(column.text(row)) for column in COLUMNS) + " |")
     if content.target is not None:
         lines += ["", f"Target: {percent(content.target)} test accuracy."]
-    lines += ["", *_list(str(against) for against in content.against), *_list(content.notes)]
+    lines += ["", *_list(map(str, content.unfair)), *_list(content.notes)]
     return lines
 
 

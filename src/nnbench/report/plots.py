@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 6.4, 3.8  # inches
+WIDTH, HEIGHT = 7.2, 3.8  # inches
 MOST_GROUPS = 12  # that colours can tell apart
 SMALL = ("batch_size", "init.scale", "schedule.name", "schedule.lr")
 
@@ -95,6 +95,7 @@ def _curve(frame: pd.DataFrame, name: str, title: str, log: bool = False) -> Fig
     axes.set(xlabel="epoch", ylabel=title)
     if log:
         axes.set_yscale("log")
+        _plain_numbers(axes.yaxis)
     _legend(axes)
     return figure
 
@@ -129,9 +130,10 @@ def _ratios(content: TableContent) -> Figure | None:
     axes.set(
         xscale="log",
         yticks=range(len(shown)),
-        yticklabels=[a.group for a in reversed(shown)],
-        xlabel=f"times as long as {shown[0].baseline}, with 95 % interval",
+        yticklabels=[f"{a.group} / {a.baseline}" for a in reversed(shown)],
+        xlabel="times as long, with 95 % interval",
     )
+    _plain_numbers(axes.xaxis)
     return figure
 
 
@@ -148,7 +150,7 @@ def _ledger(content: TableContent) -> Figure | None:
         left = [a + b for a, b in zip(left, widths, strict=True)]
     axes.invert_yaxis()
     axes.set(xlabel="seconds of a run")
-    axes.legend(fontsize="x-small", ncols=2)
+    axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     return figure
 
 
@@ -172,12 +174,23 @@ def _effect(content: TableContent, key: str) -> Figure | None:
     return figure
 
 
+def _plain_numbers(axis: Any) -> None:
+    """Write a few plain numbers along a logarithmic axis."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def _legend(axes: Any) -> None:
+    """Put a small legend beside the axes, where it hides nothing."""
     legend = axes.get_legend()
     if legend is not None:
-        legend.set_title(None)
-        for text in legend.get_texts():
-            text.set_fontsize("x-small")
+        import seaborn as sns
+
+        sns.move_legend(axes, "upper left", bbox_to_anchor=(1.0, 1.0), title=None,
+                        fontsize="x-small", frameon=False)  # fmt: skip
 
 
 def _svg(figure: Figure) -> bytes:

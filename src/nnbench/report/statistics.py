@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 CONFIDENCE = 0.95
@@ -50,7 +50,8 @@ class Comparison:
 
     `paired` tells whether runs were matched by seed. `p` is the probability of a ratio this far
     from 1 between equals (of one among several comparisons, corrected by `holm`); `more` estimates
-    how many further pairs would decide, None where no reasonable number would.
+    how many further pairs would decide, None where no reasonable number would. `spread` is the
+    standard deviation of the logarithms, `among` how many comparisons the table has.
     """
 
     ratio: Ratio
@@ -59,19 +60,27 @@ class Comparison:
     p: float
     word: Word
     more: int | None = None
+    spread: float = math.inf
+    among: int = 1
 
     def __str__(self) -> str:
         """Return the verdict in words, about b."""
         count = f"{self.pairs} pair{'s' * (self.pairs != 1)}" if self.paired else "unpaired runs"
+        low, high = self.ratio.low, self.ratio.high
         if self.word == "too few":
             return f"too few seeds to tell ({count}; {FEWEST} are needed)"
         if self.word == "undecided":
-            more = f"; about {self.more} more pairs would decide" if self.more else ""
-            return f"undecided ({count}{more})"
+            plural = "s" * (self.more != 1)
+            more = f"; about {self.more} more pair{plural} would decide" if self.more else ""
+            among = f", one of {self.among} comparisons" if self.among > 1 else ""
+            return f"undecided, {low:.2f} to {high:.2f} times as long ({count}{among}{more})"
         if self.word == "equal":
-            return f"equal within {100 * EQUAL_WITHIN:.0f} % ({count})"
-        factor = self.ratio.value if self.word == "slower" else 1 / self.ratio.value
-        return f"{factor:.2f} times {'as slow' if self.word == 'slower' else 'as fast'} ({count})"
+            return f"equal within {100 * EQUAL_WITHIN:.0f} % ({low:.2f} to {high:.2f}; {count})"
+        if self.word == "slower":
+            return f"{self.ratio.value:.2f} times as slow ({low:.2f} to {high:.2f}; {count})"
+        return (
+            f"{1 / self.ratio.value:.2f} times as fast ({1 / high:.2f} to {1 / low:.2f}; {count})"
+        )
 
 
 def run_seconds(epochs: Sequence[float]) -> float:
@@ -106,8 +115,8 @@ def compare_times(a: Mapping[int, float], b: Mapping[int, float]) -> Comparison:
         spread = math.sqrt(sum(_variance(logs) for logs in (first, second)))
     ratio = Ratio(math.exp(middle), math.exp(middle - half), _exp(middle + half))
     word = _word(ratio, pairs)
-    more = _more(middle, spread, pairs) if word == "undecided" else None
-    return Comparison(ratio, pairs, paired, p, word, more)
+    more = _more(middle, spread, pairs, 1) if word == "undecided" else None
+    return Comparison(ratio, pairs, paired, p, word, more, spread)
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float]) -> tuple[Difference, float]:
@@ -128,12 +137,14 @@ def holm(p: Sequence[float]) -> list[float]:
 
 def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """Return the comparisons of one table; what does not hold among so many is undecided."""
-    from dataclasses import replace
-
-    found = []
-    for comparison, p in zip(comparisons, holm([c.p for c in comparisons]), strict=True):
-        lost = comparison.word in ("faster", "slower") and p > 1 - CONFIDENCE
-        found.append(replace(comparison, p=p, word="undecided" if lost else comparison.word))
+    found, among = [], len(comparisons)
+    for c, p in zip(comparisons, holm([c.p for c in comparisons]), strict=True):
+        lost = c.word in ("faster", "slower") and p > 1 - CONFIDENCE
+        word: Word = "undecided" if lost else c.word
+        more = c.more
+        if word == "undecided":
+            more = _more(math.log(c.ratio.value), c.spread, c.pairs, among)
+        found.append(replace(c, p=p, word=word, more=more, among=among))
     return found
 
 
@@ -159,11 +170,16 @@ def _word(ratio: Ratio, pairs: int) -> Word:
     return "slower" if ratio.low > 1.0 else "undecided"
 
 
-def _more(middle: float, spread: float, pairs: int) -> int | None:
-    """Return how many more pairs would bring the interval off 1, or inside `EQUAL_WITHIN`."""
+def _more(middle: float, spread: float, pairs: int, among: int) -> int | None:
+    """Return how many more pairs would bring the interval off 1, or inside `EQUAL_WITHIN`.
+
+    `among` comparisons each have to be surer by so much.
+    """
+    if not math.isfinite(spread):
+        return None
     margin = math.log1p(EQUAL_WITHIN)
     for n in range(pairs + 1, pairs + MOST_ASKED + 1):
-        half = _t(n - 1) * spread / math.sqrt(n)
+        half = _t(n - 1, among) * spread / math.sqrt(n)
         if abs(middle) > half or abs(middle) + half < margin:
             return n - pairs
     return None
@@ -201,10 +217,10 @@ def _variance(values: Sequence[float]) -> float:
     return statistics.variance(values) if len(values) > 1 else math.inf
 
 
-def _t(freedom: float) -> float:
+def _t(freedom: float, among: int = 1) -> float:
     from scipy.stats import t
 
-    return float(t.ppf((1 + CONFIDENCE) / 2, freedom))
+    return float(t.ppf(1 - (1 - CONFIDENCE) / 2 / among, freedom))
 
 
 def _exp(value: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,11 +68,29 @@ def test_the_documents_have_commands() -> None:
     assert len(commands()) >= 8
 
 
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the runs that a documented report needs."""
+    folder = tmp_path_factory.mktemp("recorded")
+    sweep = ["-m", "backend=numpy,torch", "batch_size=32", "seed=0,1,2", *SHORTER]
+    done = subprocess.run(
+        [sys.executable, "-m", "nnbench", *sweep],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "results"
+
+
 @pytest.mark.parametrize(
     "command",
     [pytest.param(c, marks=[pytest.mark.slow] if c in LONG else []) for c in commands()],
 )
-def test_a_documented_command_runs(nnbench: Nnbench, command: str) -> None:
+def test_a_documented_command_runs(
+    nnbench: Nnbench, tmp_path: Path, request: pytest.FixtureRequest, command: str
+) -> None:
     words = shlex.split(command)[1:]
     if any(word.isupper() or word == "backend=NAME" for word in words):
         pytest.skip("capitals stand for something")
@@ -82,6 +101,8 @@ def test_a_documented_command_runs(nnbench: Nnbench, command: str) -> None:
             pytest.skip("needs the network or NNBENCH_DATA")
         assert nnbench(*words).returncode == 0
         return
+    if words[:1] == ["report"]:
+        shutil.copytree(request.getfixturevalue("recorded"), tmp_path / "results")
     if words[:1] == ["study"]:
         words += ["data=mnist_5k", "data.train_samples=64", "epochs=1", "tracking=local"]
     elif not words or words[0] not in WITHOUT_RUN:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,23 @@ EXECUTIONS = [
 def test_what_the_operations_take_adds_up(backend: str, execution: str) -> None:
     trainer = factory(backend)(IMAGES.on(execution), IMAGES.splits)
     trainer.load(IMAGES.params)
-    found = profile(backend, trainer, IMAGES.walks()[0], BATCH)
+    walk = IMAGES.walks()[0]
+    passed: list[float] = []
+    train = trainer.train
+
+    def timed(walk: Any) -> Any:
+        start = time.perf_counter()
+        stats = train(walk)
+        passed.append((time.perf_counter() - start) / len(walk.lr))
+        return stats
+
+    trainer.train = timed
+    found = profile(backend, trainer, walk, BATCH)
     total = sum(row.seconds for row in found.rows)
     assert min(row.seconds for row in found.rows) >= -1e-9
     assert [r.seconds for r in found.rows] == sorted((r.seconds for r in found.rows), reverse=True)
-    # No part of a step is missing: profiled steps are slower, never much faster.
-    assert total > 0.5 * found.step_seconds
+    # No part of a step is missing. NumPy's profile takes steps of its own, slower than others.
+    assert total > (0.5 * min(passed) if backend == "numpy" else 0.95 * passed[-1])
 
 
 @pytest.mark.parametrize("execution", ["fused", "reference"])

@@ -16,11 +16,12 @@ from conftest import TINY, Nnbench
 from nnbench.errors import ConfigError
 from nnbench.record import RunResult, read_runs
 from nnbench.report.cells import COLUMNS
-from nnbench.report.content import build, seconds_to
+from nnbench.report.content import build
 from nnbench.report.fairness import findings
 from nnbench.report.groups import tables
 from nnbench.report.html import html
 from nnbench.report.markdown import escape, markdown
+from nnbench.report.rows import seconds_to
 from nnbench.report.select import select
 from test_tracking import epoch, make_run
 

@@ -142,6 +142,16 @@ class ProfileRow:
     calls: float
 
 
+def with_between(rows: list[ProfileRow], passed: float) -> list[ProfileRow]:
+    """Add what a step took outside of its operations: `passed` seconds less those of `rows`.
+
+    That is the Python of the framework, mostly. Operations of several threads can take more than
+    the time that passed; there is no such row then.
+    """
+    between = passed - sum(row.seconds for row in rows)
+    return [*rows, ProfileRow("", "between operations", between, 1.0)] if between > 0 else rows
+
+
 class Trainer(Protocol):
     """One training run in one framework, on one device.
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from nnbench.report.content import Row
 from nnbench.report.figures import duration, number, percent
+from nnbench.report.rows import Row
 
 NONE = "-"
 

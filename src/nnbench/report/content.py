@@ -2,55 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from statistics import mean, median
-from typing import Any
+from dataclasses import dataclass
+from statistics import median
 
 from nnbench.certificate import sentences
-from nnbench.record import Phases, RunResult
+from nnbench.record import RunResult
 from nnbench.report.fairness import COMPARED, apart_sentences, findings
 from nnbench.report.figures import flag_notes, forced_kernel_notes
-from nnbench.report.groups import Group, Table, seed, tables
+from nnbench.report.groups import Group, Table, tables
+from nnbench.report.notes import environment, table_notes, unfinished
+from nnbench.report.rows import Row, row
 from nnbench.report.statistics import (
     FEWEST,
     Comparison,
     Difference,
     compare_times,
     corrected,
-    outliers,
     paired_difference,
 )
 
 TARGET = 0.95  # of the best median test accuracy: the accuracy that times are taken to
-
-
-@dataclass(frozen=True)
-class Row:
-    """One group's line; accuracies and gaps are shares, times seconds, memory bytes.
-
-    Figures are means over `seeds` runs, times medians; `*_low` and `*_high` are the least and the
-    greatest. None where there is none.
-    """
-
-    group: str
-    seeds: int
-    diverged: int
-    test_accuracy: float | None
-    test_accuracy_low: float | None
-    test_accuracy_high: float | None
-    train_accuracy: float | None
-    gap: float | None
-    test_loss: float | None
-    first_epoch: float | None
-    epoch: float | None
-    epoch_low: float | None
-    epoch_high: float | None
-    to_target: float | None
-    total_time: float | None
-    parameters: int
-    memory: float | None
 
 
 @dataclass(frozen=True)
@@ -116,18 +88,18 @@ class Report:
     def figures(self) -> dict[str, dict[str, float]]:
         """Return the figures that conditions may use, by group; of the first table."""
         found = {}
-        for row in self.tables[0].rows:
+        for line in self.tables[0].rows:
             values = {
-                "time": row.epoch,
-                "accuracy": row.test_accuracy,
-                "train_accuracy": row.train_accuracy,
-                "gap": row.gap,
-                "loss": row.test_loss,
-                "total_time": row.total_time,
-                "parameters": float(row.parameters),
-                "memory": row.memory,
+                "time": line.epoch,
+                "accuracy": line.test_accuracy,
+                "train_accuracy": line.train_accuracy,
+                "gap": line.gap,
+                "loss": line.test_loss,
+                "total_time": line.total_time,
+                "parameters": float(line.parameters),
+                "memory": line.memory,
             }
-            found[row.group] = {k: v for k, v in values.items() if v is not None}
+            found[line.group] = {k: v for k, v in values.items() if v is not None}
         return found
 
 
@@ -148,8 +120,8 @@ def build(runs: Sequence[RunResult], baseline: str | None = None) -> Report:
         tables=contents,
         apart=tuple(apart_sentences(found)),
         parity=tuple(sentences([run for run in over if run.parity])),
-        notes=(*flag_notes(over), *forced_kernel_notes(over), *_unfinished(runs)),
-        environment=tuple(_environment(over)),
+        notes=(*flag_notes(over), *forced_kernel_notes(over), *unfinished(runs)),
+        environment=tuple(environment(over)),
         runs=tuple(over),
     )
 
@@ -157,11 +129,11 @@ def build(runs: Sequence[RunResult], baseline: str | None = None) -> Report:
 def _content(table: Table, baseline: str | None) -> TableContent:
     best = [median(f.values()) for g in table.groups if (f := g.figures("test_accuracy"))]
     target = TARGET * max(best) if best else None
-    rows = tuple(_row(group, target) for group in table.groups)
+    rows = tuple(row(group, target) for group in table.groups)
     pairs = _pairs(table, baseline)
     times = corrected([compare_times(a.seconds(), b.seconds()) for a, b in pairs])
     against = tuple(_against(a, b, time) for (a, b), time in zip(pairs, times, strict=True))
-    return TableContent(table, target, rows, against, tuple(_table_notes(table)))
+    return TableContent(table, target, rows, against, tuple(table_notes(table)))
 
 
 def _pairs(table: Table, wanted: str | None) -> list[tuple[Group, Group]]:
@@ -197,50 +169,6 @@ def _against(base: Group, group: Group, time: Comparison) -> Against:
     return Against(group.label, base.label, time, accuracy, p, different)
 
 
-def _row(group: Group, target: float | None) -> Row:
-    seconds = sorted(group.seconds().values())
-    accuracies = sorted(group.figures("test_accuracy").values())
-    finished = group.finished
-    reached = [t for run in finished if (t := seconds_to(run, target)) is not None]
-    memory = [run.peak_memory_bytes for run in finished if run.peak_memory_bytes]
-    return Row(
-        group=group.label,
-        seeds=len(finished),
-        diverged=len(group.diverged),
-        test_accuracy=_mean(accuracies),
-        test_accuracy_low=accuracies[0] if accuracies else None,
-        test_accuracy_high=accuracies[-1] if accuracies else None,
-        train_accuracy=_mean(group.figures("train_accuracy").values()),
-        gap=_mean(group.figures("generalization_gap").values()),
-        test_loss=_mean(group.figures("test_loss").values()),
-        first_epoch=median(r.epochs[0].train_seconds for r in finished) if finished else None,
-        epoch=median(seconds) if seconds else None,
-        epoch_low=seconds[0] if seconds else None,
-        epoch_high=seconds[-1] if seconds else None,
-        to_target=median(reached) if reached and len(reached) == len(finished) else None,
-        total_time=median(r.phases.wall_seconds for r in finished) if finished else None,
-        parameters=group.first.parameters,
-        memory=median(memory) if memory else None,
-    )
-
-
-def seconds_to(run: RunResult, target: float | None) -> float | None:
-    """Return the training seconds until test accuracy reaches `target`, None if it never does."""
-    total = 0.0
-    for record in run.epochs:
-        total += record.train_seconds
-        if target is None or record.test_accuracy is None:
-            return None
-        if record.test_accuracy >= target:
-            return total
-    return None
-
-
-def _mean(values: Any) -> float | None:
-    values = [v for v in values if v is not None and math.isfinite(v)]
-    return mean(values) if values else None
-
-
 def _verdicts(contents: Sequence[TableContent]) -> list[str]:
     found = [str(a) for content in contents for a in content.against if a.fair]
     unfair = sum(not a.fair for content in contents for a in content.against)
@@ -252,74 +180,3 @@ def _verdicts(contents: Sequence[TableContent]) -> list[str]:
             "backend; see below."
         )
     return found
-
-
-def _table_notes(table: Table) -> list[str]:
-    notes = []
-    for group in table.groups:
-        if 0 < len(group.finished) < FEWEST:
-            notes.append(
-                f"{group.label}: {len(group.finished)} seed"
-                f"{'s' * (len(group.finished) > 1)}; {FEWEST} are needed for a verdict."
-            )
-        if group.diverged:
-            names = ", ".join(f"seed {seed(run)}" for run in group.diverged)
-            notes.append(f"{group.label}: diverged with {names}; not in the means.")
-        seconds = group.seconds()
-        for i in outliers(list(seconds.values())) if len(seconds) > FEWEST else []:
-            s = list(seconds)[i]
-            notes.append(
-                f"{group.label}: seed {s} took {seconds[s]:.4g} s per epoch, far from the others; "
-                "it is in the figures."
-            )
-        if group.repeated:
-            notes.append(f"{group.label}: {group.repeated} earlier runs of these seeds left out.")
-    missing = {s for g in table.groups for s in g.seconds()}
-    for group in table.groups:
-        lacks = sorted(missing - group.seconds().keys())
-        if lacks and group.seconds():
-            words = ", ".join(map(str, lacks))
-            notes.append(f"{group.label}: no finished run with seed {words}, pairs are missing.")
-    return notes
-
-
-def _unfinished(runs: Sequence[RunResult]) -> list[str]:
-    left = [run for run in runs if run.status not in ("finished", "diverged")]
-    return [f"left out, {run.status}: {run.name} ({run.run_id})" for run in left]
-
-
-def _environment(runs: Sequence[RunResult]) -> list[tuple[str, str]]:
-    """Return what the runs ran on; several values where they differ."""
-
-    def every(find: Any) -> str:
-        values = dict.fromkeys(str(value) for run in runs if (value := find(run.machine)))
-        return " | ".join(values) or "unknown"
-
-    def versions(machine: dict[str, Any]) -> str:
-        return ", ".join(f"{k} {v}" for k, v in (machine.get("versions") or {}).items())
-
-    names = dict.fromkeys(k for run in runs for k in (run.machine.get("versions") or {}))
-    found = {
-        name: dict.fromkeys(
-            str(v) for run in runs if (v := (run.machine.get("versions") or {}).get(name))
-        )
-        for name in names
-    }
-    return [
-        ("processor", every(lambda m: m.get("cpu"))),
-        ("cores", every(lambda m: (m.get("cores") or {}).get("usable"))),
-        ("GPU", every(lambda m: m.get("gpu")) if any(r.machine.get("gpu") for r in runs) else "-"),
-        ("BLAS kernel", every(lambda m: m.get("blas_kernel"))),
-        ("system", every(lambda m: m.get("platform"))),
-        ("Python", every(lambda m: m.get("python"))),
-        *((name, " | ".join(values)) for name, values in found.items()),
-        ("nnbench commit", every(lambda m: m.get("commit"))),
-    ]
-
-
-def ledger(group: Group) -> dict[str, float]:
-    """Return the mean seconds of a group's runs by phase, what no phase accounts for too."""
-    runs = group.finished
-    names = [n for n in asdict(Phases()) if n != "wall_seconds"]
-    found = {n.removesuffix("_seconds"): mean(getattr(r.phases, n) for r in runs) for n in names}
-    return found | {"unattributed": mean(r.phases.unattributed_seconds for r in runs)}

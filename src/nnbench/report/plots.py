@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnbench.report.content import Report, TableContent, ledger
+from nnbench.report.content import Report, TableContent
 from nnbench.report.frame import epochs_frame
 from nnbench.report.groups import short
+from nnbench.report.rows import ledger
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,20 +11,23 @@ from typing import Any
 
 import tensorflow as tf
 
-from nnbench.trainer import ProfileRow
+from nnbench.trainer import ProfileRow, with_between
 
 
 def profile_rows(train: Callable[[], object], steps: int) -> list[ProfileRow]:
     """Return what each operation took of `train`, which takes `steps` steps.
 
-    Seconds are those of an operation without the operations inside it, added up over threads.
+    Seconds are those of an operation without the operations inside it, added up over threads; what
+    is left of the time that passed is the row "between operations".
     """
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     with tempfile.TemporaryDirectory() as folder:
         tf.profiler.experimental.start(folder)
+        start = time.perf_counter()
         try:
             train()
+            passed = time.perf_counter() - start
         finally:
             tf.profiler.experimental.stop()
         found: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
@@ -37,10 +41,11 @@ def profile_rows(train: Callable[[], object], steps: int) -> list[ProfileRow]:
                         row = found[name or plane.event_metadata[kind].name]
                         row[0] += seconds
                         row[1] += 1
-    return [
+    rows = [
         ProfileRow("", name, seconds / steps, calls / steps)
         for name, (seconds, calls) in found.items()
     ]
+    return with_between(rows, passed / steps)
 
 
 def _own_seconds(events: Any) -> Iterator[tuple[int, float]]:

@@ -6,6 +6,7 @@ Recorded with every run, and warned of before one.
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -36,7 +37,7 @@ FORCINGS = (
             "MKL_DEBUG_CPU_TYPE",
             "MKL_CBWR",
             "BLIS_ARCH_TYPE",
-            "NVPL_BLAS_DEBUG_CPU_TYPE",
+            *(("NVPL_BLAS_DEBUG_CPU_TYPE",) if platform.machine() == "aarch64" else ()),
         ),
         "forces a BLAS kernel, perhaps not the one for this processor",
         "unset {name} for timings that stand for this machine",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from nnbench.errors import ConfigError
 
@@ -52,3 +53,11 @@ def experiments() -> dict[str, Path]:
 def studies() -> dict[str, Path]:
     """Return every shipped study: its name and its study.yaml."""
     return {p.parent.name: p for p in sorted((root() / "experiments").glob("*/study.yaml"))}
+
+
+def read_study(name: str) -> dict[str, Any]:
+    """Return what the study.yaml of the study `name` says."""
+    import yaml
+
+    values: dict[str, Any] = yaml.safe_load(studies()[name].read_text(encoding="utf-8"))
+    return values

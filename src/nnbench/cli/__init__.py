@@ -17,6 +17,7 @@ COMMANDS = {
     "sync": "upload to MLflow what it lacks of the recorded runs",
     "report": "compare recorded runs: verdicts, tables, plots, what else differs",
     "study": "run the cases of a published comparison; print published against measured",
+    "claims": "say of each published claim whether it holds here, and why not",
     "arch": "print the layers of the net that a run would train",
     "parity": "train several backends side by side and say whether they agree, to rounding",
     "trace": "show one training step layer by layer: activations, gradients, updates",

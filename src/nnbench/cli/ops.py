@@ -70,3 +70,32 @@ def measure(configs: Sequence[Any], size: int, rounds: int) -> Times:
             for name, seconds in json.loads(done.stdout.splitlines()[-1]).items():
                 times[config.backend.label].setdefault(name, []).append(seconds)
     return times
+
+
+def measured_once(name: str, study: Any, overrides: Sequence[str], recorded: bool = False) -> Times:
+    """Return the times of a study's operations: those on record of this program here, else new.
+
+    `recorded`: nothing is measured; without a record there are no times.
+    """
+    from nnbench import machine
+    from nnbench.cli.backends import side_by_side
+    from nnbench.files import write_atomically
+
+    cells = side_by_side([f"backend={','.join(study['measured'])}", *overrides], None)
+    first = cells[0].config
+    where = machine.describe([p for cell in cells for p in cell.config.backend.packages])
+    what = {"size": study["size"], "dtype": first.dtype, "threads": first.threads}
+    what |= {key: where.get(key) for key in ("source_digest", "versions", "cpu", "blas_kernel")}
+    path = Path(first.results) / "operations" / f"{name}.json"
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        if known["what"] == what or recorded:
+            return dict(known["seconds"])
+    except (OSError, ValueError, KeyError):
+        pass
+    if recorded:
+        return {}
+    times = measure([cell.config for cell in cells], study["size"], rounds=5)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps({"what": what, "seconds": times}, indent=1).encode())
+    return times

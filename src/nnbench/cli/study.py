@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -20,39 +19,31 @@ from nnbench.errors import ConfigError
 @click.argument("overrides", nargs=-1)
 def command(name: str | None, overrides: Sequence[str]) -> int:
     """Run a study, or list the studies."""
-    from nnbench.catalogue import studies
+    from nnbench.catalogue import read_study, studies
     from nnbench.schema import suggest
 
     known = studies()
     if name is None:
-        for study, path in known.items():
-            click.echo(f"{study}: {_read(path)['title']}")
+        for each in known:
+            click.echo(f"{each}: {read_study(each)['title']}")
         return 0
     if name not in known:
         raise ConfigError(
             f"Received study {name}; there is {', '.join(known)}{suggest(name, known)}"
         )
-    study = _read(known[name])
+    study = read_study(name)
     run = _run_operations if "operations" in study else _run
     return run(name, study, list(overrides))
-
-
-def _read(path: Path) -> Any:
-    import yaml
-
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def _run_operations(name: str, study: Any, overrides: list[str]) -> int:
     """Time the operations of a study side by side; overrides may set dtype or threads."""
     from rich.console import Console
 
-    from nnbench.cli.backends import side_by_side
-    from nnbench.cli.ops import measure
+    from nnbench.cli.ops import measured_once
     from nnbench.report.operations import published_table
 
-    cells = side_by_side([f"backend={','.join(study['measured'])}", *overrides], None)
-    times = measure([cell.config for cell in cells], study["size"], rounds=5)
+    times = measured_once(name, study, overrides)
     Console().print(published_table(study, times))
     return 0
 

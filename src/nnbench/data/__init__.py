@@ -68,13 +68,15 @@ def _payload(config: DataConfig, kind: TaskKind, seed: int) -> Payload:  # noqa:
 
             return mnist_5k.read()
         case Mnist():
-            from nnbench.data import mnist
+            from nnbench.data import mnist, prepare
 
-            return mnist.MNIST.read(config.root)
+            payload = mnist.MNIST.read(config.root)
+            return prepare.only(payload, config.only, config.test_fraction)
         case FashionMnist():
-            from nnbench.data import mnist
+            from nnbench.data import mnist, prepare
 
-            return mnist.FASHION_MNIST.read(config.root)
+            payload = mnist.FASHION_MNIST.read(config.root)
+            return prepare.only(payload, config.only, config.test_fraction)
         case Cifar10():
             from nnbench.data import cifar10
 

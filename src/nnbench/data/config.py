@@ -37,14 +37,22 @@ class Mnist5k(_Common):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mnist(_Common):
+class _Published(_Common):
+    """A set that comes in two parts; `only` one of them is split anew, by `test_fraction`."""
+
+    only: Literal["train", "test"] | None = None
+    test_fraction: Annotated[float, above(0.0), within(0.0, 1.0, high_open=True)] = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mnist(_Published):
     """The 60,000 and 10,000 MNIST digits, from IDX files or downloaded."""
 
     name: Literal["mnist"] = "mnist"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FashionMnist(_Common):
+class FashionMnist(_Published):
     """60,000 and 10,000 pictures of clothes in the form of MNIST."""
 
     name: Literal["fashion_mnist"] = "fashion_mnist"

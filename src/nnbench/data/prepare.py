@@ -7,7 +7,7 @@ part, normalise by what is then left to train on.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,13 @@ def build(payload: Payload, config: DataConfig, kind: TaskKind, seed: int) -> Da
         outputs=outputs,
         payload_digest=payload.digest,
     )
+
+
+def only(payload: Payload, part: str | None, test_fraction: float) -> Payload:
+    """Return the payload with `part` alone, to be split; all of it for None."""
+    if part is None:
+        return payload
+    return replace(payload, parts={"all": payload.parts[part]}, test_fraction=test_fraction)
 
 
 def digest(*arrays: NDArray[Any]) -> str:

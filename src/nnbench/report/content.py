@@ -8,6 +8,7 @@ from statistics import median
 
 from nnbench.certificate import sentences
 from nnbench.record import RunResult
+from nnbench.report.claims_text import StudyAnswers, answered
 from nnbench.report.fairness import COMPARED, apart_sentences, findings
 from nnbench.report.figures import flag_notes, forced_kernel_notes
 from nnbench.report.groups import Group, Table, tables
@@ -83,6 +84,7 @@ class Report:
     parity: tuple[str, ...]
     notes: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
+    claims: tuple[StudyAnswers, ...]
     runs: tuple[RunResult, ...]
 
     def figures(self) -> dict[str, dict[str, float]]:
@@ -122,6 +124,7 @@ def build(runs: Sequence[RunResult], baseline: str | None = None) -> Report:
         parity=tuple(sentences([run for run in over if run.parity])),
         notes=(*flag_notes(over), *forced_kernel_notes(over), *unfinished(runs)),
         environment=tuple(environment(over)),
+        claims=tuple(answered(over)),
         runs=tuple(over),
     )
 

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping
 
 from nnbench.report.cells import COLUMNS
+from nnbench.report.claims_text import HEADS
 from nnbench.report.content import Report
 from nnbench.report.figures import percent
 
@@ -22,5 +23,6 @@ def html(report: Report, title: str, plots: Mapping[str, bytes]) -> str:
         report=report,
         columns=COLUMNS,
         percent=percent,
+        claim_heads=HEADS,
         plots={name: base64.b64encode(svg).decode() for name, svg in plots.items()},
     )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from nnbench.report.cells import COLUMNS
+from nnbench.report.claims_text import markdown_table
 from nnbench.report.content import Report, TableContent
 from nnbench.report.figures import percent
 
@@ -25,6 +26,9 @@ def markdown(report: Report, title: str, plots: Sequence[str] = ()) -> str:
         lines += [f"![{escape(name)}]({name})" for name in plots]
     if report.parity:
         lines += ["", "## Do the backends agree?", "", *_list(report.parity)]
+    for study in report.claims:
+        lines += ["", f"## Claims: {escape(study.title)}", "", escape(study.seeds), ""]
+        lines += markdown_table(study)
     if report.notes:
         lines += ["", "## Notes", "", *_list(report.notes)]
     lines += ["", "## Environment", "", "| | |", "|---|---|"]

@@ -97,6 +97,18 @@ def paired_ratio(above: Sequence[float], below: Sequence[float]) -> Ratio:
     return Ratio(math.exp(middle), math.exp(middle - half), _exp(middle + half))
 
 
+def interval(values: Sequence[float], *, ratios: bool = False) -> Difference:
+    """Return the mean of `values` with its interval; of ratios, the geometric mean.
+
+    The ends of the interval of one value are infinitely far.
+    """
+    if ratios and all(value > 0 for value in values):
+        ones = [1.0] * len(values)
+        return Difference(*paired_ratio(values, ones))
+    middle, half, _ = _t_interval(values)
+    return Difference(middle, middle - half, middle + half)
+
+
 def compare_times(a: Mapping[int, float], b: Mapping[int, float]) -> Comparison:
     """Compare seconds by seed: those of `b` over those of `a`, paired where both have the seed.
 

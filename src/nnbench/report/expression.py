@@ -1,0 +1,134 @@
+"""Expressions over the figures of runs, `torch.time > 1.1 * numpy.time`, without eval.
+
+condition := any of `and`, `or`, `not`, comparisons of sums and products
+number    := 1.5, 2e-3, 95%
+figure    := NAME.FIGURE, as numpy.time, 'keras fit'.accuracy; the name in quotes where it is
+             no plain word
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable, Mapping
+
+from nnbench.errors import ConfigError
+from nnbench.schema import suggest
+
+Figures = Mapping[str, Mapping[str, float]]  # by group and figure
+_COMPARE: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+_ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%(?!\s*[\w(.'\"])")
+LONGEST = 500
+
+
+def evaluate(text: str, figures: Figures, what: str) -> bool | float:
+    """Return the value of the expression `text`.
+
+    Raises ConfigError, with what is known, for anything that the grammar does not have; `what` is
+    what the message calls it, `--fail-if`.
+    """
+    reader = _Reader(text, figures, what)
+    try:
+        tree = ast.parse(_PERCENT.sub(r"(\1/100)", text[:LONGEST].strip()), mode="eval")
+        if len(text) > LONGEST:
+            raise SyntaxError
+    except (SyntaxError, ValueError):
+        raise reader.refused("it cannot be read") from None
+    return reader.read(tree.body)
+
+
+def names(text: str) -> list[str]:
+    """Return the names, in order, whose figures the expression `text` has."""
+    found = []
+    for node in ast.walk(ast.parse(_PERCENT.sub(r"(\1/100)", text.strip()), mode="eval")):
+        match node:
+            case ast.Attribute(value=ast.Name(id=name)):
+                found.append(name)
+            case ast.Attribute(value=ast.Constant(value=str(name))):
+                found.append(name)
+    return list(dict.fromkeys(found))
+
+
+class _Reader:
+    """Walks a syntax tree; knows comparisons, arithmetic, figures, and nothing else."""
+
+    def __init__(self, text: str, figures: Figures, what: str) -> None:
+        self.text, self.figures, self.what = text, figures, what
+
+    def refused(self, why: str) -> ConfigError:
+        """Return the error to raise."""
+        return ConfigError(f"Received {self.what} {self.text!r}; {why}.")
+
+    def read(self, node: ast.expr) -> bool | float:  # noqa: PLR0911 - a table
+        """Return the value of a node."""
+        match node:
+            case ast.BoolOp():
+                truths = [self._truth(value) for value in node.values]
+                return all(truths) if isinstance(node.op, ast.And) else any(truths)
+            case ast.UnaryOp(op=ast.Not()):
+                return not self._truth(node.operand)
+            case ast.UnaryOp(op=ast.USub()):
+                return -self._number(node.operand)
+            case ast.Compare():
+                sides = [self._number(side) for side in (node.left, *node.comparators)]
+                pairs = zip(node.ops, sides, sides[1:], strict=False)
+                return all(self._compare(op, a, b) for op, a, b in pairs)
+            case ast.BinOp() if type(node.op) in _ARITHMETIC:
+                try:
+                    return _ARITHMETIC[type(node.op)](
+                        self._number(node.left), self._number(node.right)
+                    )
+                except ZeroDivisionError:
+                    raise self.refused("it divides by zero") from None
+            case ast.Call(func=ast.Name(id="min" | "max" as name), keywords=[]) if node.args:
+                values = [self._number(value) for value in node.args]
+                return min(values) if name == "min" else max(values)
+            case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
+                return float(node.value)  # type: ignore[arg-type]
+            case ast.Attribute(value=ast.Name(id=group)):
+                return self._figure(group, node.attr)
+            case ast.Attribute(value=ast.Constant(value=str(group))):
+                return self._figure(group, node.attr)
+        raise self.refused(f"it may not have {ast.unparse(node)[:40]}")
+
+    def _truth(self, node: ast.expr) -> bool:
+        found = self.read(node)
+        if not isinstance(found, bool):
+            raise self.refused(f"{ast.unparse(node)[:40]} is a number")
+        return found
+
+    def _number(self, node: ast.expr) -> float:
+        found = self.read(node)
+        if isinstance(found, bool):
+            raise self.refused(f"{ast.unparse(node)[:40]} is no number")
+        return found
+
+    def _compare(self, op: ast.cmpop, a: float, b: float) -> bool:
+        if type(op) not in _COMPARE:
+            raise self.refused("it may have < <= > >= == != alone")
+        return _COMPARE[type(op)](a, b)
+
+    def _figure(self, group: str, name: str) -> float:
+        if group not in self.figures:
+            known = ", ".join(self.figures)
+            hint = suggest(group, list(self.figures))
+            raise self.refused(f"there is no group {group}, but {known}{hint}")
+        found = self.figures[group]
+        if name not in found:
+            hint = suggest(name, list(found))
+            raise self.refused(f"{group} has {', '.join(found)}, not {name}{hint}")
+        return found[name]

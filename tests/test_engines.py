@@ -26,7 +26,7 @@ ENGINES = [
 def test_every_block_agrees_in_float32(nnbench: Nnbench, engine: str) -> None:
     done = nnbench("check", f"backend=keras_{engine}", "dtype=float32")
     assert done.returncode == 0, done.stdout
-    assert f"keras {engine} fit (fit, float32): " in done.stdout
+    assert f"keras ({engine}, fit, float32): " in done.stdout
     assert "FAIL" not in done.stdout
 
 

@@ -32,6 +32,7 @@ def command(words: Sequence[str], seeds: int, recorded: bool, out: Path | None) 
 
     from nnbench.catalogue import read_study, studies
     from nnbench.errors import ConfigError, ResultsError
+    from nnbench.identity import LEFT_OUT
     from nnbench.report.claims import answer, read_claims
     from nnbench.report.claims_text import StudyAnswers, claims_markdown, claims_text
     from nnbench.schema import suggest
@@ -55,7 +56,8 @@ def command(words: Sequence[str], seeds: int, recorded: bool, out: Path | None) 
         failures += failed
         answers: list[Answer] = [answer(claim, figures) for claim in claims]
         told = f"seeds {', '.join(map(str, sorted(figures)))}" if runs else f"{len(figures)} rounds"
-        told += f", with {' '.join(overrides)}: not as published" if overrides else ""
+        deciding = [word for word in overrides if word.split(".")[0].split("=")[0] not in LEFT_OUT]
+        told += f", with {' '.join(deciding)}: not as published" if deciding else ""
         found.append(StudyAnswers(name, study["title"], study["question"], told, tuple(answers)))
         where += runs
     console.print(claims_text(found))

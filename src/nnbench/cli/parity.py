@@ -23,8 +23,6 @@ EPOCHS = 5
 @click.argument("overrides", nargs=-1)
 def command(config_dir: str | None, overrides: Sequence[str]) -> int:
     """Certify a configuration and print its table; exits 1 where backends disagree."""
-    from rich.console import Console
-
     from nnbench.cli.backends import ALL, searching, side_by_side
 
     given = {o.partition("=")[0] for o in overrides}
@@ -38,12 +36,19 @@ def command(config_dir: str | None, overrides: Sequence[str]) -> int:
                 "Parity needs two backends; name them with backend=numpy,torch (`nnbench doctor` "
                 "says what is installed)."
             )
-        said = _ask(cells)
-        Console().print(_table(said, cells[0].config))
-        failed += sum(c["outcome"] == "fail" for c in said["certificates"])
+        failed += certify(cells)
     if failed:
         raise ChecksFailed(f"{failed} comparison{'s' * (failed > 1)} failed.")
     return 0
+
+
+def certify(cells: Sequence[Any]) -> int:
+    """Train the cells side by side and print their table; return how many comparisons failed."""
+    from rich.console import Console
+
+    said = _ask(cells)
+    Console().print(_table(said, cells[0].config))
+    return sum(c["outcome"] == "fail" for c in said["certificates"])
 
 
 def _ask(cells: Sequence[Any]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def from_store(uri: str, experiment: str, into: Path) -> list[RunResult]:
 
     shown = without_password(uri)
     try:
-        with quiet():
+        with quiet(patient=True):
             check_answering(uri)
             from mlflow import MlflowClient
 

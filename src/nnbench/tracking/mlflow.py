@@ -63,7 +63,7 @@ class MlflowSink:
         self._imported = threading.Event()
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._quiet = contextlib.ExitStack()
-        self._quiet.enter_context(quiet())
+        self._quiet.enter_context(quiet(patient))
         self._system = SystemMetrics() if tracking.system_metrics else None
         self._thread = threading.Thread(target=self._work, name="nnbench-mlflow", daemon=True)
         self._thread.start()

@@ -25,6 +25,7 @@ ARTIFACTS_NAME = "mlartifacts"
 LOCK_NAME = ".mlflow.lock"
 LOCK_SECONDS = 60.0
 REQUEST_SECONDS = 3
+PATIENT_SECONDS = 30  # where somebody asked for nothing else
 
 # MLflow's own defaults try a dead server for 247 s. A value that the user has set stays.
 ENVIRONMENT = {
@@ -70,14 +71,18 @@ def is_remote(uri: str) -> bool:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet(patient: bool = False) -> Iterator[None]:
     """Keep MLflow to itself while open: no telemetry, no log lines, no waiting for the dead.
 
-    Environment and log levels are put back on leaving; no telemetry stays.
+    `patient`: a slow server may take longer. Environment and log levels are put back on leaving;
+    no telemetry stays.
     """
     os.environ.update(PRIVACY)
-    added = [key for key in ENVIRONMENT if key not in os.environ]
-    os.environ.update({key: ENVIRONMENT[key] for key in added})
+    wanted = ENVIRONMENT
+    if patient:
+        wanted = wanted | {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENT_SECONDS)}
+    added = [key for key in wanted if key not in os.environ]
+    os.environ.update({key: wanted[key] for key in added})
     loggers = [logging.getLogger(name) for name in NOISY]
     levels = [logger.level for logger in loggers]
     hush()

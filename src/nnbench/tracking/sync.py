@@ -77,7 +77,7 @@ def forget(run: RunResult) -> list[str]:
     if run.tracking.get("uri") != address(tracking, results):
         uri = str(run.tracking.get("uri"))
     try:
-        with quiet():
+        with quiet(patient=True):
             from mlflow import MlflowClient
 
             MlflowClient(tracking_uri=uri).delete_run(mlflow_id)

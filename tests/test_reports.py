@@ -6,6 +6,7 @@ import dataclasses
 import html as escaping
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -254,3 +255,52 @@ def test_without_backends_the_first_group_is_the_baseline(tmp_path: Path) -> Non
     (against,) = build(runs).tables[0].against
     assert (against.baseline, against.group) == ("batch_size=1", "batch_size=32")
     assert not against.fair
+
+
+CLICKS = """
+<script>
+const table = document.getElementById("t1"), shown = () => [...table.tBodies[0].rows]
+  .filter(row => !row.hidden).map(row => row.cells[0].textContent).join(",");
+const heads = [...table.tHead.rows[0].cells], found = [shown()];
+const epoch = heads.find(head => head.textContent === "epoch").querySelector("button");
+epoch.click(); found.push(shown());
+epoch.click(); found.push(shown());
+const input = document.querySelector("input[data-filter]");
+input.value = "TORCH"; input.dispatchEvent(new Event("input")); found.push(shown());
+document.title = found.join(";");
+</script>
+"""
+
+
+def in_chromium(page: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Open a page in a browser that has no network; return what it says, the DOM on stdout."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium")
+    return subprocess.run(
+        [
+            browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr",
+            f"--user-data-dir={page.parent / 'profile'}", *options, "--dump-dom", str(page),
+        ],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+
+def test_a_browser_sorts_and_filters_without_complaint(tmp_path: Path) -> None:
+    runs = [
+        *some_runs(tmp_path, "torch", 3, factor=2.0),
+        *some_runs(tmp_path, "numpy", 3, factor=1.0),
+        *some_runs(tmp_path, "keras", 3, factor=11.0),
+    ]
+    page = tmp_path / "report.html"
+    page.write_text(html(build(runs), "t", {}).replace("</body>", CLICKS + "</body>"))
+    done = in_chromium(page)
+    (title,) = re.findall("<title>(.*?)</title>", done.stdout)
+    assert title == "torch,numpy,keras;numpy,torch,keras;keras,torch,numpy;torch"
+    assert "CONSOLE" not in done.stderr
+    # A page that fetched something or was wrong would be seen:
+    broken = page.read_text().replace("</body>", "<img src='http://x.test/y.png'></body>")
+    page.write_text(broken)
+    assert "CONSOLE" in in_chromium(page).stderr

@@ -242,7 +242,8 @@ def _say_what_there_is(steps: Sequence[Step], planner: Planner, console: Console
         one = counts["stopped"] == 1
         words = "goes on where it was stopped" if one else "go on where they were stopped"
         lines.append(f"{counts['stopped']} of {len(steps)} run{'s' * (len(steps) > 1)} {words}")
-    lines += [f"a new run: {step.reason}" for step in steps if step.state == "new" and step.reason]
+    reasons = [step.reason for step in steps if step.state == "new" and step.reason]
+    lines += [f"a new run: {reason}" for reason in reasons if not reason.startswith("after ")]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -8,6 +8,7 @@ from statistics import median
 
 from nnbench.certificate import sentences
 from nnbench.record import RunResult
+from nnbench.report.answers import agreement_sentences, all_answers
 from nnbench.report.claims_text import StudyAnswers, answered
 from nnbench.report.fairness import COMPARED, apart_sentences, findings
 from nnbench.report.figures import flag_notes, forced_kernel_notes
@@ -121,7 +122,10 @@ def build(runs: Sequence[RunResult], baseline: str | None = None) -> Report:
         verdicts=tuple(_verdicts(contents)),
         tables=contents,
         apart=tuple(apart_sentences(found)),
-        parity=tuple(sentences([run for run in over if run.parity])),
+        parity=(
+            *sentences([run for run in over if run.parity]),
+            *agreement_sentences(all_answers(contents[0].table.groups)),
+        ),
         notes=(*flag_notes(over), *forced_kernel_notes(over), *unfinished(runs)),
         environment=tuple(environment(over)),
         claims=tuple(answered(over)),

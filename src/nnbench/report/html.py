@@ -10,6 +10,8 @@ from nnbench.report.claims_text import HEADS
 from nnbench.report.content import Report
 from nnbench.report.figures import percent
 
+WIDE = ("effects", "sample_predictions", "confusion")  # plots that need the whole width
+
 
 def html(report: Report, title: str, plots: Mapping[str, bytes]) -> str:
     """Return the page; `plots` are SVG by name. Everything in it is escaped."""
@@ -24,5 +26,6 @@ def html(report: Report, title: str, plots: Mapping[str, bytes]) -> str:
         columns=COLUMNS,
         percent=percent,
         claim_heads=HEADS,
+        wide=WIDE,
         plots={name: base64.b64encode(svg).decode() for name, svg in plots.items()},
     )

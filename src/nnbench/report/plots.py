@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nnbench.certificate import label as backend_of
+from nnbench.record import RunResult
 from nnbench.report.content import Report, TableContent
+from nnbench.report.fairness import COMPARED
 from nnbench.report.frame import epochs_frame
-from nnbench.report.groups import short
+from nnbench.report.groups import Group, short
+from nnbench.report.pictures import pictures
 from nnbench.report.rows import ledger
 
 if TYPE_CHECKING:
@@ -19,20 +22,12 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 7.2, 3.8  # inches
 MOST_GROUPS = 12  # that colours can tell apart
-SMALL = ("batch_size", "init.scale", "schedule.name", "schedule.lr")
-
-
-def plots(report: Report) -> dict[str, bytes]:
-    """Return every plot that the first table has data for, SVG by name."""
-    found: dict[str, bytes] = {}
-    content = report.tables[0]
-    frame = epochs_frame(report)
-    frame = frame[frame["table"] == 1]
-    for name, draw in _drawings(content, frame).items():
-        figure = draw()
-        if figure is not None:
-            found[name] = _svg(figure)
-    return found
+NO_DRIFT = 1e-17  # where a logarithmic axis shows a difference of nothing
+EFFECTS: dict[str, Callable[[Group], Iterable[float]]] = {
+    "test accuracy": lambda group: group.figures("test_accuracy").values(),
+    "seconds per epoch": lambda group: group.seconds().values(),
+}
+MOST_EFFECTS = 4  # settings beside each other
 
 
 def write_plots(report: Report, folder: Path) -> list[str]:
@@ -61,15 +56,16 @@ def _drawings(content: TableContent, frame: pd.DataFrame) -> dict[str, Callable[
         "accuracy_against_time": lambda: _against_time(frame),
         "time_ratios": lambda: _ratios(content),
         "time_ledger": lambda: _ledger(content),
-        **{
-            f"effect_of_{short(key)}": partial(_effect, content, key)
-            for key in SMALL
-            if key in content.table.varying
-        },
+        "effects": lambda: _effects(content),
+        "parity_drift": lambda: _drift(
+            [run for group in content.table.groups for run in group.runs]
+        ),
+        **pictures(content.table.groups),
     }
 
 
-def _axes() -> tuple[Figure, Any]:
+def _axes(rows: int = 1, columns: int = 1) -> tuple[Figure, Any]:
+    """Return a figure with one axes, or with a grid of them."""
     import matplotlib
     import seaborn as sns
     from matplotlib.figure import Figure
@@ -77,8 +73,10 @@ def _axes() -> tuple[Figure, Any]:
     matplotlib.rcParams["svg.hashsalt"] = "nnbench"
     matplotlib.rcParams["svg.fonttype"] = "none"
     with sns.axes_style("whitegrid"):
-        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
-        return figure, figure.subplots()
+        size = (max(WIDTH, 2.7 * columns), HEIGHT * (1.0 if rows == 1 else 0.75 * rows))
+        figure = Figure(figsize=size, layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False)
+        return figure, grid[0][0] if rows == columns == 1 else grid
 
 
 def _curve(frame: pd.DataFrame, name: str, title: str, log: bool = False) -> Figure | None:
@@ -155,23 +153,56 @@ def _ledger(content: TableContent) -> Figure | None:
     return figure
 
 
-def _effect(content: TableContent, key: str) -> Figure | None:
+def _effects(content: TableContent) -> Figure | None:
+    """Draw what each setting that varies comes to: accuracy above, time below, by backend."""
     import pandas as pd
     import seaborn as sns
 
-    rows = [
-        {key: str(group.settings.get(key)), "backend": str(group.settings["backend"]),
-         "test accuracy": value}
-        for group in content.table.groups
-        for value in group.figures("test_accuracy").values()
-    ]  # fmt: skip
-    if not rows:
+    keys = [key for key in content.table.varying if key != COMPARED][:MOST_EFFECTS]
+    if not keys:
+        return None
+    figure, grid = _axes(rows=2, columns=len(keys))
+    for column, key in enumerate(keys):
+        for row, (name, figures) in enumerate(EFFECTS.items()):
+            frame = pd.DataFrame(
+                {short(key): str(group.settings.get(key)), COMPARED: str(group.settings[COMPARED]),
+                 name: value}
+                for group in content.table.groups
+                for value in figures(group)
+            )  # fmt: skip
+            axes = grid[row][column]
+            if frame.empty:
+                axes.axis("off")
+                continue
+            sns.pointplot(frame, x=short(key), y=name, hue=COMPARED, dodge=0.3, linestyle="none",
+                          errorbar=lambda v: (v.min(), v.max()), ax=axes)  # fmt: skip
+            if name == "seconds per epoch":
+                axes.set_yscale("log")
+                _plain_numbers(axes.yaxis)
+            if column + 1 == len(keys) and row == 0:
+                _legend(axes)
+            elif axes.get_legend():
+                axes.get_legend().remove()
+    return figure
+
+
+def _drift(runs: Sequence[RunResult]) -> Figure | None:
+    """Draw how far each certified run drifted from its reference, and how far it was allowed to."""
+    certified = [run for run in runs if run.parity and len(run.parity["difference"]) > 1]
+    if not certified:
         return None
     figure, axes = _axes()
-    sns.pointplot(pd.DataFrame(rows), x=key, y="test accuracy", hue="backend", dodge=0.3,
-                  errorbar=lambda v: (v.min(), v.max()), linestyle="none", ax=axes)  # fmt: skip
-    axes.set(xlabel=short(key))
-    _legend(axes)
+    colors = {label: f"C{i}" for i, label in enumerate(dict.fromkeys(map(backend_of, certified)))}
+    for run in certified:
+        certificate, color = run.parity or {}, colors[backend_of(run)]
+        epochs = range(1, len(certificate["difference"]) + 1)
+        axes.plot(epochs, [d or NO_DRIFT for d in certificate["difference"]], color=color)
+        axes.plot(epochs, certificate["envelope"], color=color, linestyle=":", linewidth=1)
+    for label, color in colors.items():
+        axes.plot([], [], color=color, label=label)
+    axes.plot([], [], color="black", linestyle=":", label="allowed")
+    axes.set(xlabel="epoch", ylabel="difference / largest weight", yscale="log")
+    axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     return figure
 
 

@@ -51,6 +51,7 @@ def waterfall(gap: Gap) -> Figure:
     right_side = axes.secondary_yaxis("right")
     right_side.set_yticks(rows, told)
     right_side.tick_params(length=0)
+    right_side.spines["right"].set_visible(False)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     return figure

@@ -25,6 +25,8 @@ WITHOUT_RUN = {
     "--help",
     "ls",
     "report",
+    "claims",
+    "explain",
     "sync",
     "doctor",
     "ui",
@@ -39,6 +41,10 @@ WITHOUT_RUN = {
 }
 LONG = (
     "nnbench ops --size 200 --rounds 2",
+    "nnbench claims",
+    "nnbench claims numpy_vs_pytorch_analysis",
+    "nnbench explain create_nn_from_numpy/published_numpy_b1 "
+    "create_nn_from_numpy/published_torch_b1",
     "nnbench study create_nn_from_numpy",
     "nnbench study forgenn_vs_pytorch",
     "nnbench study minitorch_vs_pytorch",
@@ -103,8 +109,11 @@ def test_a_documented_command_runs(
         return
     if words[:1] == ["report"]:
         shutil.copytree(request.getfixturevalue("recorded"), tmp_path / "results")
-    if words[:1] == ["study"]:
+    if words[0] in ("study", "claims"):
         words += ["data=mnist_5k", "data.train_samples=64", "epochs=1", "tracking=local"]
+    elif words[0] == "explain":
+        words += ["data.train_samples=64", "epochs=1"]
+        words += ["data=mnist_5k"] * any("/" in word for word in words)
     elif not words or words[0] not in WITHOUT_RUN:
         words += SHORTER
     done = nnbench(*words)

@@ -36,10 +36,13 @@ def command(  # noqa: PLR0913, PLR0917 - an option each
     title: str,
     fail_if: tuple[str, ...],
 ) -> int:
-    """Write the report, print its verdicts, check the conditions."""
+    """Write the report, print its tables and verdicts, check the conditions."""
+    from rich.console import Console
+
     from nnbench.report.content import build
     from nnbench.report.gate import holds
     from nnbench.report.select import from_store, local, select
+    from nnbench.report.terminal import report_text
 
     with tempfile.TemporaryDirectory() as fetched:
         if uri:
@@ -52,8 +55,7 @@ def command(  # noqa: PLR0913, PLR0917 - an option each
         report = build(chosen, baseline)
         folder = out or Path(results) / "report"
         page = write(report, title, folder)
-    for verdict in report.verdicts:
-        click.echo(verdict)
+    Console().print(report_text(report), highlight=False)
     click.echo(f"\n{page}")
     failed = [condition for condition in fail_if if holds(condition, report.figures())]
     for condition in failed:

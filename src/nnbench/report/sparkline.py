@@ -10,14 +10,20 @@ BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 48
 
 
-def sparkline(values: Sequence[float | None], width: int = WIDTH) -> str:
-    """Return a bar for each value, of many the median of each part; a blank where there is none."""
+def sparkline(
+    values: Sequence[float | None], width: int = WIDTH, ends: tuple[float, float] | None = None
+) -> str:
+    """Return a bar for each value, of many the median of each part; a blank where there is none.
+
+    `ends` are the values of the lowest and the highest bar, so that several lines can be compared.
+    """
     parts = [list(values[start:stop]) for start, stop in _cuts(len(values), width)]
     heights = [median(finite) if (finite := _finite(part)) else None for part in parts]
     known = [height for height in heights if height is not None]
     if not known:
         return " " * len(heights)
-    low, span = min(known), max(known) - min(known)
+    low, high = ends or (min(known), max(known))
+    span = high - low
     steps = len(BARS) - 1
     return "".join(
         " " if height is None else BARS[round(steps * (height - low) / span) if span else 0]

@@ -116,6 +116,8 @@ def test_the_loss_explains_and_the_framework_does_not(nnbench: Nnbench, tmp_path
     assert len(runs) == 6  # both ends, and two steps in each order
     first, last = (next(r for r in runs if end in r.name) for end in ("at first", "at last"))
     again = nnbench("explain", first.run_id, last.run_id)
+    named = nnbench("explain", first.name, last.name, "seed=1")
+    assert "overrides apply to cases and quoted overrides" in named.stderr
     assert again.returncode == 0, again.stderr
     assert "6 of 6 runs are finished already" in again.stdout
     assert len(read_runs(tmp_path / "results")) == 6

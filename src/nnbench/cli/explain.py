@@ -24,8 +24,8 @@ Runs = dict[str, "RunResult"]  # by what decides them
     "are recorded runs (name, id or folder), cases (STUDY/CASE) or overrides in quotes, as in "
     '`nnbench explain "loss=bce" "loss=mse backend=torch"`. OVERRIDES apply to both.'
 )
-@click.argument("first")
-@click.argument("last")
+@click.argument("first", metavar="A")
+@click.argument("last", metavar="B")
 @click.argument("overrides", nargs=-1)
 @click.option("--seeds", default=1, show_default=True, help="how many seeds, counted from A's")
 @click.option("--results", default="results", show_default=True, help="the results folder")
@@ -69,11 +69,11 @@ def _values(word: str, overrides: Sequence[str], results: str) -> dict[str, Any]
     from nnbench.catalogue import experiments
     from nnbench.compose import compose
     from nnbench.errors import ConfigError
-    from nnbench.lookup import recorded
+    from nnbench.lookup import find_run, recorded
 
     if word in experiments():
         return copy.deepcopy(compose([f"experiment={word}", *overrides]).values)
-    if "=" in word:
+    if "=" in word and find_run(word, Path(results)) is None:
         return copy.deepcopy(compose([*shlex.split(word), *overrides]).values)
     run = recorded(word, Path(results))
     if overrides:

@@ -21,6 +21,8 @@ from nnbench.report.figures import duration
 from nnbench.report.statistics import interval
 
 NAMED = 0.10  # of the gap: what explains less is not named as an explanation
+NAMED_RATIO = math.log(1.15)  # of times, however small the gap
+WORTH_SHARES = math.log(1.5)
 INTERACTING = 0.10  # of the gap
 NOTHING = 0.005  # half a point of accuracy, or half a per cent of a loss: no gap to explain
 NO_RATIO = 0.05  # in the logarithm of times
@@ -69,6 +71,11 @@ class Gap:
         """Tell whether there is next to nothing to explain."""
         return abs(self.total) < (NO_RATIO if self.ratio else NOTHING)
 
+    @property
+    def least(self) -> float:
+        """Return the effect from which on a change is named as part of the explanation."""
+        return max(NAMED * abs(self.total), NAMED_RATIO if self.ratio else 0.0)
+
     def share(self, effect: Effect) -> float:
         """Return what part of the whole `effect` accounts for; parts can be below 0, above 1."""
         return effect.middle / self.total if self.total else 0.0
@@ -94,19 +101,18 @@ class Gap:
             return [f"{ends}: there is no gap to explain."]
         ordered = sorted(self.effects, key=lambda e: -abs(e.middle))
         found = [f"{ends} ({self.moved(self.total)})."]
-        for effect in ordered:
-            if abs(self.share(effect)) >= NAMED:
-                found.append(
-                    f"{effect.name} ({effect.text}) explains {self.percent(effect)} of it: "
-                    f"{self.moved(effect.middle)}{self.doubt(effect)}."
-                )
-        rest = [e for e in ordered if abs(self.share(e)) < NAMED]
-        if rest:
-            names = ", ".join(e.name for e in rest)
-            least = max(abs(self.share(e)) for e in rest)
-            found.append(f"Less than {max(1, math.ceil(100 * least))} % each: {names}.")
+        named = [effect for effect in ordered if abs(effect.middle) >= self.least]
+        for effect in named:
+            what = f"{effect.name} ({effect.text})"
+            # Of times that are nearly alike, shares would tell of noise.
+            shares = not self.ratio or abs(self.total) >= WORTH_SHARES
+            what += f" explains {self.percent(effect)} of it" if shares else ""
+            found.append(f"{what}: {self.moved(effect.middle)}{self.doubt(effect)}.")
+        if rest := [effect for effect in ordered if effect not in named]:
+            most = self.moved(max((effect.middle for effect in rest), key=abs))
+            found.append(f"Each of the others at most {most}: {', '.join(e.name for e in rest)}.")
         backend = [e for e in self.effects if e.name.split(" + ")[0] == "backend"]
-        if backend and abs(self.share(backend[0])) < NAMED:
+        if backend and backend[0] not in named and not self.ratio:
             found.append(f"The framework explains {self.percent(backend[0])} of it.")
         if self.ratio and self.effects[0].half is None:
             found.append("Each run was timed once: ask for --seeds 3 to see how sure that is.")
@@ -122,10 +128,10 @@ class Gap:
         if effect.half is not None:
             ends = (effect.middle - effect.half, effect.middle + effect.half)
             found += f", 95 % interval {self.moved(ends[0])} to {self.moved(ends[1])}"
-        if abs(effect.forward - effect.backward) > INTERACTING * abs(self.total):
+        if abs(effect.forward - effect.backward) > max(INTERACTING * abs(self.total), self.least):
             found += (
                 f" ({self.moved(effect.forward)} in one order, {self.moved(effect.backward)} in "
-                "the other: it interacts with others, or is noise)"
+                f"the other: it interacts with others{', or is noise' * self.ratio})"
             )
         return found
 

@@ -93,10 +93,12 @@ def certify_runs(
     """Give every run that has a matched counterpart its parity certificate; return all runs."""
     certified = {run.run_id: run for run in runs}
     by_config = {deciding(cell.values): cell for cell in cells}
-    for group in groups(runs):
+    todo = [group for group in groups(runs) if not all(run.parity for run in group[1:])]
+    if todo:
+        plural = "s" * (len(todo) > 1)
+        say(f"certifying that backends agree: {len(todo)} more run{plural} (parity=false: none)")
+    for group in todo:
         reference, others = group[0], [run for run in group[1:] if not run.parity]
-        if not others:
-            continue
         cell = by_config[deciding(reference.config)]
         try:
             nudged = _nudged(session, cell, reference)

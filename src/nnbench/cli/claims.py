@@ -144,7 +144,8 @@ class Asking:
         cells = []
         for case in cases_of_claims(claims):
             for seed in range(self.seeds):
-                words = [f"experiment={name}/{case}", f"seed={seed}", *self.overrides]
+                words = [f"experiment={name}/{case}", f"seed={seed}", "parity=false"]
+                words += self.overrides
                 cell = compose(words)
                 try:
                     check_packages(cell.config)

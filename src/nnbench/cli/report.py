@@ -13,6 +13,7 @@ import click
     "WORDS choose runs, as backend=numpy batch_size=32 or parts of names; all must fit."
 )
 @click.argument("words", nargs=-1)
+@click.option("--runs", "filters", multiple=True, help="the same as WORDS")
 @click.option("--results", default="results", show_default=True, help="the results folder")
 @click.option("--uri", help="read an MLflow store instead, as http://... or sqlite:///...")
 @click.option("--experiment", help="of this MLflow experiment")
@@ -27,6 +28,7 @@ import click
 )
 def command(  # noqa: PLR0913, PLR0917 - an option each
     words: tuple[str, ...],
+    filters: tuple[str, ...],
     results: str,
     uri: str | None,
     experiment: str | None,
@@ -51,7 +53,7 @@ def command(  # noqa: PLR0913, PLR0917 - an option each
             runs, problems = local(Path(results))
             for problem in problems:
                 click.echo(f"left out: {problem}", err=True)
-        chosen = select(runs, words, None if uri else experiment, sweep)
+        chosen = select(runs, [*words, *filters], None if uri else experiment, sweep)
         report = build(chosen, baseline)
         folder = out or Path(results) / "report"
         page = write(report, title, folder)

@@ -123,6 +123,16 @@ def test_the_loss_explains_and_the_framework_does_not(nnbench: Nnbench, tmp_path
     assert len(read_runs(tmp_path / "results")) == 6
 
 
+def test_steps_of_a_bridge_are_not_compared_unasked(nnbench: Nnbench, tmp_path: Path) -> None:
+    assert nnbench("epochs=1", "tracking=local", SMALL[0]).returncode == 0
+    assert nnbench("explain", "seed=0", "seed=1 shuffle=true", "epochs=1", SMALL[0]).returncode == 0
+    done = nnbench("report")
+    assert "left out: 3 runs of nnbench explain" in done.stdout
+    assert "There is one group alone" in done.stdout
+    asked = nnbench("report", "--sweep", "explain")
+    assert "shuffle" in asked.stdout
+
+
 def test_backends_alone_are_followed_step_by_step(nnbench: Nnbench) -> None:
     pytest.importorskip("torch")
     done = nnbench("explain", "backend=numpy", "backend=torch", *SMALL)

@@ -43,7 +43,7 @@ def command(  # noqa: PLR0913, PLR0917 - an option each
 
     from nnbench.report.content import build
     from nnbench.report.gate import holds
-    from nnbench.report.select import from_store, local, select
+    from nnbench.report.select import from_store, local, of_explanation, select
     from nnbench.report.terminal import report_text
 
     with tempfile.TemporaryDirectory() as fetched:
@@ -53,6 +53,13 @@ def command(  # noqa: PLR0913, PLR0917 - an option each
             runs, problems = local(Path(results))
             for problem in problems:
                 click.echo(f"left out: {problem}", err=True)
+            if experiment is None and sweep is None:
+                bridges = [run for run in runs if of_explanation(run)]
+                if bridges and len(bridges) < len(runs):
+                    runs = [run for run in runs if run not in bridges]
+                    click.echo(
+                        f"left out: {len(bridges)} runs of nnbench explain (--sweep explain)"
+                    )
         chosen = select(runs, [*words, *filters], None if uri else experiment, sweep)
         report = build(chosen, baseline)
         folder = out or Path(results) / "report"

@@ -43,9 +43,19 @@ class Against:
         """Tell whether the two differ in the backend alone."""
         return not self.differences
 
+    def pair(self) -> str:
+        """Name both groups, what they share once: `torch against numpy (batch_size=8)`."""
+        mine, others = self.group.split(), self.baseline.split()
+        shared: list[str] = []
+        while len(mine) > 1 and len(others) > 1 and mine[-1] == others[-1]:
+            shared.insert(0, mine.pop())
+            others.pop()
+        told = f" ({' '.join(shared)})" if shared else ""
+        return f"{' '.join(mine)} against {' '.join(others)}{told}"
+
     def __str__(self) -> str:
         """Return the verdict as a sentence."""
-        text = f"{self.group} against {self.baseline}: {self.time}"
+        text = f"{self.pair()}: {self.time}"
         if self.accuracy is not None and self.time.pairs >= FEWEST:
             d = self.accuracy
             found = "no difference in test accuracy"

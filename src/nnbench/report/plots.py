@@ -161,6 +161,8 @@ def _effects(content: TableContent) -> Figure | None:
     keys = [key for key in content.table.varying if key != COMPARED][:MOST_EFFECTS]
     if not keys:
         return None
+    several = len({str(group.settings[COMPARED]) for group in content.table.groups}) > 1
+    dodge = 0.3 if several else False  # seaborn divides by their number less one
     figure, grid = _axes(rows=2, columns=len(keys))
     for column, key in enumerate(keys):
         for row, (name, figures) in enumerate(EFFECTS.items()):
@@ -174,7 +176,7 @@ def _effects(content: TableContent) -> Figure | None:
             if frame.empty:
                 axes.axis("off")
                 continue
-            sns.pointplot(frame, x=short(key), y=name, hue=COMPARED, dodge=0.3, linestyle="none",
+            sns.pointplot(frame, x=short(key), y=name, hue=COMPARED, dodge=dodge, linestyle="none",
                           errorbar=lambda v: (v.min(), v.max()), ax=axes)  # fmt: skip
             if name == "seconds per epoch":
                 axes.set_yscale("log")

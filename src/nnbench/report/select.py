@@ -46,6 +46,11 @@ def select(
     )
 
 
+def of_explanation(run: RunResult) -> bool:
+    """Tell whether a run is a step of a bridge: it was made to explain, not to be compared."""
+    return str(run.sweep or "").startswith("explain-")
+
+
 def local(results: Path) -> tuple[list[RunResult], list[str]]:
     """Return the runs of a results folder, and what could not be read of it.
 

@@ -16,7 +16,6 @@ from typing import Any, Literal
 from nnbench.errors import ConfigError
 from nnbench.record import RunResult
 from nnbench.report.expression import Figures, evaluate, names
-from nnbench.report.figures import duration
 from nnbench.report.statistics import Difference, interval, run_seconds
 
 Way = Literal["published", "matched"]
@@ -200,13 +199,13 @@ def told(value: float, unit: Unit) -> str:
         case "%" | "points":
             return f"{100 * value:.2f} {unit}"
         case "s":
-            return duration(value)
+            return f"{value:.2f} s"
         case "times":
             return f"{value:.2f} times"
         case "bytes":
             return f"{value / 2**20:,.0f} MiB"
         case _:
-            return f"{value:,.6g}"
+            return f"{value:,.0f}" if value == round(value) else f"{value:,.4g}"
 
 
 def shown(answer: Answer, way: Way) -> str:

@@ -40,6 +40,10 @@ WITHOUT_RUN = {
     "ops",
 }
 LONG = (
+    "nnbench -m backend=numpy,torch seed=0,1 epochs=5 --fresh",
+    "nnbench -m backend=numpy,torch seed=0,1 batch_size=32",
+    "nnbench -m backend=numpy,torch seed=0,1,2 batch_size=32",
+    "nnbench report",
     "nnbench ops --size 200 --rounds 2",
     "nnbench claims",
     "nnbench claims numpy_vs_pytorch_analysis",
@@ -109,9 +113,10 @@ def test_a_documented_command_runs(
         return
     if words[:1] == ["report"]:
         shutil.copytree(request.getfixturevalue("recorded"), tmp_path / "results")
-    if words[0] in ("study", "claims"):
+    if words[:1] == ["claims"] or (words[:1] == ["study"] and words[1:]):
         words += ["data=mnist_5k", "data.train_samples=64", "epochs=1", "tracking=local"]
-    elif words[0] == "explain":
+        words += ["--seeds", "1"] * (words[0] == "claims")
+    elif words[:1] == ["explain"]:
         words += ["data.train_samples=64", "epochs=1"]
         words += ["data=mnist_5k"] * any("/" in word for word in words)
     elif not words or words[0] not in WITHOUT_RUN:

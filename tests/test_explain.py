@@ -102,8 +102,7 @@ def test_no_gap_is_not_explained() -> None:
 
 
 def test_the_loss_explains_and_the_framework_does_not(nnbench: Nnbench, tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    done = nnbench("explain", "loss=bce", "loss=mse backend=torch shuffle=true", *SMALL)
+    done = nnbench("explain", "loss=bce", "loss=mse backend=numpy_reference shuffle=true", *SMALL)
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())
     assert "loss (bce (over_outputs=sum) to mse (over_outputs=mean)) explains " in text
@@ -129,13 +128,10 @@ def test_steps_of_a_bridge_are_not_compared_unasked(nnbench: Nnbench, tmp_path: 
     done = nnbench("report")
     assert "left out: 3 runs of nnbench explain" in done.stdout
     assert "There is one group alone" in done.stdout
-    asked = nnbench("report", "--sweep", "explain")
-    assert "shuffle" in asked.stdout
 
 
 def test_backends_alone_are_followed_step_by_step(nnbench: Nnbench) -> None:
-    pytest.importorskip("torch")
-    done = nnbench("explain", "backend=numpy", "backend=torch", *SMALL)
+    done = nnbench("explain", "backend=numpy", "backend=numpy_reference", *SMALL)
     assert done.returncode == 0, done.stderr
     assert "Do their weights part?" in done.stdout
     assert " pass " in done.stdout

@@ -43,8 +43,19 @@ def numpy_weights(dtype: str) -> Params:
     return trained(NumpyTrainer(task, splits), params, twenty_epochs())
 
 
-@pytest.mark.parametrize(("dtype", "bound"), [("float64", 1e-12), ("float32", 1e-4)])
-@pytest.mark.parametrize(("backend", "execution"), BACKENDS)
+def slow_where(condition: bool) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.slow] if condition else []
+
+
+@pytest.mark.parametrize(
+    ("backend", "execution", "dtype", "bound"),
+    [
+        # A fit of 20,000 batches takes a quarter of a minute.
+        pytest.param(b, e, dtype, bound, marks=slow_where((e, dtype) == ("fit", "float32")))
+        for b, e in BACKENDS
+        for dtype, bound in (("float64", 1e-12), ("float32", 1e-4))
+    ],
+)
 def test_twenty_epochs_at_batch_1_end_in_the_same_weights(
     backend: str, execution: str, dtype: str, bound: float
 ) -> None:

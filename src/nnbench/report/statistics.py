@@ -9,6 +9,7 @@ timings look like (tests/test_statistics.py simulates skewed epochs under betwee
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -199,20 +200,16 @@ def _more(middle: float, spread: float, pairs: int, among: int) -> int | None:
 
 def _t_interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Return mean, half the width of its interval, and p of a mean this far from 0."""
-    from scipy.stats import t
-
     n, middle = len(values), statistics.mean(values)
     if n == 1:
         return middle, math.inf, 1.0
     error = statistics.stdev(values) / math.sqrt(n)
     if error == 0.0:
         return middle, 0.0, 0.0 if middle else 1.0
-    return middle, _t(n - 1) * error, float(2 * t.sf(abs(middle) / error, n - 1))
+    return middle, _t(n - 1) * error, _p(middle / error, n - 1)
 
 
 def _welch(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
-    from scipy.stats import t
-
     middle = statistics.mean(b) - statistics.mean(a)
     if len(a) == 1 or len(b) == 1:
         return middle, math.inf, 1.0
@@ -222,17 +219,26 @@ def _welch(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]
         return middle, 0.0, 0.0 if middle else 1.0
     sizes = (len(a), len(b))
     freedom = sum(parts) ** 2 / sum(p**2 / (n - 1) for p, n in zip(parts, sizes, strict=True))
-    return middle, _t(freedom) * error, float(2 * t.sf(abs(middle) / error, freedom))
+    return middle, _t(freedom) * error, _p(middle / error, freedom)
 
 
 def _variance(values: Sequence[float]) -> float:
     return statistics.variance(values) if len(values) > 1 else math.inf
 
 
+@functools.cache
 def _t(freedom: float, among: int = 1) -> float:
-    from scipy.stats import t
+    """Return the quantile of Student's t that intervals reach to."""
+    from scipy.special import stdtrit
 
-    return float(t.ppf(1 - (1 - CONFIDENCE) / 2 / among, freedom))
+    return float(stdtrit(freedom, 1 - (1 - CONFIDENCE) / 2 / among))
+
+
+def _p(statistic: float, freedom: float) -> float:
+    """Return the probability of a statistic of Student's t as far from 0, either way."""
+    from scipy.special import stdtr
+
+    return float(2 * stdtr(freedom, -abs(statistic)))
 
 
 def _exp(value: float) -> float:

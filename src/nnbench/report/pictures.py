@@ -47,9 +47,13 @@ def _samples(
     if not shown:
         return None
     rows = -(-len(shown) // COLUMNS)
-    lines = len(shown[0].answers)
-    figure = Figure(figsize=(12.0, rows * (1.9 + 0.16 * lines)), layout="constrained")
+    # In inches, set by hand: an automatic layout needs to draw twice to see the answers.
+    image, above, below = 1.6, 0.3, 0.1 + 0.15 * len(shown[0].answers)
+    height = rows * (image + above + below)
+    figure = Figure(figsize=(12.0, height))
     grid = figure.subplots(rows, COLUMNS, squeeze=False)
+    figure.subplots_adjust(left=0.01, right=0.99, top=1 - above / height, bottom=below / height,
+                           hspace=(above + below) / image)  # fmt: skip
     for axes in grid.flat:
         axes.axis("off")
     for axes, sample in zip(grid.flat, shown, strict=False):
@@ -117,12 +121,15 @@ def _agreement(answers: Mapping[str, Mapping[int, Answers]]) -> Figure | None:
     size = 1.8 + 0.55 * len(labels)
     figure = Figure(figsize=(size + 1.2, size), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(matrix, vmin=min(0.5, matrix.min()), vmax=1, cmap="Greens")
+    low = min(0.5, float(matrix.min()))
+    axes.imshow(matrix, vmin=low, vmax=1, cmap="Greens")
     for name, words in (("x", labels), ("y", labels)):
         getattr(axes, f"set_{name}ticks")(range(len(words)), [_cut(w) for w in words], fontsize=7)
-    axes.tick_params(axis="x", rotation=60)
+    axes.tick_params(axis="x", rotation=90)
     for i, j in np.ndindex(matrix.shape):
-        axes.text(j, i, f"{100 * matrix[i, j]:.1f}", ha="center", va="center", fontsize=6)
+        color = "white" if matrix[i, j] > low + 0.6 * (1 - low) else "black"
+        axes.text(j, i, f"{100 * matrix[i, j]:.1f}", ha="center", va="center", fontsize=6,
+                  color=color)  # fmt: skip
     axes.set_xlabel("% of test samples answered alike", fontsize="small")
     return figure
 

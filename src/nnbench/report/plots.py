@@ -73,7 +73,7 @@ def _axes(rows: int = 1, columns: int = 1) -> tuple[Figure, Any]:
     matplotlib.rcParams["svg.hashsalt"] = "nnbench"
     matplotlib.rcParams["svg.fonttype"] = "none"
     with sns.axes_style("whitegrid"):
-        size = (max(WIDTH, 2.7 * columns), HEIGHT * (1.0 if rows == 1 else 0.75 * rows))
+        size = (WIDTH, HEIGHT) if rows == columns == 1 else (max(11.0, 3.2 * columns), 2.6 * rows)
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False)
         return figure, grid[0][0] if rows == columns == 1 else grid

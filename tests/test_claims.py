@@ -76,6 +76,8 @@ def test_a_claim_is_about_cases_that_exist(each) -> None:
         ({"claimed": 2.0, "within": 0.2}, [1.5, 2.5, 3.5], "undecided"),
         ({"claimed": [1, 3]}, [2.0], "reproduced"),
         ({"claimed": "> 1"}, [0.9], "not reproduced"),
+        ({"claimed": "> 1"}, [1.0], "not reproduced"),
+        ({"claimed": "< 1"}, [1.0], "not reproduced"),
         ({"claimed": "< 1"}, [0.9, 0.91, 0.92], "reproduced"),
     ],
 )

@@ -238,6 +238,7 @@ def test_the_command(nnbench: Nnbench, tmp_path: Path) -> None:
     for words, said in (
         (["backend=keras"], "none of the 6 runs"),
         (["--runs", "backend=keras"], "none of the 6 runs"),
+        (["--baseline", "nunpy"], "there is numpy, numpy reference; did you mean 'numpy'?"),
         (["--results", "nowhere"], "No runs recorded in nowhere"),
         (["--uri", "http://127.0.0.1:9"], "Cannot read http://127.0.0.1:9"),
         (["--fail-if", "numpi.time > 0"], "did you mean 'numpy'"),

@@ -114,8 +114,10 @@ def _bounds(study: str, name: object, claimed: Any, within: float) -> tuple[floa
     if isinstance(claimed, int | float):
         return claimed - within, claimed + within
     if match := re.fullmatch(r"([<>]) *([-+.\de]+)", claimed):
-        bound = float(match[2])
-        return (-math.inf, bound) if match[1] == "<" else (bound, math.inf)
+        bound = float(match[2])  # itself not within
+        if match[1] == "<":
+            return -math.inf, math.nextafter(bound, -math.inf)
+        return math.nextafter(bound, math.inf), math.inf
     raise ConfigError(f"Received claimed: {claimed} in claim {name} of {study}; it has no bounds.")
 
 

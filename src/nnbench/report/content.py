@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from nnbench.certificate import sentences
+from nnbench.errors import ConfigError
 from nnbench.record import RunResult
 from nnbench.report.answers import agreement_sentences, all_answers
 from nnbench.report.claims_text import StudyAnswers, answered
@@ -23,6 +24,7 @@ from nnbench.report.statistics import (
     corrected,
     paired_difference,
 )
+from nnbench.schema import suggest
 
 TARGET = 0.95  # of the best median test accuracy: the accuracy that times are taken to
 
@@ -119,10 +121,12 @@ class Report:
 def build(runs: Sequence[RunResult], baseline: str | None = None) -> Report:
     """Return the report over `runs`, ratios taken against the group or backend `baseline`.
 
-    Without one it is numpy's group where there is one, else the first.
+    Without one it is numpy's group where there is one, else the first. Raises ConfigError where
+    there is no such group or backend.
     """
     over = [run for run in runs if run.status in ("finished", "diverged")]
     found = tables(over)
+    _check_baseline(baseline, found)
     contents = tuple(_content(table, baseline) for table in found)
     shared = contents[0].table.varying
     what = ", ".join(shared) if shared else "the seed"
@@ -141,6 +145,15 @@ def build(runs: Sequence[RunResult], baseline: str | None = None) -> Report:
         claims=tuple(answered(over)),
         runs=tuple(over),
     )
+
+
+def _check_baseline(wanted: str | None, found: Sequence[Table]) -> None:
+    groups = [group for table in found for group in table.groups]
+    backends = [str(group.settings.get(COMPARED)) for group in groups]
+    known = list(dict.fromkeys([*backends, *(group.label for group in groups)]))
+    if wanted is not None and wanted not in known:
+        hint = suggest(wanted, known)
+        raise ConfigError(f"Received --baseline {wanted}; there is {', '.join(known)}{hint}")
 
 
 def _content(table: Table, baseline: str | None) -> TableContent:

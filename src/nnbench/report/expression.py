@@ -71,7 +71,8 @@ class _Reader:
 
     def refused(self, why: str) -> ConfigError:
         """Return the error to raise."""
-        return ConfigError(f"Received {self.what} {self.text!r}; {why}.")
+        end = "" if why.endswith("?") else "."
+        return ConfigError(f"Received {self.what} {self.text!r}; {why}{end}")
 
     def read(self, node: ast.expr) -> bool | float:  # noqa: PLR0911 - a table
         """Return the value of a node."""

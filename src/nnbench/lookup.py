@@ -84,7 +84,7 @@ def recorded(wanted: str, results: Path) -> RunResult:
     several = f" (the beginning of {len(alike)} ids)" if alike else ""
     hint = suggest(wanted, [run.name for run in runs])
     raise ResultsError(
-        f"Received {wanted}{several}; {results} has no run of that name, id or folder{hint}. "
+        f"Received {wanted}{several}; {results} has no run of that name, id or folder{hint or '.'} "
         "`nnbench ls` lists them."
     )
 

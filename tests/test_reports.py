@@ -188,6 +188,22 @@ def test_one_table_for_runs_that_differ_in_two_settings(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_cases_go_by_their_names_and_many_settings_by_few(tmp_path: Path) -> None:
+    cases = [*some_runs(tmp_path, "numpy", 1), *some_runs(tmp_path, "torch", 1)]
+    named = [
+        dataclasses.replace(run, config=run.config | {"case": f"study/{name}"})
+        for run, name in zip(cases, ("one", "two"), strict=True)
+    ]
+    assert [group.label for group in tables(named)[0].groups] == ["one", "two"]
+    many = {"shuffle": True, "epochs": 7, "dtype": "float64", "batch_size": 32, "nothing": None}
+    runs = [*some_runs(tmp_path, "numpy", 1), *some_runs(tmp_path, "torch", 1, **many)]
+    (table,) = tables([*runs, *some_runs(tmp_path, "torch", 1, **many | {"epochs": 9})])
+    assert len(table.varying) > 4
+    assert [group.label for group in table.groups] == [
+        "numpy", "torch epochs=7", "torch epochs=9",
+    ]  # fmt: skip
+
+
 def test_plots_are_drawn_of_what_there_is(tmp_path: Path) -> None:
     single = {"dtype": "float32"}
     alone = some_runs(tmp_path, "numpy", 2, **single)

@@ -18,6 +18,7 @@ from nnbench.tracking.content import settings
 # What a backend's name, execution and engine bring along; told by its label.
 BACKEND = ("backend.",)
 UNSHOWN = ("case", "seed")
+MOST_WORDS = 4  # in a label, where fewer tell groups apart
 SEEDED = ("synthetic", "sequences")  # data that is drawn anew for each seed
 
 
@@ -112,23 +113,51 @@ def _table(runs: Sequence[RunResult]) -> Table:
     keys = sorted(set().union(*flat.values()))
     varying = [k for k in keys if len({repr(values.get(k)) for values in flat.values()}) > 1]
     varying = sorted((k for k in varying if k not in UNSHOWN), key=lambda k: k != "backend")
+    labels = _labels(list(flat.values()), varying, [group[0] for group in by_config.values()])
     groups = [
-        _group(group, flat[key], varying, alone=len(by_config) == 1)
-        for key, group in by_config.items()
+        _group(group, flat[key], label)
+        for (key, group), label in zip(by_config.items(), labels, strict=True)
     ]
     shared = {k: next(iter(flat.values())).get(k) for k in keys if k not in (*varying, *UNSHOWN)}
     return Table(tuple(groups), shared, tuple(varying), apartness(runs[0]))
 
 
-def _group(
-    runs: Sequence[RunResult], flat: Mapping[str, Any], varying: Sequence[str], alone: bool
-) -> Group:
+def _group(runs: Sequence[RunResult], flat: Mapping[str, Any], label: str) -> Group:
     latest = {seed(run): run for run in runs}
-    words = [str(flat.get(k)) if k == "backend" else f"{short(k)}={flat.get(k)}" for k in varying]
-    if alone or not words:
-        words = [str(flat["backend"])]
     kept = tuple(latest[s] for s in sorted(latest))
-    return Group(" ".join(words), kept, flat, len(runs) - len(kept))
+    return Group(label, kept, flat, len(runs) - len(kept))
+
+
+def _labels(
+    flat: Sequence[Mapping[str, Any]], varying: Sequence[str], runs: Sequence[RunResult]
+) -> list[str]:
+    """Return what tells groups apart: cases of a study by name, others by what varies.
+
+    Where much varies, by as few settings as tell all groups apart.
+    """
+    if not varying or len(flat) == 1:
+        return [str(values["backend"]) for values in flat]
+    cases = [str(run.config.get("case") or "").rpartition("/")[2] for run in runs]
+    if all(cases) and len(set(cases)) == len(cases):
+        return cases
+    shown = list(varying)
+    if len(shown) > MOST_WORDS:
+        shown = []
+        for key in varying:
+            if len(set(_told(flat, [*shown, key]))) > len(set(_told(flat, shown))):
+                shown.append(key)
+    return _told(flat, shown)
+
+
+def _told(flat: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
+    return [
+        " ".join(
+            str(values.get(k)) if k == "backend" else f"{short(k)}={values.get(k)}"
+            for k in keys
+            if values.get(k) is not None
+        )
+        for values in flat
+    ]
 
 
 def _settings(run: RunResult) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,8 +41,10 @@ def write_plots(report: Report, folder: Path) -> list[str]:
         figure = draw()
         if figure is None:
             continue
-        (folder / f"{name}.svg").write_bytes(_svg(figure))
-        figure.savefig(folder / f"{name}.png", dpi=150)
+        with warnings.catch_warnings():  # of labels that leave no room
+            warnings.simplefilter("ignore", UserWarning)
+            (folder / f"{name}.svg").write_bytes(_svg(figure))
+            figure.savefig(folder / f"{name}.png", dpi=150)
         names.append(f"{name}.svg")
     return names
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,8 +25,14 @@ class Cell:
     overrides: tuple[str, ...]
 
 
-def register_experiments() -> None:
-    """Offer the cases under `experiments/` to Hydra as the group `experiment`."""
+def register_experiments(overrides: Sequence[str]) -> None:
+    """Offer the cases under `experiments/` to Hydra as `experiment`, if `overrides` ask for one."""
+    if any("experiment" in text for text in overrides):
+        _register_experiments()
+
+
+@functools.cache  # Hydra's store lives as long as the process; reading the files takes a moment
+def _register_experiments() -> None:
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 
@@ -52,7 +59,7 @@ def compose(overrides: Sequence[str]) -> Cell:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    register_experiments()
+    register_experiments(overrides)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(root() / "conf"), version_base="1.3"):

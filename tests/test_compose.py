@@ -108,7 +108,7 @@ def test_native_semantics_take_the_frameworks_initializer_unless_one_is_set() ->
         (["seed=-1"], "Received seed=-1; must be at least 0."),
         (["threads=0"], "Received threads=0; must be at least 1."),
         (["experiment=create_nn_from_numpy/published_torch_b2"], "did you mean"),
-        (["experiment=nothing"], "there is create_nn_from_numpy"),
+        (["experiment=nothing"], "it is STUDY/CASE, of the studies create_nn_from_numpy"),
     ],
 )
 def test_a_mistake_costs_one_line_with_the_remedy(overrides: list[str], message: str) -> None:

@@ -49,7 +49,7 @@ def _malformed(text: str) -> str:
 def _unknown_key(key: str) -> str:
     """Explain a key that the configuration lacks."""
     if key == "experiment":
-        return f"Received no such experiment; there is {', '.join(experiments())}."
+        return f"Received no such experiment; {_cases('')}"
     group, _, inner = key.partition(".")
     if inner and group in groups():
         owners = [o for o in options(group) if inner in _keys(group, o)]
@@ -67,6 +67,17 @@ def _unknown_key(key: str) -> str:
     return f"Unknown key '{key}'{hint or '; allowed: ' + ', '.join(sorted(allowed))}"
 
 
+def _cases(wanted: str) -> str:
+    """Say which cases there are: those of the study that `wanted` names, else the studies."""
+    study = wanted.partition("/")[0]
+    known = list(dict.fromkeys(case.partition("/")[0] for case in experiments()))
+    hint = suggest(wanted, experiments()) or "."
+    if study in known:
+        cases = [case.partition("/")[2] for case in experiments() if case.startswith(f"{study}/")]
+        return f"{study} has {', '.join(cases)}{hint}"
+    return f"it is STUDY/CASE, of the studies {', '.join(known)}{hint}"
+
+
 def _keys(group: str, option: str) -> list[str]:
     """Return the keys that an option of a group brings."""
     from omegaconf import OmegaConf
@@ -81,7 +92,7 @@ def _all_keys() -> list[str]:
     from omegaconf import OmegaConf
 
     main: Any = OmegaConf.load(root() / "conf" / "config.yaml")
-    known = [*groups()]
+    known = [*groups(), "experiment"]
     for key, value in main.items():
         if key not in ("defaults", "hydra"):
             known += [key, *(f"{key}.{k}" for k in value)] if hasattr(value, "keys") else [key]
@@ -94,8 +105,7 @@ def _unknown_option(path: str) -> str:
     """Explain an option that a group lacks; `path` is GROUP/OPTION."""
     group, _, option = path.partition("/")
     if group == "experiment":
-        known = list(experiments())
-        return f"Received experiment={option}; there is {', '.join(known)}{suggest(option, known)}"
+        return f"Received experiment={option}; {_cases(option)}"
     if group not in groups():
         return f"Unknown group '{group}'{suggest(group, groups())} (see nnbench --help)"
     known = list(options(group))

@@ -246,7 +246,8 @@ def test_a_disk_that_fills_up_keeps_what_was_written(tmp_path: Path) -> None:
     assert len(done.stderr.strip().splitlines()) == 1
     kept = [run for run in read_runs(tmp_path / "results") if run.config["epochs"] == 500]
     assert len(kept) == 1
-    assert 10 < len(kept[0].epochs) < 500
+    # How many are on record depends on how often it was written: a share of the run's time.
+    assert 1 <= len(kept[0].epochs) < 500
 
 
 def test_help_is_for_people_and_loads_nothing_heavy(nnbench: Nnbench) -> None:

@@ -405,3 +405,24 @@ def test_the_command_reads_back_as_the_config() -> None:
 def test_passwords_are_not_shown() -> None:
     assert without_password("postgresql://me:pa$s@host/db") == "postgresql://me:***@host/db"
     assert without_password("sqlite:////a/b.db") == "sqlite:////a/b.db"
+
+
+def test_a_store_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
+    """Killed while MLflow makes its tables, asked again: the store is there and complete."""
+    from mlflow import MlflowClient
+
+    code = "import sys; from nnbench.tracking.store import open_store; from pathlib import Path; "
+    code += "open_store(None, 'e', Path(sys.argv[1]))"
+    database = tmp_path / "mlflow.db"
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    while not (tmp_path / "mlflow.db.new").exists() and process.poll() is None:
+        time.sleep(0.005)
+    time.sleep(0.2)
+    process.kill()
+    process.wait()
+    assert (tmp_path / "mlflow.db.new").exists(), "the kill came in the middle"
+    assert not database.exists()
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    assert not list(tmp_path.glob("mlflow.db.new*"))
+    client = MlflowClient(f"sqlite:///{database}")
+    assert client.get_experiment_by_name("e") is not None

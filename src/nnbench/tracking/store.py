@@ -133,14 +133,34 @@ def open_store(uri: str | None, experiment: str, results: Path) -> tuple[Any, st
 
 
 def _prepare_file(path: Path) -> None:
-    """Make sure that the database can be written, and set its write-ahead log, once for all.
+    """Make the database where it is missing; make sure that it can be written; set its log.
 
     Asked of SQLite itself because MLflow would try a damaged file for over a minute.
     """
+    if not path.exists():
+        _make_file(path)
     with contextlib.closing(sqlite3.connect(path, timeout=20)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("BEGIN IMMEDIATE")
         connection.rollback()
+
+
+def _make_file(path: Path) -> None:
+    """Make a new database, whole or not at all.
+
+    MLflow makes its tables in a hundred steps; a process that is killed among them would leave a
+    file that MLflow can neither use nor complete. The caller holds the lock.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    new = path.with_name(f"{path.name}.new")
+    for left in path.parent.glob(f"{new.name}*"):
+        left.unlink()
+    hush()
+    store = SqlAlchemyStore(f"sqlite:///{new.absolute().as_posix()}",
+                            (path.parent / ARTIFACTS_NAME).absolute().as_uri())  # fmt: skip
+    store.engine.dispose()
+    os.replace(new, path)
 
 
 def check_answering(uri: str) -> None:

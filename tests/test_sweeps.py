@@ -148,7 +148,8 @@ def test_killed_and_asked_again(tmp_path: Path) -> None:
 def test_killed_at_thirty_moments(tmp_path: Path) -> None:
     arguments = [
         *("-m", "backend=numpy,torch", "seed=0,1,2", "init.scale=0.01,0.1", "batch_size=8"),
-        *("epochs=60", "schedule=constant", "schedule.lr=0.05", "shuffle=true"),
+        # Long enough to be hit on a fast machine too.
+        *("epochs=150", "schedule=constant", "schedule.lr=0.05", "shuffle=true"),
         *("optimizer.momentum=0.5", "checkpoint.every=1"),
     ]
     undisturbed = tmp_path / "undisturbed"

@@ -71,8 +71,8 @@ def test_what_is_not_there_is_left_out(tmp_path: Path) -> None:
     other = group(tmp_path, "c", [0, 1], targets=np.array([0, 1]))
     assert list(all_answers([whole, other])) == ["a"]
     assert agreement_sentences(all_answers([whole])) == []
-    assert pictures([none]) == {}
-    drawn = {name: draw() for name, draw in pictures([whole]).items()}
+    assert pictures([none], all_answers([none])) == {}
+    drawn = {name: draw() for name, draw in pictures([whole], all_answers([whole])).items()}
     assert drawn["confusion"] is not None
     assert drawn["sample_predictions"] is None  # the images of this run are not to be had
     assert drawn["agreement"] is None
@@ -102,4 +102,4 @@ def test_samples_that_are_answered_differently_come_first(tmp_path: Path) -> Non
     assert {label: answer for label, (answer, _) in found[0].answers.items()} == {"a": 2, "b": 1}
     np.testing.assert_array_equal(found[0].image, dataset.splits["test"].inputs[3])
     assert found[0].answers["a"][1] == pytest.approx(0.6)
-    assert pictures(groups)["sample_predictions"]() is not None
+    assert pictures(groups, all_answers(groups))["sample_predictions"]() is not None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nnbench.compose import Cell
-from nnbench.config import backend_label, read_config
+from nnbench.config import label_of, read_config
 from nnbench.errors import NNBenchError
 from nnbench.identity import LEFT_OUT, deciding
 
@@ -60,7 +60,7 @@ def changes(first: Values, last: Values) -> list[Change]:
         if key in UNCHANGED or old == new:
             continue
         if key == "backend":
-            found.append(Change((key,), key, f"{_backend(old)} to {_backend(new)}"))
+            found.append(Change((key,), key, f"{label_of(old)} to {label_of(new)}"))
         elif key in GROUPS and _option(old) != _option(new):
             found.append(Change((key,), key, f"{_told(old, new)} to {_told(new, old)}"))
         elif isinstance(old, Mapping) and isinstance(new, Mapping):
@@ -175,10 +175,6 @@ def _join(steps: Sequence[Change]) -> Change:
     keys = tuple(key for step in steps for key in step.keys)
     text = "; ".join(step.text if i == 0 else str(step) for i, step in enumerate(steps))
     return Change(keys, " + ".join(step.name for step in steps), text)
-
-
-def _backend(values: Any) -> str:
-    return backend_label(*(values.get(k) for k in ("name", "execution", "executions", "engine")))
 
 
 def _option(values: Any) -> Any:

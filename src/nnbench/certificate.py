@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nnbench import identity, trajectory
-from nnbench.config import backend_label
+from nnbench.config import label_of
 from nnbench.parity import Agreement, Verdict, compare, verdict
 from nnbench.record import RunResult
 from nnbench.spec import ParamKey
@@ -87,8 +87,7 @@ def pair_key(run: RunResult) -> str:
 
 def label(run: RunResult) -> str:
     """Return what tells a run's backend from others."""
-    backend = run.config["backend"]
-    return backend_label(*(backend.get(k) for k in ("name", "execution", "executions", "engine")))
+    return label_of(run.config["backend"])
 
 
 def groups(runs: Sequence[RunResult]) -> list[list[RunResult]]:

@@ -70,6 +70,11 @@ def backend_label(
     return " ".join(words if execution == executions[0] else [*words, execution])
 
 
+def label_of(values: Any) -> str:
+    """Return the label of a backend from its values as plain data."""
+    return backend_label(*(values.get(k) for k in ("name", "execution", "executions", "engine")))
+
+
 @dataclass(frozen=True)
 class DeviceConfig:
     """Where to train; `auto` takes CUDA where the backend has it."""

@@ -97,21 +97,19 @@ class Asking:
         """Run what is missing of a study, unless told not to, and answer its claims."""
         from nnbench.catalogue import read_study
         from nnbench.identity import LEFT_OUT
-        from nnbench.report.claims import answer, read_claims
-        from nnbench.report.claims_text import StudyAnswers
+        from nnbench.report.claims import read_claims
+        from nnbench.report.claims_text import answer_study, seeds_told
 
         study = read_study(name)
-        claims = read_claims(name, study)
         if "operations" in study:
             figures = self._operations(name, study)
             told = f"{len(figures)} rounds"
         else:
-            figures = self._figures(name, claims)
-            told = f"seeds {', '.join(map(str, sorted(figures)))}"
+            figures = self._figures(name, read_claims(name, study))
+            told = seeds_told(figures)
         changed = [word for word in self.overrides if re.split("[.=]", word)[0] not in LEFT_OUT]
         told += f", with {' '.join(changed)}: not as published" if changed else ""
-        answers = tuple(answer(claim, figures) for claim in claims)
-        return StudyAnswers(name, study["title"], study["question"], told, answers)
+        return answer_study(name, study, figures, told)
 
     def _figures(self, name: str, claims: Sequence[Claim]) -> dict[int, Figures]:
         """Return the figures of a study's cases by seed."""

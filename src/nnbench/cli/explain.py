@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ def command(
 
     if seeds < 1:
         raise ConfigError(f"Received --seeds {seeds}; must be at least 1.")
-    ends = [_values(word, overrides, results) for word in (first, last)]
+    ends = [copy.deepcopy(_values(word, overrides, results)) for word in (first, last)]
     if seeds > 1:
         ends[1]["seed"] = ends[0]["seed"]
     for values in ends:
@@ -63,7 +64,6 @@ def command(
 
 def _values(word: str, overrides: Sequence[str], results: str) -> dict[str, Any]:
     """Return the configuration that `word` names. Raises ConfigError or ResultsError."""
-    import copy
     import shlex
 
     from nnbench.catalogue import experiments
@@ -72,16 +72,16 @@ def _values(word: str, overrides: Sequence[str], results: str) -> dict[str, Any]
     from nnbench.lookup import find_run, recorded
 
     if word in experiments():
-        return copy.deepcopy(compose([f"experiment={word}", *overrides]).values)
+        return compose([f"experiment={word}", *overrides]).values
     if "=" in word and find_run(word, Path(results)) is None:
-        return copy.deepcopy(compose([*shlex.split(word), *overrides]).values)
+        return compose([*shlex.split(word), *overrides]).values
     run = recorded(word, Path(results))
     if overrides:
         raise ConfigError(
             f"Received {' '.join(overrides)} with the recorded run {word}; overrides apply to "
             "cases and quoted overrides."
         )
-    return copy.deepcopy(run.config)
+    return run.config
 
 
 def _run(way: Bridge, seeds: Sequence[int]) -> Runs:

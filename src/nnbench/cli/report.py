@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from nnbench.report.content import Report
 
 
 @click.command(
@@ -72,16 +76,14 @@ def command(  # noqa: PLR0913, PLR0917 - an option each
     return 1 if failed else 0
 
 
-def write(report: object, title: str, folder: Path) -> Path:
+def write(report: Report, title: str, folder: Path) -> Path:
     """Write the page, Markdown, data and plots into `folder`; return the page."""
     from nnbench.errors import ResultsError
-    from nnbench.report.content import Report
     from nnbench.report.frame import write_data
     from nnbench.report.html import html
     from nnbench.report.markdown import markdown
     from nnbench.report.plots import write_plots
 
-    assert isinstance(report, Report)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_data(report, folder)

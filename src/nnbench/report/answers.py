@@ -50,6 +50,9 @@ class _OfData:
     data: DataConfig
 
 
+AllAnswers = Mapping[str, Mapping[int, Answers]]  # by group and seed
+
+
 def read_answers(run: RunResult) -> Answers | None:
     """Return what `run` answers; None in regression and where its predictions are not at hand."""
     if run.directory is None:
@@ -86,7 +89,7 @@ def all_answers(groups: Sequence[Group]) -> dict[str, dict[int, Answers]]:
     return found
 
 
-def agreement(answers: Mapping[str, Mapping[int, Answers]]) -> dict[tuple[str, str], float]:
+def agreement(answers: AllAnswers) -> dict[tuple[str, str], float]:
     """Return the share of test samples that two groups answer alike, the mean over their seeds."""
     found = {}
     for a, b in itertools.combinations(answers, 2):
@@ -99,7 +102,7 @@ def agreement(answers: Mapping[str, Mapping[int, Answers]]) -> dict[tuple[str, s
     return found
 
 
-def agreement_sentences(answers: Mapping[str, Mapping[int, Answers]]) -> list[str]:
+def agreement_sentences(answers: AllAnswers) -> list[str]:
     """Say which groups answer most and least alike, and how often all of them do."""
     pairs = agreement(answers)
     if not pairs:
@@ -123,7 +126,7 @@ def confusion(by_seed: Mapping[int, Answers]) -> NDArray[np.float64]:
     return np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
 
 
-def samples(groups: Sequence[Group], answers: Mapping[str, Mapping[int, Answers]]) -> list[Sample]:
+def samples(groups: Sequence[Group], answers: AllAnswers) -> list[Sample]:
     """Return the test samples that tell most: those that groups answer differently come first.
 
     Then those that they are least sure of; all with the first seed that all groups have. There

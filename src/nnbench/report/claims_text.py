@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.text import Text
 from nnbench.catalogue import read_study, studies
 from nnbench.record import RunResult
 from nnbench.report.claims import WAYS, Answer, answer, by_seed, read_claims, shown
+from nnbench.report.expression import Figures
 
 HEADS = ("claim", "published", "measured, as published", "measured, matched", "verdict")
 HOW = (
@@ -105,9 +106,19 @@ def answered(runs: Sequence[RunResult]) -> list[StudyAnswers]:
     names = {str(run.config.get("case") or "").partition("/")[0] for run in runs}
     found = []
     for name in sorted(names & studies().keys()):
-        study = read_study(name)
         figures = by_seed(name, runs)
-        answers = [answer(claim, figures) for claim in read_claims(name, study)]
-        told = f"seeds {', '.join(map(str, sorted(figures)))}"
-        found.append(StudyAnswers(name, study["title"], study["question"], told, tuple(answers)))
+        found.append(answer_study(name, read_study(name), figures, seeds_told(figures)))
     return found
+
+
+def answer_study(
+    name: str, study: Mapping[str, Any], figures: Mapping[int, Figures], told: str
+) -> StudyAnswers:
+    """Answer the claims of a study over `figures`; `told` says over what."""
+    answers = tuple(answer(claim, figures) for claim in read_claims(name, study))
+    return StudyAnswers(name, study["title"], study["question"], told, answers)
+
+
+def seeds_told(figures: Mapping[int, Figures]) -> str:
+    """Say which seeds there are figures of."""
+    return f"seeds {', '.join(map(str, sorted(figures)))}"

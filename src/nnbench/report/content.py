@@ -9,7 +9,7 @@ from statistics import median
 from nnbench.certificate import sentences
 from nnbench.errors import ConfigError
 from nnbench.record import RunResult
-from nnbench.report.answers import agreement_sentences, all_answers
+from nnbench.report.answers import AllAnswers, agreement_sentences, all_answers
 from nnbench.report.claims_text import StudyAnswers, answered
 from nnbench.report.fairness import COMPARED, apart_sentences, findings
 from nnbench.report.figures import flag_notes, forced_kernel_notes
@@ -88,7 +88,7 @@ class TableContent:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything a report says."""
+    """Everything a report says; `answers` are those of the first table's groups."""
 
     question: str
     verdicts: tuple[str, ...]
@@ -98,6 +98,7 @@ class Report:
     notes: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
     claims: tuple[StudyAnswers, ...]
+    answers: AllAnswers
     runs: tuple[RunResult, ...]
 
     def figures(self) -> dict[str, dict[str, float]]:
@@ -128,6 +129,7 @@ def build(runs: Sequence[RunResult], baseline: str | None = None) -> Report:
     found = tables(over)
     _check_baseline(baseline, found)
     contents = tuple(_content(table, baseline) for table in found)
+    answers = all_answers(contents[0].table.groups)
     shared = contents[0].table.varying
     what = ", ".join(shared) if shared else "the seed"
     question = f"What does a difference in {what} come to?"
@@ -138,11 +140,12 @@ def build(runs: Sequence[RunResult], baseline: str | None = None) -> Report:
         apart=tuple(apart_sentences(found)),
         parity=(
             *sentences([run for run in over if run.parity]),
-            *agreement_sentences(all_answers(contents[0].table.groups)),
+            *agreement_sentences(answers),
         ),
         notes=(*flag_notes(over), *forced_kernel_notes(over), *unfinished(runs)),
         environment=tuple(environment(over)),
         claims=tuple(answered(over)),
+        answers=answers,
         runs=tuple(over),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nnbench.report.groups import Group, Table, short
+from nnbench.report.groups import Group, Table
 
 # Settings and what a difference in them does, whatever framework runs them. By the longest key
 # that begins the setting's own.
@@ -63,17 +63,6 @@ def effect(key: str) -> str:
     return EFFECTS[max(known, key=len)] if known else "its effect is not known"
 
 
-def fair_pairs(table: Table) -> list[tuple[Group, Group, str]]:
-    """Return the pairs of groups that differ in one setting alone, and which."""
-    found = []
-    for i, a in enumerate(table.groups):
-        for b in table.groups[i + 1 :]:
-            different = [*findings(a, b, compared="")]
-            if len(different) == 1:
-                found.append((a, b, different[0].setting))
-    return found
-
-
 def apart_sentences(tables: Sequence[Table]) -> list[str]:
     """Say why there is more than one table: what the groups of each do not share with the first."""
     sentences = []
@@ -96,6 +85,3 @@ def _words(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(str(item) for item in value if item) or "none"
     return str(value)
-
-
-__all__ = ["Finding", "apart_sentences", "effect", "fair_pairs", "findings", "short"]

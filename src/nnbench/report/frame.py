@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nnbench.record import RunResult
 from nnbench.report.content import Report
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def groups_frame(report: Report) -> pd.DataFrame:
-    """Return a row for each group of each table: see `nnbench.report.content.Row` for units."""
+    """Return a row for each group of each table: see `nnbench.report.rows.Row` for units."""
     import pandas as pd
 
     rows = [
@@ -30,13 +31,9 @@ def epochs_frame(report: Report) -> pd.DataFrame:
     """Return a row for each epoch of each run, with what tells its group."""
     import pandas as pd
 
-    rows = []
-    for number, content in enumerate(report.tables, start=1):
-        for group in content.table.groups:
-            for run in group.runs:
-                known = {"table": number, "group": group.label, **_identity(run)}
-                rows += [known | asdict(record) for record in run.epochs]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        [known | asdict(record) for run, known in _runs(report) for record in run.epochs]
+    )
 
 
 def runs_frame(report: Report) -> pd.DataFrame:
@@ -44,15 +41,12 @@ def runs_frame(report: Report) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for number, content in enumerate(report.tables, start=1):
-        for group in content.table.groups:
-            for run in group.runs:
-                row = {"table": number, "group": group.label, **_identity(run)}
-                row |= {k: str(v) for k, v in settings(run.config).items()}
-                row |= asdict(run.kept) if run.kept else {}
-                row |= {f"phase_{k}": v for k, v in asdict(run.phases).items()}
-                row |= {"parameters": run.parameters, "memory": run.peak_memory_bytes}
-                rows.append(row)
+    for run, known in _runs(report):
+        row = known | {k: str(v) for k, v in settings(run.config).items()}
+        row |= asdict(run.kept) if run.kept else {}
+        row |= {f"phase_{k}": v for k, v in asdict(run.phases).items()}
+        row |= {"parameters": run.parameters, "memory": run.peak_memory_bytes}
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -71,12 +65,21 @@ def write_data(report: Report, folder: Path) -> list[Path]:
     return written
 
 
-def _identity(run: RunResult) -> dict[str, object]:
-    return {
-        "run_id": run.run_id,
-        "run": run.name,
-        "status": run.status,
-        "seed": run.config.get("seed"),
-        "semantics": run.semantics,
-        "sweep": run.sweep,
-    }
+def _runs(report: Report) -> Iterator[tuple[RunResult, dict[str, Any]]]:
+    """Yield each run of each table with what it is called by."""
+    for number, content in enumerate(report.tables, start=1):
+        for group in content.table.groups:
+            for run in group.runs:
+                yield (
+                    run,
+                    {
+                        "table": number,
+                        "group": group.label,
+                        "run_id": run.run_id,
+                        "run": run.name,
+                        "status": run.status,
+                        "seed": run.config.get("seed"),
+                        "semantics": run.semantics,
+                        "sweep": run.sweep,
+                    },
+                )

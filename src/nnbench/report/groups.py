@@ -6,7 +6,6 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any
 
 from nnbench import identity
@@ -169,8 +168,3 @@ def short(key: str) -> str:
     """Return a key as it is told in a label: `init.scale` as `scale`, `loss.name` as `loss`."""
     head, _, tail = key.rpartition(".")
     return head.rpartition(".")[2] if tail == "name" else tail
-
-
-def spread(values: Sequence[float]) -> tuple[float, float, float] | None:
-    """Return least, middle and greatest of some figures."""
-    return (min(values), median(values), max(values)) if values else None

@@ -53,9 +53,6 @@ def environment(runs: Sequence[RunResult]) -> list[tuple[str, str]]:
         values = dict.fromkeys(str(value) for run in runs if (value := find(run.machine)))
         return " | ".join(values) or "unknown"
 
-    def versions(machine: dict[str, Any]) -> str:
-        return ", ".join(f"{k} {v}" for k, v in (machine.get("versions") or {}).items())
-
     names = dict.fromkeys(k for run in runs for k in (run.machine.get("versions") or {}))
     found = {
         name: dict.fromkeys(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +10,8 @@ import numpy as np
 from nnbench.report.answers import (
     MOST_CLASSES,
     MOST_GROUPS,
-    Answers,
+    AllAnswers,
     agreement,
-    all_answers,
     confusion,
     samples,
 )
@@ -26,9 +25,8 @@ COLUMNS = 5  # of sample images
 WRONG, RIGHT = "#b5443c", "#1c1e21"
 
 
-def pictures(groups: Sequence[Group]) -> dict[str, Draw]:
-    """Return what can be drawn of the answers of `groups`, by name."""
-    answers = all_answers(groups)
+def pictures(groups: Sequence[Group], answers: AllAnswers) -> dict[str, Draw]:
+    """Return what can be drawn of the `answers` of `groups`, by name."""
     if not answers:
         return {}
     return {
@@ -38,9 +36,7 @@ def pictures(groups: Sequence[Group]) -> dict[str, Draw]:
     }
 
 
-def _samples(
-    groups: Sequence[Group], answers: Mapping[str, Mapping[int, Answers]]
-) -> Figure | None:
+def _samples(groups: Sequence[Group], answers: AllAnswers) -> Figure | None:
     from matplotlib.figure import Figure
 
     shown = samples(groups, answers)
@@ -76,7 +72,7 @@ def _samples(
     return figure
 
 
-def _confusion(answers: Mapping[str, Mapping[int, Answers]]) -> Figure | None:
+def _confusion(answers: AllAnswers) -> Figure | None:
     from matplotlib.figure import Figure
 
     matrices = {label: confusion(by_seed) for label, by_seed in list(answers.items())[:MOST_GROUPS]}
@@ -107,7 +103,7 @@ def _confusion(answers: Mapping[str, Mapping[int, Answers]]) -> Figure | None:
     return figure
 
 
-def _agreement(answers: Mapping[str, Mapping[int, Answers]]) -> Figure | None:
+def _agreement(answers: AllAnswers) -> Figure | None:
     from matplotlib.figure import Figure
 
     pairs = agreement(answers)
@@ -123,8 +119,8 @@ def _agreement(answers: Mapping[str, Mapping[int, Answers]]) -> Figure | None:
     axes = figure.subplots()
     low = min(0.5, float(matrix.min()))
     axes.imshow(matrix, vmin=low, vmax=1, cmap="Greens")
-    for name, words in (("x", labels), ("y", labels)):
-        getattr(axes, f"set_{name}ticks")(range(len(words)), [_cut(w) for w in words], fontsize=7)
+    for set_ticks in (axes.set_xticks, axes.set_yticks):
+        set_ticks(range(len(labels)), [_cut(label) for label in labels], fontsize=7)
     axes.tick_params(axis="x", rotation=90)
     for i, j in np.ndindex(matrix.shape):
         color = "white" if matrix[i, j] > low + 0.6 * (1 - low) else "black"

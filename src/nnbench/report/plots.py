@@ -34,10 +34,10 @@ MOST_EFFECTS = 4  # settings beside each other
 def write_plots(report: Report, folder: Path) -> list[str]:
     """Write every plot as SVG and PNG; return the names of the SVG files."""
     folder.mkdir(parents=True, exist_ok=True)
-    content, names = report.tables[0], []
+    names = []
     frame = epochs_frame(report)
     frame = frame[frame["table"] == 1]
-    for name, draw in _drawings(content, frame).items():
+    for name, draw in _drawings(report, frame).items():
         figure = draw()
         if figure is None:
             continue
@@ -49,7 +49,8 @@ def write_plots(report: Report, folder: Path) -> list[str]:
     return names
 
 
-def _drawings(content: TableContent, frame: pd.DataFrame) -> dict[str, Callable[[], Figure | None]]:
+def _drawings(report: Report, frame: pd.DataFrame) -> dict[str, Callable[[], Figure | None]]:
+    content = report.tables[0]
     labels = [group.label for group in content.table.groups][:MOST_GROUPS]
     frame = frame[frame["group"].isin(labels)]
     return {
@@ -63,7 +64,7 @@ def _drawings(content: TableContent, frame: pd.DataFrame) -> dict[str, Callable[
         "parity_drift": lambda: _drift(
             [run for group in content.table.groups for run in group.runs]
         ),
-        **pictures(content.table.groups),
+        **pictures(content.table.groups, report.answers),
     }
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,16 +18,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import scipy.linalg.blas  # noqa: F401 - its library has to be there to be limited
 from threadpoolctl import threadpool_limits
 
+from support.commands import Nnbench
+
 THREADS = threadpool_limits(limits=1, user_api="blas")
 
 # Tests interrupt processes that they start; a shell that runs pytest in the background would have
 # them ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-# A run of a second: 160 samples of made-up data, no MLflow.
-TINY = ["data=synthetic", "data.samples=200", "epochs=2", "batch_size=32", "tracking=local"]
-
-Nnbench = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture

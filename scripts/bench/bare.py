@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 from bare_numpy import numpy_loop
 
-from nnbench import data, metrics
-from nnbench.assembly import make_task
-from nnbench.compose import compose
-from nnbench.init import initial_params
-from nnbench.trainer import Task
+from nnbench import data
+from nnbench.backends.protocol import Task
+from nnbench.config.composition import compose
+from nnbench.model import metrics
+from nnbench.model.init import initial_params
+from nnbench.training.assembly import make_task
 
 
 @dataclass
@@ -132,7 +133,7 @@ def _torch_net(p: Problem) -> Any:
     import torch
     from torch import nn
 
-    from nnbench import layers as spec
+    from nnbench.model import layers as spec
 
     modules: list[Any] = []
     shapes = p.task.architecture.shapes()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nnbench import metrics
+from nnbench.model import metrics
 
 
 def numpy_loop(p: Any) -> tuple[Callable[[], object], Callable[[], object]]:

@@ -1,8 +1,8 @@
 """nnbench's Hydra plugins: every cell of a sweep is checked before the first epoch.
 
-Each run has a fresh process anyway (nnbench.isolate). Hydra accepts plugins from the namespace
-package `hydra_plugins` alone, and imports them in every Hydra application: nothing of nnbench is
-imported before it is used.
+Each run has a fresh process anyway (nnbench.sweeps.process). Hydra accepts plugins from the
+namespace package `hydra_plugins` alone, and imports them in every Hydra application: nothing of
+nnbench is imported before it is used.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class CellLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         """Have all cells composed and checked, then run."""
         from nnbench.cli.main import launch
-        from nnbench.compose import Composer
+        from nnbench.config.composition import Composer
 
         composer = Composer(self.hydra_context.config_loader, self.config)
         sweep = Path(str(self.config.hydra.sweep.dir)).name
@@ -68,7 +68,7 @@ class TidySweeper(BasicSweeper):
     def _search(self, arguments: list[str]) -> None:
         """Tell the space from what is fixed, and hand both to nnbench."""
         from nnbench.cli.main import search
-        from nnbench.compose import Composer
+        from nnbench.config.composition import Composer
 
         assert self.config is not None
         assert self.hydra_context is not None

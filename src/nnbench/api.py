@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnbench.compose import compose
-from nnbench.record import RunResult, read_runs
-from nnbench.session import Session, Silent, open_sink
+from nnbench.config.composition import compose
+from nnbench.records.run import RunResult, read_runs
+from nnbench.sweeps.session import Session, Silent, open_sink
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnbench.backends.protocol import Task
 from nnbench.data.dataset import Split
 from nnbench.errors import ConfigError
-from nnbench.layers import Embedding
-from nnbench.metrics import target_matrix
-from nnbench.trainer import Task
+from nnbench.model.layers import Embedding
+from nnbench.model.metrics import target_matrix
 
 
 def input_array(task: Task, split: Split) -> NDArray[np.floating]:

@@ -54,7 +54,7 @@ def _guarded(arguments: list[str]) -> int:
         if isinstance(error, NNBenchError):
             return _complain(str(error), error.exit_code)
         if _is_hydra_error(error):
-            from nnbench.overrides import explain
+            from nnbench.config.mistakes import explain
 
             return _complain(explain(error))
         if isinstance(error, OSError):

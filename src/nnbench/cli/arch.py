@@ -18,10 +18,10 @@ def command(config_dir: str | None, overrides: Sequence[str]) -> int:
     from rich.console import Console
 
     from nnbench import data
-    from nnbench.assembly import make_architecture
     from nnbench.cli.backends import searching
-    from nnbench.compose import compose
-    from nnbench.report.layers import layer_table
+    from nnbench.config.composition import compose
+    from nnbench.reporting.pages.layers import layer_table
+    from nnbench.training.assembly import make_architecture
 
     config = compose([*overrides, *searching(config_dir)]).config
     dataset = data.load(config.data, kind=config.task, seed=config.seed)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from nnbench.compose import Cell, compose
+from nnbench.config.composition import Cell, compose
 from nnbench.errors import ConfigError, MissingPackage
-from nnbench.session import check_packages
+from nnbench.sweeps.session import check_packages
 
 ALL = ("numpy", "torch", "keras")
 

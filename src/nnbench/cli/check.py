@@ -21,9 +21,9 @@ from nnbench.errors import ChecksFailed, ConfigError
 def command(config_dir: str | None, overrides: Sequence[str]) -> int:
     """Run the kit in a fresh process and print one line per check."""
     from nnbench.cli.backends import searching
-    from nnbench.compose import compose
-    from nnbench.isolate import environment
-    from nnbench.session import check_packages
+    from nnbench.config.composition import compose
+    from nnbench.sweeps.process import environment
+    from nnbench.sweeps.session import check_packages
 
     config = compose([*overrides, *searching(config_dir)]).config
     check_packages(config)

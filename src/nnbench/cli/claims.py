@@ -14,11 +14,11 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nnbench.compose import Cell
-    from nnbench.record import RunResult
-    from nnbench.report.claims import Claim
-    from nnbench.report.claims_text import StudyAnswers
-    from nnbench.report.expression import Figures
+    from nnbench.config.composition import Cell
+    from nnbench.records.run import RunResult
+    from nnbench.reporting.claims.expression import Figures
+    from nnbench.reporting.claims.text import StudyAnswers
+    from nnbench.reporting.claims.verdicts import Claim
 
 SEEDS = 3
 
@@ -37,7 +37,7 @@ def command(words: Sequence[str], seeds: int, recorded: bool, out: Path | None) 
     from rich.console import Console
 
     from nnbench.errors import ConfigError
-    from nnbench.report.claims_text import claims_text
+    from nnbench.reporting.claims.text import claims_text
 
     if seeds < 1:
         raise ConfigError(f"Received --seeds {seeds}; must be at least 1.")
@@ -55,7 +55,7 @@ def command(words: Sequence[str], seeds: int, recorded: bool, out: Path | None) 
 
 def _chosen(words: Sequence[str]) -> list[str]:
     """Return the studies that `words` name, all without any. Raises ConfigError."""
-    from nnbench.catalogue import studies
+    from nnbench.config.catalogue import studies
     from nnbench.errors import ConfigError
     from nnbench.schema import suggest
 
@@ -71,8 +71,8 @@ def _write(
     out: Path, studies: Sequence[StudyAnswers], runs: Sequence[RunResult], asked: str
 ) -> None:
     from nnbench.errors import ResultsError
-    from nnbench.report.claims_text import claims_markdown
-    from nnbench.report.notes import environment
+    from nnbench.reporting.claims.text import claims_markdown
+    from nnbench.reporting.comparison.notes import environment
 
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -95,10 +95,10 @@ class Asking:
 
     def study(self, name: str) -> StudyAnswers:
         """Run what is missing of a study, unless told not to, and answer its claims."""
-        from nnbench.catalogue import read_study
-        from nnbench.identity import LEFT_OUT
-        from nnbench.report.claims import read_claims
-        from nnbench.report.claims_text import answer_study, seeds_told
+        from nnbench.config.catalogue import read_study
+        from nnbench.records.identity import LEFT_OUT
+        from nnbench.reporting.claims.text import answer_study, seeds_told
+        from nnbench.reporting.claims.verdicts import read_claims
 
         study = read_study(name)
         if "operations" in study:
@@ -114,8 +114,8 @@ class Asking:
     def _figures(self, name: str, claims: Sequence[Claim]) -> dict[int, Figures]:
         """Return the figures of a study's cases by seed."""
         from nnbench.cli.sweep import run_sweep
-        from nnbench.record import read_runs
-        from nnbench.report.claims import by_seed
+        from nnbench.records.run import read_runs
+        from nnbench.reporting.claims.verdicts import by_seed
 
         cells = self._cells(name, claims)
         if not cells:
@@ -134,10 +134,10 @@ class Asking:
 
     def _cells(self, name: str, claims: Sequence[Claim]) -> list[Cell]:
         """Return the runs that the claims are about; those whose packages are missing are told."""
-        from nnbench.compose import compose
+        from nnbench.config.composition import compose
         from nnbench.errors import MissingPackage
-        from nnbench.report.claims import cases_of_claims
-        from nnbench.session import check_packages
+        from nnbench.reporting.claims.verdicts import cases_of_claims
+        from nnbench.sweeps.session import check_packages
 
         cells = []
         for case in cases_of_claims(claims):

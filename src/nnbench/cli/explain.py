@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from nnbench.bridge import Bridge, Values
-    from nnbench.compose import Cell
-    from nnbench.record import RunResult
-    from nnbench.report.explanation import Gap
+    from nnbench.config.composition import Cell
+    from nnbench.records.run import RunResult
+    from nnbench.reporting.explain.bridge import Bridge, Values
+    from nnbench.reporting.explain.explanation import Gap
 
 QUIET = {"name": "local", "uri": None, "experiment": "explain", "system_metrics": False}
 Runs = dict[str, "RunResult"]  # by what decides them
@@ -34,10 +34,10 @@ Runs = dict[str, "RunResult"]  # by what decides them
 def command(
     first: str, last: str, overrides: Sequence[str], seeds: int, results: str, out: Path | None
 ) -> int:
-    """Run the bridge between A and B and explain the gaps; see `nnbench.bridge`."""
-    from nnbench.bridge import bridge, changes, is_possible
+    """Run the bridge between A and B and explain the gaps; see `nnbench.reporting.explain`."""
     from nnbench.errors import ConfigError
-    from nnbench.plan import check
+    from nnbench.reporting.explain.bridge import bridge, changes, is_possible
+    from nnbench.sweeps.plan import check
 
     if seeds < 1:
         raise ConfigError(f"Received --seeds {seeds}; must be at least 1.")
@@ -66,10 +66,10 @@ def _values(word: str, overrides: Sequence[str], results: str) -> dict[str, Any]
     """Return the configuration that `word` names. Raises ConfigError or ResultsError."""
     import shlex
 
-    from nnbench.catalogue import experiments
-    from nnbench.compose import compose
+    from nnbench.config.catalogue import experiments
+    from nnbench.config.composition import compose
     from nnbench.errors import ConfigError
-    from nnbench.lookup import find_run, recorded
+    from nnbench.records.lookup import find_run, recorded
 
     if word in experiments():
         return compose([f"experiment={word}", *overrides]).values
@@ -90,9 +90,9 @@ def _run(way: Bridge, seeds: Sequence[int]) -> Runs:
 
     from rich.console import Console
 
-    from nnbench.bridge import cell
     from nnbench.cli.sweep import check_all_ran, run_sweep
-    from nnbench.identity import deciding
+    from nnbench.records.identity import deciding
+    from nnbench.reporting.explain.bridge import cell
 
     cells: dict[str, Cell] = {}
     for seed in seeds:
@@ -121,9 +121,9 @@ def _seeded(values: Values, seed: int, seeds: int) -> dict[str, Any]:
 
 
 def _gaps(way: Bridge, runs: Runs, base: int, seeds: int) -> list[Gap]:
-    from nnbench.bridge import cell
-    from nnbench.identity import deciding
-    from nnbench.report.explanation import average, gap
+    from nnbench.records.identity import deciding
+    from nnbench.reporting.explain.bridge import cell
+    from nnbench.reporting.explain.explanation import average, gap
 
     texts = {change.name: change.text for change in way.changes}
     regression = way.forward[0]["task"] == "regression"
@@ -148,7 +148,7 @@ def _gaps(way: Bridge, runs: Runs, base: int, seeds: int) -> list[Gap]:
 def _figure(run: RunResult, name: str) -> float:
     """Return a figure of a run. Raises RunFailed where it has none."""
     from nnbench.errors import RunFailed
-    from nnbench.report.statistics import run_seconds
+    from nnbench.reporting.statistics import run_seconds
 
     if name == "time per epoch":
         return run_seconds([record.train_seconds for record in run.epochs])
@@ -163,8 +163,8 @@ def _show(first: str, last: str, gaps: Sequence[Gap], folder: Path) -> None:
     from rich.console import Console
 
     from nnbench.errors import ResultsError
-    from nnbench.report.explanation import as_markdown, explanation
-    from nnbench.report.waterfall import waterfall
+    from nnbench.reporting.explain.explanation import as_markdown, explanation
+    from nnbench.reporting.explain.waterfall import waterfall
 
     title = f"From {first} to {last}"
     Console().print(explanation(title, gaps))
@@ -182,8 +182,8 @@ def _show(first: str, last: str, gaps: Sequence[Gap], folder: Path) -> None:
 
 def _agreement(ends: Sequence[Values]) -> int:
     """Say whether two backends part on one configuration, and where: step and layer."""
-    from nnbench.bridge import cell
     from nnbench.cli.parity import certify
+    from nnbench.reporting.explain.bridge import cell
 
     click.echo("They differ in the backend alone. Do their weights part?")
     return certify([cell(values) for values in ends])

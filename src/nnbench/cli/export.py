@@ -23,9 +23,9 @@ FORMATS = {"torch": ".pt", "keras": ".keras"}
 @click.argument("run")
 def command(kind: str, out: str | None, results: str, run: str) -> int:
     """Export and say what was written."""
-    from nnbench import weights
-    from nnbench.lookup import find_run
-    from nnbench.record import RunResult
+    from nnbench.records import weights
+    from nnbench.records.lookup import find_run
+    from nnbench.records.run import RunResult
 
     directory = find_run(run, Path(results))
     if directory is None:
@@ -47,7 +47,7 @@ def command(kind: str, out: str | None, results: str, run: str) -> int:
 
 
 def _export(kind: str, record: Any, params: Any, path: Path) -> list[Path]:
-    from nnbench.config import read_config
+    from nnbench.config.run import read_config
 
     inputs = record.data["inputs"]
     config = read_config(record.config)
@@ -68,7 +68,7 @@ def _export(kind: str, record: Any, params: Any, path: Path) -> list[Path]:
 
         return export_keras(net, params, path)
     except ModuleNotFoundError as error:
-        from nnbench.installation import install_command
+        from nnbench.config.installation import install_command
 
         raise MissingPackage(
             f"Received --format {kind}; the package {error.name} is not installed. Install it: "

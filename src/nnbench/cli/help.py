@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from nnbench import catalogue
 from nnbench.cli import COMMANDS
+from nnbench.config import catalogue
 
 HEAD = """\
 nnbench: fair comparisons of neural-network frameworks

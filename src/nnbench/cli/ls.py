@@ -18,8 +18,8 @@ def command(words: tuple[str, ...], results: str, last: int, status: str | None)
     """Print the table of runs, of those whose name, id or sweep contains every one of `words`."""
     from rich.console import Console
 
-    from nnbench.record import Folder
-    from nnbench.report.runs import listing
+    from nnbench.records.run import Folder
+    from nnbench.reporting.pages.runs import listing
 
     folder = Folder(Path(results))
     runs = folder.runs()

@@ -9,12 +9,12 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nnbench import catalogue, compose
 from nnbench.cli.sweep import run_cells
-from nnbench.compose import Cell
+from nnbench.config import catalogue, composition
+from nnbench.config.composition import Cell
 from nnbench.errors import ConfigError
 from nnbench.schema import suggest
-from nnbench.sweep import Asked
+from nnbench.sweeps.loop import Asked
 
 FLAGS = ("--fresh", "--plan")  # of ours; all others are Hydra's
 WITH_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package",
@@ -70,7 +70,7 @@ def search(
 ) -> None:
     """Search a space that Hydra's sweeper has read; see `nnbench.cli.search`."""
     from nnbench.cli.search import run_search
-    from nnbench.search import Choice, Interval
+    from nnbench.sweeps.search import Choice, Interval
 
     found: dict[str, Interval | Choice] = {}
     for key, (kind, value) in space.items():
@@ -98,7 +98,7 @@ def run(arguments: list[str]) -> None:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import open_dict
 
-    compose.register_experiments(arguments)
+    composition.register_experiments(arguments)
 
     caught: list[BaseException] = []
 
@@ -109,7 +109,7 @@ def run(arguments: list[str]) -> None:
             whole.hydra = HydraConfig.get()
         overrides = [str(o) for o in HydraConfig.get().overrides.task]
         try:
-            run_cells([compose.to_cell(whole, overrides)], None, _asked)
+            run_cells([composition.to_cell(whole, overrides)], None, _asked)
         except BaseException as error:
             caught.append(error)
 

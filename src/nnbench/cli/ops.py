@@ -28,7 +28,7 @@ def command(size: int, rounds: int, out: str | None, overrides: Sequence[str]) -
 
     from nnbench.cli.backends import ALL, side_by_side
     from nnbench.errors import ConfigError, ResultsError
-    from nnbench.report.operations import operations_table
+    from nnbench.reporting.pages.operations import operations_table
 
     for name, value in (("--size", size), ("--rounds", rounds)):
         if value < 1:
@@ -50,7 +50,7 @@ def measure(configs: Sequence[Any], size: int, rounds: int) -> Times:
     Raises RunFailed where a backend has no operations or fails.
     """
     from nnbench.errors import RunFailed
-    from nnbench.isolate import environment
+    from nnbench.sweeps.process import environment
 
     times: Times = {config.backend.label: {} for config in configs}
     for turn in range(rounds):
@@ -58,7 +58,7 @@ def measure(configs: Sequence[Any], size: int, rounds: int) -> Times:
             module = config.backend.target.rpartition(".")[0] + ".operations"
             arguments = [module, str(size), config.dtype, str(config.threads)]
             done = subprocess.run(
-                [sys.executable, "-P", "-m", "nnbench.operations", *arguments],
+                [sys.executable, "-P", "-m", "nnbench.backends.operations", *arguments],
                 env=environment(config),
                 capture_output=True,
                 text=True,
@@ -77,9 +77,9 @@ def measured_once(name: str, study: Any, overrides: Sequence[str], recorded: boo
 
     `recorded`: nothing is measured; without a record there are no times.
     """
-    from nnbench import machine
     from nnbench.cli.backends import side_by_side
-    from nnbench.files import write_atomically
+    from nnbench.records import machine
+    from nnbench.records.files import write_atomically
 
     cells = side_by_side([f"backend={','.join(study['measured'])}", *overrides], None)
     first = cells[0].config

@@ -52,8 +52,8 @@ def certify(cells: Sequence[Any]) -> int:
 
 
 def _ask(cells: Sequence[Any]) -> dict[str, Any]:
-    from nnbench.isolate import ask_side_by_side
-    from nnbench.lookup import find_weights
+    from nnbench.records.lookup import find_weights
+    from nnbench.sweeps.process import ask_side_by_side
 
     weights = find_weights(cells[0].config)
     job = {
@@ -70,7 +70,7 @@ def _keep(said: dict[str, Any], results: Path, values: dict[str, Any]) -> None:
     """Write the whole certificate, by epoch and layer, into the results."""
     import json
 
-    from nnbench.lookup import make_directory
+    from nnbench.records.lookup import make_directory
 
     directory = make_directory(results, f"parity-{values['dtype']}", "parity")
     text = json.dumps(said | {"config": values}, indent=1, default=str)

@@ -25,9 +25,9 @@ def command(top: int, plot: str | None, config_dir: str | None, overrides: Seque
 
     from nnbench.cli.backends import searching, side_by_side
     from nnbench.errors import ConfigError
-    from nnbench.isolate import ask_side_by_side
-    from nnbench.lookup import find_weights
-    from nnbench.report.profile import draw, profile_table
+    from nnbench.records.lookup import find_weights
+    from nnbench.reporting.pages.profile import draw, profile_table
+    from nnbench.sweeps.process import ask_side_by_side
 
     if top < 1:
         raise ConfigError(f"Received --top {top}; must be at least 1.")

@@ -10,15 +10,15 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from nnbench.compose import Cell
-from nnbench.config import RunConfig
-from nnbench.record import RunResult
+from nnbench.config.composition import Cell
+from nnbench.config.run import RunConfig
+from nnbench.records.run import RunResult
 
 PLAIN_SECONDS = 5.0  # at most one plain line in so many seconds
 
 
 class Display:
-    """An observer (see nnbench.session) that draws; `count` of `total` runs are done already."""
+    """An observer (see nnbench.sweeps.session) that draws; `count` of `total` runs are done."""
 
     def __init__(
         self,

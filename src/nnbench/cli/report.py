@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from nnbench.report.content import Report
+    from nnbench.reporting.comparison.content import Report
 
 
 @click.command(
@@ -45,10 +45,11 @@ def command(  # noqa: PLR0913, PLR0917 - an option each
     """Write the report, print its tables and verdicts, check the conditions."""
     from rich.console import Console
 
-    from nnbench.report.content import build
-    from nnbench.report.gate import holds
-    from nnbench.report.select import from_store, local, of_explanation, select
-    from nnbench.report.terminal import report_text
+    from nnbench.reporting.comparison.content import build
+    from nnbench.reporting.comparison.gate import holds
+    from nnbench.reporting.comparison.select import local, of_explanation, select
+    from nnbench.reporting.pages.terminal import report_text
+    from nnbench.tracking.download import from_store
 
     with tempfile.TemporaryDirectory() as fetched:
         if uri:
@@ -79,10 +80,10 @@ def command(  # noqa: PLR0913, PLR0917 - an option each
 def write(report: Report, title: str, folder: Path) -> Path:
     """Write the page, Markdown, data and plots into `folder`; return the page."""
     from nnbench.errors import ResultsError
-    from nnbench.report.frame import write_data
-    from nnbench.report.html import html
-    from nnbench.report.markdown import markdown
-    from nnbench.report.plots import write_plots
+    from nnbench.reporting.comparison.frame import write_data
+    from nnbench.reporting.pages.html import html
+    from nnbench.reporting.pages.markdown import markdown
+    from nnbench.reporting.pages.plots import write_plots
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from nnbench.errors import ResultsError
 @click.option("--yes", is_flag=True, help="do not ask")
 def command(runs: tuple[str, ...], results: str, yes: bool) -> int:
     """Delete after asking; a run that somebody is at stays."""
-    from nnbench.lookup import recorded
+    from nnbench.records.lookup import recorded
     from nnbench.tracking.sync import forget
 
     found = {run.run_id: run for run in (recorded(word, Path(results)) for word in runs)}

@@ -12,12 +12,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from nnbench.cli.sweep import Sweeping
-from nnbench.compose import Cell
-from nnbench.launchers.config import Parallel, Slurm
-from nnbench.launchers.pool import places
-from nnbench.plan import Planner
-from nnbench.search import Search, Space, Trial
-from nnbench.sweep import Asked, checked_plan
+from nnbench.config.composition import Cell
+from nnbench.config.launcher import Parallel, Slurm
+from nnbench.sweeps.launchers.pool import places
+from nnbench.sweeps.loop import Asked, checked_plan
+from nnbench.sweeps.plan import Planner
+from nnbench.sweeps.search import Search, Space, Trial
 
 SHOWN = 10
 MOST_AT_ONCE = 8  # trials that know nothing of each other

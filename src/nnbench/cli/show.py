@@ -14,8 +14,8 @@ def command(run: str, results: str) -> int:
     """Print the summary of a run, the course of its figures and its command."""
     from rich.console import Console
 
-    from nnbench.lookup import recorded
-    from nnbench.report.runs import course, summary
+    from nnbench.records.lookup import recorded
+    from nnbench.reporting.pages.runs import course, summary
     from nnbench.tracking.note import command as command_of
 
     found = recorded(run, Path(results))

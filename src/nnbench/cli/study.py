@@ -19,7 +19,7 @@ from nnbench.errors import ConfigError
 @click.argument("overrides", nargs=-1)
 def command(name: str | None, overrides: Sequence[str]) -> int:
     """Run a study, or list the studies."""
-    from nnbench.catalogue import read_study, studies
+    from nnbench.config.catalogue import read_study, studies
     from nnbench.schema import suggest
 
     known = studies()
@@ -41,7 +41,7 @@ def _run_operations(name: str, study: Any, overrides: list[str]) -> int:
     from rich.console import Console
 
     from nnbench.cli.ops import measured_once
-    from nnbench.report.operations import published_table
+    from nnbench.reporting.pages.operations import published_table
 
     times = measured_once(name, study, overrides)
     Console().print(published_table(study, times))
@@ -54,9 +54,9 @@ def _run(name: str, study: Any, overrides: list[str]) -> int:
     from rich.console import Console
 
     from nnbench.cli.sweep import check_all_ran, run_sweep
-    from nnbench.compose import compose
-    from nnbench.record import RunResult
-    from nnbench.report.study import cases_of, study_table
+    from nnbench.config.composition import compose
+    from nnbench.records.run import RunResult
+    from nnbench.reporting.claims.study import cases_of, study_table
 
     cells = [compose([f"experiment={name}/{case}", *overrides]) for case in cases_of(study)]
     console = Console()

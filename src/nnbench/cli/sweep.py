@@ -12,8 +12,9 @@ from typing import Any
 from rich.console import Console
 
 from nnbench.cli.progress import Display
-from nnbench.compose import Cell
-from nnbench.config import RunConfig
+from nnbench.config.composition import Cell
+from nnbench.config.launcher import Slurm
+from nnbench.config.run import RunConfig
 from nnbench.errors import (
     ConfigError,
     NNBenchError,
@@ -23,17 +24,13 @@ from nnbench.errors import (
     Stopped,
     SweepFailed,
 )
-from nnbench.isolate import Interrupts
-from nnbench.launchers.config import Slurm
-from nnbench.launchers.pool import places, run_in_places
-from nnbench.launchers.slurm import run_on_slurm
-from nnbench.plan import Planner, Step, arrange
-from nnbench.record import RunResult, any_stopped
-from nnbench.report.plan import PlanRow, plan_table
-from nnbench.report.runs import summary
-from nnbench.report.tables import comparison
-from nnbench.session import Place, Session, open_sink
-from nnbench.sweep import (
+from nnbench.records.run import RunResult, any_stopped
+from nnbench.reporting.pages.plan import PlanRow, plan_table
+from nnbench.reporting.pages.runs import summary
+from nnbench.reporting.pages.tables import comparison
+from nnbench.sweeps.launchers.pool import places, run_in_places
+from nnbench.sweeps.launchers.slurm import run_on_slurm
+from nnbench.sweeps.loop import (
     Asked,
     certify_runs,
     checked_plan,
@@ -41,6 +38,9 @@ from nnbench.sweep import (
     planner_for,
     run_or_take_up,
 )
+from nnbench.sweeps.plan import Planner, Step, arrange
+from nnbench.sweeps.process import Interrupts
+from nnbench.sweeps.session import Place, Session, open_sink
 
 Impossible = tuple[Sequence[str], str]
 STOPPING = "stopping after this part of the walk; Ctrl-C again: at once"

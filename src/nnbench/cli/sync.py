@@ -24,8 +24,8 @@ def command(
     everything: bool,
 ) -> int:
     """Upload run by run, saying what came of it."""
-    from nnbench.lookup import recorded
-    from nnbench.record import Folder
+    from nnbench.records.lookup import recorded
+    from nnbench.records.run import Folder
     from nnbench.tracking.sync import missing, upload
 
     folder = Path(results)

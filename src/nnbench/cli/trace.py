@@ -25,8 +25,8 @@ def command(step: int, out: str | None, config_dir: str | None, overrides: Seque
 
     from nnbench.cli.backends import searching, side_by_side
     from nnbench.errors import ConfigError
-    from nnbench.isolate import ask_side_by_side
-    from nnbench.lookup import find_weights, make_directory
+    from nnbench.records.lookup import find_weights, make_directory
+    from nnbench.sweeps.process import ask_side_by_side
 
     if step < 1:
         raise ConfigError(f"Received --step {step}; must be at least 1.")

@@ -23,7 +23,7 @@ from nnbench.data.config import (
     Synthetic,
 )
 from nnbench.data.dataset import ArraySpec, Dataset, Split
-from nnbench.spec import TaskKind
+from nnbench.model.losses import TaskKind
 
 if TYPE_CHECKING:
     from nnbench.data.catalog import Availability

@@ -23,8 +23,8 @@ from nnbench.data.config import Csv
 from nnbench.data.dataset import Split
 from nnbench.data.prepare import Payload
 from nnbench.errors import DataError
+from nnbench.model.losses import TaskKind
 from nnbench.schema import suggest
-from nnbench.spec import TaskKind
 
 MIN_PIXELS = 16
 

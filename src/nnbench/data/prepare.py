@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnbench import streams
 from nnbench.data.config import DataConfig
 from nnbench.data.dataset import ArraySpec, Dataset, Split
 from nnbench.errors import ConfigError, DataError
-from nnbench.spec import TaskKind
+from nnbench.model import streams
+from nnbench.model.losses import TaskKind
 
 Splits = dict[str, Split]
 SPLIT_NAMES = ("train", "test")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from nnbench import streams
 from nnbench.data.config import Sequences
 from nnbench.data.dataset import Split
 from nnbench.data.prepare import Payload, digest
+from nnbench.model import streams
 
 
 def read(config: Sequences, seed: int) -> Payload:

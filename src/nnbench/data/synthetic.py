@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from nnbench import streams
 from nnbench.data.config import Synthetic
 from nnbench.data.dataset import Split
 from nnbench.data.prepare import Payload, digest
 from nnbench.errors import ConfigError
-from nnbench.spec import TaskKind
+from nnbench.model import streams
+from nnbench.model.losses import TaskKind
 
 TEACHER_UNITS = 16
 

@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from nnbench.backends.parity import Agreement
+from nnbench.backends.protocol import DType, TrainerFactory
 from nnbench.errors import UnsupportedSpec
-from nnbench.parity import Agreement
 from nnbench.testing import random_nets
 from nnbench.testing.blocks import BLOCKS
 from nnbench.testing.cases import Case
 from nnbench.testing.checks import CHECKS
 from nnbench.testing.equality import equals_the_reference
 from nnbench.testing.subject import Subject
-from nnbench.trainer import DType, TrainerFactory
 
 __all__ = [
     "BLOCKS",

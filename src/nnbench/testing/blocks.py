@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from nnbench.layers import (
+from nnbench.model.layers import (
     Activation,
     Augment,
     AvgPool2d,
@@ -17,8 +17,9 @@ from nnbench.layers import (
     LayerNorm,
     MaxPool2d,
 )
-from nnbench.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
-from nnbench.schedule import (
+from nnbench.model.losses import Loss
+from nnbench.model.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from nnbench.model.schedule import (
     Constant,
     Cosine,
     Exponential,
@@ -29,7 +30,6 @@ from nnbench.schedule import (
     Step,
     Warmup,
 )
-from nnbench.spec import Loss
 from nnbench.testing.cases import EPOCHS, SHAPES, STEPS, VOCABULARY, Case, case
 
 IMAGE = SHAPES["image"]

@@ -10,12 +10,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from nnbench.backends.protocol import DType, Task, Walk
 from nnbench.data.dataset import ArraySpec, Split
-from nnbench.init import Params, Uniform, initial_params
-from nnbench.layers import Augment, Dense, Layer
-from nnbench.optimizers import SGD, Optimizer
-from nnbench.spec import Architecture, Loss, TaskKind, output_activation_for
-from nnbench.trainer import DType, Task, Walk
+from nnbench.model.init import Params, Uniform, initial_params
+from nnbench.model.layers import Augment, Dense, Layer
+from nnbench.model.losses import Loss, TaskKind, output_activation_for
+from nnbench.model.network import Architecture
+from nnbench.model.optimizers import SGD, Optimizer
 
 SAMPLES, BATCH = 200, 32  # six full batches and a ragged one of 8
 STEPS, EPOCHS = 7, 3

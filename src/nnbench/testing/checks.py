@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from nnbench import metrics
+from nnbench.backends.parity import relative_difference, trained
+from nnbench.backends.protocol import State
 from nnbench.errors import UnsupportedSpec
-from nnbench.layers import Activation, Conv2d, Flatten, MaxPool2d
-from nnbench.parity import relative_difference, trained
-from nnbench.spec import ParamKey
+from nnbench.model import metrics
+from nnbench.model.layers import Activation, Conv2d, Flatten, MaxPool2d
+from nnbench.model.network import ParamKey
 from nnbench.testing.cases import case
 from nnbench.testing.subject import BATCH, SAMPLES, STEPS, Subject
-from nnbench.trainer import State
 
 
 def global_random_state() -> tuple[Any, ...]:

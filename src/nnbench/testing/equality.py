@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nnbench.parity import Agreement, drift, verdict
+from nnbench.backends.parity import Agreement, drift, verdict
+from nnbench.backends.protocol import TrainerFactory
 from nnbench.testing.cases import Case
-from nnbench.trainer import TrainerFactory
 
 
 def equals_the_reference(make: TrainerFactory, execution: str, case: Case) -> Agreement:

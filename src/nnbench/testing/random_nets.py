@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nnbench.layers import (
+from nnbench.model.layers import (
     Activation,
     Augment,
     AvgPool2d,
@@ -26,9 +26,18 @@ from nnbench.layers import (
     MaxPool2d,
     Shape,
 )
-from nnbench.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
-from nnbench.schedule import Constant, Cosine, Exponential, OneCycle, Phases, Schedule, Step, Warmup
-from nnbench.spec import Loss
+from nnbench.model.losses import Loss
+from nnbench.model.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from nnbench.model.schedule import (
+    Constant,
+    Cosine,
+    Exponential,
+    OneCycle,
+    Phases,
+    Schedule,
+    Step,
+    Warmup,
+)
 from nnbench.testing.cases import EPOCHS, SHAPES, STEPS, VOCABULARY, Case, InputKind, case
 
 Choose = Callable[[Sequence[Any]], Any]

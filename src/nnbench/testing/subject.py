@@ -7,12 +7,12 @@ from functools import cached_property
 
 import numpy as np
 
-from nnbench.architectures import MLP
+from nnbench.backends.protocol import DType, Task, Trainer, TrainerFactory, Walk
 from nnbench.data.dataset import ArraySpec, Split
-from nnbench.init import Params, Uniform, initial_params
-from nnbench.optimizers import SGD, Optimizer
-from nnbench.spec import Loss
-from nnbench.trainer import DType, Task, Trainer, TrainerFactory, Walk
+from nnbench.model.architectures import MLP
+from nnbench.model.init import Params, Uniform, initial_params
+from nnbench.model.losses import Loss
+from nnbench.model.optimizers import SGD, Optimizer
 
 SAMPLES = 200
 BATCH = 32  # 200 samples: six full batches and a ragged one of 8

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nnbench.record import RECORD_NAME, EpochRecord, RunResult
+from nnbench.records.run import RECORD_NAME, EpochRecord, RunResult
 from nnbench.tracking import content
 from nnbench.tracking.note import note
 

@@ -15,8 +15,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from nnbench.config import TrackingConfig
-from nnbench.record import EpochRecord, RunResult
+from nnbench.config.run import TrackingConfig
+from nnbench.records.run import EpochRecord, RunResult
 from nnbench.tracking import content
 from nnbench.tracking.mirror import Mirror, add_parity
 from nnbench.tracking.note import experiment_note

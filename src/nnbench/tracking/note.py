@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nnbench.record import RunResult
-from nnbench.report.sparkline import sparkline
+from nnbench.formatting import sparkline
+from nnbench.records.run import RunResult
 from nnbench.tracking.content import LEFT_OUT, TAG_CHARACTERS, as_text, cut, settings
 
 EXPERIMENT_NOTE = """\

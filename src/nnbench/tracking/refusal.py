@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nnbench.installation import install_command
+from nnbench.config.installation import install_command
 from nnbench.tracking.store import StoreError, without_password
 
 REASON_CHARACTERS = 200

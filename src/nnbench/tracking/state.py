@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nnbench.config import TrackingConfig
-from nnbench.record import RunResult
+from nnbench.config.run import TrackingConfig
+from nnbench.records.run import RunResult
 from nnbench.tracking.store import store_uri, without_password
 
 

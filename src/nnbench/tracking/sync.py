@@ -9,9 +9,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from nnbench.config import TrackingConfig
+from nnbench.config.run import TrackingConfig
 from nnbench.errors import ResultsError
-from nnbench.record import RunResult
+from nnbench.records.run import RunResult
 from nnbench.tracking.refusal import reason
 from nnbench.tracking.state import address, has_all
 from nnbench.tracking.store import quiet, store_uri

@@ -8,7 +8,7 @@ import time
 
 import psutil
 
-from nnbench.record import RunResult
+from nnbench.records.run import RunResult
 from nnbench.tracking.content import Metric, started
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from forgeNN.tensor import Tensor
 
+from nnbench.backends.operations import Dtype, Operations
 from nnbench.errors import UnsupportedSpec
-from nnbench.operations import Dtype, Operations
 
 
 def operations(n: int, dtype: Dtype, threads: int) -> Operations:
-    """Return the calls by name, as `nnbench.operations` says."""
+    """Return the calls by name, as `nnbench.backends.operations` says."""
     if dtype != "float32":
         raise UnsupportedSpec("backend=forgenn has no dtype=float64: its tensors are float32.")
     rng = np.random.default_rng(0)

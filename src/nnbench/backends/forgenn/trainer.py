@@ -16,13 +16,13 @@ from forgeNN.tensor import Tensor
 from forgeNN.vectorized import VectorizedMLP, cross_entropy_loss, mse
 from numpy.typing import NDArray
 
-from nnbench import optimizers as spec
 from nnbench.backends.arrays import input_array, target_array
+from nnbench.backends.protocol import Params, State, Task, TrainStats, Walk
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
-from nnbench.layers import Activation, Dense, Flatten
-from nnbench.spec import ParamKey
-from nnbench.trainer import Params, State, Task, TrainStats, Walk
+from nnbench.model import optimizers as spec
+from nnbench.model.layers import Activation, Dense, Flatten
+from nnbench.model.network import ParamKey
 
 EVALUATED = 4096
 ACTIVATIONS = ("relu", "sigmoid", "tanh", "linear")

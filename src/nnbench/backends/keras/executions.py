@@ -10,11 +10,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from nnbench import counter, streams
 from nnbench.backends.keras import process
 from nnbench.backends.keras.model import FitLoss, Net, sample_losses
+from nnbench.backends.protocol import Task, TrainStats, Walk
 from nnbench.errors import UnsupportedSpec
-from nnbench.trainer import Task, TrainStats, Walk
+from nnbench.model import counter, streams
 
 
 def drawn_keys(net: Net, walk: Walk) -> NDArray[np.int32]:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import keras
 
-from nnbench import layers
 from nnbench.backends.keras.model import LAYERS, NATIVE, attribute
-from nnbench.spec import Architecture
-from nnbench.trainer import Params
+from nnbench.backends.protocol import Params
+from nnbench.model import layers
+from nnbench.model.network import Architecture
 
 
 def export(architecture: Architecture, params: Params, path: Path) -> list[Path]:

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from nnbench import layers, spec
 from nnbench.backends.keras.normalisation import MatchedBatchNorm
 from nnbench.backends.keras.randomness import CounterDropout, Random, RandomAugment
-from nnbench.counter import AUGMENT_STREAM
+from nnbench.backends.protocol import Task
 from nnbench.errors import UnsupportedSpec
-from nnbench.spec import ParamKey
-from nnbench.trainer import Task
+from nnbench.model import layers
+from nnbench.model.counter import AUGMENT_STREAM
+from nnbench.model.losses import Loss
+from nnbench.model.network import ParamKey
 
 ACTIVATIONS = ("linear", "sigmoid", "tanh", "relu", "gelu", "softmax")
 # Keras' names of roles where they are not ours; of those of an embedding, `EMBEDDING`.
@@ -173,7 +174,7 @@ def attribute(module: Any, role: str) -> str:
     return names.get(role, role)
 
 
-def sample_losses(loss: spec.Loss, activation: str) -> Callable[[Any, Any], Any]:
+def sample_losses(loss: Loss, activation: str) -> Callable[[Any, Any], Any]:
     """Return the function (targets, logits) -> losses `(batch,)`, reduced over the outputs."""
     activate = keras.activations.get(activation)
 

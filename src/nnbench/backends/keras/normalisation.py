@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from nnbench.layers import BatchNorm
+from nnbench.model.layers import BatchNorm
 
 
 class MatchedBatchNorm(keras.layers.Layer):

@@ -9,11 +9,11 @@ import keras
 import numpy as np
 
 from nnbench.backends.keras import process
-from nnbench.operations import FILTERS, IMAGES, KERNEL, Dtype, Operations
+from nnbench.backends.operations import FILTERS, IMAGES, KERNEL, Dtype, Operations
 
 
 def operations(n: int, dtype: Dtype, threads: int) -> Operations:
-    """Return the calls by name, as `nnbench.operations` says; a gradient is not among them."""
+    """Return the calls by name, see `nnbench.backends.operations`; no gradient is among them."""
     process.prepare("cpu", threads)
     rng = np.random.default_rng(0)
 

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from nnbench import optimizers as spec
+from nnbench.backends.protocol import Task
 from nnbench.errors import UnsupportedSpec
-from nnbench.trainer import Task
+from nnbench.model import optimizers as spec
 
 # (rule, parameter, gradient, learning rate, step from 1, buffers) -> (parameter, buffers), new
 Update = Callable[[Any, Any, Any, Any, Any, list[Any]], tuple[Any, list[Any]]]

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from nnbench.trainer import ProfileRow, with_between
+from nnbench.backends.protocol import ProfileRow, with_between
 
 
 def profile_rows(train: Callable[[], object], steps: int) -> list[ProfileRow]:

@@ -1,4 +1,4 @@
-"""What is random within a step, in keras.ops: dropout and augmentation, by `nnbench.counter`.
+"""What is random within a step, in keras.ops: dropout and augmentation, by `nnbench.model.counter`.
 
 Words are int32 here: multiplication wraps, and a shift to the right has to be masked.
 """
@@ -11,8 +11,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from nnbench import counter
-from nnbench.layers import Augment, Dropout
+from nnbench.model import counter
+from nnbench.model.layers import Augment, Dropout
 
 
 def signed(word: int) -> int:

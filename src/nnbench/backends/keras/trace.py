@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from nnbench.backends.keras.executions import drawn_keys
 from nnbench.backends.keras.model import Net, sample_losses
-from nnbench.trainer import Task, Walk
+from nnbench.backends.protocol import Task, Walk
 
 Arrays = list[Any]
 

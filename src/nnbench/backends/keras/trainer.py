@@ -15,9 +15,9 @@ from nnbench.backends.keras import process
 from nnbench.backends.keras.executions import Execution, execution_class
 from nnbench.backends.keras.model import Net, build, input_dtype
 from nnbench.backends.keras.optimizers import build_optimizer
+from nnbench.backends.protocol import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
-from nnbench.trainer import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
 
 EVALUATION_SAMPLES = 4096
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nnbench.backends.keras.executions import drawn_keys
 from nnbench.backends.keras.model import Net, sample_losses
-from nnbench.trainer import Task, TrainStats, Walk
+from nnbench.backends.protocol import Task, TrainStats, Walk
 
 # loop(order, rates, keys, steps) -> sum of the losses
 Loop = Callable[[Any, Any, Any, Any], Any]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nnbench import layers as spec
 from nnbench.backends.numpy import images
 from nnbench.backends.numpy.layers import ACTIVATIONS, Arrays, Dense, Layer
 from nnbench.backends.numpy.normalisation import BatchNorm, LayerNorm
 from nnbench.backends.numpy.randomness import Dropout
 from nnbench.backends.numpy.tokens import Embedding
 from nnbench.errors import UnsupportedSpec
+from nnbench.model import layers as spec
 
 LAYERS: dict[type, Callable[[Any, Arrays], Layer]] = {
     spec.Dense: lambda layer, parameters: Dense(parameters),

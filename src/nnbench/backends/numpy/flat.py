@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nnbench.backends.numpy.layers import Array
-from nnbench.spec import ParamKey
+from nnbench.model.network import ParamKey
 
 ALIGNMENT = 16  # values between the first parameters of layers: 64 bytes in float32
 

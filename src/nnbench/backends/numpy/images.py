@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from nnbench import layers
 from nnbench.backends.numpy.layers import Array, Arrays, Layer
+from nnbench.model import layers
 
 Tap = tuple[int, int, Array]
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnbench.counter import Words
+from nnbench.model.counter import Words
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]

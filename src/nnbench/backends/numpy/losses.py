@@ -1,4 +1,4 @@
-"""The gradient of the loss with respect to the logits; its value is in nnbench.metrics.
+"""The gradient of the loss with respect to the logits; its value is in nnbench.model.metrics.
 
 Where loss and output activation are partners the two derivatives cancel to `p - t`.
 """
@@ -9,15 +9,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nnbench import spec
 from nnbench.backends.numpy.layers import ACTIVATIONS, Array
 from nnbench.errors import UnsupportedSpec
-from nnbench.layers import ActivationName
+from nnbench.model.layers import ActivationName
+from nnbench.model.losses import Loss
 
 LogitGradient = Callable[[Array, Array], Array]
 
 
-def logit_gradient(loss: spec.Loss, activation: ActivationName) -> LogitGradient:
+def logit_gradient(loss: Loss, activation: ActivationName) -> LogitGradient:
     """Return the function (logits z, target matrix t), both `(batch, k)`, -> dz `(batch, k)`.
 
     The reductions of `loss` are applied: over the outputs, then over the batch.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from nnbench import layers
 from nnbench.backends.numpy.layers import Array, Arrays, Layer
-from nnbench.counter import Words
+from nnbench.model import layers
+from nnbench.model.counter import Words
 
 
 class LayerNorm(Layer):

@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy as np
 
-from nnbench import layers as spec
 from nnbench.backends.numpy.flat import Flat
 from nnbench.backends.numpy.fused.blas import Blas, Call
 from nnbench.backends.numpy.fused.dense import Dense
@@ -15,12 +14,13 @@ from nnbench.backends.numpy.fused.images import Conv
 from nnbench.backends.numpy.fused.pointwise import relu, sigmoid, softmax
 from nnbench.backends.numpy.fused.stage import Sink
 from nnbench.backends.numpy.images import MaxPool2d
-from nnbench.operations import FILTERS, IMAGES, KERNEL, Dtype, Operations
-from nnbench.spec import ParamKey
+from nnbench.backends.operations import FILTERS, IMAGES, KERNEL, Dtype, Operations
+from nnbench.model import layers as spec
+from nnbench.model.network import ParamKey
 
 
 def operations(n: int, dtype: Dtype, threads: int) -> Operations:
-    """Return the calls by name, as `nnbench.operations` says."""
+    """Return the calls by name, as `nnbench.backends.operations` says."""
     rng, blas = np.random.default_rng(0), Blas(dtype, threads)
     x, y = (rng.standard_normal((n, n)).astype(dtype) for _ in range(2))
     out = np.zeros_like(x)

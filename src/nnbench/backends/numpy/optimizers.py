@@ -1,4 +1,4 @@
-"""Update rules, in place, as the formulas of nnbench.optimizers say."""
+"""Update rules, in place, as the formulas of nnbench.model.optimizers say."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nnbench import optimizers as spec
 from nnbench.backends.numpy.flat import Flat
 from nnbench.backends.numpy.layers import Array
+from nnbench.backends.protocol import Params, State
 from nnbench.errors import UnsupportedSpec
-from nnbench.trainer import Params, State
+from nnbench.model import optimizers as spec
 
 BLOCK = 2**15  # values; with a rule's buffers and what it computes they fit a core's cache
 

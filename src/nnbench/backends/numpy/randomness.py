@@ -1,4 +1,4 @@
-"""What is random within a step: dropout and augmentation, by `nnbench.counter`."""
+"""What is random within a step: dropout and augmentation, by `nnbench.model.counter`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from nnbench import counter, layers
 from nnbench.backends.numpy.layers import Array, Arrays, Layer
-from nnbench.counter import Words
+from nnbench.model import counter, layers
+from nnbench.model.counter import Words
 
 
 def counting(like: Array, n: int) -> Array:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from nnbench.backends.numpy.layers import Layer
-from nnbench.trainer import ProfileRow
+from nnbench.backends.protocol import ProfileRow
 
 PASSES = {"forward_training": "forward", "param_grads": "backward", "input_grad": "backward"}
 

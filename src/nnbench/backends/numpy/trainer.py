@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nnbench import counter, metrics
 from nnbench.backends.arrays import checked_tokens
 from nnbench.backends.numpy.build import build_layer
 from nnbench.backends.numpy.flat import Flat
@@ -21,11 +20,12 @@ from nnbench.backends.numpy.losses import logit_gradient
 from nnbench.backends.numpy.optimizers import build_optimizer
 from nnbench.backends.numpy.randomness import Dropout, augmented
 from nnbench.backends.numpy.stopwatch import Stopwatch
+from nnbench.backends.protocol import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
-from nnbench.init import He, initial_params
-from nnbench.spec import ParamKey
-from nnbench.trainer import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
+from nnbench.model import counter, metrics
+from nnbench.model.init import He, initial_params
+from nnbench.model.network import ParamKey
 
 if TYPE_CHECKING:
     from nnbench.backends.numpy.fused import Fused

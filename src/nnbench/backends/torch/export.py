@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nnbench import layers as spec
+from nnbench.backends.protocol import Params
 from nnbench.backends.torch.layers import LAYERS
 from nnbench.errors import UnsupportedSpec
-from nnbench.layers import Shape, flat_length
-from nnbench.spec import Architecture, ParamKey
-from nnbench.trainer import Params
+from nnbench.model import layers as spec
+from nnbench.model.layers import Shape, flat_length
+from nnbench.model.network import Architecture, ParamKey
 
 Order = NDArray[np.int64] | None
 ACTIVATIONS = {

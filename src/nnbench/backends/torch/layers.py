@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nnbench.backends.protocol import Task, UnsupportedSpec
 from nnbench.backends.torch.randomness import CounterDropout, Random, RandomAugment
-from nnbench.counter import AUGMENT_STREAM
-from nnbench.layers import (
+from nnbench.model.counter import AUGMENT_STREAM
+from nnbench.model.layers import (
     Activation,
     AvgPool2d,
     BatchNorm,
@@ -24,8 +25,7 @@ from nnbench.layers import (
     MaxPool2d,
     Shape,
 )
-from nnbench.spec import Architecture, ParamKey
-from nnbench.trainer import Task, UnsupportedSpec
+from nnbench.model.network import Architecture, ParamKey
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "linear": nn.Identity,

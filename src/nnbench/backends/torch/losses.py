@@ -7,8 +7,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nnbench.backends.protocol import Task, UnsupportedSpec
 from nnbench.backends.torch.layers import activation
-from nnbench.trainer import Task, UnsupportedSpec
 
 LossSum = Callable[[Tensor, Tensor], Tensor]
 

@@ -7,11 +7,11 @@ from functools import partial
 import torch
 from torch.nn import functional
 
-from nnbench.operations import FILTERS, IMAGES, KERNEL, Dtype, Operations
+from nnbench.backends.operations import FILTERS, IMAGES, KERNEL, Dtype, Operations
 
 
 def operations(n: int, dtype: Dtype, threads: int) -> Operations:
-    """Return the calls by name, as `nnbench.operations` says."""
+    """Return the calls by name, as `nnbench.backends.operations` says."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     kind = getattr(torch, dtype)

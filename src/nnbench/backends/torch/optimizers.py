@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nnbench.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
-from nnbench.trainer import Task, UnsupportedSpec
+from nnbench.backends.protocol import Task, UnsupportedSpec
+from nnbench.model.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 
 Parameters = Iterable[Tensor]
 

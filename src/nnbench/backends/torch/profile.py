@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from torch.profiler import ProfilerActivity, profile
 
-from nnbench.trainer import ProfileRow, with_between
+from nnbench.backends.protocol import ProfileRow, with_between
 
 
 def profile_rows(train: Callable[[], object], steps: int, device: str) -> list[ProfileRow]:

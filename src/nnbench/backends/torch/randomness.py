@@ -1,4 +1,4 @@
-"""What is random within a step, in torch: dropout and augmentation, by `nnbench.counter`.
+"""What is random within a step, in torch: dropout and augmentation, by `nnbench.model.counter`.
 
 Words are int32 here: multiplication wraps, and a shift to the right has to be masked.
 """
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nnbench import counter
-from nnbench.layers import Augment, Dropout
+from nnbench.model import counter
+from nnbench.model.layers import Augment, Dropout
 
 
 def signed(word: int) -> int:

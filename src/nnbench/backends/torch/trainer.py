@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from nnbench import counter, streams
 from nnbench.backends.arrays import begins, input_array, target_array
+from nnbench.backends.protocol import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
 from nnbench.backends.torch import layers, losses, optimizers
 from nnbench.backends.torch.process import EXECUTIONS, compiled, find_device, fix_arithmetic
 from nnbench.backends.torch.profile import profile_rows
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
-from nnbench.trainer import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
+from nnbench.model import counter, streams
 
 GATHER_BYTES = 64 * 2**20
 EVALUATE_ROWS = 2048
@@ -30,7 +30,7 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 class TorchTrainer:
-    """Trains one task in PyTorch; the protocol is `nnbench.trainer.Trainer`.
+    """Trains one task in PyTorch; the protocol is `nnbench.backends.protocol.Trainer`.
 
     Resident input: the walk's samples are gathered a chunk at a time and batches are views of it.
     Native input: a DataLoader with its own generator serves batches. Raises UnsupportedSpec for

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from nnbench.backends.numpy.layers import Array
-from nnbench.layers import Shape
+from nnbench.model.layers import Shape
 
 Call = Callable[[], object]
 Step = tuple[str, Call]  # a call, and the part of a training step that it belongs to

@@ -10,7 +10,7 @@ from nnbench.backends.numpy.flat import Flat
 from nnbench.backends.numpy.fused.blas import Blas, Call
 from nnbench.backends.numpy.fused.stage import Sink
 from nnbench.backends.numpy.layers import Array
-from nnbench.spec import ParamKey
+from nnbench.model.network import ParamKey
 
 
 class Dense:

@@ -17,12 +17,12 @@ from functools import partial
 
 import numpy as np
 
-from nnbench import layers as spec
 from nnbench.backends.numpy.flat import Flat
 from nnbench.backends.numpy.fused.blas import Blas, Call
 from nnbench.backends.numpy.fused.stage import Sink
 from nnbench.backends.numpy.layers import Array
-from nnbench.layers import Shape
+from nnbench.model import layers as spec
+from nnbench.model.layers import Shape
 
 WINDOWS = 4096  # columns of a matrix product, so that it stays in the cache
 

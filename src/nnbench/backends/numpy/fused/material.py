@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from nnbench.backends.numpy.flat import Flat
 from nnbench.backends.numpy.layers import Array, Layer
-from nnbench.counter import Words
-from nnbench.trainer import Task
+from nnbench.backends.protocol import Task
+from nnbench.model.counter import Words
 
 
 @dataclass

@@ -19,7 +19,6 @@ from functools import partial
 
 import numpy as np
 
-from nnbench import layers as spec
 from nnbench.backends.numpy.fused.blas import Blas, Call, Step
 from nnbench.backends.numpy.fused.material import Material
 from nnbench.backends.numpy.fused.pointwise import (
@@ -32,8 +31,9 @@ from nnbench.backends.numpy.fused.pointwise import (
 from nnbench.backends.numpy.fused.stages import gather_calls
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.stopwatch import Stopwatch
-from nnbench.layers import ActivationName
-from nnbench.spec import Architecture, ParamKey
+from nnbench.model import layers as spec
+from nnbench.model.layers import ActivationName
+from nnbench.model.network import Architecture, ParamKey
 
 BLOCK = 32  # steps; more of them cost more in X X^T than they save
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from nnbench import spec
 from nnbench.backends.numpy.fused.blas import Blas, Call
 from nnbench.backends.numpy.fused.stage import Sink
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.losses import logit_gradient
-from nnbench.layers import ActivationName
+from nnbench.model.layers import ActivationName
+from nnbench.model.losses import Loss
 
 MANY_ROWS = 64
 ZEROS = 2**16  # values up to which a maximum with an array of zeros beats `clip`
@@ -100,19 +100,19 @@ class Pointwise:
         return list(self._slope(dy, self.out, dy)), dy
 
 
-def gradient_factor(loss: spec.Loss, outputs: int, batch: int) -> float:
+def gradient_factor(loss: Loss, outputs: int, batch: int) -> float:
     """Return the factor that `logit_calls` expects in its `scale`, the reductions of the loss."""
     factor = loss.output_scale(outputs) * loss.batch_scale(batch)
     return 2.0 * factor if loss.name == "mse" else factor
 
 
-def takes_negated(loss: spec.Loss, activation: ActivationName) -> bool:
+def takes_negated(loss: Loss, activation: ActivationName) -> bool:
     """Tell whether `logit_calls` can do with the negated logits."""
     return activation == "sigmoid" and loss.name in ("bce", "mse")
 
 
 def logit_calls(
-    loss: spec.Loss,
+    loss: Loss,
     activation: ActivationName,
     z: Array,
     t: Array,

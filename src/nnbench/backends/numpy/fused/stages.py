@@ -7,8 +7,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from nnbench import counter
-from nnbench import layers as spec
 from nnbench.backends.numpy.fused.blas import Blas, Call
 from nnbench.backends.numpy.fused.dense import Dense
 from nnbench.backends.numpy.fused.images import Conv
@@ -18,8 +16,10 @@ from nnbench.backends.numpy.fused.pointwise import IN_PLACE, Pointwise
 from nnbench.backends.numpy.fused.stage import Stage
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.randomness import augmented
-from nnbench.layers import Shape
-from nnbench.spec import Architecture
+from nnbench.model import counter
+from nnbench.model import layers as spec
+from nnbench.model.layers import Shape
+from nnbench.model.network import Architecture
 
 RELU = spec.Activation("relu")
 Located = tuple[int, spec.Layer, Shape]  # position, layer, shape of its input

@@ -22,7 +22,7 @@ from nnbench.backends.numpy.fused.updates import Update
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.optimizers import Rule
 from nnbench.backends.numpy.stopwatch import Stopwatch
-from nnbench.counter import Words
+from nnbench.model.counter import Words
 
 
 class Fused:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nnbench import optimizers as spec
 from nnbench.backends.numpy.flat import Flat
 from nnbench.backends.numpy.fused.blas import Blas
 from nnbench.backends.numpy.fused.stage import Sink
 from nnbench.backends.numpy.optimizers import Rule
+from nnbench.model import optimizers as spec
 
 
 class Update:

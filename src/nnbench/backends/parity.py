@@ -1,0 +1,203 @@
+"""What "agree" means: two trainers stay within what one ulp in the initial weights does.
+
+The difference between backends must stay within `ENVELOPE_FACTOR` times the difference that the
+reference itself shows when every initial weight is moved by one ulp. Where that envelope passes
+`CHAOTIC`, the case is chaotic: no comparison beyond that point means anything, and what is
+compared is the stable prefix before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from nnbench.backends.protocol import Params, Trainer, Walk
+from nnbench.model.network import ParamKey
+from nnbench.model.streams import generator
+
+ENVELOPE_FACTOR = 100.0
+CHAOTIC = 1e-3
+ByLayer = dict[int, float]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """`difference` between two trainers and the reference's own `one_ulp` difference.
+
+    Both relative to the largest weight of the reference's net, and both also by layer.
+    """
+
+    difference: float
+    one_ulp: float
+    differences: ByLayer = field(default_factory=dict)
+    one_ulps: ByLayer = field(default_factory=dict)
+
+    @property
+    def envelope(self) -> float:
+        """Return the difference that is allowed."""
+        return ENVELOPE_FACTOR * self.one_ulp
+
+    @property
+    def chaotic(self) -> bool:
+        """Tell whether one ulp alone grows past any comparison."""
+        return self.envelope > CHAOTIC
+
+    @property
+    def within(self) -> bool:
+        """Tell whether the difference stays within the envelope; one that is no number does not."""
+        return self.difference <= self.envelope
+
+    @property
+    def layer(self) -> int:
+        """Return the layer that is furthest apart, measured by its own one-ulp difference."""
+        tiny = np.finfo(np.float64).tiny
+        return max(self.differences, key=lambda i: self.differences[i] / (self.one_ulps[i] + tiny))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a sequence of agreements amounts to.
+
+    `compared` counts those of the stable prefix; `parted` is the first of them that is outside of
+    the envelope, None unless the outcome is `fail`.
+    """
+
+    outcome: Literal["pass", "fail", "chaotic"]
+    compared: int
+    parted: int | None = None
+
+
+def verdict(agreements: Sequence[Agreement]) -> Verdict:
+    """Judge `agreements` taken one after the other along the way."""
+    chaotic = [i for i, found in enumerate(agreements) if found.chaotic]
+    stable = agreements[: chaotic[0]] if chaotic else agreements
+    for i, found in enumerate(stable):
+        if not found.within:
+            return Verdict("fail", len(stable), i)
+    return Verdict("chaotic" if chaotic else "pass", len(stable))
+
+
+def drift(
+    reference: Trainer,
+    others: Mapping[str, Trainer],
+    params: Params,
+    walks: Iterable[Walk],
+    excluded: Collection[ParamKey] = (),
+) -> Iterator[dict[str, Agreement]]:
+    """Train all from `params` and yield, after each walk, how far each of `others` is away.
+
+    The reference goes every walk twice, first from one ulp away; whoever makes the walks finds it
+    where it is itself. `excluded`: parameters without effect (`Architecture.without_effect`),
+    which only wander.
+    """
+    states = []
+    for start in (moved_by_one_ulp(params), params):
+        reference.load(start)
+        states.append(reference.state())
+    for other in others.values():
+        other.load(params)
+    for walk in walks:
+        weights = []
+        for i, state in enumerate(states):
+            reference.restore(state)
+            reference.train(walk)
+            states[i] = {key: np.array(value) for key, value in reference.state().items()}
+            weights.append(reference.params())
+        found = {}
+        for name, other in others.items():
+            other.train(walk)
+            found[name] = compare(weights[1], weights[0], other.params(), excluded)
+        yield found
+
+
+def first_parting(
+    reference: Trainer,
+    other: Trainer,
+    params: Params,
+    walks: Sequence[Walk],
+    batch_size: int,
+    excluded: Collection[ParamKey] = (),
+) -> tuple[int, int] | None:
+    """Return the step (from 0) of the last walk, and the layer, in which the two part first.
+
+    None where they do not within that walk.
+    """
+    last, multiple = walks[-1], max(reference.slice_multiple, other.slice_multiple)
+    steps = [
+        last.part(i, min(i + multiple, len(last.lr)), batch_size)
+        for i in range(0, len(last.lr), multiple)
+    ]
+    way = [*walks[:-1], *steps]
+    for i, found in enumerate(drift(reference, {"other": other}, params, way, excluded)):
+        if i >= len(walks) - 1 and not found["other"].within:
+            return (i - len(walks) + 1) * multiple, found["other"].layer
+    return None
+
+
+def compare(
+    expected: Params, nudged: Params, found: Params, excluded: Collection[ParamKey] = ()
+) -> Agreement:
+    """Return how far `found` and `nudged` are from `expected`."""
+    differences = layer_differences(expected, found, excluded)
+    one_ulps = layer_differences(expected, nudged, excluded)
+    return Agreement(_largest(differences), _largest(one_ulps), differences, one_ulps)
+
+
+def agreement(
+    reference: Trainer,
+    other: Trainer,
+    params: Params,
+    walks: Iterable[Walk],
+    excluded: Collection[ParamKey] = (),
+) -> Agreement:
+    """Return how far `other` is away after all `walks`; see `drift`."""
+    return [step["other"] for step in drift(reference, {"other": other}, params, walks, excluded)][
+        -1
+    ]
+
+
+def trained(trainer: Trainer, params: Params, walks: Iterable[Walk]) -> Params:
+    """Return the weights after loading `params` and training along `walks`."""
+    trainer.load(params)
+    for walk in walks:
+        trainer.train(walk)
+    return trainer.params()
+
+
+def moved_by_one_ulp(params: Params) -> Params:
+    """Return `params` with every value moved to the next one up or down, by a seeded coin.
+
+    A weight of 0 (a fresh bias) moves by the spacing at the net's largest weight, not to the
+    smallest denormal, which no arithmetic would notice.
+    """
+    largest = max(np.abs(p).max() for p in params.values())
+    moved: Params = {}
+    for key, p in params.items():
+        up = generator(0, "ulp", key.layer, key.role).random(p.shape) < 0.5
+        step = np.spacing(np.where(p == 0, largest, np.abs(p)).astype(p.dtype))
+        moved[key] = (p + np.where(up, step, -step)).astype(p.dtype)
+    return moved
+
+
+def relative_difference(a: Params, b: Params, excluded: Collection[ParamKey] = ()) -> float:
+    """Return the largest difference of any weight, relative to the largest weight of `a`."""
+    return _largest(layer_differences(a, b, excluded))
+
+
+def layer_differences(a: Params, b: Params, excluded: Collection[ParamKey] = ()) -> ByLayer:
+    """Return each layer's largest difference, relative to the largest weight of the net `a`."""
+    kept = [key for key in a if key not in excluded]
+    largest = max(float(np.abs(a[key]).max()) for key in kept)
+    found: ByLayer = {}
+    for key in kept:
+        difference = float(np.abs(a[key].astype(np.float64) - b[key]).max()) / largest
+        found[key.layer] = _largest({0: difference, 1: found.get(key.layer, 0.0)})
+    return found
+
+
+def _largest(values: ByLayer) -> float:
+    """Return the largest value; NaN wins, since `max` alone would lose it."""
+    return float(np.max(list(values.values())))

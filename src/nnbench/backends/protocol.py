@@ -1,0 +1,217 @@
+"""The protocol between nnbench and a backend: a Task in, a Trainer that consumes walks.
+
+A Trainer takes an epoch's index vector with its learning rates, not a step, so that each
+framework keeps its best loop and nnbench's glue is not what is timed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnbench.data.dataset import ArraySpec, Split
+from nnbench.errors import UnsupportedSpec
+from nnbench.model.init import Params
+from nnbench.model.losses import Loss, TaskKind
+from nnbench.model.network import Architecture
+from nnbench.model.optimizers import Optimizer
+
+__all__ = [
+    "ArraySpec",
+    "Params",
+    "ProfileRow",
+    "Split",
+    "State",
+    "StepTrace",
+    "Task",
+    "TrainStats",
+    "Trainer",
+    "TrainerFactory",
+    "UnsupportedSpec",
+    "Walk",
+]
+
+State = dict[str, NDArray[Any]]
+Semantics = Literal["matched", "native"]
+DType = Literal["float32", "float64"]
+InputKind = Literal["resident", "native"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything that a backend needs to know about a training run; the same for each of them.
+
+    `input`: batches come from arrays that stay on the device, or from the framework's own loader.
+    """
+
+    kind: TaskKind
+    architecture: Architecture
+    loss: Loss
+    optimizer: Optimizer
+    batch_size: int
+    dtype: DType
+    inputs: ArraySpec
+    targets: ArraySpec
+    device: str
+    semantics: Semantics
+    execution: str
+    threads: int
+    seed: int
+    input: InputKind = "resident"
+
+    def steps(self, n: int) -> int:
+        """Return the number of steps for `n` samples; the ragged last batch counts."""
+        return math.ceil(n / self.batch_size)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A path over the training samples, or a part of it.
+
+    `order` int64 `(n,)`, the samples in the order of their visit, or None where the framework
+    shuffles (native semantics; `samples` then says how many). `lr` float64 `(steps,)`, one per
+    step. `first_step` counts from the start of the run. `(seed, epoch)` key the random streams.
+    """
+
+    order: NDArray[np.int64] | None
+    lr: NDArray[np.float64]
+    samples: int
+    epoch: int
+    first_step: int
+    seed: int
+
+    def part(self, start: int, stop: int, batch_size: int) -> Walk:
+        """Return the steps from `start` up to `stop`, counted within this walk."""
+        if self.order is None:
+            raise ValueError("A walk in the framework's own order cannot be cut.")
+        order = self.order[start * batch_size : stop * batch_size]
+        return replace(
+            self,
+            order=order,
+            lr=self.lr[start:stop],
+            samples=len(order),
+            first_step=self.first_step + start,
+        )
+
+
+@dataclass(frozen=True)
+class TrainStats:
+    """`loss_sum` of the per-sample losses as they were met, over `samples` samples."""
+
+    loss_sum: float
+    samples: int
+
+    def __add__(self, other: TrainStats) -> TrainStats:
+        return TrainStats(self.loss_sum + other.loss_sum, self.samples + other.samples)
+
+
+NO_STATS = TrainStats(0.0, 0)
+
+
+@dataclass(frozen=True)
+class StepTrace:
+    """One training step, taken apart; arrays in canonical layout.
+
+    `activations[i]` is what goes into layer i, the last one the logits; `gradients[i]` is the
+    gradient of the loss that is minimised with respect to the output of layer i, None below the
+    first layer that learns. `parameter_gradients` are without weight decay and clipping;
+    `updates` are what the optimizer added to the weights.
+    """
+
+    activations: list[NDArray[Any]]
+    gradients: list[NDArray[Any] | None]
+    parameter_gradients: Params
+    updates: Params
+
+
+@dataclass(frozen=True)
+class ProfileRow:
+    """What one operation takes per training step: `seconds` in `calls` calls.
+
+    `place` is the layer, counted from 1, or what else the operation is part of; empty where a
+    framework's profile does not tell.
+    """
+
+    place: str
+    operation: str
+    seconds: float
+    calls: float
+
+
+def with_between(rows: list[ProfileRow], passed: float) -> list[ProfileRow]:
+    """Add what a step took outside of its operations: `passed` seconds less those of `rows`.
+
+    That is the Python of the framework, mostly. Operations of several threads can take more than
+    the time that passed; there is no such row then.
+    """
+    between = passed - sum(row.seconds for row in rows)
+    return [*rows, ProfileRow("", "between operations", between, 1.0)] if between > 0 else rows
+
+
+class Trainer(Protocol):
+    """One training run in one framework, on one device.
+
+    The slice law: consecutive parts of a walk equal the whole walk, bit for bit when cut at
+    multiples of `slice_multiple` steps, within rounding elsewhere.
+    """
+
+    slice_multiple: int
+
+    def load(self, params: Params) -> None:
+        """Take weights in canonical layout; reset the optimizer's state."""
+
+    def warm_up(self, n: int) -> None:
+        """Compile and allocate for every shape that a walk of `n` samples needs.
+
+        The ragged last batch too. Leaves parameters and optimizer state bit-unchanged.
+        """
+
+    def train(self, walk: Walk) -> TrainStats:
+        """Take the steps of `walk`; return once the device is idle."""
+
+    def evaluate(self, split: str) -> NDArray[np.floating]:
+        """Return the logits `(n, outputs)` of a split: evaluation mode, no output activation."""
+
+    def params(self) -> Params:
+        """Return host copies of everything that inference needs, canonical layout."""
+
+    def state(self) -> State:
+        """Return host copies of everything that a checkpoint needs."""
+
+    def restore(self, state: State) -> None:
+        """Continue from what `state` returned, bit for bit."""
+
+
+class TrainerFactory(Protocol):
+    """What a backend's `_target_` names: builds a Trainer with the framework's own weights.
+
+    The splits are given once and stay on the device. Raises UnsupportedSpec with a reason.
+    """
+
+    def __call__(self, task: Task, splits: Mapping[str, Split]) -> Trainer:
+        """Build the trainer; splits: `train`, `train_eval`, `test` and perhaps `val`."""
+
+
+class Tracer(Protocol):
+    """A Trainer that can show a step; what `nnbench trace` asks for."""
+
+    def trace(self, walk: Walk) -> StepTrace:
+        """Take the one step of `walk`, as `train` does, and return what went on in it."""
+
+
+class Chooser(Protocol):
+    """A Trainer that chooses something by itself, as sizes of blocks; written into the record."""
+
+    choices: dict[str, int | str | None]
+
+
+class Profiler(Protocol):
+    """A Trainer that can tell where its time goes; what `nnbench profile` asks for."""
+
+    def profile(self, walk: Walk) -> list[ProfileRow]:
+        """Take the steps of `walk`; return what each operation took of them."""

@@ -1,0 +1,95 @@
+"""`nnbench doctor`: what is usable on this machine, and the remedy for what is not."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from nnbench.cli.doctor import checkup, probe
+from nnbench.cli.doctor.checkup import Finding
+
+PROBE_SECONDS = 4.5  # the whole report stays under six seconds
+PLAIN_WIDTH = 400
+STYLES = {"OK": "green", "--": "dim", "!!": "bold red"}
+
+
+@click.command(help="Say what is usable on this machine, and the remedy for what is not.")
+@click.option("--results", default="results", show_default=True, help="the results folder")
+def command(results: str) -> int:
+    """Print the report; 0 when a run with no arguments can work, else 1."""
+    return doctor(Path(results))
+
+
+def doctor(results: Path) -> int:
+    """Print what is usable here; return 0 when a run with no arguments can work, else 1."""
+    report = examine(results, probe_seconds=PROBE_SECONDS)
+    show(report, Console(highlight=False))
+    return 0 if all(checkup.sound(findings) for findings in report.values()) else 1
+
+
+def examine(results: Path, *, probe_seconds: float) -> dict[str, list[Finding]]:
+    """Return the findings by section; the frameworks are asked while the rest is looked at."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        asked = pool.submit(probe.ask, list(probe.PROBES), seconds=probe_seconds)
+        python = checkup.python_and_packages()
+        data = checkup.data_sets()
+        kept = checkup.results_folder(results)
+        answers = asked.result()
+    return {
+        "Python": python,
+        "Backends": checkup.backends(answers),
+        "Devices": checkup.devices(answers),
+        "BLAS and threads": checkup.blas_and_threads(answers["numpy"]),
+        "Data sets": data,
+        "Results": kept,
+    }
+
+
+def show(report: dict[str, list[Finding]], console: Console) -> None:
+    """Print one table for all sections; where not on a terminal plain, no line broken."""
+    table = _table(report)
+    if console.is_terminal:
+        console.print(table)
+    else:
+        console.width = PLAIN_WIDTH
+        with console.capture() as captured:
+            console.print(table)
+        lines = [line.rstrip() for line in captured.get().splitlines()]
+        console.print("\n".join(lines), markup=False)
+    console.print()
+    console.print(_verdict(report))
+
+
+def _table(report: dict[str, list[Finding]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("", no_wrap=True)
+    table.add_column("what", no_wrap=True)
+    table.add_column("found", overflow="fold")
+    table.add_column("remedy", overflow="fold")
+    for section, findings in report.items():
+        table.add_row()
+        table.add_row("", Text(section, style="bold"))
+        for finding in findings:
+            table.add_row(
+                Text(finding.mark, style=STYLES[finding.mark]),
+                Text(finding.subject),
+                Text(finding.found),
+                Text(finding.remedy),
+            )
+    return table
+
+
+def _verdict(report: dict[str, list[Finding]]) -> Text:
+    lacking = [f.subject for findings in report.values() for f in findings if _lacks(f)]
+    if lacking:
+        return Text(f"`nnbench` cannot run yet; see the remedy for: {', '.join(lacking)}.")
+    return Text("`nnbench` can run. OK: usable, --: not here and not needed, !!: worth a look.")
+
+
+def _lacks(finding: Finding) -> bool:
+    return finding.needed and finding.mark != "OK"

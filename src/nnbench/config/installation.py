@@ -1,0 +1,104 @@
+"""What the project asks to have installed, what is, and the command that closes the gap.
+
+In a checkout pyproject.toml speaks, elsewhere the metadata of the installed wheel. The remedy
+never names the project on a package index: another project has that name there.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+import tomllib
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def checkout() -> Path | None:
+    """Return the checkout that nnbench runs from, None when it is an installed wheel."""
+    root = PACKAGE.parent.parent
+    return root if PACKAGE.parent.name == "src" and (root / "pyproject.toml").is_file() else None
+
+
+def python_wanted() -> SpecifierSet:
+    """Return the versions of Python that the project supports."""
+    root = checkout()
+    if root is None:
+        return SpecifierSet(metadata.metadata("nnbench")["Requires-Python"])
+    return SpecifierSet(_project(root)["requires-python"])
+
+
+def requirements(extra: str = "") -> list[Requirement]:
+    """Return what nnbench itself requires, or what `extra` adds to it, on this platform."""
+    root = checkout()
+    if root is None:
+        declared = [Requirement(line) for line in metadata.requires("nnbench") or []]
+        lines = [r for r in declared if ("extra" in str(r.marker)) == bool(extra)]
+    else:
+        project = _project(root)
+        listed = project["optional-dependencies"][extra] if extra else project["dependencies"]
+        lines = [Requirement(line) for line in listed]
+    here = [r for r in lines if r.marker is None or r.marker.evaluate({"extra": extra})]
+    own = [name for r in here if r.name == "nnbench" for name in sorted(r.extras)]
+    return [r for r in here if r.name != "nnbench"] + [r for e in own for r in requirements(e)]
+
+
+def unmet(extra: str = "") -> list[tuple[Requirement, str | None]]:
+    """Return the requirements that are not met, with the version installed (None: missing)."""
+    found: list[tuple[Requirement, str | None]] = []
+    for requirement in requirements(extra):
+        try:
+            installed = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            found.append((requirement, None))
+            continue
+        if not requirement.specifier.contains(installed, prereleases=True):
+            found.append((requirement, installed))
+    return found
+
+
+def install_command(extra: str = "") -> str:
+    """Return the command that installs what nnbench, or one of its extras, requires.
+
+    It names the pip of this interpreter and, outside of the checkout, the checkout's path.
+    """
+    root = checkout()
+    if root is None:
+        wanted = " ".join(shlex.quote(_bare(r)) for r in requirements(extra))
+        return f"{_pip()} install {wanted}"
+    here = Path.cwd() == root
+    project = "." if here else str(root)
+    pinned = "constraints.txt" if here else shlex.quote(str(root / "constraints.txt"))
+    what = f"'{project}[{extra}]'" if extra else shlex.quote(project)
+    return f"{_pip()} install -e {what} -c {pinned}"
+
+
+def _bare(requirement: Requirement) -> str:
+    """Return a requirement without its marker."""
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    return f"{requirement.name}{extras}{requirement.specifier}"
+
+
+def _pip() -> str:
+    """Return `pip` where that is this interpreter's, else this interpreter with `-m pip`."""
+    found = shutil.which("pip")
+    interpreter = Path(sys.executable)
+    if found and Path(found).parent == interpreter.parent:
+        return "pip"
+    below = interpreter.is_relative_to(Path.cwd())
+    shown = os.path.relpath(interpreter) if below else str(interpreter)
+    return f"{shlex.quote(shown)} -m pip"
+
+
+@cache
+def _project(root: Path) -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    return project

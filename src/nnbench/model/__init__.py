@@ -1,0 +1,1 @@
+"""What is trained, described in neutral terms: layers, losses, optimizers, schedules, weights."""

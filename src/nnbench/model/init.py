@@ -1,0 +1,191 @@
+"""Initial weights, drawn once by NumPy in float64 and loaded into every backend.
+
+Kernels follow the chosen distribution; biases start at 0 unless the formula
+says otherwise. Each parameter has its own random stream, so that adding a bias or a layer leaves
+the others as they were.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnbench.errors import ConfigError
+from nnbench.model.layers import Shape, flat_length
+from nnbench.model.network import Architecture, ParamKey
+from nnbench.model.streams import generator
+from nnbench.schema import above
+
+Params = dict[ParamKey, NDArray[np.floating]]
+# What normalising layers start with.
+NEUTRAL = {"scale": 1.0, "offset": 0.0, "mean": 0.0, "variance": 1.0}
+Distribution = Literal["normal", "uniform"]
+
+
+@dataclass(frozen=True)
+class Normal:
+    """`scale * N(0, 1)`, biases 0."""
+
+    scale: Annotated[float, above(0.0)] = 0.01
+    name: Literal["normal"] = "normal"
+
+    def draw(
+        self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int
+    ) -> NDArray[np.float64]:
+        """Return one parameter of `shape`."""
+        return self.scale * rng.standard_normal(shape) if role == "kernel" else np.zeros(shape)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """`U(low, high)`, biases included, as hand-written code often does."""
+
+    low: float = -0.5
+    high: float = 0.5
+    name: Literal["uniform"] = "uniform"
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ConfigError(
+                f"Received init.low={self.low:g} and init.high={self.high:g}; "
+                "init.low must be less than init.high."
+            )
+
+    def draw(
+        self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int
+    ) -> NDArray[np.float64]:
+        """Return one parameter of `shape`."""
+        return rng.uniform(self.low, self.high, shape)
+
+
+@dataclass(frozen=True)
+class He:
+    """Variance `2 / fan_in`, normal or uniform; biases 0 (He et al. 2015, arXiv 1502.01852)."""
+
+    distribution: Distribution = "normal"
+    name: Literal["he"] = "he"
+
+    def draw(
+        self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int
+    ) -> NDArray[np.float64]:
+        """Return one parameter of `shape`."""
+        return _with_variance(2.0 / fan_in, self.distribution, rng, role, shape)
+
+
+@dataclass(frozen=True)
+class Glorot:
+    """Variance `2 / (fan_in + fan_out)`, uniform or normal; biases 0 (Glorot & Bengio 2010).
+
+    Uniform is `U(-a, a)` with `a = sqrt(6 / (fan_in + fan_out))`.
+    """
+
+    distribution: Distribution = "uniform"
+    name: Literal["glorot"] = "glorot"
+
+    def draw(
+        self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int
+    ) -> NDArray[np.float64]:
+        """Return one parameter of `shape`."""
+        fan_out = flat_length(shape[:-2]) * shape[-1]
+        return _with_variance(2.0 / (fan_in + fan_out), self.distribution, rng, role, shape)
+
+
+def _with_variance(
+    variance: float, distribution: Distribution, rng: np.random.Generator, role: str, shape: Shape
+) -> NDArray[np.float64]:
+    """Draw a kernel of that variance around 0; anything else is 0."""
+    if role != "kernel":
+        return np.zeros(shape)
+    if distribution == "normal":
+        return math.sqrt(variance) * rng.standard_normal(shape)
+    limit = math.sqrt(3.0 * variance)
+    return rng.uniform(-limit, limit, shape)
+
+
+@dataclass(frozen=True)
+class TorchDefault:
+    """`U(-a, a)` with `a = 1 / sqrt(fan_in)`, biases too: what torch.nn.Linear does."""
+
+    name: Literal["torch_default"] = "torch_default"
+
+    def draw(
+        self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int
+    ) -> NDArray[np.float64]:
+        """Return one parameter of `shape`."""
+        limit = 1.0 / math.sqrt(fan_in)
+        return rng.uniform(-limit, limit, shape)
+
+
+@dataclass(frozen=True)
+class FromRun:
+    """Start from the weights of an earlier run.
+
+    `run` is a run's name or id, a run folder, a weights file, or `case:STUDY/CASE` for the latest
+    finished run of that case. Parameters that the source lacks are an error, zeros, or the
+    framework's own (`native`).
+    """
+
+    run: str
+    missing: Literal["error", "zeros", "native"] = "error"
+    name: Literal["from_run"] = "from_run"
+
+
+@dataclass(frozen=True)
+class NativeInit:
+    """The framework's own initializer; only with `semantics=native`."""
+
+    name: Literal["native"] = "native"
+
+
+Drawn = Normal | Uniform | He | Glorot | TorchDefault
+InitConfig = Normal | Uniform | He | Glorot | TorchDefault | FromRun | NativeInit
+
+
+def initial_params(init: Drawn, architecture: Architecture, seed: int, dtype: str) -> Params:
+    """Draw all weights of `architecture` for `seed`, cast to `dtype`, canonical layout."""
+    params: Params = {}
+    shapes = architecture.weight_shapes()
+    for key, shape in shapes.items():
+        if key.role in NEUTRAL:
+            params[key] = np.full(shape, NEUTRAL[key.role], dtype)
+            continue
+        fan_in = flat_length(shapes[ParamKey(key.layer, "kernel")][:-1])
+        rng = generator(seed, "init", key.layer, key.role)
+        params[key] = init.draw(rng, key.role, shape, fan_in).astype(dtype)
+    return params
+
+
+def complete_params(
+    source: Params, architecture: Architecture, missing: str, native: Params, origin: str
+) -> Params:
+    """Fit the weights of another run to `architecture`.
+
+    `missing` says what becomes of parameters that `source` lacks: `error`, `zeros`, or `native`
+    for those in `native`. Raises ConfigError for extra, missing or misshaped ones, by name.
+    """
+    shapes = architecture.weight_shapes()
+    extra = [str(key) for key in source if key not in shapes]
+    if extra:
+        raise ConfigError(
+            f"The weights of {origin} have {', '.join(extra)}, which {architecture} lacks; "
+            "use the architecture they were trained with."
+        )
+    params: Params = {}
+    for key, shape in shapes.items():
+        if key not in source and missing == "error":
+            raise ConfigError(
+                f"The weights of {origin} lack {key} {shape}, which {architecture} needs; "
+                "use the same architecture, or init.missing=zeros."
+            )
+        value = source.get(key, native[key] if missing == "native" else np.zeros(shape))
+        if value.shape != shape:
+            raise ConfigError(
+                f"The weights of {origin} have {key} of shape {value.shape}, {architecture} needs "
+                f"{shape}; use the architecture they were trained with."
+            )
+        params[key] = value
+    return params

@@ -1,0 +1,283 @@
+"""Layers, described: shapes, parameters, and the one formula that every backend follows.
+
+Shapes leave out the batch axis. Images are `(height, width, channels)`. Canonical parameter
+layout: Dense kernel `(fan_in, fan_out)`, Conv2d kernel `(height, width, c_in, c_out)`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from nnbench.errors import ConfigError
+from nnbench.schema import above, at_least, within
+
+Shape = tuple[int, ...]
+Shapes = dict[str, Shape]
+Size = Annotated[int, at_least(1)]
+ActivationName = Literal["linear", "sigmoid", "tanh", "relu", "gelu", "softmax"]
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer that keeps the shape and has no weights: what the others override."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape that `shape` becomes; raises ConfigError where it does not fit."""
+        return shape
+
+    def parameter_shapes(self, shape: Shape) -> Shapes:
+        """Return the shapes of what is learnt, by role, for inputs of `shape`."""
+        return {}
+
+    def buffer_shapes(self, shape: Shape) -> Shapes:
+        """Return the shapes of what is kept for inference, but not learnt."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Dense(_Layer):
+    """`y = x @ kernel + bias`, x `(batch, fan_in)`, y `(batch, units)`."""
+
+    units: Size
+    bias: bool = True
+    name: Literal["dense"] = "dense"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return `(units,)`; the input must be flat."""
+        if len(shape) != 1:
+            raise ConfigError(f"needs flat input (put flatten before it), received {shape}")
+        return (self.units,)
+
+    def parameter_shapes(self, shape: Shape) -> Shapes:
+        """Return the shapes of `kernel` and, with bias, `bias`."""
+        kernel: Shapes = {"kernel": (shape[0], self.units)}
+        return kernel | {"bias": (self.units,)} if self.bias else kernel
+
+
+@dataclass(frozen=True)
+class Activation(_Layer):
+    """Elementwise, but for softmax (over the last axis).
+
+    sigmoid `1/(1+exp(-z))`; tanh; relu `max(z, 0)` with derivative 0 at 0; gelu
+    `z/2 (1 + erf(z/sqrt 2))`, the exact form; softmax `exp(z - max z) / sum exp(z - max z)`;
+    linear `z`.
+    """
+
+    name: ActivationName
+
+
+@dataclass(frozen=True)
+class Flatten(_Layer):
+    """All axes of a sample in one, last axis fastest: rows, columns, channels."""
+
+    name: Literal["flatten"] = "flatten"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the product of the lengths."""
+        return (flat_length(shape),)
+
+
+@dataclass(frozen=True)
+class Conv2d(_Layer):
+    """Cross-correlation: `y[h, w] = sum over i, j of x[h s + i, w s + j] @ kernel[i, j] + bias`.
+
+    `padding=same` gives `ceil(n / stride)` rows and columns; where the zeros to be added are odd
+    in number, the extra one goes to the end (as in TensorFlow; PyTorch cannot say it).
+    """
+
+    filters: Size
+    kernel_size: Size = 3
+    stride: Size = 1
+    padding: Literal["valid", "same"] = "valid"
+    bias: bool = True
+    name: Literal["conv2d"] = "conv2d"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return `(height, width, filters)`."""
+        height, width, _ = _image(shape)
+        k, s = self.kernel_size, self.stride
+        pads = self.pads(shape)
+        rows = (height + sum(pads[0]) - k) // s + 1
+        columns = (width + sum(pads[1]) - k) // s + 1
+        if rows < 1 or columns < 1:
+            raise ConfigError(f"has kernel_size={k}, larger than its input {shape}")
+        return (rows, columns, self.filters)
+
+    def pads(self, shape: Shape) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return the zeros (before, after) of rows and of columns."""
+        if self.padding == "valid":
+            return (0, 0), (0, 0)
+        totals = (self._same(shape[0]), self._same(shape[1]))
+        return (totals[0] // 2, -(-totals[0] // 2)), (totals[1] // 2, -(-totals[1] // 2))
+
+    def _same(self, length: int) -> int:
+        return max((-(-length // self.stride) - 1) * self.stride + self.kernel_size - length, 0)
+
+    def parameter_shapes(self, shape: Shape) -> Shapes:
+        """Return the shapes of `kernel` and, with bias, `bias`."""
+        k = self.kernel_size
+        kernel: Shapes = {"kernel": (k, k, shape[2], self.filters)}
+        return kernel | {"bias": (self.filters,)} if self.bias else kernel
+
+
+@dataclass(frozen=True)
+class _Pool2d(_Layer):
+    """Windows of `size` x `size`, `stride` apart (None: `size`); what does not fit is left out."""
+
+    size: Size = 2
+    stride: Size | None = None
+
+    @property
+    def step(self) -> int:
+        """Return the distance between windows."""
+        return self.stride or self.size
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return `(height, width, channels)`."""
+        height, width, channels = _image(shape)
+        if min(height, width) < self.size:
+            raise ConfigError(f"has size={self.size}, larger than its input {shape}")
+        rows, columns = ((n - self.size) // self.step + 1 for n in (height, width))
+        return (rows, columns, channels)
+
+
+@dataclass(frozen=True)
+class MaxPool2d(_Pool2d):
+    """The maximum of each window; the gradient goes to the first of equal maxima, row by row."""
+
+    name: Literal["max_pool2d"] = "max_pool2d"
+
+
+@dataclass(frozen=True)
+class AvgPool2d(_Pool2d):
+    """The mean of each window."""
+
+    name: Literal["avg_pool2d"] = "avg_pool2d"
+
+
+@dataclass(frozen=True)
+class LayerNorm(_Layer):
+    """`y = (x - mean) / sqrt(variance + epsilon) * scale + offset` over the last axis.
+
+    The variance divides by n (Ba et al. 2016, arXiv 1607.06450).
+    """
+
+    epsilon: Annotated[float, above(0.0)] = 1e-5
+    name: Literal["layer_norm"] = "layer_norm"
+
+    def parameter_shapes(self, shape: Shape) -> Shapes:
+        """Return the shapes of `scale` (starts at 1) and `offset` (starts at 0)."""
+        return {"scale": shape[-1:], "offset": shape[-1:]}
+
+
+@dataclass(frozen=True)
+class BatchNorm(_Layer):
+    """`y = scale (x - m) / sqrt(v + epsilon) + offset`, per channel (the last axis).
+
+    In training m and v are mean and (biased) variance over the batch and, for images, rows and
+    columns. In evaluation they are `mean` and `variance`, which every training step moves:
+    `mean = (1 - momentum) mean + momentum m`, `variance = (1 - momentum) variance + momentum v
+    n/(n - 1)` for n values per channel, unbiased (for n = 1 plain v). Source: Ioffe & Szegedy
+    2015 with the constants of torch.nn.BatchNorm; Keras has epsilon 1e-3, weighs the old by 0.99
+    and keeps the biased variance.
+    """
+
+    momentum: Annotated[float, within(0.0, 1.0)] = 0.1
+    epsilon: Annotated[float, above(0.0)] = 1e-5
+    name: Literal["batch_norm"] = "batch_norm"
+
+    def parameter_shapes(self, shape: Shape) -> Shapes:
+        """Return the shapes of `scale` (starts at 1) and `offset` (starts at 0)."""
+        return {"scale": shape[-1:], "offset": shape[-1:]}
+
+    def buffer_shapes(self, shape: Shape) -> Shapes:
+        """Return the shapes of `mean` (starts at 0) and `variance` (starts at 1)."""
+        return {"mean": shape[-1:], "variance": shape[-1:]}
+
+
+@dataclass(frozen=True)
+class Dropout(_Layer):
+    """In training `y = x / (1 - rate)` where a value is kept, 0 where not; else `y = x`.
+
+    Each value is dropped with probability `rate`, by the counter-based generator
+    (`nnbench.model.counter`): all backends drop the same ones.
+    """
+
+    rate: Annotated[float, within(0.0, 1.0, high_open=True)] = 0.5
+    name: Literal["dropout"] = "dropout"
+
+
+@dataclass(frozen=True)
+class Embedding(_Layer):
+    """`y = kernel[x]`: one row of `units` numbers for each token; the first layer.
+
+    Inputs are integers from 0 to `vocabulary - 1`.
+    """
+
+    vocabulary: Size
+    units: Size = 16
+    name: Literal["embedding"] = "embedding"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return `(*shape, units)`; the input must be one sequence of tokens."""
+        if len(shape) != 1:
+            raise ConfigError(f"needs a sequence of tokens, received {shape}")
+        return (*shape, self.units)
+
+    def parameter_shapes(self, shape: Shape) -> Shapes:
+        """Return the shape of `kernel`."""
+        return {"kernel": (self.vocabulary, self.units)}
+
+
+Layer = (
+    Dense
+    | Activation
+    | Flatten
+    | Conv2d
+    | MaxPool2d
+    | AvgPool2d
+    | BatchNorm
+    | LayerNorm
+    | Dropout
+    | Embedding
+)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Training images moved by up to `shift` pixels, and mirrored left to right half the time.
+
+    Each image of each step is moved by its own whole numbers of rows and columns, from -shift to
+    shift, zeros coming in at the edge, then mirrored. The numbers come from the counter-based
+    generator (`nnbench.model.counter`), so that all backends train on the same images. `image` is
+    the shape `(height, width, channels)` that inputs have for this, flat ones too.
+    """
+
+    image: Shape
+    shift: int = 0
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.image) != 3:
+            raise ConfigError(
+                f"Received augment.shift={self.shift} and augment.flip={str(self.flip).lower()}; "
+                f"augmentation needs images, the data has inputs of shape {self.image}."
+            )
+
+
+def flat_length(shape: Shape) -> int:
+    """Return the number of values in an array of `shape`."""
+    length = 1
+    for n in shape:
+        length *= n
+    return length
+
+
+def _image(shape: Shape) -> Shape:
+    if len(shape) != 3:
+        raise ConfigError(
+            f"needs images (height, width, channels), received {shape}; arch.input_shape="
+            "[28,28,1] gives flat pixels their shape"
+        )
+    return shape

@@ -1,0 +1,86 @@
+"""Loss and accuracy from logits, in float64, by the same code for every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnbench.model.layers import ActivationName
+from nnbench.model.losses import Loss
+
+Float = NDArray[np.float64]
+
+
+def sigmoid(z: Float) -> Float:
+    """Return `1 / (1 + exp(-z))` without overflow."""
+    e = np.exp(-np.abs(z))
+    return np.where(z >= 0, 1.0, e) / (1.0 + e)
+
+
+def softmax(z: Float) -> Float:
+    """Return the softmax over the last axis."""
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+OUTPUT_ACTIVATIONS: dict[str, Callable[[Float], Float]] = {
+    "linear": lambda z: z,
+    "sigmoid": sigmoid,
+    "softmax": softmax,
+    "tanh": np.tanh,
+    "relu": lambda z: np.maximum(z, 0.0),
+}
+
+
+def outputs(logits: NDArray[Any], activation: ActivationName) -> Float:
+    """Apply the output activation to logits `(n, k)`."""
+    z = logits.astype(np.float64)
+    return OUTPUT_ACTIVATIONS[activation](z)
+
+
+def target_matrix(targets: NDArray[Any], k: int) -> Float:
+    """Return targets `(n, k)`: labels become one-hot rows."""
+    if targets.ndim == 2:
+        return targets.astype(np.float64)
+    one_hot = np.zeros((len(targets), k))
+    one_hot[np.arange(len(targets)), targets] = 1.0
+    return one_hot
+
+
+def sample_losses(
+    logits: NDArray[Any], targets: NDArray[Any], loss: Loss, activation: ActivationName
+) -> Float:
+    """Return each sample's loss `(n,)`, reduced over its outputs as `loss` says."""
+    # One row per output: sums over a few outputs are then a few additions of long vectors.
+    z = logits.T.astype(np.float64, order="C")
+    k, n = z.shape
+    if loss.name == "cross_entropy":
+        top = z.max(axis=0)
+        label = z[targets, np.arange(n)]
+        z -= top
+        return np.asarray(np.log(np.exp(z, out=z).sum(axis=0)) + top - label)
+    t = target_matrix(targets, k).T
+    if loss.name == "bce":
+        per_output = np.maximum(z, 0.0) - z * t + np.log(1.0 + np.exp(-np.abs(z)))
+    else:
+        error = OUTPUT_ACTIVATIONS[activation](z.T).T - t
+        per_output = np.abs(error) if loss.name == "l1" else error**2
+    return np.asarray(per_output.sum(axis=0) * loss.output_scale(k))
+
+
+def mean_loss(
+    logits: NDArray[Any], targets: NDArray[Any], loss: Loss, activation: ActivationName
+) -> float:
+    """Return the mean over samples of their losses."""
+    return float(sample_losses(logits, targets, loss, activation).mean())
+
+
+def accuracy(logits: NDArray[Any], labels: NDArray[Any]) -> float:
+    """Return the share (0 to 1) of samples whose largest logit is their label; first wins ties.
+
+    Taken before the output activation, which would only add ties (a saturated sigmoid).
+    """
+    return float((logits.argmax(axis=1) == labels).mean())

@@ -1,0 +1,86 @@
+"""A run's identity: what decides its result, and nothing else, as one hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nnbench.records.run import RunResult
+
+LEFT_OUT = (
+    "tracking", "results", "name", "parity", "checkpoint", "launcher", "order", "on_error",
+    "search",
+)  # fmt: skip
+
+
+def fingerprint(
+    config: Mapping[str, Any],
+    machine: Mapping[str, Any],
+    payload_digest: str,
+    weights_digest: str | None,
+) -> str:
+    """Hash the resolved config, source digest, versions, the data set and the weights taken.
+
+    Where results go, how they are tracked and who starts the run is left out. The machine class
+    (CPU, BLAS kernel) is part of it: the same config on another machine is another run.
+    """
+    parts = _parts(config, machine) | {"data": payload_digest, "weights": weights_digest}
+    if weights_digest is not None:  # where the weights lay does not matter, what they are does
+        init = {key: value for key, value in config["init"].items() if key != "run"}
+        parts["config"] = parts["config"] | {"init": init}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def deciding(config: Mapping[str, Any]) -> str:
+    """Return the part of a configuration that decides a run, as text to compare."""
+    return json.dumps(_kept(config), sort_keys=True, default=str)
+
+
+def _kept(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in LEFT_OUT}
+
+
+def _parts(config: Mapping[str, Any], machine: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "config": _kept(config),
+        "source": machine.get("source_digest"),
+        "versions": machine.get("versions"),
+        "machine": [machine.get("cpu"), machine.get("blas_kernel"), machine.get("gpu")],
+    }
+
+
+def differences(old: RunResult, new: RunResult) -> str:
+    """Return what tells two runs apart, `epochs=10 (was 20), another source`, empty for nothing."""
+    return ", ".join(differing(old.config, old.machine, new.config, new.machine))
+
+
+def differing(
+    config: Mapping[str, Any],
+    machine: Mapping[str, Any],
+    other_config: Mapping[str, Any],
+    other_machine: Mapping[str, Any],
+) -> list[str]:
+    """Return each difference from the first run to the other in a few words."""
+    old, new = _parts(config, machine), _parts(other_config, other_machine)
+    found = []
+    for name in ("config", "versions"):
+        before, after = dict(_leaves(old[name] or {})), dict(_leaves(new[name] or {}))
+        for key in sorted(before.keys() | after.keys()):
+            if before.get(key) != after.get(key):
+                found.append(f"{key}={after.get(key)} (was {before.get(key)})")
+    if old["source"] != new["source"]:
+        found.append("another source of nnbench")
+    if old["machine"] != new["machine"]:
+        found.append(f"another machine ({', '.join(str(x) for x in old['machine'] if x)})")
+    return found
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

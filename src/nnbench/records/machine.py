@@ -1,0 +1,239 @@
+"""Where a run took place: versions, processor, BLAS kernel, threads, source; recorded with it.
+
+Everything is read from what is loaded or installed already: no framework is imported here, and
+nothing takes longer than the run's own noise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from nnbench import __version__
+from nnbench.records.environment import THREAD_VARIABLES, forced_blas, switches
+
+__all__ = [
+    "commit",
+    "cpu_name",
+    "crowding",
+    "describe",
+    "forced_blas",
+    "gpu_name",
+    "peak_memory_bytes",
+    "source_digest",
+    "switches",
+    "usable_cores",
+    "version",
+]
+
+PACKAGE = Path(__file__).resolve().parents[1]
+OWN_PACKAGES = ("numpy", "scipy")
+
+# Modules whose distribution on the index may have one of several names.
+DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
+    "tensorflow": ("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tensorflow-macos"),
+    "cupy": ("cupy", "cupy-cuda12x", "cupy-cuda13x"),
+}
+
+
+def describe(packages: Sequence[str], *, device: str = "cpu") -> dict[str, Any]:
+    """Return what this process runs on, as plain values for run.json.
+
+    `packages` are the import names of the frameworks in use, already imported by the caller.
+    `memory_bytes` is the machine's; `cores` counts physical ones and those this process may use,
+    `blas` lists the loaded BLAS libraries, NumPy's first.
+    `gpu` is asked for only when `device` is not `cpu`. What cannot be found out is None.
+    """
+    import psutil
+
+    environment = switches()  # before anything imported here adds its own
+    pools = _pools()
+    blas = _blas_pools(pools)
+    chosen = blas[0] if blas else {}
+    openmp = [pool["num_threads"] for pool in pools if pool["user_api"] == "openmp"]
+    names = dict.fromkeys((*OWN_PACKAGES, *packages))
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "hostname": platform.node(),
+        "cpu": cpu_name(),
+        "cores": {"physical": psutil.cpu_count(logical=False), "usable": usable_cores()},
+        "memory_bytes": psutil.virtual_memory().total,
+        "versions": {"nnbench": __version__} | {name: version(name) for name in names},
+        "blas": [_pool(pool) for pool in blas],
+        "blas_kernel": chosen.get("architecture") or _built_with(),
+        "threads": {
+            "blas": chosen.get("num_threads"),
+            "openmp": max(openmp, default=None),
+            "environment": {n: v for n, v in environment.items() if n in THREAD_VARIABLES},
+        },
+        "environment": environment,
+        "commit": commit(),
+        "source_digest": source_digest(),
+        "gpu": None if device == "cpu" else gpu_name(),
+    }
+
+
+def source_digest(package: Path = PACKAGE) -> str:
+    """Return the SHA-256 over the names and contents of the .py files of `package`."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py"), key=lambda p: p.relative_to(package).as_posix()):
+        content = path.read_bytes()
+        name = path.relative_to(package).as_posix()
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def commit(package: Path = PACKAGE) -> str | None:
+    """Return the git commit of the checkout that `package` runs from, `-dirty` when changed.
+
+    None when it runs from no checkout of its own (a wheel in an environment that happens to lie
+    in somebody's repository is not one) or git does not answer within a second.
+    """
+    root = package.parent.parent
+    if package.parent.name != "src" or not (root / ".git").exists():
+        return None
+    # A git hook hands down GIT_DIR and the like, which name another repository.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    return _first_line(command, seconds=1.0, cwd=root, env=environment)
+
+
+def version(name: str) -> str | None:
+    """Return the installed version of the package that is imported as `name`, without importing."""
+    for distribution in DISTRIBUTIONS.get(name, (name,)):
+        try:
+            return metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    return getattr(sys.modules.get(name), "__version__", None)
+
+
+def crowding(threads: int) -> tuple[str, ...]:
+    """Return the flag of a run that asks for more threads than there are cores to run them."""
+    cores = usable_cores()
+    if threads <= cores:
+        return ()
+    one = "1 core" if cores == 1 else f"{cores} cores"
+    return (f"threads={threads} on {one}: threads that wait for each other were timed",)
+
+
+def peak_memory_bytes() -> int | None:
+    """Return the most memory this process has had resident, None where the system does not say.
+
+    On Linux not by getrusage: what it says begins at the size of the process that started this one.
+    """
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as lines:
+            for line in lines:
+                if line.startswith("VmHWM:"):
+                    return 1024 * int(line.split()[1])
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        import psutil
+
+        return getattr(psutil.Process().memory_info(), "peak_wset", None)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def cpu_name() -> str:
+    """Return the processor's model name, or the architecture where the system has no name."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    if sys.platform == "darwin":
+        name = _first_line(["sysctl", "-n", "machdep.cpu.brand_string"], seconds=1.0)
+        return name or platform.machine()
+    return platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+    """Return how many logical cores this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def gpu_name() -> str | None:
+    """Return the name of the first visible NVIDIA GPU, when nvidia-smi answers in two seconds."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+    if visible in ("", "-1"):
+        return None
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader", f"--id={visible}"]
+    return _first_line(command, seconds=2.0)
+
+
+def _pools() -> list[dict[str, Any]]:
+    """Return the thread pools of the loaded libraries, NumPy's BLAS among them."""
+    import numpy  # noqa: F401 - loads its BLAS
+    import threadpoolctl
+
+    pools: list[dict[str, Any]] = threadpoolctl.threadpool_info()
+    return pools
+
+
+def _pool(pool: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "internal_api": pool["internal_api"],
+        "version": pool.get("version"),
+        "architecture": pool.get("architecture"),
+        "threading_layer": pool.get("threading_layer"),
+        "num_threads": pool["num_threads"],
+        "library": Path(pool["filepath"]).name,
+    }
+
+
+def _blas_pools(pools: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the BLAS pools, NumPy's own, out of its wheel, first."""
+
+    def is_numpys(pool: Mapping[str, Any]) -> bool:
+        path = Path(pool["filepath"])
+        return path.parent.name == "numpy.libs" or path.parts[-3:-1] == ("numpy", ".dylibs")
+
+    blas = [pool for pool in pools if pool["user_api"] == "blas"]
+    return sorted(blas, key=is_numpys, reverse=True)
+
+
+def _built_with() -> str | None:
+    """Return the name of the BLAS that NumPy was built with, as for Apple's Accelerate."""
+    import numpy as np
+
+    config: Any = np.show_config(mode="dicts")
+    name = config.get("Build Dependencies", {}).get("blas", {}).get("name")
+    return str(name) if name else None
+
+
+def _first_line(command: list[str], *, seconds: float, **options: Any) -> str | None:
+    """Return the first line that `command` prints, None when it fails or takes too long."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+            check=True,
+            **options,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip().partition("\n")[0] or None

@@ -1,1 +1,0 @@
-"""Tables, statistics and plots over recorded runs."""

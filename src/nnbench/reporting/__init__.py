@@ -1,0 +1,1 @@
+"""What recorded runs say: statistics, comparisons, claims, explanations, and their pages."""

@@ -1,0 +1,1 @@
+"""Published claims: expressions over measured figures, and verdicts."""

@@ -1,0 +1,85 @@
+"""Reports as data: a row for each run, and one for each group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nnbench.records.run import RunResult
+from nnbench.reporting.comparison.content import Report
+from nnbench.tracking.content import settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def groups_frame(report: Report) -> pd.DataFrame:
+    """Return a row for each group of each table; units as in `comparison.rows.Row`."""
+    import pandas as pd
+
+    rows = [
+        {"table": number} | asdict(row)
+        for number, content in enumerate(report.tables, start=1)
+        for row in content.rows
+    ]
+    return pd.DataFrame(rows)
+
+
+def epochs_frame(report: Report) -> pd.DataFrame:
+    """Return a row for each epoch of each run, with what tells its group."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        [known | asdict(record) for run, known in _runs(report) for record in run.epochs]
+    )
+
+
+def runs_frame(report: Report) -> pd.DataFrame:
+    """Return a row for each run: identity, settings, figures of the kept epoch, phases."""
+    import pandas as pd
+
+    rows = []
+    for run, known in _runs(report):
+        row = known | {k: str(v) for k, v in settings(run.config).items()}
+        row |= asdict(run.kept) if run.kept else {}
+        row |= {f"phase_{k}": v for k, v in asdict(run.phases).items()}
+        row |= {"parameters": run.parameters, "memory": run.peak_memory_bytes}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def write_data(report: Report, folder: Path) -> list[Path]:
+    """Write groups, runs and epochs as CSV with all digits, and as parquet."""
+    written = []
+    frames = {
+        "groups": groups_frame(report),
+        "runs": runs_frame(report),
+        "epochs": epochs_frame(report),
+    }
+    for name, frame in frames.items():
+        frame.to_csv(folder / f"{name}.csv", index=False)
+        frame.to_parquet(folder / f"{name}.parquet", index=False)
+        written += [folder / f"{name}.csv", folder / f"{name}.parquet"]
+    return written
+
+
+def _runs(report: Report) -> Iterator[tuple[RunResult, dict[str, Any]]]:
+    """Yield each run of each table with what it is called by."""
+    for number, content in enumerate(report.tables, start=1):
+        for group in content.table.groups:
+            for run in group.runs:
+                yield (
+                    run,
+                    {
+                        "table": number,
+                        "group": group.label,
+                        "run_id": run.run_id,
+                        "run": run.name,
+                        "status": run.status,
+                        "seed": run.config.get("seed"),
+                        "semantics": run.semantics,
+                        "sweep": run.sweep,
+                    },
+                )

@@ -1,0 +1,1 @@
+"""Why two configurations differ: the way between them, and what each change does."""

@@ -1,0 +1,1 @@
+"""Reports and tables as HTML, Markdown, figures and text in the terminal."""

@@ -1,0 +1,69 @@
+"""The columns of a report's tables: one formatting for HTML, Markdown and the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from nnbench.formatting import duration, number, percent
+from nnbench.reporting.comparison.rows import Row
+
+NONE = "-"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its title, the figure it shows and sorts by, and how it is written."""
+
+    title: str
+    field: str
+    text: Callable[[Row], str]
+    help: str
+
+    def value(self, row: Row) -> Any:
+        """Return what to sort by."""
+        return getattr(row, self.field)
+
+
+def _accuracy(row: Row) -> str:
+    if row.test_accuracy is None:
+        return NONE
+    spread = ""
+    if row.seeds > 1:
+        spread = f" ({percent(row.test_accuracy_low)} to {percent(row.test_accuracy_high)})"
+    return percent(row.test_accuracy) + spread
+
+
+def _epoch(row: Row) -> str:
+    spread = ""
+    if row.seeds > 1:
+        spread = f" ({duration(row.epoch_low)} to {duration(row.epoch_high)})"
+    return duration(row.epoch) + spread
+
+
+def _memory(row: Row) -> str:
+    return NONE if row.memory is None else f"{row.memory / 2**20:,.0f} MiB"
+
+
+def _seeds(row: Row) -> str:
+    return f"{row.seeds}" + (f", {row.diverged} diverged" if row.diverged else "")
+
+
+COLUMNS = (
+    Column("group", "group", lambda r: r.group, "what tells the runs from others; seeds aside"),
+    Column("seeds", "seeds", _seeds, "finished runs, one for each seed"),
+    Column("test accuracy", "test_accuracy", _accuracy, "mean over seeds (least to greatest)"),
+    Column("train", "train_accuracy", lambda r: percent(r.train_accuracy), "mean over seeds"),
+    Column("gap", "gap", lambda r: percent(r.gap), "train minus test accuracy, mean over seeds"),
+    Column("test loss", "test_loss", lambda r: number(r.test_loss), "mean over seeds"),
+    Column("epoch", "epoch", _epoch, "training time, median over seeds of the median epoch, "
+           "without the first (least to greatest)"),
+    Column("first epoch", "first_epoch", lambda r: duration(r.first_epoch), "median over seeds"),
+    Column("to target", "to_target", lambda r: duration(r.to_target), "training time until test "
+           "accuracy reaches the table's target in every run, median"),
+    Column("whole run", "total_time", lambda r: duration(r.total_time), "from the start of the "
+           "process to its end, median"),
+    Column("parameters", "parameters", lambda r: f"{r.parameters:,}", "of the net"),
+    Column("memory", "memory", _memory, "the most that the process had, median"),
+)  # fmt: skip

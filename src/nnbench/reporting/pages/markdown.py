@@ -1,0 +1,63 @@
+"""A report as Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from nnbench.formatting import percent
+from nnbench.reporting.claims.text import markdown_table
+from nnbench.reporting.comparison.content import Report, TableContent
+from nnbench.reporting.pages.cells import COLUMNS
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$])")
+
+
+def markdown(report: Report, title: str, plots: Sequence[str] = ()) -> str:
+    """Return the whole report; `plots` are files beside it."""
+    lines = [f"# {escape(title)}", "", f"**{escape(report.question)}**", ""]
+    lines += _list(report.verdicts)
+    for i, content in enumerate(report.tables, start=1):
+        lines += ["", f"## Table {i}", "", *_table(content)]
+    if report.apart:
+        lines += ["", *_list(report.apart)]
+    if plots:
+        lines += ["", "## Plots", ""]
+        lines += [f"![{escape(name)}]({name})" for name in plots]
+    if report.parity:
+        lines += ["", "## Do the backends agree?", "", *_list(report.parity)]
+    for study in report.claims:
+        lines += ["", f"## Claims: {escape(study.title)}", "", escape(study.seeds), ""]
+        lines += markdown_table(study)
+    if report.notes:
+        lines += ["", "## Notes", "", *_list(report.notes)]
+    lines += ["", "## Environment", "", "| | |", "|---|---|"]
+    lines += [f"| {escape(key)} | {escape(value)} |" for key, value in report.environment]
+    lines += ["", "## Runs", "", "| run | id | status | folder |", "|---|---|---|---|"]
+    lines += [
+        f"| {escape(r.name)} | {r.run_id} | {r.status} | {escape(str(r.directory))} |"
+        for r in report.runs
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(content: TableContent) -> list[str]:
+    lines = [
+        "| " + " | ".join(column.title for column in COLUMNS) + " |",
+        "|---|" + "---:|" * (len(COLUMNS) - 1),
+    ]
+    for row in content.rows:
+        lines.append("| " + " | ".join(escape(column.text(row)) for column in COLUMNS) + " |")
+    if content.target is not None:
+        lines += ["", f"Target: {percent(content.target)} test accuracy."]
+    lines += ["", *_list(map(str, content.unfair)), *_list(content.notes)]
+    return lines
+
+
+def escape(text: str) -> str:
+    """Return `text` so that Markdown, and HTML in it, shows it as it is."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _list(items: Iterable[str]) -> list[str]:
+    return [f"- {escape(item)}" for item in items]

@@ -1,0 +1,64 @@
+"""The table of single operations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+
+from nnbench.backends.operations import MEANINGS
+from nnbench.formatting import duration
+from nnbench.reporting.statistics import paired_ratio
+
+Times = Mapping[str, Mapping[str, Sequence[float]]]
+
+
+def operations_table(times: Times, size: int, dtype: str, threads: int) -> Group:
+    """Return one line per operation and backend: median time, ratio against the first backend."""
+    first = next(iter(times))
+    one = "one thread" if threads == 1 else f"{threads} threads"
+    table = Table(title=f"n = {size:,}, {dtype}, {one}", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("operation")
+    table.add_column("backend")
+    table.add_column("time", justify="right")
+    table.add_column(f"times as long as {first}, 95 % interval")
+    for name in MEANINGS:
+        base = times[first].get(name)
+        for backend in times:
+            found = times[backend].get(name)
+            cells = [name if backend == first else "", backend]
+            cells.append(duration(median(found)) if found else "-")
+            compared = backend != first and found and base
+            cells.append(str(paired_ratio(found, base)) if compared and found and base else "")
+            table.add_row(*cells, end_section=backend == list(times)[-1])
+    legend = Table(box=None, show_header=False, pad_edge=False)
+    for name, meaning in MEANINGS.items():
+        legend.add_row(name, meaning)
+    return Group(table, legend)
+
+
+def published_table(study: Any, times: Times) -> Group:
+    """Return a study's operations: published and measured times, and their ratios."""
+    (slow, fast), (mine, theirs) = study["published_columns"], study["measured"]
+    table = Table(title=study["title"], title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("", f"published, {slow} / {fast}", f"measured, {mine} / {theirs}", "ratio"):
+        table.add_column(name)
+    for row in study["operations"]:
+        told = row["published"]
+        cells = [_pair(told[slow], told[fast]) + f" = {told[slow] / told[fast]:.1f}"]
+        ours, others = (times[b].get(row.get("operation", "")) for b in (mine, theirs))
+        if ours and others:
+            cells.append(_pair(median(ours), median(others)))
+            cells.append(str(paired_ratio(ours, others)))
+        else:
+            cells += ["-", row.get("why", "-")]
+        table.add_row(row["label"], *cells)
+    return Group(study["question"], table)
+
+
+def _pair(above: float, below: float) -> str:
+    return f"{duration(above)} / {duration(below)}"

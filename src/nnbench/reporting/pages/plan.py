@@ -1,0 +1,63 @@
+"""The plan of a sweep in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rich import box
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+
+from nnbench.formatting import duration
+
+STATES = {
+    "finished": "finished",
+    "running": "running elsewhere",
+    "stopped": "goes on",
+    "failed": "again (failed)",
+    "new": "to run",
+    "impossible": "impossible",
+}
+
+
+class PlanRow(NamedTuple):
+    """One cell of a plan; `seconds` is an estimate, None where that is unknown."""
+
+    overrides: Sequence[str]
+    state: str
+    seconds: float | None
+    reason: str | None
+
+
+def plan_table(rows: Sequence[PlanRow]) -> Group:
+    """Return what a sweep would do, in its order."""
+    shared = set.intersection(*(set(row.overrides) for row in rows)) if rows[1:] else set()
+    words = " ".join(word for word in rows[0].overrides if word in shared)
+    title = f"What this sweep would do, each with {words}" if words else "What this would do"
+    table = Table(box=box.SIMPLE_HEAD, title=escape(title), title_justify="left")
+    table.add_column("run", overflow="fold")
+    table.add_column("state")
+    table.add_column("time", justify="right")
+    table.add_column("why", overflow="fold")
+    left = [row for row in rows if row.state not in ("finished", "impossible")]
+    for row in rows:
+        estimate = "?" if row.seconds is None else f"about {duration(row.seconds)}"
+        words = " ".join(word for word in row.overrides if word not in shared) or "as configured"
+        why = escape(row.reason or "")
+        table.add_row(escape(words), STATES[row.state], estimate if row in left else "", why)
+    counts = [
+        f"{sum(row.state == state for row in rows)} {words}"
+        for state, words in STATES.items()
+        if any(row.state == state for row in rows)
+    ]
+    known = [row.seconds for row in left if row.seconds is not None]
+    if not left:
+        total = "Nothing is left to run."
+    elif not known:
+        total = "How long that takes is unknown: no run like these is on record."
+    else:
+        rest = f", and {len(left) - len(known)} of unknown length" if len(left) > len(known) else ""
+        total = f"About {duration(sum(known))}{rest}."
+    return Group(table, f"{', '.join(counts)}. {total}")

@@ -1,0 +1,159 @@
+"""Recorded runs in the terminal: a list of them, and one with all that is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+
+from nnbench.formatting import duration, memory, number, percent, sparkline
+from nnbench.records.run import RunResult, kept_figure
+from nnbench.reporting.comparison.notes import flag_notes, forced_kernel_notes
+from nnbench.reporting.pages.layers import layer_table
+
+
+def summary(run: RunResult) -> Group:
+    """Return the summary of one run: what it was, its figures, its time, where it is kept."""
+    config = run.config
+    table = Table(
+        title=f"{run.name}: {run.status}", title_justify="left", show_header=False, box=box.SIMPLE
+    )
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    samples = run.data["samples"]
+    backend = config["backend"]
+    rows = [
+        ("backend", f"{backend['name']} ({_how(backend)}), {run.semantics}"),
+        ("net", f"{run.architecture}, {run.parameters:,} parameters"),
+        ("data", f"{run.data['name']}, {samples['train']:,} to train, {samples['test']:,} to test"),
+        ("training", _training(run)),
+    ]
+    if run.kept:
+        rows += _figures(run)
+    rows += [
+        ("epoch time", f"{duration(run.epoch_seconds)} (median of {len(run.epochs)})"),
+        ("run time", _ledger(run)),
+        *([("memory", memory(run.peak_memory_bytes))] if run.peak_memory_bytes else []),
+        ("results", str(_short(run.directory))),
+    ]
+    for name, value in rows:
+        table.add_row(name, value)
+    notes = [*run.flags, *forced_kernel_notes([run])]
+    if run.status == "finished" and run.message:
+        notes.insert(0, run.message)
+    if run.status == "diverged":
+        notes.append(
+            f"The loss was no longer finite in epoch {run.epochs[-1].epoch + 1}; "
+            "a smaller learning rate or init.scale may help."
+        )
+    parts: list[Any] = [table, layer_table(run.layers)] if run.layers else [table]
+    return Group(*parts, *(f"note: {note}" for note in notes))
+
+
+def _how(backend: dict[str, Any]) -> str:
+    engine = backend.get("engine")
+    return backend["execution"] + (f" on {engine}" if engine not in (None, "tensorflow") else "")
+
+
+def _training(run: RunResult) -> str:
+    config = run.config
+    loss = config["loss"]
+    over = "" if loss["name"] == "cross_entropy" else f" ({loss['over_outputs']} over outputs)"
+    return (
+        f"{loss['name']}{over}, {config['optimizer']['name']}, batch {config['batch_size']}, "
+        f"{len(run.epochs)} epochs, {config['dtype']}, seed {config['seed']}"
+    )
+
+
+def _figures(run: RunResult) -> list[tuple[str, str]]:
+    kept = run.kept
+    assert kept is not None
+    which = "" if kept is run.epochs[-1] else f" (kept: epoch {kept.epoch + 1})"
+    rows = [("loss", f"train {number(kept.train_loss)}, test {number(kept.test_loss)}{which}")]
+    if kept.test_accuracy is not None:
+        rows.append(
+            (
+                "accuracy",
+                f"train {percent(kept.train_accuracy)}, test {percent(kept.test_accuracy)}",
+            )
+        )
+        rows.append(("generalization gap", percent(kept.generalization_gap)))
+    else:
+        rows.append(("generalization gap", f"{number(kept.generalization_gap)} in loss"))
+    return rows
+
+
+def _ledger(run: RunResult) -> str:
+    p = run.phases
+    parts = {
+        "start": p.import_seconds,
+        "data and build": p.data_seconds + p.build_seconds,
+        "warm-up": p.warm_up_seconds,
+        "training": p.train_seconds,
+        "evaluation": p.evaluate_seconds,
+        "records": p.track_seconds,
+        "unattributed": p.unattributed_seconds,
+    }
+    listed = ", ".join(f"{name} {duration(value)}" for name, value in parts.items())
+    return f"{duration(p.wall_seconds)}: {listed}"
+
+
+ID_CHARACTERS = 8  # enough to name a run by
+
+
+def listing(runs: Sequence[RunResult]) -> Group:
+    """Return a table of recorded runs, and what has to be known about them."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("id", no_wrap=True)
+    table.add_column("created", no_wrap=True)
+    table.add_column("name", overflow="fold")
+    table.add_column("status", no_wrap=True)
+    for name in ("epochs", "test acc", "epoch"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for run in runs:
+        accuracy = kept_figure(run, "test_accuracy")
+        loss = f"loss {number(kept_figure(run, 'test_loss'))}"
+        table.add_row(
+            run.run_id[:ID_CHARACTERS],
+            run.created[5:16].replace("T", " "),
+            escape(run.name),
+            run.status,
+            str(len(run.epochs)),
+            loss if run.kept and accuracy is None else percent(accuracy),
+            duration(run.epoch_seconds),
+        )
+    return Group(table, *(f"note: {note}" for note in flag_notes(runs)))
+
+
+def course(run: RunResult) -> Table:
+    """Return how the figures of a run went, epoch by epoch: first, curve, last."""
+    table = Table(box=box.SIMPLE, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_column()
+    table.add_column(justify="right")
+    figures: list[tuple[str, str, Callable[[float | None], str]]] = [
+        ("test accuracy", "test_accuracy", percent),
+        ("train accuracy", "train_accuracy", percent),
+        ("test loss", "test_loss", number),
+        ("train loss", "train_loss", number),
+        ("learning rate", "learning_rate", number),
+        ("epoch time", "train_seconds", duration),
+    ]
+    for title, name, shown in figures:
+        values = [getattr(record, name) for record in run.epochs]
+        if any(value is not None for value in values):
+            table.add_row(title, shown(values[0]), sparkline(values), shown(values[-1]))
+    return table
+
+
+def _short(path: Path | None) -> Path | None:
+    """Return `path` relative to the working directory where it lies below it."""
+    if path is not None and path.is_relative_to(Path.cwd()):
+        return path.relative_to(Path.cwd())
+    return path

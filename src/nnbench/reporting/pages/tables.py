@@ -1,0 +1,126 @@
+"""The table of a sweep: its runs side by side, and how far they agree."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+
+from nnbench.errors import NNBenchError
+from nnbench.formatting import duration, number, percent
+from nnbench.records import weights
+from nnbench.records.certificate import label, pair_key, sentences
+from nnbench.records.run import RunResult, kept_figure
+from nnbench.reporting.comparison.notes import flag_notes, forced_kernel_notes
+
+Cells = list[tuple[str, Callable[[RunResult], str]]]
+
+
+def comparison(runs: Sequence[RunResult]) -> Group:
+    """Return one table over the runs of a sweep, grouped by semantics, with differences.
+
+    Runs of different semantics are never in one table. The last column is the largest difference
+    of any weight from the first backend's run of the same configuration.
+    """
+    by_semantics: defaultdict[str, list[RunResult]] = defaultdict(list)
+    for run in runs:
+        by_semantics[run.semantics].append(run)
+    parts: list[Any] = []
+    for semantics, group in by_semantics.items():
+        parts += [_comparison_table(group, semantics), *_agreement(group)]
+    notes = [*flag_notes(runs), *forced_kernel_notes(runs)]
+    return Group(*parts, *(f"note: {note}" for note in notes))
+
+
+def _comparison_table(runs: Sequence[RunResult], semantics: str) -> Table:
+    title = f"{len(runs)} run{'s' * (len(runs) > 1)}, {semantics} semantics"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    regression = all(r.kept is None or r.kept.test_accuracy is None for r in runs)
+    table.add_column("run", overflow="fold", min_width=12)
+    for name in ["status"] * any(r.status != "finished" for r in runs):
+        table.add_column(name)
+    figures = _loss_cells() if regression else _accuracy_cells()
+    figures += [("epoch", lambda r: duration(r.epoch_seconds))]
+    for name, _ in figures:
+        table.add_column(name, justify="right")
+    if semantics == "matched" and len({label(r) for r in runs}) > 1:
+        table.add_column("dW", justify="right")
+    first = _first_of_each(runs)
+    for run in runs:
+        row = [run.name]
+        row += [run.status] if any(r.status != "finished" for r in runs) else []
+        row += [cell(run) for _, cell in figures]
+        if len(row) < len(table.columns):
+            row.append(_difference(first[pair_key(run)], run))
+        table.add_row(*row)
+    return table
+
+
+def _accuracy_cells() -> Cells:
+    return [
+        ("test acc", lambda r: percent(kept_figure(r, "test_accuracy"))),
+        ("train acc", lambda r: percent(kept_figure(r, "train_accuracy"))),
+        ("gap", lambda r: percent(kept_figure(r, "generalization_gap"))),
+        ("test loss", lambda r: number(kept_figure(r, "test_loss"))),
+    ]
+
+
+def _loss_cells() -> Cells:
+    return [
+        ("test loss", lambda r: number(kept_figure(r, "test_loss"))),
+        ("train loss", lambda r: number(kept_figure(r, "train_loss"))),
+        ("gap", lambda r: number(kept_figure(r, "generalization_gap"))),
+    ]
+
+
+def _first_of_each(runs: Sequence[RunResult]) -> dict[str, RunResult]:
+    first: dict[str, RunResult] = {}
+    for run in runs:
+        first.setdefault(pair_key(run), run)
+    return first
+
+
+def _difference(a: RunResult, b: RunResult) -> str:
+    """Return the largest difference of any weight of two runs."""
+    if a is b:
+        return "-"
+    found = weight_difference(a, b)
+    return "-" if found is None else f"{found:.1e}"
+
+
+def weight_difference(a: RunResult, b: RunResult) -> float | None:
+    """Return the largest absolute difference of the kept weights, None where there are none."""
+    try:
+        assert a.directory is not None
+        assert b.directory is not None
+        return weights.largest_difference(
+            weights.load_weights(a.directory), weights.load_weights(b.directory)
+        )
+    except NNBenchError:
+        return None
+
+
+def _agreement(runs: Sequence[RunResult]) -> list[str]:
+    """Say in words how far the backends agree, where they were matched.
+
+    Certificates speak for themselves; without them, the largest difference of any weight does.
+    """
+    certified = sentences([run for run in runs if run.parity])
+    first = _first_of_each(runs)
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    for run in runs:
+        reference = first[pair_key(run)]
+        if run.parity or run.semantics != "matched" or label(reference) == label(run):
+            continue
+        difference = weight_difference(reference, run)
+        if difference is not None:
+            found[f"{label(reference)} and {label(run)}"].append(difference)
+    return certified + [
+        f"{pair}: same initial weights, order and loss; after training no weight differs by more "
+        f"than {max(values):.1e} (dW)."
+        for pair, values in found.items()
+    ]

@@ -1,0 +1,1 @@
+"""Many runs: what is left to do, who starts them, and what became of each."""

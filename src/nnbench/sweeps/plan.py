@@ -1,0 +1,210 @@
+"""What is there to do: each cell of a sweep is finished, stopped, new or impossible."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+from nnbench import data
+from nnbench.config.composition import Cell
+from nnbench.config.run import Order
+from nnbench.errors import ConfigError, NNBenchError
+from nnbench.model.init import FromRun
+from nnbench.records import identity, machine, weights
+from nnbench.records.identity import deciding
+from nnbench.records.lookup import find_weights
+from nnbench.records.run import Folder, RunResult
+from nnbench.sweeps.session import check_packages
+from nnbench.training.assembly import make_task
+
+State = Literal["finished", "running", "stopped", "failed", "new", "impossible"]
+# What changes how long an epoch takes little or not at all.
+TIMELESS = ("seed", "epochs", "init", "schedule", "name", "case", "eval", "monitor", "keep",
+            "early_stopping")  # fmt: skip
+SAME = ("backend", "seed", "batch_size", "case")  # in a run that was stopped and then changed
+CHANGES = 3
+
+
+@dataclass(frozen=True)
+class Step:
+    """One cell and how it stands: `run` is its latest record, if it has one.
+
+    `reason` says why it is impossible, or what it waits for.
+    """
+
+    cell: Cell
+    state: State
+    run: RunResult | None = None
+    reason: str | None = None
+
+
+class Planner:
+    """Looks cells up among the runs of a results folder; `fresh`: as if there were none."""
+
+    def __init__(self, results: Path, fresh: bool = False) -> None:
+        self.folder, self.fresh = Folder(results), fresh
+        self._prints: dict[str, str] = {}
+        self._asked: set[str] = set()
+
+    def look(self, cell: Cell) -> Step:
+        """Say how a cell stands, as of now. Raises NNBenchError where it cannot be."""
+        if self.fresh:
+            return Step(cell, "new")
+        wanted = self.fingerprint(cell)
+        runs = [run for run in self.folder.runs() if run.fingerprint == wanted]
+        for status, state in (
+            (("finished", "diverged"), "finished"),
+            (("running",), "running"),
+            (("killed",), "stopped"),
+            (("failed",), "failed"),
+        ):
+            for run in reversed(runs):
+                if run.status in status:
+                    return Step(cell, state, run)  # type: ignore[arg-type]
+        return Step(cell, "new", reason=self._changed(cell))
+
+    def fingerprint(self, cell: Cell) -> str:
+        """Return the fingerprint that a run of `cell` gets on this machine."""
+        key = deciding(cell.values)
+        if key not in self._prints:
+            source = find_weights(cell.config)
+            where = _where(cell.config.backend.packages, cell.config.device.name)
+            outline = data.outline(cell.config.data, kind=cell.config.task, seed=cell.config.seed)
+            self._prints[key] = identity.fingerprint(
+                cell.values,
+                where,
+                outline.payload_digest,
+                weights.weights_digest(weights.load_weights(source)) if source else None,
+            )
+        return self._prints[key]
+
+    def plan(self, cells: Sequence[Cell]) -> list[Step]:
+        """Check every cell and say how it stands; nothing is raised."""
+        steps = []
+        self._asked = {deciding(cell.values) for cell in cells}
+        for cell in cells:
+            needed = _needs(cell)
+            try:
+                check(cell)
+                source = next((c for c in cells if _is_case(c, needed, cell.config.seed)), None)
+                if source is not None and self._unfinished(source):
+                    steps.append(Step(cell, "new", reason=f"after {needed}"))
+                else:
+                    steps.append(self.look(cell))
+            except NNBenchError as error:
+                steps.append(Step(cell, "impossible", reason=str(error)))
+        return steps
+
+    def _unfinished(self, cell: Cell) -> bool:
+        try:
+            return self.look(cell).state != "finished"
+        except NNBenchError:
+            return True
+
+    def _changed(self, cell: Cell) -> str | None:
+        """Return what tells `cell` from a stopped run that is much the same, if there is one."""
+        where = _where(cell.config.backend.packages, cell.config.device.name)
+        for run in reversed(self.folder.runs()):
+            stopped = run.status == "killed" and deciding(run.config) not in self._asked
+            if not stopped or any(run.config.get(k) != cell.values.get(k) for k in SAME):
+                continue
+            found = identity.differing(run.config, run.machine, cell.values, where)
+            if len(found) <= CHANGES:
+                changes = ", ".join(found) or "other data"
+                return f"not {run.name} ({run.run_id}), stopped: {changes}"
+        return None
+
+    def seconds(self, step: Step) -> float | None:
+        """Return how long what is left of a cell would take, None where that is unknown.
+
+        By finished runs on this kind of machine that differ in nothing that takes time.
+        """
+        if step.state in ("finished", "impossible"):
+            return 0.0
+        done = len(step.run.epochs) if step.run and step.state == "stopped" else 0
+        wanted, cpu = _timed(step.cell.values), machine.cpu_name()
+        alike = [
+            run
+            for run in self.folder.runs()
+            if run.epochs and run.machine.get("cpu") == cpu and _timed(run.config) == wanted
+        ]
+        if not alike:
+            return None
+        per_epoch = median(
+            median(e.train_seconds + e.evaluate_seconds for e in run.epochs) for run in alike
+        )
+        rest = median(
+            max(0.0, run.phases.wall_seconds - run.phases.train_seconds
+                - run.phases.evaluate_seconds)
+            for run in alike
+        )  # fmt: skip
+        return rest + (step.cell.config.epochs - done) * per_epoch
+
+
+def check(cell: Cell) -> None:
+    """Raise NNBenchError where packages are missing, or net, loss and data do not fit."""
+    check_packages(cell.config)
+    outline = data.outline(cell.config.data, kind=cell.config.task, seed=cell.config.seed)
+    make_task(cell.config, outline)
+
+
+def arrange(cells: Sequence[Cell], order: Order = "interleaved") -> list[Cell]:
+    """Put cells into the order in which to run them.
+
+    `interleaved` lets backends alternate, `random` shuffles by the first cell's seed; a case
+    comes after the one whose weights it takes.
+    """
+    waiting = list(cells)
+    if order == "interleaved":
+        lanes: defaultdict[str, list[Cell]] = defaultdict(list)
+        for cell in cells:
+            lanes[cell.config.backend.label].append(cell)
+        longest = max(len(lane) for lane in lanes.values())
+        waiting = [lane[i] for i in range(longest) for lane in lanes.values() if i < len(lane)]
+    elif order == "random":
+        from nnbench.model.streams import generator
+
+        chosen = generator(cells[0].config.seed, "sweep").permutation(len(cells))
+        waiting = [cells[i] for i in chosen]
+    arranged: list[Cell] = []
+    while waiting:
+        ready = [cell for cell in waiting if is_ready(cell, waiting)]
+        if not ready:
+            raise ConfigError("These cases start from each other's weights; break the circle.")
+        arranged += ready
+        waiting = [cell for cell in waiting if cell not in ready]
+    return arranged
+
+
+def is_ready(cell: Cell, unfinished: Sequence[Cell]) -> bool:
+    """Tell whether no unfinished cell is the one whose weights `cell` takes."""
+    needed = _needs(cell)
+    return not any(_is_case(other, needed, cell.config.seed) for other in unfinished)
+
+
+def _needs(cell: Cell) -> str | None:
+    """Return the case whose weights `cell` takes."""
+    init = cell.config.init
+    if isinstance(init, FromRun) and init.run.startswith("case:"):
+        return init.run.removeprefix("case:")
+    return None
+
+
+def _is_case(cell: Cell, case: str | None, seed: int) -> bool:
+    return case is not None and cell.config.case == case and cell.config.seed == seed
+
+
+@functools.cache
+def _where(packages: tuple[str, ...], device: str) -> dict[str, Any]:
+    return machine.describe(packages, device=device)
+
+
+def _timed(config: dict[str, Any]) -> str:
+    kept = {k: v for k, v in config.items() if k not in (*identity.LEFT_OUT, *TIMELESS)}
+    return json.dumps(kept, sort_keys=True, default=str)

@@ -1,0 +1,186 @@
+"""One fresh process per run, with threads and framework switches set before any import."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from nnbench import errors
+from nnbench.config.run import RunConfig
+from nnbench.errors import NNBenchError, RunFailed, RunKilled
+from nnbench.records.environment import THREAD_VARIABLES
+
+LOG_NAME = "worker.log"
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+def environment(config: RunConfig) -> dict[str, str]:
+    """Return the worker's environment: the caller's, with what frameworks read at import set."""
+    values = dict(os.environ)
+    values |= dict.fromkeys(THREAD_VARIABLES, str(config.threads))
+    values |= dict(pair.split("=", 1) for pair in config.backend.env)
+    values["PYTHONUNBUFFERED"] = "1"
+    if config.device.name == "cpu":
+        values["CUDA_VISIBLE_DEVICES"] = "-1"
+    return values
+
+
+def ask_side_by_side(configs: Sequence[RunConfig], job: dict[str, Any]) -> dict[str, Any]:
+    """Let a fresh process do `job` with the backends of `configs`; see `training.side_by_side`.
+
+    Raises its NNBenchError, or RunFailed with the last line of what it said.
+    """
+    values: dict[str, str] = {}
+    for config in configs:
+        values |= environment(config)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "nnbench.training.side_by_side"],
+        input=json.dumps(job) + "\n",
+        env=values,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if not done.stdout.strip():
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise RunFailed(f"The process for {job['what']} failed: {lines[-1]}")
+    said: dict[str, Any] = json.loads(done.stdout)
+    if "error" in said:
+        raise getattr(errors, said["kind"], NNBenchError)(said["error"])
+    return said
+
+
+def run_isolated(
+    config: RunConfig,
+    job: dict[str, Any],
+    on_event: OnEvent,
+    interrupts: Interrupts | None = None,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Run `job` in a worker, passing its events to `on_event`, until it ends.
+
+    Raises the worker's NNBenchError, or RunFailed with the log's path when it crashed or was
+    killed. An exception in this process ends the worker; `interrupts` may ask it to stop.
+    `more` is added to its environment.
+    """
+    log_path = Path(job["directory"]) / LOG_NAME
+    with log_path.open("ab" if job["resume"] else "wb") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-P", "-m", "nnbench.training.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment(config) | dict(more),
+            text=True,
+            encoding="utf-8",
+        )
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    last: dict[str, Any] = {}
+    interrupts = interrupts or Interrupts()
+    try:
+        send(worker, json.dumps(job | {"started": time.time()}))
+        interrupts.attach(worker)
+        for event in _events(worker.stdout):
+            last = event
+            on_event(event)
+        code = worker.wait()
+    finally:
+        interrupts.detach(worker)
+        if worker.poll() is None:
+            worker.kill()
+            worker.wait()
+        worker.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            worker.stdin.close()
+    _raise_for(code, last, log_path)
+
+
+def send(worker: subprocess.Popen[str], line: str) -> None:
+    """Write a line to the worker, unless it has just died."""
+    assert worker.stdin is not None
+    with contextlib.suppress(BrokenPipeError, ValueError):
+        worker.stdin.write(f"{line}\n")
+        worker.stdin.flush()
+
+
+class Interrupts:
+    """What Ctrl-C and SIGTERM mean while it is open: stop well; asked twice: stop at once.
+
+    The first signal asks every worker to leave its run with a checkpoint and calls `on_ask`; the
+    second ends the workers and raises KeyboardInterrupt. Signals reach the main thread alone;
+    opened in another one it does nothing.
+    """
+
+    def __init__(self, on_ask: Callable[[], None] = lambda: None) -> None:
+        self.on_ask = on_ask
+        self.signal: int | None = None
+        self._workers: list[subprocess.Popen[str]] = []
+        self._before: dict[int, Any] = {}
+
+    @property
+    def asked(self) -> bool:
+        """Tell whether to stop."""
+        return self.signal is not None
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def attach(self, worker: subprocess.Popen[str]) -> None:
+        """Ask this worker too, which has its job; at once where somebody has asked already."""
+        self._workers.append(worker)
+        if self.asked:
+            send(worker, "stop")
+
+    def detach(self, worker: subprocess.Popen[str]) -> None:
+        """It has ended, or never had a job."""
+        if worker in self._workers:
+            self._workers.remove(worker)
+
+    def stop(self) -> None:
+        """Ask every worker to leave its run with a checkpoint."""
+        for worker in list(self._workers):
+            send(worker, "stop")
+
+    def _receive(self, number: int, frame: object) -> None:
+        again, self.signal = self.asked, number
+        if again:
+            for worker in self._workers:
+                worker.kill()
+            raise KeyboardInterrupt
+        self.on_ask()
+        self.stop()
+
+
+def _events(lines: Any) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        yield json.loads(line)
+
+
+def _raise_for(code: int, last: dict[str, Any], log: Path) -> None:
+    if last.get("event") == "error":
+        kind = getattr(errors, last["kind"], NNBenchError)
+        raise kind(last["message"])
+    if last.get("event") == "crash":
+        raise RunFailed(f"The run failed: {last['message']} (see {log})")
+    if code < 0:
+        raise RunKilled(f"The run's process was killed by signal {-code} (see {log})")
+    if code:
+        raise RunFailed(f"The run's process ended with exit code {code} (see {log})")

@@ -1,0 +1,268 @@
+"""From cells to recorded runs: one fresh process each, followed, recorded and tracked."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import secrets
+import shutil
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from nnbench.config.composition import Cell
+from nnbench.config.run import RunConfig
+from nnbench.errors import MissingPackage, NNBenchError, ResultsError, RunBusy, RunFailed, RunKilled
+from nnbench.records.lookup import find_weights, make_directory, run_name
+from nnbench.records.run import RECORD_NAME, RUNS_NAME, EpochRecord, RunResult, Status
+from nnbench.sweeps.process import Interrupts, run_isolated
+
+CONFIG_NAME = "config.yaml"
+PARITY_NAME = "parity"
+
+
+class Follower(Protocol):
+    """Who watches one run."""
+
+    def event(self, event: dict[str, Any]) -> None:
+        """The worker reports; see `nnbench.training.runner.execute`."""
+
+    def end(self, run: RunResult | None) -> None:
+        """The run has ended; None where it left no record."""
+
+
+class Observer(Protocol):
+    """Who watches runs: a progress display, or nobody."""
+
+    def begin(self, name: str, config: RunConfig) -> Follower:
+        """A run's process is being started."""
+
+
+class Silent:
+    """An observer that shows nothing."""
+
+    def begin(self, name: str, config: RunConfig) -> Silent:
+        """Show nothing."""
+        return self
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Show nothing."""
+
+    def end(self, run: RunResult | None) -> None:
+        """Show nothing."""
+
+
+class Sink(Protocol):
+    """Where runs are mirrored; see `nnbench.tracking.mlflow.MlflowSink`."""
+
+    def start(self, run: RunResult) -> None: ...  # noqa: D102
+
+    def epochs(self, run: RunResult, records: Sequence[EpochRecord]) -> None: ...  # noqa: D102
+
+    def finishing(self, run: RunResult) -> Callable[[], dict[str, Any]]: ...  # noqa: D102
+
+    def certify(self, run: RunResult) -> None: ...  # noqa: D102
+
+    def describe(self, runs: Sequence[RunResult]) -> None: ...  # noqa: D102
+
+    def close(self) -> None: ...  # noqa: D102
+
+
+@contextlib.contextmanager
+def open_sink(config: RunConfig) -> Iterator[Sink | None]:
+    """Open the sink that `tracking` asks for, None for the results folder alone."""
+    if config.tracking.name == "local":
+        yield None
+        return
+    from nnbench.tracking.mlflow import MlflowSink
+
+    sink = MlflowSink(config.tracking, Path(config.results))
+    try:
+        yield sink
+    finally:
+        sink.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a worker runs: the `cores` it may use (None: all), its environment, what to say of it.
+
+    `flags` are sentences for the record, as that other runs were timed beside it.
+    """
+
+    cores: tuple[int, ...] | None = None
+    environment: tuple[tuple[str, str], ...] = ()
+    flags: tuple[str, ...] = ()
+
+
+ANYWHERE = Place()
+
+
+class Session:
+    """Runs cells under one sink; several threads may share it.
+
+    MLflow takes the end of a run while the next one begins: call `settle` when all are done.
+    `unnamed` are the overrides that all runs share, so that names need not tell them.
+    """
+
+    def __init__(
+        self,
+        observer: Observer,
+        sink: Sink | None,
+        sweep: str | None = None,
+        unnamed: Collection[str] = (),
+        interrupts: Interrupts | None = None,
+    ) -> None:
+        self.observer, self.sink, self.sweep, self.unnamed = observer, sink, sweep, unnamed
+        self.interrupts = interrupts
+        self._open: list[tuple[RunResult, Callable[[], dict[str, Any]]]] = []
+
+    def run_nudged(self, cell: Cell, stopped: RunResult | None = None) -> RunResult:
+        """Run `cell` from one ulp away, out of sight: for a certificate, not for tables.
+
+        Raises RunKilled where somebody asks to stop.
+        """
+        quiet = Session(Silent(), None, self.sweep, interrupts=self.interrupts)
+        run = quiet.run(cell, folder=PARITY_NAME, nudged=True, stopped=stopped)
+        if run.status == "killed":
+            raise RunKilled(f"{run.name}: {run.message}")
+        return run
+
+    def certify(self, run: RunResult, parity: dict[str, Any]) -> RunResult:
+        """Add a parity certificate to a run's record and to its mirror; return the run with it."""
+        run = dataclasses.replace(run, parity=parity)
+        with contextlib.suppress(ResultsError):
+            run.write()
+        if self.sink is not None:
+            self.sink.certify(run)
+        return run
+
+    def mirror(self, run: RunResult) -> RunResult:
+        """Give MLflow what it lacks of a run that is over; `settle` notes what came of it."""
+        if self.sink is not None:
+            self._open.append((run, self.sink.finishing(run)))
+        return run
+
+    def settle(self) -> dict[str, RunResult]:
+        """Wait for what MLflow is still taking, bounded; note in each record where it is.
+
+        Returns these runs by id.
+        """
+        settled = {}
+        while self._open:
+            run, wait = self._open.pop(0)
+            where = {"experiment": run.config["tracking"]["experiment"]}
+            settled[run.run_id] = done = dataclasses.replace(run, tracking=wait() | where)
+            with contextlib.suppress(ResultsError):  # a full disk has been, or will be, shown
+                done.write()
+        return settled
+
+    def run(
+        self,
+        cell: Cell,
+        folder: str = RUNS_NAME,
+        nudged: bool = False,
+        stopped: RunResult | None = None,
+        place: Place = ANYWHERE,
+    ) -> RunResult:
+        """Run one cell in a worker; return its record, kept in `folder` of the results.
+
+        `stopped` is the run of the same cell to go on with. The record says `killed` where
+        somebody asked to stop. Raises NNBenchError where it could not be done. A run that ended
+        before its first epoch leaves nothing behind.
+        """
+        check_packages(cell.config)
+        weights = find_weights(cell.config)
+        if stopped is not None:
+            assert stopped.directory is not None
+            name, directory = stopped.name, stopped.directory
+            identity = {"run_id": stopped.run_id, "created": stopped.created}
+        else:
+            name = run_name(cell, self.unnamed)
+            directory = make_directory(Path(cell.config.results), name, folder)
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            identity = {"run_id": "r" + secrets.token_hex(6), "created": now}
+        job = {
+            "values": cell.values,
+            **identity,
+            "name": name,
+            "directory": str(directory),
+            "weights": str(weights) if weights else None,
+            "sweep": self.sweep,
+            "nudged": nudged,
+            "resume": stopped is not None,
+            "cores": place.cores,
+            "flags": place.flags,
+        }
+        run: RunResult | None = None
+        watcher: Follower = Silent()
+        try:
+            (directory / CONFIG_NAME).write_text(yaml.safe_dump(cell.values, sort_keys=False))
+            watcher = self.observer.begin(name, cell.config)
+            mirror = _Mirror(directory, watcher, self.sink)
+            run_isolated(cell.config, job, mirror, self.interrupts, dict(place.environment))
+            run = RunResult.read(directory)
+        except (KeyboardInterrupt, NNBenchError, OSError) as error:
+            if isinstance(error, RunBusy):  # somebody else's
+                raise
+            # A full disk is no fault of the run: it goes on when there is space.
+            from_outside = isinstance(error, KeyboardInterrupt | RunKilled | ResultsError)
+            status: Status = "killed" if from_outside else "failed"
+            run = _close_record(directory, status, str(error) or "interrupted")
+            # Without a record, all there can be is the log of a crash.
+            if run is None and (from_outside or not isinstance(error, RunFailed)):
+                shutil.rmtree(directory, ignore_errors=True)
+            raise
+        finally:
+            watcher.end(run)
+            if run is not None:
+                self.mirror(run)
+        return run
+
+
+class _Mirror:
+    """Passes a worker's events to who watches and its records to the sink."""
+
+    def __init__(self, directory: Path, watcher: Follower, sink: Sink | None) -> None:
+        self.directory, self.watcher, self.sink = directory, watcher, sink
+        self.run: RunResult | None = None
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        self.watcher.event(event)
+        if self.sink is None:
+            return
+        if event["event"] == "start":
+            self.run = RunResult.read(self.directory)
+            self.sink.start(self.run)
+        elif event["event"] == "epoch" and self.run is not None:
+            self.sink.epochs(self.run, [EpochRecord(**event["record"])])
+
+
+def _close_record(directory: Path, status: Status, message: str) -> RunResult | None:
+    """Mark the record in `directory` as ended early; None where there is none yet.
+
+    A full disk may refuse the mark; what the run has written stays as it is.
+    """
+    if not (directory / RECORD_NAME).exists():
+        return None
+    run = dataclasses.replace(RunResult.read(directory), status=status, message=message)
+    with contextlib.suppress(ResultsError):
+        run.write()
+    return run
+
+
+def check_packages(config: RunConfig) -> None:
+    """Raise MissingPackage where the backend's packages are not installed."""
+    for package in config.backend.packages:
+        if importlib.util.find_spec(package) is None:
+            from nnbench.config.installation import install_command
+
+            remedy = install_command(config.backend.extra) if config.backend.extra else package
+            raise MissingPackage(
+                f"Received backend={config.backend.name}; the package {package} is not installed. "
+                f"Install it: {remedy}"
+            )

@@ -1,0 +1,49 @@
+"""Runs read back from an MLflow store, by the run.json that each brought there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from nnbench.errors import ResultsError
+from nnbench.records.run import RunResult
+from nnbench.tracking.refusal import reason
+from nnbench.tracking.store import check_answering, hush, quiet, without_password
+
+
+def from_store(uri: str, experiment: str, into: Path) -> list[RunResult]:
+    """Return the runs of an experiment of the MLflow store at `uri`, by their run.json.
+
+    The files are brought `into` a folder. Raises ResultsError where it cannot be reached.
+    """
+    shown = without_password(uri)
+    try:
+        with quiet(patient=True):
+            check_answering(uri)
+            from mlflow import MlflowClient
+
+            hush()
+            client = MlflowClient(tracking_uri=uri)
+            known = client.get_experiment_by_name(experiment)
+            if known is None:
+                names = ", ".join(e.name for e in client.search_experiments())
+                raise ResultsError(f"{shown} has no experiment {experiment}, but {names}.")
+            runs = []
+            token = None
+            while True:
+                page = client.search_runs([known.experiment_id], page_token=token)
+                for each in page:
+                    run_id = each.data.tags.get("nnbench.run_id")
+                    if not run_id or not re.fullmatch(r"[\w-]+", run_id):
+                        continue
+                    folder = into / run_id
+                    folder.mkdir(parents=True, exist_ok=True)
+                    client.download_artifacts(each.info.run_id, "run.json", str(folder))
+                    runs.append(RunResult.read(folder))
+                token = page.token
+                if not token:
+                    return runs
+    except ResultsError:
+        raise
+    except Exception as error:  # whatever MLflow and its drivers raise
+        raise ResultsError(f"Cannot read {shown}: {reason(error)}.") from None

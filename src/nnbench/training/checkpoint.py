@@ -1,0 +1,166 @@
+"""Checkpoints: where a run is, in files that are whole or not used.
+
+Each is one safetensors file whose metadata holds a digest over everything else in it, so that a
+flipped bit or a cut-off end is seen. It is written beside the old ones and renamed; after a power
+failure the newest may be damaged, then the one before it serves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnbench.backends.protocol import NO_STATS, State, TrainStats
+from nnbench.config.run import CheckpointConfig
+from nnbench.errors import ResultsError
+from nnbench.model.init import Params
+from nnbench.model.network import ParamKey
+from nnbench.records.files import write_atomically
+
+FOLDER_NAME = "checkpoints"
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a run is: `step` steps into `epoch`, with what they came to so far.
+
+    `stats` and `seconds` are of the part of the epoch that is done; `state` is the Trainer's;
+    `visited` holds the trajectory, one sample for each whole epoch; `best` is the best epoch so
+    far and its weights, where they are kept.
+    """
+
+    epoch: int
+    step: int
+    state: State
+    stats: TrainStats = NO_STATS
+    seconds: float = 0.0
+    visited: list[Params] = field(default_factory=list)
+    best: tuple[int, Params] | None = None
+
+    def save(self, directory: Path, keep: int) -> None:
+        """Write into the run's `directory`; of all that are there leave the newest `keep`.
+
+        Raises ResultsError when the disk refuses; the older ones then remain.
+        """
+        from safetensors.numpy import save
+
+        tensors = {f"state/{key}": value for key, value in self.state.items()}
+        if self.visited:
+            for key in self.visited[0]:
+                tensors[f"visited/{key}"] = np.stack([sample[key] for sample in self.visited])
+        if self.best:
+            tensors |= {f"best/{key}": value for key, value in self.best[1].items()}
+        tensors = {name: np.asarray(value, order="C") for name, value in tensors.items()}
+        facts = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "loss_sum": self.stats.loss_sum,
+            "samples": self.stats.samples,
+            "seconds": self.seconds,
+            "best": self.best[0] if self.best else None,
+        }
+        text = json.dumps(facts)
+        metadata = {"facts": text, "digest": _digest(text, tensors)}
+        folder = directory / FOLDER_NAME
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise ResultsError(f"Cannot make {folder}: {error.strerror}.") from None
+        path = folder / f"{self.epoch:07d}-{self.step:09d}{SUFFIX}"
+        write_atomically(path, save(tensors, metadata=metadata))
+        for old in _files(directory)[keep:]:
+            old.unlink(missing_ok=True)
+
+
+def latest(directory: Path) -> tuple[Checkpoint | None, list[Path]]:
+    """Return the newest whole checkpoint of a run, None without one, and the damaged newer ones."""
+    damaged: list[Path] = []
+    for path in _files(directory):
+        try:
+            return _read(path), damaged
+        except Exception:  # whatever a damaged file makes of the reader
+            damaged.append(path)
+    return None, damaged
+
+
+def remove(directory: Path) -> None:
+    """Remove all checkpoints of a run."""
+    shutil.rmtree(directory / FOLDER_NAME, ignore_errors=True)
+
+
+class Pace:
+    """Tells when the next checkpoint is due."""
+
+    def __init__(self, config: CheckpointConfig) -> None:
+        self.config = config
+        self._last = time.monotonic()
+
+    def due(self, whole_epochs: int | None) -> bool:
+        """Tell whether one is due now, after `whole_epochs` (None: within an epoch)."""
+        every = self.config.every
+        if every is None:
+            return False
+        if self.config.unit == "epochs":
+            return whole_epochs is not None and whole_epochs % every == 0
+        return time.monotonic() - self._last >= every
+
+    def saved(self) -> None:
+        """Count from now."""
+        self._last = time.monotonic()
+
+
+def _files(directory: Path) -> list[Path]:
+    """Return the checkpoints of a run, the newest first."""
+    return sorted((directory / FOLDER_NAME).glob(f"[0-9]*{SUFFIX}"), reverse=True)
+
+
+def _read(path: Path) -> Checkpoint:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        metadata: Mapping[str, str] = file.metadata()
+        tensors: dict[str, NDArray[Any]] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    if _digest(metadata["facts"], tensors) != metadata["digest"]:
+        raise ValueError("the digest does not fit")
+    facts = json.loads(metadata["facts"])
+
+    def of(kind: str) -> dict[str, NDArray[Any]]:
+        start = f"{kind}/"
+        return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+
+    visited = {ParamKey.parse(key): value for key, value in of("visited").items()}
+    epochs = len(next(iter(visited.values()))) if visited else 0
+    best = facts["best"]
+    return Checkpoint(
+        epoch=facts["epoch"],
+        step=facts["step"],
+        state=of("state"),
+        stats=TrainStats(facts["loss_sum"], facts["samples"]),
+        seconds=facts["seconds"],
+        visited=[{key: value[i] for key, value in visited.items()} for i in range(epochs)],
+        best=None
+        if best is None
+        else (best, {ParamKey.parse(key): value for key, value in of("best").items()}),
+    )
+
+
+def _digest(facts: str, tensors: Mapping[str, NDArray[Any]]) -> str:
+    sha = hashlib.blake2b(facts.encode(), digest_size=16)
+    for name, value in _sorted(tensors.items()):
+        sha.update(f"{name}{value.shape}{value.dtype}".encode())
+        sha.update(np.asarray(value, order="C").data)
+    return sha.hexdigest()
+
+
+def _sorted(items: Iterable[tuple[str, NDArray[Any]]]) -> list[tuple[str, NDArray[Any]]]:
+    return sorted(items, key=lambda item: item[0])

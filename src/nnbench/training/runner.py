@@ -1,0 +1,128 @@
+"""One run from its configuration to its record, whatever the backend; begun or taken up again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnbench import data
+from nnbench.backends.parity import moved_by_one_ulp
+from nnbench.config.run import RunConfig
+from nnbench.errors import RunFailed, RunKilled
+from nnbench.records import identity, machine
+from nnbench.records.run import RunResult
+from nnbench.training import checkpoint
+from nnbench.training.assembly import all_splits, load_weights, make_task, trainer_factory
+from nnbench.training.clock import Clock
+from nnbench.training.epochs import Announce, Epochs
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run as its worker receives it: the configuration, resolved, and where it is kept.
+
+    `values` is the configuration as plain data, `weights` the folder or file of `init=from_run`.
+    `nudged`: start one ulp away from the initial weights, to see what rounding comes to.
+    `resume`: `directory` holds a run that was stopped; go on with it. `flags` are sentences that
+    belong to the figures, as that other runs were beside it.
+    """
+
+    config: RunConfig
+    values: dict[str, Any]
+    run_id: str
+    name: str
+    created: str
+    directory: Path
+    started: float
+    weights: Path | None = None
+    sweep: str | None = None
+    nudged: bool = False
+    resume: bool = False
+    flags: tuple[str, ...] = ()
+
+
+def execute(
+    job: Job, announce: Announce, stopping: Callable[[], bool] = lambda: False
+) -> RunResult:
+    """Train and evaluate as `job` says; write run.json after every epoch and results at the end.
+
+    `announce` receives events for a display: `phase`, `start`, `progress`, `epoch`, `note`. When
+    `stopping` turns true the run is left with a checkpoint, as `killed`. Raises NNBenchError
+    before anything is written where the job cannot be done.
+    """
+    config = job.config
+    clock = Clock(job.started)
+    announce({"event": "phase", "phase": "import"})
+    factory = trainer_factory(config)
+    clock.since_start("import")
+    announce({"event": "phase", "phase": "data"})
+    with clock.phase("data"):
+        dataset = data.load(config.data, kind=config.task, seed=config.seed)
+        digests = {"payload": dataset.payload_digest} | dataset.digests()
+    announce({"event": "phase", "phase": "build"})
+    with clock.phase("build"):
+        task = make_task(config, dataset)
+        trainer = factory(task, all_splits(dataset, config.eval.train_samples))
+        taken = load_weights(config, job.weights, task, trainer)
+        if job.nudged:
+            trainer.load(moved_by_one_ulp(trainer.params()))
+        where = machine.describe(config.backend.packages, device=config.device.name)
+    announce({"event": "phase", "phase": "warm-up"})
+    with clock.phase("warm_up"):
+        trainer.warm_up(len(dataset.splits["train"]))
+    if stopping() and not job.resume:
+        raise RunKilled("stopped before its first epoch")
+    run = RunResult(
+        run_id=job.run_id,
+        name=job.name,
+        status="running",
+        semantics=config.semantics,
+        fingerprint=identity.fingerprint(job.values, where, dataset.payload_digest, taken),
+        created=job.created,
+        config=job.values,
+        architecture=str(task.architecture),
+        parameters=task.architecture.parameter_count(),
+        data={"name": dataset.name, "digests": digests}
+        | {"inputs": dataclasses.asdict(dataset.inputs), "outputs": dataset.outputs}
+        | {"samples": {name: len(split) for name, split in dataset.splits.items()}},
+        machine=where,
+        choices=getattr(trainer, "choices", {}),
+        sweep=job.sweep,
+        flags=(*config.flags(), *machine.crowding(config.threads), *job.flags),
+        layers=tuple(task.architecture.rows()),
+        without_effect=tuple(sorted(map(str, task.architecture.without_effect()))),
+        directory=job.directory,
+    )
+    epochs = Epochs(config, task, dataset, trainer, clock, announce, stopping)
+    return epochs.run(_taken_up(run, epochs, clock, announce) if job.resume else run)
+
+
+def _taken_up(new: RunResult, epochs: Epochs, clock: Clock, announce: Announce) -> RunResult:
+    """Return the stopped run in `new.directory`, on its way again from its last checkpoint.
+
+    Without one that is whole it starts over; what is on record stays. Raises RunFailed where it
+    is another run than `new`.
+    """
+    assert new.directory is not None
+    old = RunResult.read(new.directory)
+    if old.fingerprint != new.fingerprint:
+        raise RunFailed(
+            f"The run in {new.directory} was another one: {identity.differences(old, new)}. "
+            "Start anew with --fresh."
+        )
+    clock.add_phases(old.phases)
+    start, damaged = checkpoint.latest(new.directory)
+    for path in damaged:
+        announce({"event": "note", "text": f"{path.name} is damaged and was not used"})
+    if start is not None:
+        epochs.resume(old, start)
+    return dataclasses.replace(
+        old,
+        status="running",
+        message=None,
+        resumed=(*old.resumed, epochs.at.epoch),
+        flags=tuple(dict.fromkeys((*old.flags, *new.flags))),
+    )

@@ -1,0 +1,216 @@
+"""Backends in one process, on the same walk: what `nnbench parity`, `trace` and `profile` run.
+
+`python -m nnbench.training.side_by_side` reads a job as JSON from standard input and writes its
+answer as one JSON line. Only a profile is timed here, of one backend alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnbench import data
+from nnbench.backends import parity
+from nnbench.backends.profiling import profile
+from nnbench.backends.protocol import Params, StepTrace, Trainer, Walk
+from nnbench.config.run import RunConfig, read_config
+from nnbench.errors import ConfigError, NNBenchError, UnsupportedSpec
+from nnbench.model.metrics import mean_loss
+from nnbench.model.schedule import Plateau
+from nnbench.records.certificate import Certificate
+from nnbench.training.assembly import (
+    all_splits,
+    load_weights,
+    make_task,
+    make_walk,
+    trainer_factory,
+)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Trainers by label, the reference first, all of them from the same `params`."""
+
+    config: RunConfig
+    trainers: dict[str, Trainer]
+    params: Params
+    dataset: data.Dataset
+
+    @classmethod
+    def build(cls, configs: Sequence[RunConfig], source: Path | None) -> Sides:
+        """Load the data once and build a trainer for each of `configs`."""
+        first = configs[0]
+        dataset = data.load(first.data, kind=first.task, seed=first.seed)
+        splits = all_splits(dataset, first.eval.train_samples)
+        trainers: dict[str, Trainer] = {}
+        for config in configs:
+            name = config.backend.label
+            trainers[name] = trainer_factory(config)(make_task(config, dataset), splits)
+        reference = next(iter(trainers.values()))
+        load_weights(first, source, make_task(first, dataset), reference)
+        return cls(first, trainers, reference.params(), dataset)
+
+    @property
+    def reference(self) -> Trainer:
+        """Return the first trainer."""
+        return next(iter(self.trainers.values()))
+
+    def walks(self, epochs: int) -> Iterator[Walk]:
+        """Yield the walks of the first `epochs` epochs; a plateau is the reference's."""
+        task = make_task(self.config, self.dataset)
+        samples = len(self.dataset.splits["train"])
+        scores: list[float] = []
+        for epoch in range(epochs):
+            rates = self.config.schedule.per_step(
+                epoch, task.steps(samples), self.config.epochs, scores
+            )
+            yield make_walk(self.config, task, samples, epoch, rates)
+            if isinstance(self.config.schedule, Plateau):
+                scores.append(self._score())
+
+    def _score(self) -> float:
+        split, _, figure = self.config.monitor.partition("_")
+        logits = self.reference.evaluate("train_eval" if split == "train" else split)
+        targets = self.dataset.splits[split].targets[: len(logits)]
+        if figure == "accuracy":
+            return -float((logits.argmax(axis=1) == targets).mean())
+        task = make_task(self.config, self.dataset)
+        return mean_loss(logits, targets, task.loss, task.architecture.output_activation)
+
+
+def certificates(sides: Sides) -> list[Certificate]:
+    """Train all side by side and judge each backend against the first."""
+    net = make_task(sides.config, sides.dataset).architecture
+    excluded = net.without_effect()
+    (reference, _), *others = sides.trainers.items()
+    walks = sides.walks(sides.config.epochs)
+    found = list(parity.drift(sides.reference, dict(others), sides.params, walks, excluded))
+    answers = []
+    for name, trainer in others:
+        epochs = tuple(each[name] for each in found)
+        judged = parity.verdict(epochs)
+        where = None
+        if judged.parted is not None:
+            way = list(sides.walks(judged.parted + 1))
+            where = parity.first_parting(
+                sides.reference, trainer, sides.params, way, sides.config.batch_size, excluded
+            )
+        answers.append(
+            Certificate(
+                backend=name,
+                reference=reference,
+                dtype=sides.config.dtype,
+                seed=sides.config.seed,
+                epochs=epochs,
+                layers=tuple(row.layer for row in net.rows()),
+                verdict=judged,
+                step=where[0] + 1 if where else None,
+                layer=where[1] if where else None,
+            )
+        )
+    return answers
+
+
+def traces(sides: Sides, step: int) -> dict[str, StepTrace]:
+    """Return step `step` (from 1) of every trainer, taken apart."""
+    batch = sides.config.batch_size
+    per_epoch = make_task(sides.config, sides.dataset).steps(len(sides.dataset.splits["train"]))
+    epoch, last = divmod(step - 1, per_epoch)
+    if epoch >= sides.config.epochs:
+        raise ConfigError(
+            f"Received --step {step}; the run has {sides.config.epochs * per_epoch:,}, epochs="
+            f"{sides.config.epochs} of {per_epoch:,}."
+        )
+    found = {}
+    walks = list(sides.walks(epoch + 1))
+    for name, trainer in sides.trainers.items():
+        if not hasattr(trainer, "trace"):
+            raise UnsupportedSpec(f"backend={name} cannot show a step; it has no method trace.")
+        trainer.load(sides.params)
+        for walk in walks[:-1]:
+            trainer.train(walk)
+        if last:
+            trainer.train(walks[-1].part(0, last, batch))
+        found[name] = trainer.trace(walks[-1].part(last, last + 1, batch))
+    return found
+
+
+def _arrays(traced: dict[str, StepTrace]) -> dict[str, np.ndarray]:
+    """Name every array: BACKEND/LAYER.what, layers counted from 0 as in weights files."""
+    arrays: dict[str, np.ndarray] = {}
+    for name, trace in traced.items():
+        arrays[f"{name}/input"] = trace.activations[0]
+        for i, output in enumerate(trace.activations[1:]):
+            arrays[f"{name}/{i}.output"] = output
+        for i, gradient in enumerate(trace.gradients):
+            if gradient is not None:
+                arrays[f"{name}/{i}.output.gradient"] = gradient
+        for key, value in trace.parameter_gradients.items():
+            arrays[f"{name}/{key}.gradient"] = value
+        for key, value in trace.updates.items():
+            arrays[f"{name}/{key}.update"] = value
+    return arrays
+
+
+def answer(job: dict[str, Any]) -> dict[str, Any]:
+    """Do `job`: `what` it is about, `values` the configurations, the reference first."""
+    configs = [read_config(values) for values in job["values"]]
+    sides = Sides.build(configs, Path(job["weights"]) if job["weights"] else None)
+    net = make_task(configs[0], sides.dataset).architecture
+    facts = {"architecture": str(net), "layers": [row.layer for row in net.rows()]}
+    if job["what"] == "trace":
+        np.savez_compressed(job["path"], allow_pickle=False, **_arrays(traces(sides, job["step"])))
+        return facts
+    if job["what"] == "profile":
+        (name, trainer), walk = next(iter(sides.trainers.items())), next(sides.walks(1))
+        trainer.load(sides.params)
+        found = profile(name, trainer, walk, sides.config.batch_size)
+        return facts | dataclasses.asdict(found)
+    certified = certificates(sides)
+    steps = make_task(configs[0], sides.dataset).steps(len(sides.dataset.splits["train"]))
+    return facts | {
+        "steps": steps,
+        "certificates": [
+            {"backend": c.backend, "text": str(c), "worst": _worst(c)} | c.as_data()
+            for c in certified
+        ],
+    }
+
+
+def _worst(certificate: Certificate) -> str:
+    """Return the layer that is furthest apart at the end of what was compared."""
+    compared = certificate.epochs[: certificate.verdict.compared] or certificate.epochs[:1]
+    layer = compared[-1].layer
+    return f"{layer + 1} ({certificate.layers[layer].split()[0]})"
+
+
+def main() -> int:
+    """Answer the job on standard input; return 0, 2 for an error of the user's, 1 for ours."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    code = 0
+    try:
+        said = answer(json.loads(sys.stdin.readline()))
+    except NNBenchError as error:
+        said, code = {"kind": type(error).__name__, "error": str(error)}, 2
+    except Exception as error:
+        traceback.print_exc()
+        said, code = {"kind": "RunFailed", "error": f"{type(error).__name__}: {error}"}, 1
+    out.write(json.dumps(said) + "\n")
+    out.flush()
+    return code
+
+
+if __name__ == "__main__":
+    done = main()
+    sys.stderr.flush()
+    os._exit(done)  # frameworks' exit handlers have nothing to save

@@ -1,0 +1,140 @@
+"""The worker: one fresh process that trains one run.
+
+Reads its job as JSON from standard input and writes events as JSON lines to what was standard
+output; whatever frameworks print goes to the log. A line `stop`, or SIGTERM, makes it leave the
+run with a checkpoint. Ends when its parent does. Holds a lock in the run's folder as long as it
+lives, by which others see that somebody is at it. Knows neither Hydra nor MLflow.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from nnbench.errors import NNBenchError
+from nnbench.records.locks import locked
+
+
+def main() -> int:
+    """Run the job on standard input; return 0, 2 for an error of the user's, 1 for ours."""
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    job, stop = _job()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    threading.Thread(target=_obey, args=[stop], daemon=True).start()
+    if job["cores"] and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, job["cores"])
+
+    def announce(event: dict[str, Any]) -> None:
+        _send(events, event)
+
+    try:
+        with locked(Path(job["directory"])):
+            _train(job, announce, stop.is_set)
+    except NNBenchError as error:
+        announce({"event": "error", "kind": type(error).__name__, "message": str(error)})
+        return 2
+    except Exception as error:
+        if message := out_of_memory(error):
+            announce({"event": "error", "kind": "RunFailed", "message": message})
+            return 2
+        traceback.print_exc()
+        summary = f"{type(error).__name__}: {error}".splitlines()[0]
+        announce({"event": "crash", "message": summary})
+        return 1
+    return 0
+
+
+def out_of_memory(error: Exception) -> str | None:
+    """Return what to tell the user where `error` means that memory ran out, else None.
+
+    Frameworks say it each in its own way; whatever tells how much was asked for is passed on.
+    """
+    text = " ".join(str(error).split())
+    kind = type(error).__name__
+    signs = ("out of memory", "OOM when allocating", "can't allocate memory", "Unable to allocate")
+    said = kind == "OutOfMemoryError" or any(sign in text for sign in signs)
+    if not said and not isinstance(error, MemoryError):
+        return None
+    size = re.search(
+        r"[Tt]ried to allocate [\d.,]+ \w+|allocating [\d,]+ bytes|allocating tensor with shape"
+        r"\[[\d,]*\]|Unable to allocate [\d.]+ \w+",
+        text,
+    )
+    where = "on the GPU " if "CUDA" in text or "GPU" in text or "cupy" in repr(type(error)) else ""
+    asked = f" ({size.group(0)})" if size else ""
+    return (
+        f"Out of memory {where}{asked}".replace("  ", " ").rstrip()
+        + "; use a smaller batch_size, a smaller net or fewer samples (data.train_samples)."
+    )
+
+
+def _train(job: dict[str, Any], announce: Any, stopping: Callable[[], bool]) -> None:
+    from nnbench.config.run import read_config
+    from nnbench.training.runner import Job, execute
+
+    weights = job["weights"]
+    execute(
+        Job(
+            config=read_config(job["values"]),
+            values=job["values"],
+            run_id=job["run_id"],
+            name=job["name"],
+            created=job["created"],
+            directory=Path(job["directory"]),
+            started=job["started"],
+            weights=Path(weights) if weights else None,
+            sweep=job["sweep"],
+            nudged=job["nudged"],
+            resume=job["resume"],
+            flags=tuple(job["flags"]),
+        ),
+        announce,
+        stopping,
+    )
+
+
+def _send(events: TextIO, event: dict[str, Any]) -> None:
+    try:
+        events.write(json.dumps(event | {"time": time.time()}) + "\n")
+        events.flush()
+    except BrokenPipeError:
+        os._exit(3)
+
+
+def _job() -> tuple[dict[str, Any], threading.Event]:
+    """Read the job, the first line of standard input; `stop` may have followed already."""
+    read = b""
+    while b"\n" not in read and (more := os.read(0, 65536)):
+        read += more
+    line, _, rest = read.partition(b"\n")
+    stop = threading.Event()
+    if rest:
+        stop.set()
+    return json.loads(line), stop
+
+
+def _obey(stop: threading.Event) -> None:
+    """Set `stop` when the parent says so; end when standard input does, for then it is dead."""
+    try:
+        while os.read(0, 4096):
+            stop.set()
+    finally:
+        os._exit(3)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # frameworks' exit handlers cost up to a second and have nothing to save

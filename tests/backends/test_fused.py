@@ -1,0 +1,245 @@
+"""NumPy's fused execution against its reference, where the conformance kit does not go."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnbench.backends.numpy import NumpyTrainer
+from nnbench.backends.numpy.fused import blas, images, online, plan
+from nnbench.backends.numpy.fused.online import BLOCK
+from nnbench.backends.parity import Agreement, agreement
+from nnbench.backends.protocol import Walk
+from nnbench.errors import UnsupportedSpec
+from nnbench.model.layers import (
+    Activation,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    MaxPool2d,
+)
+from nnbench.model.losses import Loss
+from nnbench.model.optimizers import SGD, Adam, Optimizer
+from nnbench.testing.cases import Case, case
+
+RELU, TANH, SIGMOID = Activation("relu"), Activation("tanh"), Activation("sigmoid")
+
+
+def trainers(given: Case, **changes: Any) -> tuple[NumpyTrainer, NumpyTrainer]:
+    task = dataclasses.replace(given.task, **changes)
+    fused = dataclasses.replace(task, execution="fused")
+    return NumpyTrainer(task, given.splits), NumpyTrainer(fused, given.splits)
+
+
+def walks(given: Case, batch: int, samples: int = 170, epochs: int = 2) -> list[Walk]:
+    """Rates that change from step to step, samples in another order each epoch."""
+    steps = -(-samples // batch)
+    return [
+        Walk(
+            np.random.default_rng(epoch).permutation(200)[:samples],
+            given.rate * (1.0 + 0.5 * np.sin(np.arange(steps))),
+            samples,
+            epoch,
+            epoch * steps,
+            given.task.seed,
+        )
+        for epoch in range(epochs)
+    ]
+
+
+def compared(given: Case, batch: int, **changes: Any) -> Agreement:
+    reference, fused = trainers(given, batch_size=batch, **changes)
+    found = agreement(reference, fused, given.params, walks(given, batch))
+    assert found.one_ulp < 1e-10
+    return found
+
+
+OUT = {"output": "sigmoid"}
+ONLINE: dict[str, tuple[list[Layer], dict[str, Any]]] = {
+    "one layer": ([], {}),
+    "sigmoid, bce": ([Dense(9), SIGMOID], {"loss": Loss("bce", "sum")}),
+    "relu, no bias": ([Dense(9, bias=False), RELU], {}),
+    "tanh, mse": ([Dense(9), TANH], {"loss": Loss("mse")}),
+    "three layers": ([Dense(9), RELU, Dense(7, bias=False), TANH, Dense(6)], {}),
+    "linear": ([Dense(9), Dense(8)], {"loss": Loss("l1"), "kind": "regression"}),
+    "sigmoids, mse": ([Dense(9), SIGMOID, Dense(8), SIGMOID], {"loss": Loss("mse", "sum")} | OUT),
+    "sigmoids, l1": ([Dense(9), TANH], {"loss": Loss("l1"), "kind": "regression"} | OUT),
+    "one sigmoid layer": ([], {"loss": Loss("bce", "sum")}),
+    "images": ([Flatten(), Dense(9), RELU], {"inputs": "image"}),
+}
+
+
+@pytest.mark.parametrize("name", ONLINE)
+def test_held_back_updates_are_exact(name: str) -> None:
+    layers, options = ONLINE[name]
+    found = case(*layers, optimizer=SGD(), **({"inputs": "flat"} | options))
+    assert trainers(found, batch_size=1)[1].slice_multiple == BLOCK
+    result = compared(found, batch=1)
+    assert result.within, result
+    assert result.difference < 1e-12
+
+
+def test_what_was_chosen_by_itself_is_told() -> None:
+    """Sizes of blocks go into the record; they come from a table, never from a timing."""
+    given = case(Dense(9), RELU, inputs="flat", optimizer=SGD())
+    one, eight = (trainers(given, batch_size=n)[1].choices for n in (1, 8))
+    assert one["steps_per_block"] == BLOCK
+    assert eight["steps_per_block"] is None
+    assert one["samples_per_evaluation"] == plan.EVALUATED
+    assert one["blas_kernel"] is None or one["blas_kernel"] == eight["blas_kernel"]
+
+
+NOT_ONLINE: dict[str, tuple[list[Layer], Optimizer, int]] = {
+    "momentum": ([Dense(9), RELU], SGD(momentum=0.9), 1),
+    "weight decay": ([Dense(9), RELU], SGD(weight_decay=0.1), 1),
+    "clipping": ([Dense(9), RELU], SGD(clip_norm=0.1), 1),
+    "adam": ([Dense(9), RELU], Adam(), 1),
+    "dropout": ([Dense(9), Dropout(0.5)], SGD(), 1),
+    "two threads": ([Dense(9), RELU], SGD(), 2),
+}
+
+
+@pytest.mark.parametrize("name", NOT_ONLINE)
+def test_batch_size_one_without_holding_back(name: str) -> None:
+    layers, optimizer, threads = NOT_ONLINE[name]
+    found = case(*layers, optimizer=optimizer, inputs="flat")
+    assert trainers(found, batch_size=1, threads=threads)[1].slice_multiple == 1
+    assert compared(found, batch=1, threads=threads).within
+
+
+def test_a_block_may_end_anywhere() -> None:
+    """Within rounding where it is not the end of a block, bit for bit where it is."""
+    given = case(Dense(9), SIGMOID, inputs="flat", optimizer=SGD())
+    (walk,) = walks(given, 1, epochs=1)
+    _, fused = trainers(given, batch_size=1)
+    ends = {}
+    for cuts in ([], [BLOCK, 3 * BLOCK], [1, 40, 41, 169]):
+        fused.load(given.params)
+        for start, stop in zip([0, *cuts], [*cuts, 170], strict=True):
+            fused.train(walk.part(start, stop, 1))
+        ends[len(cuts)] = fused.params()
+    for key, expected in ends[0].items():
+        np.testing.assert_array_equal(ends[2][key], expected)
+        np.testing.assert_allclose(ends[4][key], expected, rtol=0, atol=1e-14)
+
+
+IMAGES: dict[str, list[Layer]] = {
+    "relu before pooling": [Conv2d(3), RELU, MaxPool2d(), Flatten()],
+    "relu after pooling": [Conv2d(3, padding="same"), MaxPool2d(), RELU, Flatten()],
+    "tanh before pooling": [Conv2d(3), TANH, MaxPool2d(), Flatten()],
+    "two convolutions": [Conv2d(3, padding="same"), MaxPool2d(), Conv2d(4, 2), RELU, Flatten()],
+    "pooled twice": [
+        Conv2d(3, padding="same"),
+        RELU,
+        MaxPool2d(),
+        Conv2d(4, 3, padding="same", bias=False),
+        MaxPool2d(),
+        RELU,
+        Flatten(),
+        Dense(5),
+        RELU,
+    ],
+    "even kernel, same": [Conv2d(3, 4, padding="same"), RELU, MaxPool2d(), Flatten()],
+    "kernel of one": [Conv2d(3, 1), MaxPool2d(), Conv2d(2, 1), Flatten()],
+    "overlapping pooling": [Conv2d(3), MaxPool2d(3, 2), Flatten()],
+    "stride": [Conv2d(3, stride=2), RELU, Conv2d(2, 2), Flatten()],
+    "average pooling": [Conv2d(3), AvgPool2d(), Conv2d(2, 2), Flatten()],
+    "pooling first": [MaxPool2d(), Conv2d(3, 2), Flatten()],
+}
+
+
+@pytest.mark.parametrize("inputs", ["image", "ties"])
+@pytest.mark.parametrize("name", IMAGES)
+def test_images_in_parts_of_a_batch(name: str, inputs: Any) -> None:
+    """Batches of 70 are three parts, the last of them smaller; the last batch is ragged."""
+    given = case(*IMAGES[name], inputs=inputs, rate=0.01)
+    assert plan.PART < 70
+    assert compared(given, batch=70).within
+
+
+@pytest.mark.parametrize(
+    "optimizer", [SGD(), SGD(momentum=0.9), SGD(momentum=0.9, nesterov=True), Adam()]
+)
+def test_every_kind_of_update_gathers_the_parts(optimizer: Optimizer) -> None:
+    given = case(*IMAGES["two convolutions"], optimizer=optimizer, rate=0.003)
+    assert compared(given, batch=70).within
+
+
+def test_a_batch_that_is_normalised_stays_whole() -> None:
+    given = case(Conv2d(3), BatchNorm(), RELU, Flatten(), rate=0.01)
+    reference, fused = trainers(given, batch_size=70)
+    excluded = given.task.architecture.without_effect()
+    assert agreement(reference, fused, given.params, walks(given, 70), excluded).within
+
+
+@pytest.mark.parametrize("small", [None, 500, 4_000, 60_000])
+@pytest.mark.parametrize("name", ["dense", "images"])
+def test_the_size_of_products_does_not_matter(
+    name: str, small: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the kernel's limit: blocks of columns, blocks of rows, or neither."""
+    monkeypatch.setattr(blas, "LEAST_ROWS", 20)
+    monkeypatch.setattr(blas, "SMALL_PRODUCT", {"this": small} if small else {})
+    monkeypatch.setattr(blas, "_kernel", lambda: "this")
+    monkeypatch.setattr(images, "WINDOWS", 100)
+    layers = [Flatten(), Dense(16), RELU] if name == "dense" else IMAGES["pooled twice"]
+    given = case(*layers, rate=0.01)
+    for batch in (16, 150):
+        assert compared(given, batch=batch).within
+
+
+def test_two_threads_use_one_blas() -> None:
+    given = case(Dense(9), RELU, inputs="flat")
+    reference, fused = trainers(given, threads=2)
+    assert fused._fused is not None
+    assert not fused._fused.blas.alone
+    assert agreement(reference, fused, given.params, given.walks()).within
+
+
+def test_a_full_batch_is_gathered_when_its_order_changes() -> None:
+    given = case(Dense(9), RELU, inputs="flat")
+    changing, fixed = walks(given, 200, 200, epochs=3), walks(given, 200, 200, epochs=1) * 3
+    for way in (changing, fixed):
+        reference, fused = trainers(given, batch_size=200)
+        assert agreement(reference, fused, given.params, way).within
+
+
+@pytest.mark.parametrize("optimizer", [Adam(), SGD(momentum=0.9), SGD()])
+def test_weights_loaded_after_a_divergence_are_clean(optimizer: Optimizer) -> None:
+    given = case(Dense(9), RELU, inputs="flat", optimizer=optimizer)
+    _, fused = trainers(given)
+    poison = {key: np.full_like(p, np.nan) for key, p in given.params.items()}
+    ends = []
+    for first in (given.params, poison):
+        fused.load(first)
+        fused.train(given.walks()[0])
+        fused.load(given.params)
+        fused.train(given.walks()[1])
+        ends.append(fused.params())
+    for key in ends[0]:
+        np.testing.assert_array_equal(ends[0][key], ends[1][key])
+
+
+def test_planted_faults_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong constant in one kind of step is seen; the tests above can fail."""
+    dense = case(Dense(9), SIGMOID, inputs="flat", optimizer=SGD())
+    monkeypatch.setattr(online, "gradient_factor", lambda *a: 1.0 + 1e-9)
+    assert not compared(dense, batch=1).within
+    pooled = case(*IMAGES["kernel of one"], inputs="ties", rate=0.01)
+    monkeypatch.setattr(np, "greater_equal", np.less_equal)  # not to the maximum
+    assert not compared(pooled, batch=70).within
+
+
+def test_fused_is_refused_where_it_cannot_be() -> None:
+    given = case(Dense(9), inputs="flat")
+    with pytest.raises(UnsupportedSpec, match="has fused, reference"):
+        trainers(given)[0].__class__(
+            dataclasses.replace(given.task, execution="turbo"), given.splits
+        )

@@ -1,0 +1,115 @@
+"""Matched backends agree: the sigmoid net of the first comparison, then every piece of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+import pytest
+
+from nnbench import data
+from nnbench.backends.numpy import NumpyTrainer
+from nnbench.backends.parity import (
+    Agreement,
+    Verdict,
+    compare,
+    relative_difference,
+    trained,
+    verdict,
+)
+from nnbench.backends.protocol import Params, Task, TrainStats, Walk
+from nnbench.config.composition import compose
+from nnbench.data.dataset import Split
+from nnbench.model.init import initial_params
+from nnbench.model.network import ParamKey
+from nnbench.testing import equals_the_reference
+from nnbench.training.runner import make_task
+from support.backends import BACKENDS, SMALL, factory, small_splits, small_task, small_walks
+
+
+@cache
+def first_comparison(dtype: str) -> tuple[Task, dict[str, Split], Params]:
+    """Bare nnbench: 784-128-10 sigmoid, 1,000 samples of mnist_5k, summed bce, batch 1."""
+    config = compose([f"dtype={dtype}"]).config
+    dataset = data.load(config.data, kind="classification", seed=0)
+    task = make_task(config, dataset)
+    splits = dataset.splits | {"train_eval": dataset.splits["train"]}
+    return task, splits, initial_params(config.init, task.architecture, 0, dtype)  # type: ignore[arg-type]
+
+
+def twenty_epochs(samples: int = 1000) -> Iterator[Walk]:
+    for epoch in range(20):
+        yield Walk(np.arange(samples), np.full(samples, 0.005), samples, epoch, epoch * samples, 0)
+
+
+@cache
+def numpy_weights(dtype: str) -> Params:
+    task, splits, params = first_comparison(dtype)
+    return trained(NumpyTrainer(task, splits), params, twenty_epochs())
+
+
+def slow_where(condition: bool) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.slow] if condition else []
+
+
+@pytest.mark.parametrize(
+    ("backend", "execution", "dtype", "bound"),
+    [
+        # A fit of 20,000 batches takes a quarter of a minute.
+        pytest.param(b, e, dtype, bound, marks=slow_where((e, dtype) == ("fit", "float32")))
+        for b, e in BACKENDS
+        for dtype, bound in (("float64", 1e-12), ("float32", 1e-4))
+    ],
+)
+def test_twenty_epochs_at_batch_1_end_in_the_same_weights(
+    backend: str, execution: str, dtype: str, bound: float
+) -> None:
+    task, splits, params = first_comparison(dtype)
+    task = dataclasses.replace(task, execution=execution)
+    found = trained(factory(backend)(task, splits), params, twenty_epochs())
+    expected = numpy_weights(dtype)
+    largest = max(float(np.abs(found[key] - expected[key]).max()) for key in expected)
+    assert relative_difference(params, expected) > 1.0  # it did train
+    assert largest <= bound
+
+
+def test_a_walk_that_visits_another_order_is_caught() -> None:
+    a, b = (NumpyTrainer(small_task(), small_splits()) for _ in range(2))
+    swapped = [dataclasses.replace(w, order=np.roll(w.order, 32)) for w in small_walks()]
+    expected, found = trained(a, SMALL.params, small_walks()), trained(b, SMALL.params, swapped)
+    assert relative_difference(expected, found) > 1e-6
+
+
+def apart(difference: float, one_ulp: float) -> Agreement:
+    return Agreement(difference, one_ulp, {0: 0.0, 2: difference}, {0: one_ulp, 2: one_ulp})
+
+
+def test_a_verdict_is_pass_fail_or_chaotic() -> None:
+    good, bad, wild = apart(1e-14, 1e-15), apart(1e-12, 1e-15), apart(1.0, 1e-4)
+    assert verdict([good, good]) == Verdict("pass", 2)
+    assert verdict([good, bad, good]) == Verdict("fail", 3, 1)
+    assert verdict([good, good, wild]) == Verdict("chaotic", 2)
+    assert verdict([good, bad, wild]) == Verdict("fail", 2, 1)  # the stable prefix fails already
+    assert verdict([apart(float("nan"), 1e-15)]).outcome == "fail"
+    assert bad.layer == 2
+
+
+def test_nan_weights_never_agree() -> None:
+    broken = {key: p * np.nan for key, p in SMALL.params.items()}
+    assert not compare(SMALL.params, SMALL.params, broken).within
+
+
+def test_the_step_and_the_layer_that_part_are_named() -> None:
+    """A backend whose first layer takes a wrong step 5 is caught there, not at the end."""
+
+    class Wrong(NumpyTrainer):
+        def train(self, walk: Walk) -> TrainStats:
+            stats = super().train(walk)
+            if walk.first_step == 4:
+                self._params[ParamKey(0, "kernel")] *= 1.0 + 1e-9
+            return stats
+
+    with pytest.raises(AssertionError, match=r"step 5 of 21 parts, most in layer 1 \(dense\)"):
+        equals_the_reference(Wrong, "reference", SMALL)

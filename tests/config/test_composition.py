@@ -1,0 +1,123 @@
+"""The configuration: defaults, groups, experiments, and one clear line for each mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nnbench.config import catalogue
+from nnbench.config.run import read_config
+from nnbench.config.composition import compose
+from nnbench.errors import ConfigError
+from nnbench.model.architectures import MLP
+from nnbench.model.init import NativeInit, Normal
+from nnbench.model.losses import Loss
+from nnbench.model.optimizers import SGD
+
+# What an option needs from others to make a run.
+NEEDS = {
+    "csv": ["data.path=x.csv"],
+    "npz": ["data.path=x.npz"],
+    "from_run": ["init.run=x"],
+    "layers": ["arch.layers=[flatten]"],
+    "linear_regression": ["loss=mse"],
+    "text": ["data=sequences"],
+    "plateau": ["data.val_fraction=0.1"],
+    "init/native": ["semantics=native"],
+}
+
+
+def test_bare_is_the_first_comparison_as_really_trained() -> None:
+    config = compose([]).config
+    assert config.arch == MLP(
+        hidden=(128,), activation="sigmoid", output_activation="sigmoid", bias=False
+    )
+    assert config.loss == Loss("bce", "sum", "mean")
+    assert config.optimizer == SGD()
+    assert config.init == Normal(0.01)
+    assert (config.batch_size, config.epochs, config.data.train_samples) == (1, 100, 1000)
+    rates = [
+        config.schedule.per_step(epoch, 1, 100, ())[0] for epoch in (0, 29, 30, 59, 60, 79, 80, 99)
+    ]
+    assert rates == [0.005, 0.005, 0.003, 0.003, 0.001, 0.001, 0.0005, 0.0005]
+
+
+@pytest.mark.parametrize("group", catalogue.groups())
+def test_every_option_of_every_group_composes_and_says_what_it_is(group: str) -> None:
+    for option, text in catalogue.options(group).items():
+        needs = NEEDS.get(option, []) + NEEDS.get(f"{group}/{option}", [])
+        assert compose([f"{group}={option}", *needs]).config is not None
+        assert len(text) > 10, f"conf/{group}/{option}.yaml opens with no comment"
+
+
+@pytest.mark.parametrize("case", catalogue.experiments())
+def test_every_experiment_composes_and_opens_with_its_command(case: str) -> None:
+    cell = compose([f"experiment={case}"])
+    assert cell.config.case == case
+    first = catalogue.experiments()[case].read_text().splitlines()[0]
+    assert first == f"# nnbench experiment={case}"
+
+
+def test_the_values_written_for_the_worker_read_back_to_the_same_configuration() -> None:
+    cell = compose(["backend=keras_fit", "loss=cross_entropy", "data.val_fraction=0.1"])
+    assert read_config(cell.values) == cell.config
+    assert cell.config.arch.output_activation == "softmax"
+
+
+def test_native_semantics_take_the_frameworks_initializer_unless_one_is_set() -> None:
+    assert compose(["semantics=native"]).config.init == NativeInit()
+    assert compose(["semantics=native"]).config.shuffle
+    assert compose(["semantics=native", "init=normal"]).config.init == Normal(0.01)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["batch_sise=1"], "Unknown key 'batch_sise'; did you mean 'batch_size'?"),
+        (["batch_size=0"], "Received batch_size=0; must be at least 1."),
+        (["init.scale=-1"], "Received init.scale=-1; must be greater than 0."),
+        (["epochs=abc"], "Received epochs=abc; must be an integer, at least 1."),
+        (
+            ["backend=jax"],
+            "Received backend=jax; must be one of forgenn, keras, keras_fit",
+        ),
+        (["+new=1"], "Unknown key 'new'"),
+        (["+seed=1"], "leave out the '+'"),
+        (["arch=mlp", "arch.hiden=[3]"], "did you mean 'arch.hidden'?"),
+        (["init=he", "init.scale=1"], "The chosen init has no 'scale'; init=normal has."),
+        (["data=csv"], "Missing value for data.path; set it with data.path=..."),
+        (["hidden=3"], "did you mean 'arch.hidden'?"),
+        (["lr=0.1"], "did you mean 'schedule.lr'?"),
+        (["optimiser=sgd"], "did you mean 'optimizer'?"),
+        (["backend"], "Received 'backend'; must be KEY=VALUE"),
+        (["init=native"], "needs semantics=native"),
+        (["arch.output_activation=tanh"], "loss=bce needs sigmoid"),
+        (["task=regression"], "task=regression needs loss=mse"),
+        (["keep.weights=best"], "set data.val_fraction=0.1"),
+        (["schedule.rates=[1]"], "Received 1 schedule.rates for 4 schedule.starts"),
+        (["schedule.starts=[1,2,3,4]"], "must begin with 0"),
+        (["backend.execution=jit"], "backend=numpy has fused, reference"),
+        (["device=cuda", "backend.execution=fused"], "has reference on device=cuda"),
+        (["backend=torch", "backend.execution=cudagraph"], "has eager, compile on device=cpu"),
+        (["input=native"], "no loader of its own with backend.execution=fused; use input=resident"),
+        (["backend=keras", "input=native"], "input=resident or backend.execution=fit"),
+        (["backend=keras", "backend.engine=jax", "backend.execution=graph"], "keras has fit"),
+        (["dtype=float16"], "must be one of float32, float64"),
+        (["init=uniform", "init.low=1"], "init.low must be less than init.high"),
+        (["seed=-1"], "Received seed=-1; must be at least 0."),
+        (["threads=0"], "Received threads=0; must be at least 1."),
+        (["experiment=create_nn_from_numpy/published_torch_b2"], "did you mean"),
+        (["experiment=nothing"], "it is STUDY/CASE, of the studies create_nn_from_numpy"),
+    ],
+)
+def test_a_mistake_costs_one_line_with_the_remedy(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose(overrides)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_paths_lead_to_the_configuration_of_this_checkout() -> None:
+    assert (catalogue.root() / "conf" / "config.yaml").is_file()
+    assert Path(catalogue.root()).is_absolute()

@@ -1,0 +1,209 @@
+"""Every command and every piece of Python in the documents runs as it is written."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nnbench.config import catalogue
+from nnbench.records.run import read_runs
+from support import ROOT
+from support.commands import Nnbench
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+# Shortened so that the command's meaning stays: fewer epochs and samples.
+SHORTER = ["epochs=1", "tracking=local", "data.train_samples=64"]
+WITHOUT_RUN = {
+    "--help",
+    "ls",
+    "report",
+    "claims",
+    "explain",
+    "sync",
+    "doctor",
+    "ui",
+    "data",
+    "study",
+    "check",
+    "arch",
+    "parity",
+    "trace",
+    "profile",
+    "ops",
+}
+LONG = (
+    "nnbench -m backend=numpy,torch seed=0,1 epochs=5 --fresh",
+    "nnbench -m backend=numpy,torch seed=0,1 batch_size=32",
+    "nnbench -m backend=numpy,torch seed=0,1,2 batch_size=32",
+    "nnbench report",
+    "nnbench ops --size 200 --rounds 2",
+    "nnbench claims",
+    "nnbench claims numpy_vs_pytorch_analysis",
+    "nnbench explain create_nn_from_numpy/published_numpy_b1 "
+    "create_nn_from_numpy/published_torch_b1",
+    "nnbench study create_nn_from_numpy",
+    "nnbench study forgenn_vs_pytorch",
+    "nnbench study minitorch_vs_pytorch",
+)
+
+# Read from top to bottom: their blocks belong together and have a test of their own.
+TOGETHER = [ROOT / "docs" / name for name in ("backends.md", "backpropagation.md")]
+
+
+def blocks(language: str, pages: list[Path]) -> list[str]:
+    pattern = rf"```{language}\n(.*?)```"
+    return [b for page in pages for b in re.findall(pattern, page.read_text(), flags=re.DOTALL)]
+
+
+def apart() -> list[Path]:
+    return [page for page in PAGES if page not in TOGETHER]
+
+
+def commands() -> list[str]:
+    found = blocks("bash", apart())
+    lines = [line.split("  #")[0].strip() for block in found for line in block.split("\n")]
+    inline = re.findall(r"`(nnbench [^`]+)`", "\n".join(page.read_text() for page in apart()))
+    return sorted({line for line in [*lines, *inline] if line.startswith("nnbench")})
+
+
+def test_the_documents_have_commands() -> None:
+    assert len(commands()) >= 8
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the runs that a documented report needs."""
+    folder = tmp_path_factory.mktemp("recorded")
+    sweep = ["-m", "backend=numpy,torch", "batch_size=32", "seed=0,1,2", *SHORTER]
+    done = subprocess.run(
+        [sys.executable, "-m", "nnbench", *sweep],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "results"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(c, marks=[pytest.mark.slow] if c in LONG else []) for c in commands()],
+)
+def test_a_documented_command_runs(
+    nnbench: Nnbench, tmp_path: Path, request: pytest.FixtureRequest, command: str
+) -> None:
+    words = shlex.split(command)[1:]
+    if any(word.isupper() or word == "backend=NAME" for word in words):
+        pytest.skip("capitals stand for something")
+    if words and words[0] == "ui":
+        pytest.skip("a server: tests/test_ui.py starts it")
+    if words[:2] == ["data", "fetch"]:
+        if "NNBENCH_DATA" not in os.environ:
+            pytest.skip("needs the network or NNBENCH_DATA")
+        assert nnbench(*words).returncode == 0
+        return
+    if words[:1] == ["report"]:
+        shutil.copytree(request.getfixturevalue("recorded"), tmp_path / "results")
+    if words[:1] == ["claims"] or (words[:1] == ["study"] and words[1:]):
+        words += ["data=mnist_5k", "data.train_samples=64", "epochs=1", "tracking=local"]
+        words += ["--seeds", "1"] * (words[0] == "claims")
+    elif words[:1] == ["explain"]:
+        words += ["data.train_samples=64", "epochs=1"]
+        words += ["data=mnist_5k"] * any("/" in word for word in words)
+    elif not words or words[0] not in WITHOUT_RUN:
+        words += SHORTER
+    done = nnbench(*words)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("code", blocks("python", apart()))
+def test_documented_python_runs(code: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(read_runs(tmp_path / "results"))
+
+
+def test_the_page_on_backpropagation_is_true(nnbench: Nnbench, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    page = [ROOT / "docs" / "backpropagation.md"]
+    (command,) = blocks("bash", page)
+    done = nnbench(*shlex.split(command)[1:])
+    assert done.returncode == 0, done.stderr
+    code = "\n".join(blocks("python", page))
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "(4, 64) (4, 3) (4, 3) (4, 10)" in ran.stdout
+    shown = blocks("text", page)[0].split("...")[0].strip()
+    assert shown.splitlines()[0] in done.stdout
+
+
+def test_the_backend_of_the_documents_passes_the_kit(nnbench: Nnbench, tmp_path: Path) -> None:
+    page = ROOT / "docs" / "backends.md"
+    for name, content in re.findall(
+        r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", page.read_text(), flags=re.DOTALL
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    env = {"PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}"}
+    check, run, parity = blocks("bash", [page])[0].strip().splitlines()
+    done = nnbench(*shlex.split(check)[1:], env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "pass  sigmoid: " in done.stdout
+    assert "  -   gelu: Received layer gelu; backend=mine has dense nets." in done.stdout
+    assert nnbench(*shlex.split(run)[1:], "tracking=local", env=env).returncode == 0
+    done = nnbench(*shlex.split(parity)[1:], env=env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(" pass ") == 2
+
+
+def test_make_targets_in_the_documents_exist() -> None:
+    text = "\n".join(page.read_text() for page in PAGES)
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"\bmake ([a-z][a-z-]+)\b", text)):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_the_table_of_groups_is_complete() -> None:
+    text = (ROOT / "README.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", text, flags=re.MULTILINE))
+    assert set(rows) == set(catalogue.groups())
+    for group, row in rows.items():
+        for option in catalogue.options(group):
+            assert f"`{option}`" in row, f"{group}={option}"
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+        for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+@pytest.mark.slow
+def test_gpu_check_runs_where_there_is_no_gpu(tmp_path: Path) -> None:
+    out = tmp_path / "gpu.md"
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "gpu_check"), "--device", "cpu", "--out", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [
+        line for line in out.read_text().splitlines() if line.startswith(("| torch", "| keras"))
+    ]
+    assert len(rows) == 6
+    assert not [line for line in rows if "not run" in line]

@@ -1,0 +1,289 @@
+"""Parity certificates in sweeps and from `nnbench parity`; `nnbench trace` and `nnbench arch`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnbench.records.run import read_runs
+from support.commands import TINY, Nnbench
+
+SMALL = ["data=synthetic", "data.samples=200", "epochs=2", "batch_size=32", "data.features=12"]
+SOURCE = Path(sys.modules["nnbench"].__path__[0]).parent
+
+# A backend that goes another way in step 3 of the second epoch (6 steps an epoch).
+WRONG = """
+from nnbench.backends.numpy import NumpyTrainer
+class Wrong(NumpyTrainer):
+    def train(self, walk):
+        stats = super().train(walk)
+        if walk.first_step <= 8 < walk.first_step + len(walk.lr):
+            key = list(self._params)[-1]
+            self._params[key] *= 1.001
+        return stats
+"""
+
+
+@pytest.fixture
+def wrong(tmp_path: Path) -> dict[str, str]:
+    """Put the wrong backend where `--config-dir own` finds it; return the environment."""
+    folder = tmp_path / "own" / "backend"
+    folder.mkdir(parents=True)
+    (folder / "wrong.yaml").write_text(
+        "name: wrong\n_target_: wrong.Wrong\nexecution: reference\nexecutions: [reference]\n"
+    )
+    (tmp_path / "wrong.py").write_text(WRONG)
+    return {"PYTHONPATH": f"{tmp_path}:{SOURCE}"}
+
+
+def test_parity_certifies_in_both_precisions(nnbench: Nnbench, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    done = nnbench("parity", *SMALL, "backend=numpy,torch")
+    assert done.returncode == 0, done.stderr
+    assert "float64, 2 epochs of 6 steps" in done.stdout
+    assert "float32, 2 epochs of 6 steps" in done.stdout
+    files = sorted((tmp_path / "results" / "parity").glob("*/parity.json"))
+    bounds = {"float64": 1e-12, "float32": 1e-4}
+    assert len(files) == 2
+    for path in files:
+        said = json.loads(path.read_text())
+        (found,) = said["certificates"]
+        assert found["outcome"] == "pass"
+        assert len(found["difference"]) == len(found["layer_differences"]) == 2
+        assert set(found["layer_differences"][0]) == {"0", "2"}  # the layers that learn
+        assert 0 < found["envelope"][-1] < bounds[said["config"]["dtype"]]
+
+
+def test_parity_names_the_first_step_and_layer_that_part(
+    nnbench: Nnbench, wrong: dict[str, str]
+) -> None:
+    done = nnbench(
+        "parity", *SMALL, "--config-dir", "own", "backend=numpy,wrong", "dtype=float64", env=wrong
+    )
+    assert done.returncode == 1
+    assert "they part in epoch 2, step 3, most in layer 3 (dense units=3 bias=false)" in " ".join(
+        done.stdout.split()
+    )
+    assert done.stderr.strip() == "nnbench: 1 comparison failed."
+
+
+def test_a_chaotic_comparison_says_so(nnbench: Nnbench) -> None:
+    """A learning rate far too large: one ulp grows past any comparison."""
+    pytest.importorskip("torch")
+    rate = ["schedule=constant", "schedule.lr=60", "arch=mlp", "arch.activation=tanh", "epochs=30"]
+    words = [*SMALL, *rate, "data.noise=2", "loss=mse", "arch.hidden=[16,16]"]
+    done = nnbench("parity", *words, "backend=numpy,torch", "dtype=float32")
+    assert done.returncode == 0, done.stderr
+    assert "chaotic" in done.stdout
+    assert "one ulp alone grows past 0.001" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("backend=numpy",), "Parity needs two backends"),
+        (("semantics=native",), "Received semantics=native; only matched backends go the same way"),
+        (("backend=numpy,torhc",), "Received backend=torhc; must be one of"),
+        (("backend=keras,keras_jax", "dtype=float32"), "Received several Keras engines"),
+        (("--config-dir", "nowhere"), "Received --config-dir nowhere; there is no such folder"),
+        (("batch_size=0",), "Received batch_size=0; must be at least 1"),
+    ],
+)
+def test_bad_parity_requests_are_one_clear_line(
+    nnbench: Nnbench, arguments: tuple[str, ...], message: str
+) -> None:
+    if "jax" in " ".join(arguments):
+        pytest.importorskip("jax")
+    done = nnbench("parity", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_sweep_over_backends_is_certified(nnbench: Nnbench, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    done = nnbench("-m", "backend=torch,numpy", "seed=0,1", *SMALL, "tracking=local")
+    assert done.returncode == 0, done.stderr
+    text = " ".join(done.stdout.split())
+    assert "parity pass: torch against numpy, float32, 2 pairs of runs: in the end" in text
+    runs = list(read_runs(tmp_path / "results"))
+    assert len(runs) == 4  # the runs from one ulp away are not among them
+    for run in runs:
+        if run.config["backend"]["name"] == "numpy":
+            assert run.parity is None
+            continue
+        assert run.parity is not None
+        assert run.parity["outcome"] == "pass"
+        assert 0 < run.parity["difference"][-1] <= run.parity["envelope"][-1]
+
+
+def test_a_sweep_with_a_wrong_backend_says_where_it_parts(
+    nnbench: Nnbench, wrong: dict[str, str], tmp_path: Path
+) -> None:
+    words = ("-m", "--config-dir", "own", "backend=numpy,wrong", *SMALL, "dtype=float64")
+    done = nnbench(*words, "tracking=local", env=wrong)
+    assert done.returncode == 0, done.stderr
+    text = " ".join(done.stdout.split())
+    assert "parity FAIL: wrong against numpy, float64, seed 0: they part in epoch 2, step 3" in text
+    (run,) = (r for r in read_runs(tmp_path / "results") if r.parity)
+    assert run.parity is not None
+    assert (run.parity["parted_epoch"], run.parity["parted_step"]) == (1, 3)
+    assert run.parity["parted_layer"] == 2
+
+
+def test_certificates_can_be_left_out(nnbench: Nnbench, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    done = nnbench("-m", "backend=numpy,torch", *TINY, "parity=false")
+    assert "parity" not in done.stdout
+    assert not (tmp_path / "results" / "parity").exists()
+
+
+def test_a_certificate_reaches_mlflow(nnbench: Nnbench, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    done = nnbench("-m", "backend=numpy,torch", *SMALL)
+    assert done.returncode == 0, done.stderr
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path / 'results' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("nnbench")
+    runs = client.search_runs([experiment.experiment_id])
+    tagged = [r for r in runs if "nnbench.parity" in r.data.tags]
+    assert len(runs) == 2
+    assert [r.data.tags["nnbench.parity"] for r in tagged] == ["pass"]
+    history = client.get_metric_history(tagged[0].info.run_id, "parity/difference")
+    assert [metric.step for metric in history] == [0, 1]
+
+
+def test_a_traced_step_adds_up(nnbench: Nnbench, tmp_path: Path) -> None:
+    """On every backend the same numbers; the update is what the optimizer makes of the gradient."""
+    pytest.importorskip("torch")
+    pytest.importorskip("keras")
+    net = "arch.layers=[{name: conv2d, filters: 2}, batch_norm, tanh, flatten, {name: dropout}]"
+    words = ("data=digits", "arch=layers", net, "loss=cross_entropy", "batch_size=16", "init=he")
+    done = nnbench(
+        *("trace", "--step", "4", "--out", "t.npz", *words, "dtype=float64"),
+        *("backend=numpy,torch,keras", "schedule=constant", "schedule.lr=0.1"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "layer 2: batch_norm" in done.stdout
+    arrays = np.load(tmp_path / "t.npz")
+    names = [name.partition("/")[2] for name in arrays.files if name.startswith("numpy/")]
+    assert {"input", "0.output", "4.output.gradient", "5.kernel.gradient"} <= set(names)
+    for name in names:
+        for other in ("torch", "keras graph"):
+            difference = np.abs(arrays[f"numpy/{name}"] - arrays[f"{other}/{name}"]).max()
+            # 0.bias is before a batch norm and has no gradient but rounding.
+            assert difference <= 1e-12, (name, other)
+    for name in names:
+        if name.endswith(".update"):
+            gradient = arrays[f"numpy/{name.replace('update', 'gradient')}"]
+            assert np.abs(arrays[f"numpy/{name}"] + 0.1 * gradient).max() <= 1e-15
+    dropped = arrays["numpy/4.output"] == 0
+    assert 0.3 < dropped.mean() < 0.7
+    assert (arrays["numpy/3.output.gradient"][dropped] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--step", "0"), "Received --step 0; must be at least 1"),
+        (("--step", "13", *SMALL), "Received --step 13; the run has 12, epochs=2 of 6"),
+        (("--step", "x"), "'x' is not a valid integer"),
+        (("--stp", "1"), "No such option"),
+    ],
+)
+def test_bad_trace_requests_are_one_clear_line(
+    nnbench: Nnbench, arguments: tuple[str, ...], message: str
+) -> None:
+    done = nnbench("trace", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_table_of_layers(nnbench: Nnbench) -> None:
+    done = nnbench("arch", "arch=lenet5", "loss=cross_entropy")
+    assert done.returncode == 0, done.stderr
+    assert "conv2d filters=16 kernel_size=5" in done.stdout
+    assert "61,706" in done.stdout
+    done = nnbench(*TINY)
+    assert "dense units=128 bias=false" in done.stdout
+    assert "2,944" in done.stdout  # 20 x 128 + 128 x 3, the sum under the table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("arch=layers", "arch.layers=[{name: conv2d, filters: 3}]"), "needs flat input"),
+        (
+            ("arch=layers", "arch.layers=[{name: conv2d, filters: 3}, flatten]", "data=synthetic"),
+            "Layer 1, conv2d, needs images (height, width, channels), received (20,)",
+        ),
+        (("arch=layers", "arch.layers=[conv3d]"), "Received arch.layers[0]='conv3d'"),
+        (
+            ("arch=layers", "arch.layers=[flatten, {name: dense, units: 3, bais: true}]"),
+            "Unknown key 'arch.layers[1].bais', did you mean 'bias'?",
+        ),
+        (
+            ("arch=layers", "arch.layers=[flatten, {name: embedding, vocabulary: 3}]"),
+            "Layer 2, embedding, takes integer tokens, so that it must be the first layer",
+        ),
+        (("arch=text",), "A value is taken from data.vocabulary, which the chosen data lacks"),
+        (("data=sequences",), "data=sequences has integer tokens, which need an embedding"),
+    ],
+)
+def test_nets_that_do_not_fit_are_one_clear_line(
+    nnbench: Nnbench, arguments: tuple[str, ...], message: str
+) -> None:
+    done = nnbench("arch", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr.replace("; did", ", did")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_tokens_that_the_embedding_lacks_are_one_clear_line(nnbench: Nnbench) -> None:
+    done = nnbench("arch=text", "data=sequences", "arch.layers.0.vocabulary=8", "tracking=local")
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    words = ("arch=layers", "arch.layers=[{name: embedding, vocabulary: 8}, flatten]")
+    done = nnbench(*words, "data=sequences", "tracking=local", "loss=cross_entropy")
+    assert done.returncode == 2
+    assert "Received inputs from 0 to 31; layer 1, embedding, takes whole numbers" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_run_stops_early_and_keeps_its_best(nnbench: Nnbench, tmp_path: Path) -> None:
+    words = ("data=synthetic", "data.samples=200", "data.noise=3", "batch_size=16", "epochs=60")
+    done = nnbench(
+        *(*words, "data.val_fraction=0.3", "early_stopping.patience=4", "tracking=local"),
+        *("schedule=constant", "schedule.lr=0.3", "init=he", "arch=mlp"),
+    )
+    assert done.returncode == 0, done.stderr
+    (run,) = read_runs(tmp_path / "results")
+    assert run.status == "finished"
+    assert len(run.epochs) < 60
+    losses = [epoch.val_loss for epoch in run.epochs]
+    assert run.kept_epoch == int(np.argmin(losses)) == len(run.epochs) - 5
+    assert f"stopped after epoch {len(run.epochs)}: val_loss has not improved" in done.stdout
+
+
+def test_watching_the_test_data_is_flagged_everywhere(nnbench: Nnbench, tmp_path: Path) -> None:
+    words = (*TINY[:-1], "monitor=test_loss", "keep.weights=best")
+    done = nnbench(*words)
+    assert done.returncode == 0, done.stderr
+    flag = "the test data steered this run (keep.weights=best with monitor=test_loss)"
+    assert flag in " ".join(done.stdout.split())
+    assert flag in " ".join(nnbench("ls").stdout.split())
+    (run,) = read_runs(tmp_path / "results")
+    assert run.directory is not None
+    assert flag in (run.directory / "run.json").read_text()
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path / 'results' / 'mlflow.db'}")
+    mirrored = client.get_run(run.tracking["mlflow_run_id"])
+    assert flag in mirrored.data.tags["nnbench.flags"]
+    assert flag in mirrored.data.tags["mlflow.note.content"]

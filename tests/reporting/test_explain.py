@@ -1,0 +1,152 @@
+"""The bridge between two configurations, and what `nnbench explain` makes of it."""
+
+from __future__ import annotations
+
+import copy
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnbench.config.composition import compose
+from nnbench.records.run import read_runs
+from nnbench.reporting.explain import bridge as bridges
+from nnbench.reporting.explain.bridge import bridge, changes
+from nnbench.reporting.explain.explanation import average, gap
+from nnbench.sweeps.plan import check
+from support.commands import Nnbench
+
+SMALL = ["data.train_samples=500", "epochs=12", "data.test_samples=200"]
+
+
+def values(*overrides: str) -> dict[str, Any]:
+    return copy.deepcopy(compose(list(overrides)).values)
+
+
+def way(first: dict[str, Any], last: dict[str, Any]) -> bridges.Bridge:
+    return bridge(first, last, bridges.is_possible(check))
+
+
+def test_a_difference_is_one_change() -> None:
+    found = changes(values(), values("loss=mse", "batch_size=32", "init.scale=0.1", "name=x"))
+    assert [str(change) for change in found] == [
+        "init.scale: 0.01 to 0.1",
+        "loss: bce (over_outputs=sum) to mse (over_outputs=mean)",
+        "batch_size: 1 to 32",
+    ]
+
+
+def test_the_bridge_leads_from_one_end_to_the_other_in_both_orders() -> None:
+    first = values()
+    last = values("backend=torch", "loss=mse", "batch_size=8", "shuffle=true")
+    found = way(first, last)
+    assert [step.name for step in found.changes] == ["backend", "loss", "batch_size", "shuffle"]
+    assert found.opposite == found.changes[::-1]
+    for path in (found.forward, found.backward):
+        assert (path[0], path[-1]) == (first, last)
+        for before, after in pairwise(path):
+            assert len(changes(before, after)) == 1
+
+
+def test_what_needs_another_change_waits_for_it() -> None:
+    pytest.importorskip("torch")
+    last = values(
+        "backend=torch", "semantics=native", "init=native", "input=native", "shuffle=true"
+    )
+    found = way(values(), last)
+    for path in (found.forward, found.backward):
+        for each in path:
+            check(bridges.cell(each))  # every step can be run
+        assert changes(path[-1], last) == []
+    assert {step.name for step in found.changes} == {
+        "backend", "semantics", "init", "input", "shuffle",
+    }  # fmt: skip
+
+
+def test_what_is_impossible_alone_goes_together() -> None:
+    first, last = {"a": 1, "b": 1, "c": 1}, {"a": 2, "b": 2, "c": 2}
+    found = bridge(first, last, lambda v: v["a"] == v["c"])
+    assert [step.name for step in found.changes] in (["a + c", "b"], ["b", "a + c"])
+    assert found.forward[-1] == last
+    assert found.backward[-1] == last
+
+
+def test_effects_add_up_and_times_multiply() -> None:
+    texts = {"x": "1 to 2", "y": "3 to 4"}
+    found = gap(
+        "test accuracy",
+        [("", 0.9), ("x", 0.2), ("y", 0.3)],
+        [("", 0.9), ("y", 0.9), ("x", 0.3)],
+        texts,
+    )
+    assert sum(effect.middle for effect in found.effects) == pytest.approx(found.total)
+    assert [found.share(effect) for effect in found.effects] == pytest.approx([13 / 12, -1 / 12])
+    assert "x (1 to 2) explains 108 % of it: -65.00 points" in " ".join(found.sentences())
+    times = gap(
+        "time per epoch", [("", 1.0), ("x", 4.0)], [("", 1.0), ("x", 4.0)], texts, ratio=True
+    )
+    assert times.moved(times.effects[0].middle) == "x 4.00"
+    mean = average([times, times, times])
+    assert mean.first == pytest.approx(1.0)
+    assert mean.effects[0].half == pytest.approx(0.0)
+    assert mean.total == pytest.approx(math.log(4.0))
+
+
+def test_no_gap_is_not_explained() -> None:
+    found = gap("test accuracy", [("", 0.9), ("x", 0.901)], [("", 0.9), ("x", 0.901)], {"x": "-"})
+    assert found.sentences() == [
+        "test accuracy: 90.00 % against 90.10 %: there is no gap to explain."
+    ]
+
+
+def test_the_loss_explains_and_the_framework_does_not(nnbench: Nnbench, tmp_path: Path) -> None:
+    done = nnbench("explain", "loss=bce", "loss=mse backend=numpy_reference shuffle=true", *SMALL)
+    assert done.returncode == 0, done.stderr
+    text = " ".join(done.stdout.split())
+    assert "loss (bce (over_outputs=sum) to mse (over_outputs=mean)) explains " in text
+    assert "The framework explains 0 % of it." in text
+    page = (tmp_path / "results" / "explain" / "explain.md").read_text()
+    assert "| loss: bce (over_outputs=sum) to mse (over_outputs=mean) |" in page
+    for name in ("test_accuracy.svg", "test_accuracy.png", "time_per_epoch.svg"):
+        assert (tmp_path / "results" / "explain" / name).stat().st_size > 1000
+    runs = read_runs(tmp_path / "results")
+    assert len(runs) == 6  # both ends, and two steps in each order
+    first, last = (next(r for r in runs if end in r.name) for end in ("at first", "at last"))
+    again = nnbench("explain", first.run_id, last.run_id)
+    named = nnbench("explain", first.name, last.name, "seed=1")
+    assert "overrides apply to cases and quoted overrides" in named.stderr
+    assert again.returncode == 0, again.stderr
+    assert "6 of 6 runs are finished already" in again.stdout
+    assert len(read_runs(tmp_path / "results")) == 6
+
+
+def test_steps_of_a_bridge_are_not_compared_unasked(nnbench: Nnbench, tmp_path: Path) -> None:
+    assert nnbench("epochs=1", "tracking=local", SMALL[0]).returncode == 0
+    assert nnbench("explain", "seed=0", "seed=1 shuffle=true", "epochs=1", SMALL[0]).returncode == 0
+    done = nnbench("report")
+    assert "left out: 3 runs of nnbench explain" in done.stdout
+    assert "There is one group alone" in done.stdout
+
+
+def test_backends_alone_are_followed_step_by_step(nnbench: Nnbench) -> None:
+    done = nnbench("explain", "backend=numpy", "backend=numpy_reference", *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert "Do their weights part?" in done.stdout
+    assert " pass " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["seed=1", "seed=1"], 0, "there is nothing to explain"),
+        (["nobody", "seed=1"], 2, "Received nobody; results has no run of that name"),
+        (["loss=bse", "seed=1"], 2, "bse"),
+        (["seed=1", "seed=2", "--seeds", "0"], 2, "Received --seeds 0; must be at least 1."),
+    ],
+)
+def test_other_input(nnbench: Nnbench, words: list[str], code: int, said: str) -> None:
+    done = nnbench("explain", *words)
+    assert done.returncode == code
+    assert said in done.stdout + done.stderr

@@ -1,0 +1,54 @@
+"""The backends under test, and a small sigmoid net that many tests share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from nnbench.backends.numpy import NumpyTrainer
+from nnbench.backends.protocol import Task, Trainer, Walk
+from nnbench.data.dataset import Split
+from nnbench.model.layers import Activation, Dense
+from nnbench.model.losses import Loss
+from nnbench.model.optimizers import SGD
+from nnbench.testing.cases import Case, case
+
+BACKENDS = [("numpy", "fused"), ("torch", "eager"), ("keras", "xla"), ("keras", "fit")]
+ALL = [("numpy", "reference"), *BACKENDS]
+
+
+def factory(backend: str) -> Callable[..., Trainer]:
+    if backend == "torch":
+        pytest.importorskip("torch")
+        from nnbench.backends.torch import TorchTrainer
+
+        return TorchTrainer
+    if backend == "keras":
+        pytest.importorskip("keras")
+        from nnbench.backends.keras import KerasTrainer
+
+        return KerasTrainer
+    return NumpyTrainer
+
+
+SMALL: Case = case(
+    Dense(16),
+    Activation("sigmoid"),
+    inputs="flat",
+    loss=Loss("bce", "sum"),
+    optimizer=SGD(momentum=0.9, weight_decay=0.01),
+)
+
+
+def small_task(execution: str = "reference", **changes: object) -> Task:
+    return dataclasses.replace(SMALL.on(execution), **changes)  # type: ignore[arg-type]
+
+
+def small_splits() -> dict[str, Split]:
+    return dict(SMALL.splits)
+
+
+def small_walks() -> list[Walk]:
+    return SMALL.walks()

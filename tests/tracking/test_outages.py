@@ -1,0 +1,240 @@
+"""Tracking servers that stop, PostgreSQL, and eight processes on one fresh store."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from nnbench.records.run import RunResult, read_runs
+from nnbench.tracking import content
+from support import ROOT
+from support.commands import Nnbench, begin
+
+pytestmark = pytest.mark.timeout(600)
+OUTAGE_SECONDS = float(os.environ.get("NNBENCH_OUTAGE_SECONDS", "15"))
+EPOCHS = "backend=numpy", "batch_size=8", "schedule=constant", "schedule.lr=0.01"
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+class Server:
+    """An MLflow server on its own sqlite store; may be stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"),
+                *("--workers", "1", "--port", str(self.port)),
+                *("--backend-store-uri", f"sqlite:///{self.folder}/s.db"),
+                *("--artifacts-destination", str(self.folder / "artifacts")),
+            ],
+            cwd=self.folder,
+            env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        for _ in range(300):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.uri}/health"):
+                return
+            time.sleep(0.2)
+        raise AssertionError("the server does not start")
+
+    def stop(self) -> None:
+        if self.process:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    folder = tmp_path / "server"
+    folder.mkdir()
+    found = Server(folder)
+    found.start()
+    yield found
+    found.stop()
+
+
+def assert_complete(uri: str, runs: Sequence[RunResult]) -> None:
+    """Assert that the store at `uri` has every run once, with every figure once."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    experiments = [e.experiment_id for e in client.search_experiments() if e.name == "nnbench"]
+    assert len(experiments) == 1
+    mirrored = {r.data.tags["nnbench.run_id"]: r for r in client.search_runs(experiments)}
+    assert len(client.search_runs(experiments)) == len(runs)
+    for run in runs:
+        each = mirrored[run.run_id]
+        assert each.info.status == "FINISHED"
+        for key, name in content.EPOCH_METRICS.items():
+            expected = [getattr(record, name) for record in run.epochs]
+            history = client.get_metric_history(each.info.run_id, key)
+            assert sorted((m.step, m.value) for m in history) == [
+                (i, v) for i, v in enumerate(expected) if v is not None
+            ], key
+        for key in ("final/test_accuracy", "phase/wall_seconds"):
+            assert len(client.get_metric_history(each.info.run_id, key)) == 1
+        names = {artifact.path for artifact in client.list_artifacts(each.info.run_id)}
+        assert {"run.json", "config.yaml", "weights.safetensors"} <= names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("returns", [True, False])
+def test_a_server_that_stops_holds_nobody_up(
+    server: Server, nnbench: Nnbench, tmp_path: Path, returns: bool
+) -> None:
+    """The run takes its normal time and 5 s at most; `nnbench sync` brings what is missing."""
+    epochs = f"epochs={round(120 * (OUTAGE_SECONDS + 15))}"
+    command = [*EPOCHS, epochs, f"tracking.uri={server.uri}"]
+    began = time.monotonic()
+    process = begin(tmp_path, command)
+    time.sleep(8.0)
+    server.stop()
+    stopped = time.monotonic()
+    if returns:
+        while time.monotonic() < stopped + OUTAGE_SECONDS and process.poll() is None:
+            time.sleep(0.1)
+        server.start()
+    out, err = process.communicate(timeout=500)
+    wall = time.monotonic() - began
+    assert process.returncode == 0, out + err
+    (run,) = read_runs(tmp_path / "results")
+    assert run.status == "finished"
+    own = run.phases.wall_seconds
+    assert wall - own < 5.0 + 4.0, "5 s, and what a process with MLflow takes to start and end"
+    assert run.phases.track_seconds < 0.1 * own + 1.0
+    if not returns:
+        assert "nnbench sync" in err
+        assert err.count("\n") == 1
+        refused = nnbench("sync")
+        assert refused.returncode == 1
+        assert "did not take the run" in refused.stderr
+        server.start()
+    synced = nnbench("sync")
+    assert synced.returncode == 0, synced.stderr
+    assert_complete(server.uri, read_runs(tmp_path / "results"))
+    assert "Nothing is missing" in nnbench("sync").stdout
+
+
+@pytest.mark.slow
+def test_runs_recorded_locally_can_be_brought_later(
+    server: Server, nnbench: Nnbench, tmp_path: Path
+) -> None:
+    nnbench("-m", "seed=0,1", *EPOCHS, "epochs=3", "tracking=local")
+    assert "Nothing is missing" in nnbench("sync").stdout
+    done = nnbench("sync", "--all", "--uri", server.uri)
+    assert done.returncode == 0, done.stderr
+    assert_complete(server.uri, read_runs(tmp_path / "results"))
+
+
+def eight_runs(folder: Path, *words: str) -> None:
+    """Start eight runs at the same time; all must succeed without a word on stderr."""
+    processes = [begin(folder, [*EPOCHS, "epochs=5", f"seed={seed}", *words]) for seed in range(8)]
+    for process in processes:
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, out + err
+        assert err == ""
+
+
+@pytest.mark.slow
+def test_eight_runs_on_a_fresh_store(tmp_path: Path) -> None:
+    eight_runs(tmp_path)
+    runs = read_runs(tmp_path / "results")
+    assert len(runs) == 8
+    assert_complete(f"sqlite:///{tmp_path}/results/mlflow.db", runs)
+
+
+def postgres_programs() -> Path | None:
+    """Return the folder of PostgreSQL's programs, which Debian keeps out of the PATH."""
+    for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
+        if (path / "initdb").exists():
+            return path
+    found = shutil.which("initdb")
+    return Path(found).parent if found else None
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[str]:
+    """A PostgreSQL server of our own, in a temporary folder, on a free port of loopback."""
+    pytest.importorskip("psycopg", reason="SQLAlchemy needs psycopg for PostgreSQL")
+    programs = postgres_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt install postgresql)")
+    # It refuses to run as root.
+    root = os.geteuid() == 0
+    if root and shutil.which("setpriv") is None:
+        pytest.skip("PostgreSQL does not run as root, and there is no setpriv")
+    user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if root else []
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    port = free_port()
+    try:
+        if root:
+            shutil.chown(folder, "postgres", "postgres")
+        subprocess.run(
+            [*user, programs / "initdb", "-D", folder / "data", "-A", "trust", "-U", "nnbench"],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+        )
+        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c max_connections=200"
+        control = [*user, programs / "pg_ctl", "-D", folder / "data", "-w"]
+        subprocess.run(
+            [*control, "-o", options, "-l", folder / "log", "start"],
+            cwd=folder,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        yield f"postgresql://nnbench@127.0.0.1:{port}/postgres"
+        subprocess.run(
+            [*control, "-m", "fast", "stop"], cwd=folder, check=True, capture_output=True
+        )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.slow
+def test_eight_runs_on_postgresql(tmp_path: Path, postgres: str) -> None:
+    eight_runs(tmp_path, f"tracking.uri={postgres}")
+    assert_complete(postgres, read_runs(tmp_path / "results"))
+
+
+@pytest.mark.slow
+def test_a_sweep_on_slurm(tmp_path: Path) -> None:
+    """`scripts/slurm_check` says itself whether it went well."""
+    if any(shutil.which(name) is None for name in ("slurmctld", "slurmd", "munged")):
+        pytest.skip("SLURM is not installed (Debian: apt install slurm-wlm munge)")
+    script = ROOT / "scripts" / "slurm_check"
+    done = subprocess.run(
+        [sys.executable, script, "--out", tmp_path / "slurm.md"],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Runs that went on from a checkpoint" in (tmp_path / "slurm.md").read_text()

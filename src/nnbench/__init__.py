@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nnbench.api import run, runs
 
+    __version__: str
+
 __all__ = ["__version__", "run", "runs"]
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
@@ -21,4 +22,8 @@ def __getattr__(name: str) -> Any:
         from nnbench import api
 
         return getattr(api, name)
+    if name == "__version__":
+        from nnbench.config.installation import VERSION
+
+        return VERSION
     raise AttributeError(f"module 'nnbench' has no attribute {name!r}")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from nnbench.config import catalogue
-from nnbench.config.run import read_config
 from nnbench.config.composition import compose
+from nnbench.config.run import read_config
 from nnbench.errors import ConfigError
 from nnbench.model.architectures import MLP
 from nnbench.model.init import NativeInit, Normal

@@ -76,9 +76,9 @@ def _is_hydra_error(error: Exception) -> bool:
 def _dispatch(arguments: list[str]) -> int:
     first = arguments[0] if arguments else ""
     if first == "--version":
-        from nnbench import __version__
+        from nnbench.config.installation import VERSION
 
-        print(f"nnbench {__version__}")
+        print(f"nnbench {VERSION}")
         return 0
     if first in ("--help", "-h", "help"):
         from nnbench.cli.help import show_help

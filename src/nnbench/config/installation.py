@@ -19,6 +19,7 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+VERSION = "0.2.0"
 PACKAGE = Path(__file__).resolve().parents[1]
 
 

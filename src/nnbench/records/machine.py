@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from nnbench import __version__
+from nnbench.config.installation import VERSION
 from nnbench.records.environment import THREAD_VARIABLES, forced_blas, switches
 
 __all__ = [
@@ -67,7 +67,7 @@ def describe(packages: Sequence[str], *, device: str = "cpu") -> dict[str, Any]:
         "cpu": cpu_name(),
         "cores": {"physical": psutil.cpu_count(logical=False), "usable": usable_cores()},
         "memory_bytes": psutil.virtual_memory().total,
-        "versions": {"nnbench": __version__} | {name: version(name) for name in names},
+        "versions": {"nnbench": VERSION} | {name: version(name) for name in names},
         "blas": [_pool(pool) for pool in blas],
         "blas_kernel": chosen.get("architecture") or _built_with(),
         "threads": {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nnbench.config import catalogue
+from nnbench.config import catalogue, studies
 from nnbench.config.composition import compose
 from nnbench.config.run import read_config
 from nnbench.errors import ConfigError
@@ -51,11 +51,11 @@ def test_every_option_of_every_group_composes_and_says_what_it_is(group: str) ->
         assert len(text) > 10, f"conf/{group}/{option}.yaml opens with no comment"
 
 
-@pytest.mark.parametrize("case", catalogue.experiments())
+@pytest.mark.parametrize("case", studies.experiments())
 def test_every_experiment_composes_and_opens_with_its_command(case: str) -> None:
     cell = compose([f"experiment={case}"])
     assert cell.config.case == case
-    first = catalogue.experiments()[case].read_text().splitlines()[0]
+    first = studies.experiments()[case].read_text().splitlines()[0]
     assert first == f"# nnbench experiment={case}"
 
 

@@ -66,8 +66,8 @@ def _values(word: str, overrides: Sequence[str], results: str) -> dict[str, Any]
     """Return the configuration that `word` names. Raises ConfigError or ResultsError."""
     import shlex
 
-    from nnbench.config.catalogue import experiments
     from nnbench.config.composition import compose
+    from nnbench.config.studies import experiments
     from nnbench.errors import ConfigError
     from nnbench.records.lookup import find_run, recorded
 

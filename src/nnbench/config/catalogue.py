@@ -1,4 +1,4 @@
-"""What there is to choose from: config groups, their options and the shipped experiments.
+"""What there is to choose from: config groups, their options and the folders of studies.
 
 `conf/` and `experiments/` lie beside `src/` in a checkout and inside the package in a wheel.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from nnbench.errors import ConfigError
 
@@ -40,24 +39,6 @@ def groups() -> list[str]:
     return [name for name in names if (root() / "conf" / name).is_dir()]
 
 
-def experiments() -> dict[str, Path]:
-    """Return every case of the shipped studies as `STUDY/CASE`."""
-    base = root() / "experiments"
-    return {
-        f"{path.parent.name}/{path.stem}": path
-        for path in sorted(base.glob("*/*.yaml"))
-        if path.name != "study.yaml"
-    }
-
-
-def studies() -> dict[str, Path]:
-    """Return every shipped study: its name and its study.yaml."""
-    return {p.parent.name: p for p in sorted((root() / "experiments").glob("*/study.yaml"))}
-
-
-def read_study(name: str) -> dict[str, Any]:
-    """Return what the study.yaml of the study `name` says."""
-    import yaml
-
-    values: dict[str, Any] = yaml.safe_load(studies()[name].read_text(encoding="utf-8"))
-    return values
+def experiments_folders() -> list[Path]:
+    """Return the folders of studies, `STUDY/study.yaml` each; of one name the first counts."""
+    return [root() / "experiments"]

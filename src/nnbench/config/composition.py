@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nnbench.config.catalogue import experiments, root
+from nnbench.config.catalogue import root
 from nnbench.config.mistakes import explain
 from nnbench.config.run import RunConfig, read_config
+from nnbench.config.studies import experiments
 from nnbench.errors import ConfigError
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from nnbench.config.catalogue import experiments, groups, options, root
+from nnbench.config.catalogue import groups, options, root
+from nnbench.config.studies import experiments
 from nnbench.schema import suggest
 
 

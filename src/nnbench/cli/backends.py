@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from nnbench.config.composition import Cell, compose
+from nnbench.config.composition import compose
+from nnbench.config.run import Cell
 from nnbench.errors import ConfigError, MissingPackage
 from nnbench.sweeps.session import check_packages
 

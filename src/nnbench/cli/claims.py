@@ -14,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nnbench.config.composition import Cell
+    from nnbench.config.run import Cell
     from nnbench.records.run import RunResult
     from nnbench.reporting.claims.expression import Figures
     from nnbench.reporting.claims.text import StudyAnswers

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from nnbench.config.composition import Cell
+    from nnbench.config.run import Cell
     from nnbench.records.run import RunResult
     from nnbench.reporting.explain.bridge import Bridge, Values
     from nnbench.reporting.explain.explanation import Gap

@@ -11,7 +11,7 @@ from typing import Any
 
 from nnbench.cli.sweep import run_cells
 from nnbench.config import catalogue, composition
-from nnbench.config.composition import Cell
+from nnbench.config.run import Cell
 from nnbench.errors import ConfigError
 from nnbench.schema import suggest
 from nnbench.sweeps.loop import Asked

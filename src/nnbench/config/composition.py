@@ -7,23 +7,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nnbench.config.catalogue import root
 from nnbench.config.mistakes import explain
-from nnbench.config.run import RunConfig, read_config
+from nnbench.config.run import Cell
 from nnbench.config.studies import experiments
 from nnbench.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One run to do: its checked configuration, the same as plain data, and what was typed."""
-
-    config: RunConfig
-    values: dict[str, Any]
-    overrides: tuple[str, ...]
 
 
 def register_experiments(overrides: Sequence[str]) -> None:
@@ -98,11 +88,7 @@ def _to_cell(task: Any, choices: Mapping[str, Any], overrides: Sequence[str]) ->
     assert isinstance(values, dict)
     plain: dict[str, Any] = {str(key): value for key, value in values.items()}
     plain["case"] = plain.get("case") or choices.get("experiment")
-    read = read_config(plain)
-    plain["arch"]["output_activation"] = read.arch.output_activation
-    plain["backend"]["execution"] = read.backend.execution
-    plain["input"] = read.input
-    return Cell(read, plain, tuple(overrides))
+    return Cell.read(plain, overrides)
 
 
 class Composer:

@@ -31,7 +31,8 @@ def runs(results: str | os.PathLike[str] = "results") -> pd.DataFrame:
     """Return every recorded run of a results folder, oldest first, one row each.
 
     Columns: run_id, name, status, created, the configuration (dotted), parameters, the figures
-    of the kept epoch (accuracies from 0 to 1), epoch_seconds (median) and phases (seconds).
+    of the kept epoch (accuracies from 0 to 1), epoch_seconds (training time, the median of all
+    epochs but the first) and phases (seconds).
     """
     import pandas as pd
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 import resource
@@ -163,3 +164,16 @@ def test_a_pickle_is_named_and_never_loaded(tmp_path: Path, kind: str) -> None:
     with pytest.raises(DataError, match="is a pickle or a PyTorch file, which nnbench never loads"):
         load_weights(path)
     assert not trap.exists()
+
+
+def slow_start(*seconds: float) -> tuple[EpochRecord, ...]:
+    return tuple(
+        dataclasses.replace(EPOCH, epoch=i, train_seconds=s) for i, s in enumerate(seconds)
+    )
+
+
+def test_the_first_epoch_is_not_counted(tmp_path: Path) -> None:
+    assert make(tmp_path, epochs=slow_start(9.0, 2.0, 1.0, 4.0)).epoch_seconds == 2.0
+    assert make(tmp_path, epochs=slow_start(9.0, 2.0)).epoch_seconds == 2.0
+    assert make(tmp_path, epochs=slow_start(9.0)).epoch_seconds == 9.0
+    assert make(tmp_path, epochs=()).epoch_seconds is None

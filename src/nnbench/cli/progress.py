@@ -10,7 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from nnbench.config.composition import Cell
 from nnbench.config.run import Cell, RunConfig
+from nnbench.formatting import ONE_EPOCH
 from nnbench.records.run import RunResult
 
 PLAIN_SECONDS = 5.0  # at most one plain line in so many seconds
@@ -127,8 +129,9 @@ class Row:
                 if run.kept.test_accuracy is not None
                 else f"test loss {run.kept.test_loss:.4g}"
             )
-            seconds = run.epoch_seconds or 0.0
-            self._say(f"{run.status}, {figure}, {1e3 * seconds:.1f} ms per epoch")
+            time = f"{1e3 * (run.epoch_seconds or 0.0):.1f} ms"
+            per = ONE_EPOCH if len(run.epochs) == 1 else "per epoch"
+            self._say(f"{run.status}, {figure}, {time} {per}")
 
     def _say(self, text: str) -> None:
         self.spoke = time.monotonic()

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -130,8 +131,8 @@ class RunResult:
 
     @property
     def epoch_seconds(self) -> float | None:
-        """Return the median training seconds per epoch."""
-        return median(e.train_seconds for e in self.epochs) if self.epochs else None
+        """Return the training time of an epoch, see `epoch_time`; None before the first."""
+        return epoch_time([e.train_seconds for e in self.epochs]) if self.epochs else None
 
     def write(self) -> None:
         """Write run.json into `directory`, atomically."""
@@ -173,6 +174,14 @@ class RunResult:
             raise ResultsError(
                 f"{path} is damaged ({error}); its run is left out, delete its folder."
             ) from None
+
+
+def epoch_time(seconds: Sequence[float]) -> float:
+    """Return the training seconds that a run's epochs count as: the median of all but the first.
+
+    The first epoch warms up caches and compilers. A single epoch counts as it is.
+    """
+    return median(seconds[1:] or seconds)
 
 
 def kept_figure(run: RunResult, figure: str) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from nnbench.formatting import duration, number, percent
+from nnbench.formatting import EPOCH_TIME, duration, number, percent
 from nnbench.reporting.comparison.rows import Row
 
 NONE = "-"
@@ -57,8 +57,7 @@ COLUMNS = (
     Column("train", "train_accuracy", lambda r: percent(r.train_accuracy), "mean over seeds"),
     Column("gap", "gap", lambda r: percent(r.gap), "train minus test accuracy, mean over seeds"),
     Column("test loss", "test_loss", lambda r: number(r.test_loss), "mean over seeds"),
-    Column("epoch", "epoch", _epoch, "training time, median over seeds of the median epoch, "
-           "without the first (least to greatest)"),
+    Column("epoch", "epoch", _epoch, f"{EPOCH_TIME}; median over seeds (least to greatest)"),
     Column("first epoch", "first_epoch", lambda r: duration(r.first_epoch), "median over seeds"),
     Column("to target", "to_target", lambda r: duration(r.to_target), "training time until test "
            "accuracy reaches the table's target in every run, median"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nnbench.config.catalogue import experiments_folders
+from nnbench.config.sources import experiments_folders
 
 
 def studies() -> dict[str, Path]:

@@ -90,9 +90,10 @@ def _run(way: Bridge, seeds: Sequence[int]) -> Runs:
 
     from rich.console import Console
 
-    from nnbench.cli.sweep import check_all_ran, run_sweep
+    from nnbench.cli.progress import Display
     from nnbench.records.identity import deciding
     from nnbench.reporting.explain.bridge import cell
+    from nnbench.sweeps.loop import run_sweep
 
     cells: dict[str, Cell] = {}
     for seed in seeds:
@@ -107,12 +108,11 @@ def _run(way: Bridge, seeds: Sequence[int]) -> Runs:
                 each = cell(_seeded(values, seed, len(seeds)), name)
                 cells.setdefault(deciding(each.values), each)
     console = Console()
-    runs: list[RunResult] = []
     console.print(f"{len(way.changes)} changes, {len(cells)} runs in two orders", highlight=False)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    failures = run_sweep(list(cells.values()), f"explain-{stamp}", console, runs)
-    check_all_ran(len(cells), failures, runs)
-    return {deciding(run.config): run for run in runs}
+    result = run_sweep(list(cells.values()), f"explain-{stamp}", Display(console))
+    result.check()
+    return {deciding(run.config): run for run in result.runs}
 
 
 def _seeded(values: Values, seed: int, seeds: int) -> dict[str, Any]:

@@ -52,16 +52,9 @@ def certify(cells: Sequence[Any]) -> int:
 
 
 def _ask(cells: Sequence[Any]) -> dict[str, Any]:
-    from nnbench.records.lookup import find_weights
-    from nnbench.sweeps.process import ask_side_by_side
+    from nnbench.sweeps.process import ask
 
-    weights = find_weights(cells[0].config)
-    job = {
-        "what": "parity",
-        "values": [cell.values for cell in cells],
-        "weights": str(weights) if weights else None,
-    }
-    said = ask_side_by_side([cell.config for cell in cells], job)
+    said = ask("parity", cells)
     _keep(said, Path(cells[0].config.results), cells[0].values)
     return said
 

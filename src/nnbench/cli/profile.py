@@ -25,9 +25,8 @@ def command(top: int, plot: str | None, config_dir: str | None, overrides: Seque
 
     from nnbench.cli.backends import searching, side_by_side
     from nnbench.errors import ConfigError
-    from nnbench.records.lookup import find_weights
     from nnbench.reporting.pages.profile import draw, profile_table
-    from nnbench.sweeps.process import ask_side_by_side
+    from nnbench.sweeps.process import ask
 
     if top < 1:
         raise ConfigError(f"Received --top {top}; must be at least 1.")
@@ -35,13 +34,7 @@ def command(top: int, plot: str | None, config_dir: str | None, overrides: Seque
         raise ConfigError(f"Received --plot {plot}; its name must end in {', '.join(PLOTS)}.")
     profiles: dict[str, dict[str, Any]] = {}
     for cell in side_by_side([*overrides, *searching(config_dir)], None):
-        weights = find_weights(cell.config)
-        job = {
-            "what": "profile",
-            "values": [cell.values],
-            "weights": str(weights) if weights else None,
-        }
-        said = ask_side_by_side([cell.config], job)
+        said = ask("profile", [cell])
         profiles[cell.config.backend.label] = said
         title = f"{cell.config.backend.label}: {said['architecture']}, batch "
         Console().print(profile_table(f"{title}{cell.config.batch_size}", said, top))

@@ -25,8 +25,8 @@ def command(step: int, out: str | None, config_dir: str | None, overrides: Seque
 
     from nnbench.cli.backends import searching, side_by_side
     from nnbench.errors import ConfigError
-    from nnbench.records.lookup import find_weights, make_directory
-    from nnbench.sweeps.process import ask_side_by_side
+    from nnbench.records.lookup import make_directory
+    from nnbench.sweeps.process import ask
 
     if step < 1:
         raise ConfigError(f"Received --step {step}; must be at least 1.")
@@ -34,15 +34,7 @@ def command(step: int, out: str | None, config_dir: str | None, overrides: Seque
     config = cells[0].config
     path = Path(out) if out else make_directory(Path(config.results), "trace", "traces")
     path = path / f"step{step}.npz" if path.is_dir() else path
-    weights = find_weights(config)
-    job = {
-        "what": "trace",
-        "values": [cell.values for cell in cells],
-        "weights": str(weights) if weights else None,
-        "step": step,
-        "path": str(path),
-    }
-    said = ask_side_by_side([cell.config for cell in cells], job)
+    said = ask("trace", cells, step=step, path=str(path))
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in archive.files}
     click.echo(f"Step {step} of {said['architecture']}")

@@ -16,9 +16,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from nnbench.config.run import RunConfig
+from nnbench.config.run import Cell, RunConfig
 from nnbench.errors import RunFailed, RunKilled, reported
 from nnbench.records.environment import THREAD_VARIABLES
+from nnbench.records.lookup import find_weights
 from nnbench.training.job import Job
 
 LOG_NAME = "worker.log"
@@ -36,17 +37,20 @@ def environment(config: RunConfig) -> dict[str, str]:
     return values
 
 
-def ask_side_by_side(configs: Sequence[RunConfig], job: dict[str, Any]) -> dict[str, Any]:
-    """Let a fresh process do `job` with the backends of `configs`; see `training.side_by_side`.
+def ask(what: str, cells: Sequence[Cell], **more: Any) -> dict[str, Any]:
+    """Let a fresh process do `what` with the backends of `cells`, the reference first.
 
-    Raises its NNBenchError, or RunFailed with the last line of what it said.
+    See `training.side_by_side`. Raises its NNBenchError, or RunFailed with the last line of what
+    it said.
     """
     values: dict[str, str] = {}
-    for config in configs:
-        values |= environment(config)
+    for cell in cells:
+        values |= environment(cell.config)
+    weights = find_weights(cells[0].config)
+    job = {"what": what, "values": [cell.values for cell in cells], **more}
     done = subprocess.run(
         [sys.executable, "-P", "-m", "nnbench.training.side_by_side"],
-        input=json.dumps(job) + "\n",
+        input=json.dumps(job | {"weights": str(weights) if weights else None}) + "\n",
         env=values,
         capture_output=True,
         text=True,
@@ -54,7 +58,7 @@ def ask_side_by_side(configs: Sequence[RunConfig], job: dict[str, Any]) -> dict[
     )
     if not done.stdout.strip():
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise RunFailed(f"The process for {job['what']} failed: {lines[-1]}")
+        raise RunFailed(f"The process for {what} failed: {lines[-1]}")
     said: dict[str, Any] = json.loads(done.stdout)
     if "error" in said:
         raise reported(said["kind"], said["error"])

@@ -1,16 +1,10 @@
-"""Commands that put backends side by side: `backend=A,B` in their overrides."""
+"""Where commands find config groups of the user's own: `--config-dir`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from nnbench.config.composition import compose
-from nnbench.config.run import Cell
-from nnbench.errors import ConfigError, MissingPackage
-from nnbench.sweeps.session import check_packages
-
-ALL = ("numpy", "torch", "keras")
+from nnbench.errors import ConfigError
 
 
 def searching(config_dir: str | None) -> list[str]:
@@ -24,33 +18,3 @@ def searching(config_dir: str | None) -> list[str]:
     if not folder.is_dir():
         raise ConfigError(f"Received --config-dir {config_dir}; there is no such folder.")
     return [f"hydra.searchpath=[file://{folder.resolve()}]"]
-
-
-def side_by_side(overrides: Sequence[str], default: Sequence[str] | None) -> list[Cell]:
-    """Return one cell per backend named in `overrides`.
-
-    Without any, those of `default` that are installed; None takes the configuration's own.
-    Raises ConfigError where they cannot share a process.
-    """
-    named = [o.partition("=")[2].split(",") for o in overrides if o.startswith("backend=")]
-    rest = [o for o in overrides if not o.startswith("backend=")]
-    if not named and default is None:
-        return [compose(rest)]
-    cells = []
-    for name in named[-1] if named else default or ():
-        cell = compose([f"backend={name.strip('[] ')}", *rest])
-        try:
-            check_packages(cell.config)
-        except MissingPackage:
-            if named:
-                raise
-            continue
-        cells.append(cell)
-    engines = {v for c in cells for v in c.config.backend.env if v.startswith("KERAS_BACKEND=")}
-    if len(engines) > 1:
-        raise ConfigError("Received several Keras engines; one process can have one of them.")
-    if cells[0].config.semantics != "matched":
-        raise ConfigError(
-            "Received semantics=native; only matched backends go the same way, leave it out."
-        )
-    return cells

@@ -159,7 +159,7 @@ class Asking:
 
     def _operations(self, name: str, study: Any) -> dict[int, Figures]:
         """Return the seconds of each operation by round and backend."""
-        from nnbench.cli.ops import measured_once
+        from nnbench.sweeps.operations import measured_once
 
         times = measured_once(name, study, self.overrides, self.recorded)
         rounds = min((len(v) for by in times.values() for v in by.values()), default=0)

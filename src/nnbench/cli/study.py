@@ -40,8 +40,8 @@ def _run_operations(name: str, study: Any, overrides: list[str]) -> int:
     """Time the operations of a study side by side; overrides may set dtype or threads."""
     from rich.console import Console
 
-    from nnbench.cli.ops import measured_once
     from nnbench.reporting.pages.operations import published_table
+    from nnbench.sweeps.operations import measured_once
 
     times = measured_once(name, study, overrides)
     Console().print(published_table(study, times))

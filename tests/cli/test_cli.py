@@ -198,9 +198,7 @@ def test_interrupting_ends_the_worker_and_keeps_what_was_done(tmp_path: Path) ->
     parent.send_signal(signal.SIGINT)
     _, stderr = parent.communicate(timeout=30)
     assert parent.returncode == 130
-    assert (
-        stderr.strip() == "nnbench: stopped; the run goes on when you give the same command again"
-    )
+    assert stderr.strip() == "nnbench: Stopped. Run the same command again to resume."
     assert not worker.is_running()
     assert only_run(tmp_path).status == "killed"
 

@@ -33,7 +33,9 @@ def here(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
         except SystemExit as end:
             code = end.code
     assert isinstance(code, int)
-    return subprocess.CompletedProcess(["nnbench", *arguments], code, out.getvalue(), err.getvalue())
+    return subprocess.CompletedProcess(
+        ["nnbench", *arguments], code, out.getvalue(), err.getvalue()
+    )
 
 
 def fresh(

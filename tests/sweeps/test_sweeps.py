@@ -164,8 +164,8 @@ def test_interrupted_once_it_leaves_a_checkpoint(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "stopping" in out
-    assert "2 runs go on when you give the same command again" in err
+    assert "Saving a checkpoint and stopping." in out
+    assert "Stopped with 2 runs left. Run the same command again to resume." in err
     (run,) = read_runs(tmp_path / "results")
     assert run.status == "killed"
     assert run.directory is not None
@@ -181,7 +181,7 @@ def test_terminated_it_leaves_a_checkpoint_too(tmp_path: Path) -> None:
     process.terminate()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert "the run goes on" in err
+    assert "Run the same command again to resume." in err
     (run,) = read_runs(tmp_path / "results")
     assert run.directory is not None
     assert checkpoint.latest(run.directory)[0] is not None
@@ -195,15 +195,15 @@ def test_a_single_run_goes_on_and_then_runs_anew(nnbench: Nnbench, tmp_path: Pat
     process.communicate(timeout=60)
     shorter = [word if word != "epochs=3000" else "epochs=2" for word in command]
     done = nnbench(*shorter)
-    assert "a new run: not numpy b8" in done.stdout
+    assert "New run, not the stopped numpy b8" in done.stdout
     assert "epochs=2 (was 3000)" in done.stdout
     plan = nnbench(*command, "--plan")
-    assert "goes on" in plan.stdout
+    assert "to resume" in plan.stdout
     process = begin(tmp_path, command)
     time.sleep(2.5)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
-    assert "1 of 1 run goes on where it was stopped" in out
+    assert "Resuming 1 stopped run." in out
     assert len([r for r in read_runs(tmp_path / "results") if r.config["epochs"] == 3000]) == 1
     assert len(read_runs(tmp_path / "results")) == 2
     nnbench(*shorter)
@@ -214,7 +214,7 @@ def test_a_finished_sweep_is_taken_as_it_is(nnbench: Nnbench, tmp_path: Path) ->
     command = ["-m", "seed=0,1", *TINY]
     first = nnbench(*command)
     again = nnbench(*command)
-    assert "2 of 2 runs are finished already (--fresh runs them again)" in again.stdout
+    assert "2 of 2 runs already finished (run again with --fresh)." in again.stdout
     assert len(read_runs(tmp_path / "results")) == 2
     table = [line for line in first.stdout.splitlines() if line.startswith("  numpy b32 s")]
     assert [line for line in again.stdout.splitlines() if line in table] == table
@@ -232,7 +232,7 @@ def test_a_failed_run_is_run_again(nnbench: Nnbench, tmp_path: Path) -> None:
     for run in read_runs(tmp_path / "results"):
         RunResult(**(vars(run) | {"status": "failed", "message": "by hand"})).write()
     plan = nnbench("-m", "seed=0,1", *options, "--plan")
-    assert plan.stdout.count("again (failed)") >= 2
+    assert plan.stdout.count("to run again (failed)") >= 2
     assert nnbench("-m", "seed=0,1", *options).returncode == 0
     statuses = Counter(run.status for run in read_runs(tmp_path / "results"))
     assert statuses == {"failed": 2, "finished": 2}
@@ -382,7 +382,7 @@ def test_a_search_goes_on(nnbench: Nnbench, tmp_path: Path) -> None:
     assert nnbench(*command(2)).returncode == 0
     done = nnbench(*command(4))
     assert done.returncode == 0, done.stderr
-    assert "2 of 4 trials are done, by val_loss" in done.stdout
+    assert "2 of 4 trials done, by val_loss" in done.stdout
     study = trials(tmp_path)
     assert len(study.trials) == 4
     runs = read_runs(tmp_path / "results")
@@ -399,7 +399,7 @@ def test_a_search_goes_on(nnbench: Nnbench, tmp_path: Path) -> None:
     best = min(study.trials, key=lambda t: t.value)
     assert f"{best.value:.5g}" in done.stdout
     third = nnbench(*command(4))
-    assert "4 of 4 trials are done" in third.stdout
+    assert "4 of 4 trials done" in third.stdout
     assert len(read_runs(tmp_path / "results")) == 8
 
 
@@ -425,6 +425,6 @@ def test_where_results_are_tracked_makes_no_other_run(nnbench: Nnbench, tmp_path
     assert nnbench(*words, "tracking=local", "parity=false", "checkpoint.keep=1").returncode == 0
     done = nnbench(*words, "order=given")
     assert done.returncode == 0, done.stderr
-    assert "2 of 2 runs are finished already" in done.stdout
+    assert "2 of 2 runs already finished" in done.stdout
     assert "parity pass: torch against numpy" in " ".join(done.stdout.split())
     assert_mirrored(tmp_path, read_runs(tmp_path / "results"))

@@ -113,9 +113,10 @@ class Asking:
 
     def _figures(self, name: str, claims: Sequence[Claim]) -> dict[int, Figures]:
         """Return the figures of a study's cases by seed."""
-        from nnbench.cli.sweep import run_sweep
+        from nnbench.cli.progress import Display
         from nnbench.records.run import read_runs
         from nnbench.reporting.claims.verdicts import by_seed
+        from nnbench.sweeps.loop import run_sweep
 
         cells = self._cells(name, claims)
         if not cells:
@@ -128,7 +129,9 @@ class Asking:
         else:
             stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
             self.console.print(f"[b]{name}[/b]: {len(cells)} runs")
-            self.failures += run_sweep(cells, f"claims-{name}-{stamp}", self.console, runs)
+            result = run_sweep(cells, f"claims-{name}-{stamp}", Display(self.console))
+            result.check_stopped()
+            runs, self.failures = list(result.runs), self.failures + len(result.failures)
         self.runs += runs
         return by_seed(name, runs)
 
@@ -156,7 +159,7 @@ class Asking:
 
     def _operations(self, name: str, study: Any) -> dict[int, Figures]:
         """Return the seconds of each operation by round and backend."""
-        from nnbench.cli.ops import measured_once
+        from nnbench.sweeps.operations import measured_once
 
         times = measured_once(name, study, self.overrides, self.recorded)
         rounds = min((len(v) for by in times.values() for v in by.values()), default=0)

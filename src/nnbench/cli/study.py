@@ -40,8 +40,8 @@ def _run_operations(name: str, study: Any, overrides: list[str]) -> int:
     """Time the operations of a study side by side; overrides may set dtype or threads."""
     from rich.console import Console
 
-    from nnbench.cli.ops import measured_once
     from nnbench.reporting.pages.operations import published_table
+    from nnbench.sweeps.operations import measured_once
 
     times = measured_once(name, study, overrides)
     Console().print(published_table(study, times))
@@ -53,16 +53,15 @@ def _run(name: str, study: Any, overrides: list[str]) -> int:
 
     from rich.console import Console
 
-    from nnbench.cli.sweep import check_all_ran, run_sweep
+    from nnbench.cli.progress import Display
     from nnbench.config.composition import compose
-    from nnbench.records.run import RunResult
     from nnbench.reporting.claims.study import cases_of, study_table
+    from nnbench.sweeps.loop import run_sweep
 
     cells = [compose([f"experiment={name}/{case}", *overrides]) for case in cases_of(study)]
     console = Console()
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    runs: list[RunResult] = []
-    failures = run_sweep(cells, f"{name}-{stamp}", console, runs)
-    console.print(study_table(name, study, runs))
-    check_all_ran(len(cells), failures, runs)
+    result = run_sweep(cells, f"{name}-{stamp}", Display(console))
+    console.print(study_table(name, study, result.runs))
+    result.check()
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnbench.config.composition import compose
+from nnbench.config.installation import need
 from nnbench.records.run import RunResult, read_runs
 from nnbench.sweeps.session import Session, Silent, open_sink
 
@@ -34,6 +35,7 @@ def runs(results: str | os.PathLike[str] = "results") -> pd.DataFrame:
     of the kept epoch (accuracies from 0 to 1), epoch_seconds (training time, the median of all
     epochs but the first) and phases (seconds).
     """
+    need("nnbench.runs", "pandas")
     import pandas as pd
 
     return pd.DataFrame([_row(run) for run in read_runs(Path(results))])

@@ -35,6 +35,7 @@ def command(
     first: str, last: str, overrides: Sequence[str], seeds: int, results: str, out: Path | None
 ) -> int:
     """Run the bridge between A and B and explain the gaps; see `nnbench.reporting.explain`."""
+    from nnbench.config.installation import need
     from nnbench.errors import ConfigError
     from nnbench.reporting.explain.bridge import bridge, changes, is_possible
     from nnbench.sweeps.plan import check
@@ -54,6 +55,7 @@ def command(
         return 0
     if [change.name for change in found] == ["backend"] and ends[0]["semantics"] == "matched":
         return _agreement(ends)
+    need("nnbench explain", "matplotlib")  # before everything is run
     way = bridge(ends[0], ends[1], is_possible(check))
     base = ends[0]["seed"]
     runs = _run(way, range(base, base + seeds))

@@ -24,6 +24,7 @@ def command(top: int, plot: str | None, config_dir: str | None, overrides: Seque
     from rich.console import Console
 
     from nnbench.cli.backends import searching, side_by_side
+    from nnbench.config.installation import need
     from nnbench.errors import ConfigError
     from nnbench.records.lookup import find_weights
     from nnbench.reporting.pages.profile import draw, profile_table
@@ -33,6 +34,8 @@ def command(top: int, plot: str | None, config_dir: str | None, overrides: Seque
         raise ConfigError(f"Received --top {top}; must be at least 1.")
     if plot and Path(plot).suffix not in PLOTS:
         raise ConfigError(f"Received --plot {plot}; its name must end in {', '.join(PLOTS)}.")
+    if plot:
+        need("--plot", "matplotlib", otherwise="leave --plot out")
     profiles: dict[str, dict[str, Any]] = {}
     for cell in side_by_side([*overrides, *searching(config_dir)], None):
         weights = find_weights(cell.config)

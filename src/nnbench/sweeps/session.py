@@ -78,8 +78,10 @@ def open_sink(config: RunConfig) -> Iterator[Sink | None]:
     if config.tracking.name == "local":
         yield None
         return
+    from nnbench.config.installation import need
     from nnbench.tracking.mlflow import MlflowSink
 
+    need("tracking=mlflow", "mlflow", otherwise="record in the results folder: tracking=local")
     sink = MlflowSink(config.tracking, Path(config.results))
     try:
         yield sink

@@ -17,8 +17,10 @@ import yaml
 from nnbench.config.composition import Cell
 from nnbench.config.run import RunConfig
 from nnbench.errors import MissingPackage, NNBenchError, ResultsError, RunBusy, RunFailed, RunKilled
+from nnbench.records.flags import Flag
 from nnbench.records.lookup import find_weights, make_directory, run_name
 from nnbench.records.run import RECORD_NAME, RUNS_NAME, EpochRecord, RunResult, Status
+from nnbench.schema import to_data
 from nnbench.sweeps.process import Interrupts, run_isolated
 
 CONFIG_NAME = "config.yaml"
@@ -93,12 +95,12 @@ def open_sink(config: RunConfig) -> Iterator[Sink | None]:
 class Place:
     """Where a worker runs: the `cores` it may use (None: all), its environment, what to say of it.
 
-    `flags` are sentences for the record, as that other runs were timed beside it.
+    `flags` are for the record, as that other runs were timed beside it.
     """
 
     cores: tuple[int, ...] | None = None
     environment: tuple[tuple[str, str], ...] = ()
-    flags: tuple[str, ...] = ()
+    flags: tuple[Flag, ...] = ()
 
 
 ANYWHERE = Place()
@@ -198,7 +200,7 @@ class Session:
             "nudged": nudged,
             "resume": stopped is not None,
             "cores": place.cores,
-            "flags": place.flags,
+            "flags": to_data(place.flags),
         }
         run: RunResult | None = None
         watcher: Follower = Silent()

@@ -13,6 +13,7 @@ from nnbench.backends.parity import moved_by_one_ulp
 from nnbench.config.run import RunConfig
 from nnbench.errors import RunFailed, RunKilled
 from nnbench.records import identity, machine
+from nnbench.records.flags import Flag, of_config
 from nnbench.records.run import RunResult
 from nnbench.training import checkpoint
 from nnbench.training.assembly import all_splits, load_weights, make_task, trainer_factory
@@ -26,7 +27,7 @@ class Job:
 
     `values` is the configuration as plain data, `weights` the folder or file of `init=from_run`.
     `nudged`: start one ulp away from the initial weights, to see what rounding comes to.
-    `resume`: `directory` holds a run that was stopped; go on with it. `flags` are sentences that
+    `resume`: `directory` holds a run that was stopped; go on with it. `flags` are facts that
     belong to the figures, as that other runs were beside it.
     """
 
@@ -41,7 +42,7 @@ class Job:
     sweep: str | None = None
     nudged: bool = False
     resume: bool = False
-    flags: tuple[str, ...] = ()
+    flags: tuple[Flag, ...] = ()
 
 
 def execute(
@@ -91,7 +92,7 @@ def execute(
         machine=where,
         choices=getattr(trainer, "choices", {}),
         sweep=job.sweep,
-        flags=(*config.flags(), *machine.crowding(config.threads), *job.flags),
+        flags=(*of_config(config), *machine.crowding(config.threads), *job.flags),
         layers=tuple(task.architecture.rows()),
         without_effect=tuple(sorted(map(str, task.architecture.without_effect()))),
         directory=job.directory,

@@ -81,6 +81,7 @@ def out_of_memory(error: Exception) -> str | None:
 
 def _train(job: dict[str, Any], announce: Any, stopping: Callable[[], bool]) -> None:
     from nnbench.config.run import read_config
+    from nnbench.records.flags import read_flag
     from nnbench.training.runner import Job, execute
 
     weights = job["weights"]
@@ -97,7 +98,7 @@ def _train(job: dict[str, Any], announce: Any, stopping: Callable[[], bool]) -> 
             sweep=job["sweep"],
             nudged=job["nudged"],
             resume=job["resume"],
-            flags=tuple(job["flags"]),
+            flags=tuple(read_flag(flag) for flag in job["flags"]),
         ),
         announce,
         stopping,

@@ -21,6 +21,7 @@ from typing import Any, Literal
 from nnbench.cli.doctor.probe import Answer
 from nnbench.config import installation
 from nnbench.records import machine
+from nnbench.records.environment import forced
 
 Mark = Literal["OK", "--", "!!"]
 DEFAULT_DATA = "mnist_5k"
@@ -125,9 +126,9 @@ def blas_and_threads(numpy: Answer) -> list[Finding]:
         threads = numpy.facts["threads"]["blas"] or "unknown"
         found = f"{_default('threads')} in runs (threads=N sets it); {threads} outside"
         findings.append(Finding("threads", "OK", found))
-    for line in machine.forced_blas():
-        found, _, remedy = line.partition("; ")
-        findings.append(Finding("environment", "!!", found, remedy))
+    for each in forced():
+        found = f"{each.setting} {each.effect}"
+        findings.append(Finding("environment", "!!", found, each.remedy))
     return findings
 
 

@@ -26,7 +26,7 @@ class UnsupportedSpec(NNBenchError):  # noqa: N818 - it names what happened, lik
 
 
 class MissingPackage(NNBenchError):  # noqa: N818
-    """A backend's package is not installed; the message names the extra to install."""
+    """A package is not installed; the message names it and how to install it."""
 
 
 class ResultsError(NNBenchError):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nnbench.records.flags import Steered
 from nnbench.records.run import read_runs
 from support.commands import TINY, Nnbench
 
@@ -280,7 +281,7 @@ def test_watching_the_test_data_is_flagged_everywhere(nnbench: Nnbench, tmp_path
     assert flag in " ".join(nnbench("ls").stdout.split())
     (run,) = read_runs(tmp_path / "results")
     assert run.directory is not None
-    assert flag in (run.directory / "run.json").read_text()
+    assert run.flags == (Steered(("keep.weights=best",), "test_loss"),)
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{tmp_path / 'results' / 'mlflow.db'}")

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from nnbench.records.flags import Beside
 from nnbench.records.run import RECORD_NAME, RunResult, read_runs
 from nnbench.tracking import content
 from nnbench.tracking.store import store_uri
@@ -301,7 +302,7 @@ def test_runs_beside_each_other(nnbench: Nnbench, tmp_path: Path) -> None:
     runs = read_runs(tmp_path / "results")
     assert len(runs) == 3
     for run in runs:
-        assert any("timed beside other runs" in flag for flag in run.flags)
+        assert run.flags == (Beside(3),)
     assert "not comparable" in done.stdout
 
 

@@ -29,10 +29,12 @@ def command(
     from rich.console import Console
 
     from nnbench.cli.progress import Display
+    from nnbench.config.installation import need
     from nnbench.reporting.explain.asking import explain
     from nnbench.reporting.explain.explanation import explanation
     from nnbench.reporting.pages.parity import parity_table
 
+    need("nnbench explain", "matplotlib")  # before anything is run
     console = Console()
     found = explain(first, last, overrides, seeds, results, Display(console))
     if not found.changes:

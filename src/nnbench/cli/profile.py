@@ -24,6 +24,7 @@ def command(top: int, plot: str | None, overrides: Sequence[str]) -> int:
     """Profile each backend of the overrides in a process of its own and print the tables."""
     from rich.console import Console
 
+    from nnbench.config.installation import need
     from nnbench.errors import ConfigError
     from nnbench.reporting.pages.profile import draw, profile_table
     from nnbench.sweeps.process import ask
@@ -33,6 +34,8 @@ def command(top: int, plot: str | None, overrides: Sequence[str]) -> int:
         raise ConfigError(f"Received --top {top}; must be at least 1.")
     if plot and Path(plot).suffix not in PLOTS:
         raise ConfigError(f"Received --plot {plot}; its name must end in {', '.join(PLOTS)}.")
+    if plot:
+        need("--plot", "matplotlib", otherwise="leave --plot out")
     profiles: dict[str, dict[str, Any]] = {}
     for cell in side_by_side(overrides, None):
         label = cell.config.backend.label

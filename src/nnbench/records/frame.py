@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nnbench.config.installation import need
 from nnbench.records.identity import LEFT_OUT
 from nnbench.records.run import RunResult
 
@@ -16,6 +17,7 @@ FIGURES = ("test_accuracy", "train_accuracy", "generalization_gap", "test_loss",
 
 def frame(runs: Sequence[RunResult]) -> pd.DataFrame:
     """Return one row a run: what it is, its configuration (dotted), its figures and phases."""
+    need("A table of runs", "pandas")
     import pandas as pd
 
     return pd.DataFrame([_row(run) for run in runs])
@@ -23,6 +25,7 @@ def frame(runs: Sequence[RunResult]) -> pd.DataFrame:
 
 def comparison(runs: Sequence[RunResult]) -> pd.DataFrame:
     """Return the runs by name with the settings that vary among them and their main figures."""
+    need("A table of runs", "pandas")
     import pandas as pd
 
     settings = [dict(leaves(run.config)) for run in runs]

@@ -16,6 +16,7 @@ import yaml
 
 from nnbench.config.run import Cell, RunConfig
 from nnbench.errors import MissingPackage, NNBenchError, ResultsError, RunBusy, RunFailed, RunKilled
+from nnbench.records.flags import Flag
 from nnbench.records.lookup import find_weights, make_directory, run_name
 from nnbench.records.run import RECORD_NAME, RUNS_NAME, EpochRecord, RunResult, Status
 from nnbench.sweeps.observer import Follower, Observer
@@ -48,8 +49,10 @@ def open_sink(config: RunConfig) -> Iterator[Sink | None]:
     if config.tracking.name == "local":
         yield None
         return
+    from nnbench.config.installation import need
     from nnbench.tracking.mlflow import MlflowSink
 
+    need("tracking=mlflow", "mlflow", otherwise="record in the results folder: tracking=local")
     sink = MlflowSink(config.tracking, Path(config.results))
     try:
         yield sink
@@ -61,12 +64,12 @@ def open_sink(config: RunConfig) -> Iterator[Sink | None]:
 class Place:
     """Where a worker runs: the `cores` it may use (None: all), its environment, what to say of it.
 
-    `flags` are sentences for the record, as that other runs were timed beside it.
+    `flags` are for the record, as that other runs were timed beside it.
     """
 
     cores: tuple[int, ...] | None = None
     environment: tuple[tuple[str, str], ...] = ()
-    flags: tuple[str, ...] = ()
+    flags: tuple[Flag, ...] = ()
 
 
 ANYWHERE = Place()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nnbench.config.run import RunConfig, read_config
+from nnbench.records.flags import Flag, read_flag
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Job:
 
     `weights` is the folder or file of `init=from_run`. `nudged`: start one ulp away from the
     initial weights, to see what rounding alone does. `resume`: `directory` holds a run that was
-    stopped; go on with it. `flags` are sentences that belong to the figures, as that other runs
+    stopped; go on with it. `flags` are facts that belong to the figures, as that other runs
     were beside it; `cores` those that the worker may use (None: all); `started` a `time.time()`.
     """
 
@@ -31,7 +32,7 @@ class Job:
     sweep: str | None = None
     nudged: bool = False
     resume: bool = False
-    flags: tuple[str, ...] = ()
+    flags: tuple[Flag, ...] = ()
     cores: tuple[int, ...] | None = None
     started: float = 0.0
 
@@ -50,4 +51,4 @@ class Job:
         job = json.loads(line)
         weights = Path(job["weights"]) if job["weights"] else None
         paths = {"directory": Path(job["directory"]), "weights": weights}
-        return cls(**job | paths | {"flags": tuple(job["flags"])})
+        return cls(**job | paths | {"flags": tuple(map(read_flag, job["flags"]))})

@@ -10,6 +10,7 @@ from nnbench.backends.parity import moved_by_one_ulp
 from nnbench.backends.protocol import Chooser
 from nnbench.errors import RunFailed, RunKilled
 from nnbench.records import identity, machine
+from nnbench.records.flags import of_config
 from nnbench.records.run import RunResult
 from nnbench.training import checkpoint
 from nnbench.training.assembly import all_splits, load_weights, make_task, trainer_factory
@@ -65,7 +66,7 @@ def execute(
         machine=where,
         choices=trainer.choices if isinstance(trainer, Chooser) else {},
         sweep=job.sweep,
-        flags=(*config.flags(), *machine.crowding(config.threads), *job.flags),
+        flags=(*of_config(config), *machine.crowding(config.threads), *job.flags),
         layers=tuple(task.architecture.rows()),
         without_effect=tuple(sorted(map(str, task.architecture.without_effect()))),
         directory=job.directory,

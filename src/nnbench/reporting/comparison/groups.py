@@ -97,7 +97,7 @@ def apartness(run: RunResult) -> dict[str, Any]:
         "machine": (machine.get("cpu"), machine.get("gpu")),
         "BLAS kernel": machine.get("blas_kernel"),
         "threads": run.config.get("threads"),
-        "flags": sorted(run.flags),
+        "flags": sorted(map(str, run.flags)),
     }
 
 

@@ -188,7 +188,8 @@ def _gaps(way: Bridge, runs: Figures, seeds: Sequence[int]) -> list[Gap]:
 def _figure(run: RunResult, name: str) -> float:
     """Return a figure of a run. Raises RunFailed where it has none."""
     if name == "time per epoch":
-        return run_seconds([record.train_seconds for record in run.epochs])
+        assert run.epoch_seconds is not None
+        return run.epoch_seconds
     kept = run.kept or run.epochs[-1]
     value = kept.test_accuracy if name == "test accuracy" else kept.test_loss
     if value is None:

@@ -43,7 +43,7 @@ def summary(run: RunResult) -> Group:
     ]
     for name, value in rows:
         table.add_row(name, value)
-    notes = [*run.flags, *forced_kernel_notes([run])]
+    notes = [*map(str, run.flags), *forced_kernel_notes([run])]
     if run.status == "finished" and run.message:
         notes.insert(0, run.message)
     if run.status == "diverged":

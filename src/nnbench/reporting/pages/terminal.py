@@ -44,7 +44,7 @@ def _table(content: TableContent, number: int, among: int) -> Table:
     if known:
         table.add_column("by epoch", no_wrap=True)
     for row in content.rows:
-        cells = [escape(column.text(row).partition(" (")[0]) for column in columns]
+        cells = [escape(column.figure(row)) for column in columns]
         if known:
             cells.append(sparkline(curves[row.group], CURVE, (min(known), max(known))))
         table.add_row(*cells)

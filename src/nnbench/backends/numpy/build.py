@@ -10,7 +10,7 @@ from nnbench.backends.numpy.layers import ACTIVATIONS, Arrays, Dense, Layer
 from nnbench.backends.numpy.normalisation import BatchNorm, LayerNorm
 from nnbench.backends.numpy.randomness import Dropout
 from nnbench.backends.numpy.tokens import Embedding
-from nnbench.errors import UnsupportedSpec
+from nnbench.backends.trainers import supported
 from nnbench.model import layers as spec
 
 LAYERS: dict[type, Callable[[Any, Arrays], Layer]] = {
@@ -29,15 +29,4 @@ LAYERS: dict[type, Callable[[Any, Arrays], Layer]] = {
 
 def build_layer(layer: spec.Layer, parameters: Arrays) -> Layer:
     """Return the NumPy layer for `layer`; raises UnsupportedSpec for an unknown one."""
-    if type(layer) not in LAYERS:
-        known = ", ".join(kind.__name__ for kind in LAYERS)
-        raise UnsupportedSpec(f"Received layer {type(layer).__name__}; backend=numpy has {known}.")
-    return LAYERS[type(layer)](layer, parameters)
-
-
-def _activation(name: str) -> Layer:
-    if name not in ACTIVATIONS:
-        raise UnsupportedSpec(
-            f"Received activation={name}; backend=numpy has {', '.join(ACTIVATIONS)}."
-        )
-    return ACTIVATIONS[name]({})
+    return supported(LAYERS, type(layer), "layer", "numpy")(layer, parameters)

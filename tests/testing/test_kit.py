@@ -85,7 +85,7 @@ class WithMutants(NumpyTrainer):
     def load(self, params: Params) -> None:
         super().load(params)
         self.layers = [
-            self.mutants[type(layer)](layer.spec, layer.parameters)  # type: ignore[attr-defined]
+            self.mutants[type(layer)](layer.parameters, layer.spec)  # type: ignore[attr-defined]
             if type(layer) in self.mutants
             else layer
             for layer in self.layers
@@ -94,8 +94,8 @@ class WithMutants(NumpyTrainer):
 
 class LastMaximum(WithMutants):
     class Pool(MaxPool2d):
-        def _taps(self, *a: Any) -> Any:
-            return reversed(list(super()._taps(*a)))
+        def _windows(self, x: Any) -> Any:
+            return super()._windows(x)[::-1]
 
     mutants: ClassVar = {MaxPool2d: Pool}
 

@@ -57,12 +57,14 @@ def fresh(
     )
 
 
-def begin(folder: Path, arguments: Sequence[str]) -> subprocess.Popen[str]:
-    """Start `nnbench ARGUMENTS` in a process group of its own."""
+def begin(
+    folder: Path, arguments: Sequence[str], env: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.Popen[str]:
+    """Start `nnbench ARGUMENTS` in `folder`, in a process group of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "nnbench", *arguments],
         cwd=folder,
-        env=os.environ | {"COLUMNS": "120"},
+        env={**os.environ, "COLUMNS": "120", **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -17,11 +17,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from nnbench.records.run import RECORD_NAME, WEIGHTS_NAME, RunResult, read_runs
-from nnbench.tracking import content
-from nnbench.tracking.store import store_uri
 from nnbench.training import checkpoint
 from support import SOURCE
 from support.commands import PATIENCE, TINY, Nnbench, begin, kill_group, started, wait_for
+from support.tracking import assert_mirrored, client_of
 
 LONG = ["data=synthetic", "data.samples=2000", "epochs=400", "batch_size=8", "shuffle=true"]
 # Never over before it is interrupted, however fast the machine and however late the test.
@@ -66,31 +65,6 @@ def assert_the_same(folder: Path, undisturbed: Path) -> dict[str, RunResult]:
     return found
 
 
-def assert_mirrored(folder: Path, runs: Sequence[RunResult]) -> None:
-    """Assert that MLflow has every run once, ended, and every epoch of every figure once."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=store_uri(None, folder / "results"))
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    mirrored = client.search_runs(experiments, max_results=1000)
-    assert len(mirrored) == len(runs)
-    by_id = {each.data.tags["nnbench.run_id"]: each for each in mirrored}
-    for run in runs:
-        each = by_id[run.run_id]
-        assert each.info.status == "FINISHED"
-        assert each.data.params["parameters"] == str(run.parameters)
-        assert each.inputs.dataset_inputs
-        for key, name in content.EPOCH_METRICS.items():
-            expected = [getattr(record, name) for record in run.epochs]
-            history = client.get_metric_history(each.info.run_id, key)
-            got = {m.step: m.value for m in history}
-            assert len(got) == len(history), f"{key} has an epoch twice"
-            assert got == {i: v for i, v in enumerate(expected) if v is not None}, key
-        for key in ("final/test_accuracy", "phase/wall_seconds"):
-            assert len(client.get_metric_history(each.info.run_id, key)) == 1
-        assert {a.path for a in client.list_artifacts(each.info.run_id)} >= {"run.json"}
-
-
 def finish(folder: Path, arguments: Sequence[str]) -> None:
     process = begin(folder, arguments)
     out, err = process.communicate(timeout=3 * PATIENCE)
@@ -116,14 +90,15 @@ def test_killed_and_asked_again(nnbench: Nnbench, tmp_path: Path) -> None:
         return bool(over) and any(p.parents[1] not in over for p in runs.glob(checkpoints))
 
     killed.mkdir()
-    kill_once(killed, arguments, lambda: list(runs.glob("*/worker.log")))
+    local = [*arguments, "tracking=local"]
+    kill_once(killed, local, lambda: list(runs.glob("*/worker.log")))
     kill_once(killed, arguments, lambda: list(runs.glob(checkpoints)))
-    kill_once(killed, arguments, in_the_second)
+    kill_once(killed, local, in_the_second)
     finish(killed, arguments)
-    assert nnbench(*arguments, "tracking=local").returncode == 0
+    assert nnbench(*local).returncode == 0
     found = assert_the_same(killed, tmp_path)
     assert sorted(bool(run.resumed) for run in found.values()) == [True, True]
-    assert_mirrored(killed, list(found.values()))
+    assert_mirrored(client_of(killed / "results"), list(found.values()))
 
 
 @pytest.mark.slow
@@ -148,7 +123,7 @@ def test_killed_at_thirty_moments(tmp_path: Path) -> None:
     assert len(found) == 12
     resumed = sum(len(run.resumed) for run in found.values())
     assert resumed >= 5, "the kills must have hit runs"
-    assert_mirrored(killed, list(found.values()))
+    assert_mirrored(client_of(killed / "results"), list(found.values()))
 
 
 def killed_at(folder: Path, arguments: Sequence[str], rng: random.Random) -> tuple[bool, float]:
@@ -432,4 +407,4 @@ def test_where_results_are_tracked_makes_no_other_run(nnbench: Nnbench, tmp_path
     assert done.returncode == 0, done.stderr
     assert "2 of 2 runs are finished already" in done.stdout
     assert "parity pass: torch against numpy" in " ".join(done.stdout.split())
-    assert_mirrored(tmp_path, read_runs(tmp_path / "results"))
+    assert_mirrored(client_of(tmp_path / "results"), read_runs(tmp_path / "results"))

@@ -98,7 +98,7 @@ def run(arguments: list[str]) -> None:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import open_dict
 
-    composition.register_experiments(arguments)
+    arguments = composition.with_experiments(arguments)
 
     caught: list[BaseException] = []
 

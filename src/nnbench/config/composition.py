@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from nnbench.config.catalogue import root
-from nnbench.config.mistakes import explain
+from nnbench.config import studies
+from nnbench.config.catalogue import experiments_folders, root
+from nnbench.config.mistakes import all_keys, explain
 from nnbench.config.run import RunConfig, read_config
-from nnbench.config.studies import experiments
 from nnbench.errors import ConfigError
 
 
@@ -26,24 +28,39 @@ class Cell:
     overrides: tuple[str, ...]
 
 
-def register_experiments(overrides: Sequence[str]) -> None:
-    """Offer the cases under `experiments/` to Hydra as `experiment`, if `overrides` ask for one."""
-    if any("experiment" in text for text in overrides):
-        _register_experiments()
+def with_experiments(overrides: Sequence[str]) -> list[str]:
+    """Offer the cases of the studies to Hydra as `experiment`, if `overrides` ask for one.
+
+    Returns `overrides` with the cases that a pattern such as experiment=STUDY/* stands for.
+    Raises ConfigError for a mistake in the study asked for.
+    """
+    typed = " ".join([*overrides, os.environ.get("COMP_LINE", "")])
+    if "experiment" not in typed:
+        return list(overrides)
+    for name in studies.studies():
+        if f"={name}/" in typed:
+            studies.read_study(name)
+    _register_experiments(*experiments_folders())
+    return [_cases(text) if text.startswith("experiment=") else text for text in overrides]
+
+
+def _cases(text: str) -> str:
+    patterns = text.removeprefix("experiment=").split(",")
+    found = [case for p in patterns for case in (studies.matching(p) if "*" in p else [p])]
+    return f"experiment={','.join(found)}" if found else text
 
 
 @functools.cache  # Hydra's store lives as long as the process; reading the files takes a moment
-def _register_experiments() -> None:
+def _register_experiments(*_folders: Path) -> None:
     from hydra.core.config_store import ConfigStore
-    from omegaconf import OmegaConf
 
     store = ConfigStore.instance()
-    for name, path in experiments().items():
-        study, _, case = name.partition("/")
+    for case, values in studies.experiments().items():
+        study, _, name = case.partition("/")
         store.store(
             group=f"experiment/{study}",
-            name=case,
-            node=OmegaConf.load(path),
+            name=name,
+            node=studies.node(values),
             package="_global_",
             provider="nnbench",
         )
@@ -60,11 +77,11 @@ def compose(overrides: Sequence[str]) -> Cell:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    register_experiments(overrides)
+    words = with_experiments(overrides)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
-            config = hydra_compose("config", list(overrides), return_hydra_config=True)
+            config = hydra_compose("config", words, return_hydra_config=True)
             return to_cell(config, overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from None
@@ -98,7 +115,11 @@ def _to_cell(task: Any, choices: Mapping[str, Any], overrides: Sequence[str]) ->
     assert isinstance(values, dict)
     plain: dict[str, Any] = {str(key): value for key, value in values.items()}
     plain["case"] = plain.get("case") or choices.get("experiment")
-    read = read_config(plain)
+    try:
+        read = read_config(plain)
+    except ConfigError:
+        studies.check_values(str(plain["case"]), all_keys())
+        raise
     plain["arch"]["output_activation"] = read.arch.output_activation
     plain["backend"]["execution"] = read.backend.execution
     plain["input"] = read.input
@@ -148,7 +169,7 @@ class Composer:
         name = parsed.key_or_group
         if parsed.is_add() or parsed.is_force_add() or parsed.is_delete() or parsed.package:
             return False
-        if "/" in name or name.split(".")[0] == "hydra":
+        if "/" in name or name.split(".")[0] in ("hydra", "experiment"):
             return False
         if name not in self._groups:
             self._groups[name] = bool(self.loader.get_group_options(name))

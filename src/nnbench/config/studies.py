@@ -13,14 +13,16 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nnbench.config.catalogue import experiments_folders, groups, options
+from nnbench.config.catalogue import groups, main_values, options
 from nnbench.config.located import Located, load, refused
+from nnbench.config.sources import experiments_folders, source_of_study
 from nnbench.errors import ConfigError
 from nnbench.schema import suggest
 
 KEYS = (
     "title", "question", "common", "cases", "pairs", "claims", "figures", "measured", "size",
 )  # fmt: skip
+BACKEND_VALUES = ("execution", "engine")  # what a study that is data alone may set of a backend
 
 
 def studies() -> dict[str, Path]:
@@ -52,6 +54,9 @@ def _read(path: Path, changed: int) -> Mapping[str, Any]:
         if not isinstance(study.get(key), str):
             raise refused(study, key, f"Missing '{key}'; must be text.")
     study["cases"] = _cases(study)
+    if not source_of_study(path).code:
+        for case in study["cases"].values():
+            _check_data(case)
     for pair in study.setdefault("pairs", []):
         for case in pair:
             check_case(case, study, study, "pairs")
@@ -129,6 +134,21 @@ def _cases(study: Located) -> dict[str, Located]:
             check_case(base, {"cases": found}, own, "base")
         found[name] = own.over(found[base] if base else common)
     return found
+
+
+def _check_data(case: Located) -> None:
+    """Raise ConfigError where a case is more than data, as one that names code is."""
+    for key in case:
+        root, _, inner = key.partition(".")
+        if root not in {*main_values(), *groups()} - {"hydra"}:
+            raise refused(case, key, f"Unknown key '{key}'; must be a value of the run.")
+        if root == "backend" and inner and inner not in BACKEND_VALUES:
+            raise refused(
+                case,
+                key,
+                f"Received {key}; a study in the working directory is data and may set "
+                f"{' and '.join(BACKEND_VALUES)} of a backend alone (--config-dir brings code).",
+            )
 
 
 def _mapping(values: Located, key: str) -> Located:

@@ -89,8 +89,7 @@ def run(arguments: list[str]) -> None:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import open_dict
 
-    # While a shell completes, what is typed so far is here.
-    composition.register_experiments([*arguments, os.environ.get("COMP_LINE", "")])
+    arguments = composition.with_experiments(arguments)
 
     caught: list[BaseException] = []
 

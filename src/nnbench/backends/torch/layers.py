@@ -11,20 +11,9 @@ from torch.nn import functional
 
 from nnbench.backends.protocol import Task, UnsupportedSpec
 from nnbench.backends.torch.randomness import CounterDropout, Random, RandomAugment
+from nnbench.model import layers as spec
 from nnbench.model.counter import AUGMENT_STREAM
-from nnbench.model.layers import (
-    Activation,
-    AvgPool2d,
-    BatchNorm,
-    Conv2d,
-    Dense,
-    Dropout,
-    Embedding,
-    Flatten,
-    LayerNorm,
-    MaxPool2d,
-    Shape,
-)
+from nnbench.model.layers import Shape
 from nnbench.model.network import Architecture, ParamKey
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -54,7 +43,7 @@ class Entry(NamedTuple):
     places: dict[str, Place]
 
 
-def _dense(layer: Dense, shape: Shape, dtype: torch.dtype) -> nn.Module:
+def _dense(layer: spec.Dense, shape: Shape, dtype: torch.dtype) -> nn.Module:
     return nn.Linear(shape[0], layer.units, bias=layer.bias, dtype=dtype)
 
 
@@ -76,7 +65,7 @@ class _Conv2d(nn.Conv2d):
         return super().forward(functional.pad(input, self.pads) if self.pads else input)
 
 
-def _conv2d(layer: Conv2d, shape: Shape, dtype: torch.dtype) -> nn.Module:
+def _conv2d(layer: spec.Conv2d, shape: Shape, dtype: torch.dtype) -> nn.Module:
     module = _Conv2d(
         shape[2], layer.filters, layer.kernel_size, layer.stride, bias=layer.bias, dtype=dtype
     )
@@ -102,7 +91,7 @@ class _ChannelsLast(nn.Module):
 class _LayerNorm(_ChannelsLast):
     """torch's layer norm over the channels of images."""
 
-    def __init__(self, layer: LayerNorm, shape: Shape, dtype: torch.dtype) -> None:
+    def __init__(self, layer: spec.LayerNorm, shape: Shape, dtype: torch.dtype) -> None:
         super().__init__(nn.LayerNorm(shape[-1], eps=layer.epsilon, dtype=dtype))
         self.weight, self.bias = self.inner.weight, self.inner.bias
 
@@ -110,7 +99,7 @@ class _LayerNorm(_ChannelsLast):
 class _BatchNorm(nn.Module):
     """torch's batch norm, which the spec follows; a batch of one value per channel is taken too."""
 
-    def __init__(self, layer: BatchNorm, shape: Shape, dtype: torch.dtype) -> None:
+    def __init__(self, layer: spec.BatchNorm, shape: Shape, dtype: torch.dtype) -> None:
         super().__init__()
         self.layer = layer
         self.weight = nn.Parameter(torch.ones(shape[-1], dtype=dtype))
@@ -177,22 +166,22 @@ KERNEL_AND_BIAS = {"kernel": Place("weight", (2, 3, 1, 0)), "bias": Place("bias"
 SCALE_AND_OFFSET = {"scale": Place("weight", (0,)), "offset": Place("bias", (0,))}
 MOMENTS = {"mean": Place("mean", (0,)), "variance": Place("variance", (0,))}
 LAYERS: dict[type, Entry] = {
-    Dense: Entry(_dense, {"kernel": Place("weight", (1, 0)), "bias": Place("bias", (0,))}),
-    Conv2d: Entry(_conv2d, KERNEL_AND_BIAS),
-    MaxPool2d: Entry(lambda layer, shape, dtype: nn.MaxPool2d(layer.size, layer.step), {}),
-    AvgPool2d: Entry(lambda layer, shape, dtype: nn.AvgPool2d(layer.size, layer.step), {}),
-    Flatten: Entry(lambda layer, shape, dtype: _ChannelsLast(nn.Flatten()), {}),
-    BatchNorm: Entry(_BatchNorm, SCALE_AND_OFFSET | MOMENTS),
-    LayerNorm: Entry(_LayerNorm, SCALE_AND_OFFSET),
-    Dropout: Entry(lambda layer, shape, dtype: CounterDropout(layer), {}),
-    Embedding: Entry(
+    spec.Dense: Entry(_dense, {"kernel": Place("weight", (1, 0)), "bias": Place("bias", (0,))}),
+    spec.Conv2d: Entry(_conv2d, KERNEL_AND_BIAS),
+    spec.MaxPool2d: Entry(lambda layer, shape, dtype: nn.MaxPool2d(layer.size, layer.step), {}),
+    spec.AvgPool2d: Entry(lambda layer, shape, dtype: nn.AvgPool2d(layer.size, layer.step), {}),
+    spec.Flatten: Entry(lambda layer, shape, dtype: _ChannelsLast(nn.Flatten()), {}),
+    spec.BatchNorm: Entry(_BatchNorm, SCALE_AND_OFFSET | MOMENTS),
+    spec.LayerNorm: Entry(_LayerNorm, SCALE_AND_OFFSET),
+    spec.Dropout: Entry(lambda layer, shape, dtype: CounterDropout(layer), {}),
+    spec.Embedding: Entry(
         lambda layer, shape, dtype: nn.Embedding(layer.vocabulary, layer.units, dtype=dtype),
         {"kernel": Place("weight", (0, 1))},
     ),
-    Activation: Entry(lambda layer, shape, dtype: activation(layer.name), {}),
+    spec.Activation: Entry(lambda layer, shape, dtype: activation(layer.name), {}),
 }
 # What native semantics have instead: torch's own masks, from its own generator.
-NATIVE: dict[type, Build] = {Dropout: lambda layer, shape, dtype: nn.Dropout(layer.rate)}
+NATIVE: dict[type, Build] = {spec.Dropout: lambda layer, shape, dtype: nn.Dropout(layer.rate)}
 
 
 def build(task: Task) -> Net:

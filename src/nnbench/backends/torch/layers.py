@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nnbench.backends.protocol import Task, UnsupportedSpec
+from nnbench.backends.protocol import Task
 from nnbench.backends.torch.randomness import CounterDropout, Random, RandomAugment
+from nnbench.backends.trainers import supported
 from nnbench.model import layers as spec
 from nnbench.model.counter import AUGMENT_STREAM
 from nnbench.model.layers import Shape
@@ -49,11 +50,7 @@ def _dense(layer: spec.Dense, shape: Shape, dtype: torch.dtype) -> nn.Module:
 
 def activation(name: str) -> nn.Module:
     """Return the module of an activation; raises UnsupportedSpec for one that torch lacks here."""
-    if name not in ACTIVATIONS:
-        raise UnsupportedSpec(
-            f"Received activation={name}; backend=torch has {', '.join(ACTIVATIONS)}."
-        )
-    return ACTIVATIONS[name]()
+    return supported(ACTIVATIONS, name, "activation", "torch")()
 
 
 class _Conv2d(nn.Conv2d):
@@ -195,13 +192,8 @@ def build(task: Task) -> Net:
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(task.seed)
         for _, layer, shape, _ in task.architecture.shapes():
-            if type(layer) not in LAYERS:
-                names = ", ".join(known.__name__ for known in LAYERS)
-                raise UnsupportedSpec(
-                    f"Received layer {type(layer).__name__}; backend=torch has {names}."
-                )
-            make = native.get(type(layer), LAYERS[type(layer)].build)
-            modules.append(make(layer, shape, dtype))
+            entry = supported(LAYERS, type(layer), "layer", "torch")
+            modules.append(native.get(type(layer), entry.build)(layer, shape, dtype))
     augment = task.architecture.augment
     return Net(modules, RandomAugment(augment) if augment else None)
 

@@ -74,7 +74,7 @@ def traced(
     activations, passed, gradients = take_apart(walk)
     trainer.restore(before)
     trainer.train(walk)
-    new, first = trainer.params(), min(key.layer for key in gradients)
+    first = min(key.layer for key in gradients)
     passed = [None if i < first else gradient for i, gradient in enumerate(passed)]
-    updates: Params = {key: new[key] - old[key] for key in gradients}
+    updates: Params = {key: p - old[key] for key, p in trainer.params().items() if key in gradients}
     return StepTrace(activations, passed, gradients, updates)

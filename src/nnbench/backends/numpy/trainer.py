@@ -122,7 +122,7 @@ class NumpyTrainer:
     def _build_fused(self) -> Fused:
         """Return the fused form of the steps; imported here, for SciPy's BLAS takes its time."""
         from nnbench.backends.numpy.fused import Fused
-        from nnbench.backends.numpy.fused.material import Material
+        from nnbench.backends.numpy.fused.stage import Material
 
         data, targets = self._inputs["train"], self._target_matrix
         material = Material(self.task, data, targets, self.layers, self._weights)

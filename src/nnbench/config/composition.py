@@ -1,48 +1,58 @@
 """Hydra: from overrides to a checked configuration, with errors for people.
 
-`conf/` and `experiments/` lie beside `src/` in a checkout and inside the package in a wheel.
+Where Hydra looks is `nnbench.config.sources`; its search path is set by a plugin of ours.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from nnbench.config.catalogue import experiments, root
-from nnbench.config.mistakes import explain
-from nnbench.config.run import RunConfig, read_config
+from nnbench.config import studies
+from nnbench.config.catalogue import check_backend, distinction, source_of
+from nnbench.config.mistakes import all_keys, explain
+from nnbench.config.run import Cell
+from nnbench.config.sources import Source, experiments_folders, root
 from nnbench.errors import ConfigError
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One run to do: its checked configuration, the same as plain data, and what was typed."""
+def with_experiments(overrides: Sequence[str]) -> list[str]:
+    """Offer the cases of studies to Hydra as `experiment`, if `overrides` ask for one.
 
-    config: RunConfig
-    values: dict[str, Any]
-    overrides: tuple[str, ...]
+    Returns `overrides` with the cases that a pattern such as experiment=STUDY/* stands for.
+    Raises ConfigError for a mistake in the study asked for.
+    """
+    typed = " ".join(overrides)
+    # While a shell completes, what is typed so far is in COMP_LINE.
+    if "experiment" not in typed + os.environ.get("COMP_LINE", ""):
+        return list(overrides)
+    for name in studies.studies():
+        if f"={name}/" in typed:
+            studies.read_study(name)
+    _register_experiments(*experiments_folders())
+    return [_cases(text) if text.startswith("experiment=") else text for text in overrides]
 
 
-def register_experiments(overrides: Sequence[str]) -> None:
-    """Offer the cases under `experiments/` to Hydra as `experiment`, if `overrides` ask for one."""
-    if any("experiment" in text for text in overrides):
-        _register_experiments()
+def _cases(text: str) -> str:
+    patterns = text.removeprefix("experiment=").split(",")
+    found = [case for p in patterns for case in (studies.matching(p) if "*" in p else [p])]
+    return f"experiment={','.join(found)}" if found else text
 
 
 @functools.cache  # Hydra's store lives as long as the process; reading the files takes a moment
-def _register_experiments() -> None:
+def _register_experiments(*_folders: Path) -> None:
     from hydra.core.config_store import ConfigStore
-    from omegaconf import OmegaConf
 
     store = ConfigStore.instance()
-    for name, path in experiments().items():
-        study, _, case = name.partition("/")
+    for case, values in studies.experiments().items():
+        study, _, name = case.partition("/")
         store.store(
             group=f"experiment/{study}",
-            name=case,
-            node=OmegaConf.load(path),
+            name=name,
+            node=studies.node(values),
             package="_global_",
             provider="nnbench",
         )
@@ -58,14 +68,15 @@ def compose(overrides: Sequence[str]) -> Cell:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
-    register_experiments(overrides)
+    words = with_experiments(overrides)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
-            config = hydra_compose("config", list(overrides), return_hydra_config=True)
+            config = hydra_compose("config", words, return_hydra_config=True)
             return to_cell(config, overrides)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise ConfigError(explain(error)) from None
 
 
@@ -97,11 +108,21 @@ def _to_cell(task: Any, choices: Mapping[str, Any], overrides: Sequence[str]) ->
     assert isinstance(values, dict)
     plain: dict[str, Any] = {str(key): value for key, value in values.items()}
     plain["case"] = plain.get("case") or choices.get("experiment")
-    read = read_config(plain)
-    plain["arch"]["output_activation"] = read.arch.output_activation
-    plain["backend"]["execution"] = read.backend.execution
-    plain["input"] = read.input
-    return Cell(read, plain, tuple(overrides))
+    source = source_of("backend", str(choices.get("backend")))
+    if source.origin:
+        check_backend(source, choices["backend"])
+        plain["backend"]["origin"] = distinction(source, plain["backend"]["name"])
+    try:
+        return Cell.read(plain, overrides)
+    except ConfigError as error:
+        studies.check_values(str(plain["case"]), all_keys())
+        raise _with_origin(error, source) from None
+
+
+def _with_origin(error: ConfigError, source: Source) -> ConfigError:
+    """Return an error that may be the fault of a backend's file with where that is from."""
+    ours = not source.origin or "backend" not in str(error)
+    return error if ours else ConfigError(f"{error} The backend is from {source.origin}.")
 
 
 class Composer:
@@ -147,7 +168,7 @@ class Composer:
         name = parsed.key_or_group
         if parsed.is_add() or parsed.is_force_add() or parsed.is_delete() or parsed.package:
             return False
-        if "/" in name or name.split(".")[0] == "hydra":
+        if "/" in name or name.split(".")[0] in ("hydra", "experiment"):
             return False
         if name not in self._groups:
             self._groups[name] = bool(self.loader.get_group_options(name))

@@ -18,21 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from nnbench.config.installation import VERSION
-from nnbench.records.environment import THREAD_VARIABLES, forced_blas, switches
-
-__all__ = [
-    "commit",
-    "cpu_name",
-    "crowding",
-    "describe",
-    "forced_blas",
-    "gpu_name",
-    "peak_memory_bytes",
-    "source_digest",
-    "switches",
-    "usable_cores",
-    "version",
-]
+from nnbench.records.environment import THREAD_VARIABLES, switches
+from nnbench.records.flags import Crowded
 
 PACKAGE = Path(__file__).resolve().parents[1]
 OWN_PACKAGES = ("numpy", "scipy")
@@ -79,6 +66,7 @@ def describe(packages: Sequence[str], *, device: str = "cpu") -> dict[str, Any]:
         "commit": commit(),
         "source_digest": source_digest(),
         "gpu": None if device == "cpu" else gpu_name(),
+        "gpu_driver": None if device == "cpu" else gpu_driver(),
     }
 
 
@@ -117,13 +105,10 @@ def version(name: str) -> str | None:
     return getattr(sys.modules.get(name), "__version__", None)
 
 
-def crowding(threads: int) -> tuple[str, ...]:
+def crowding(threads: int) -> tuple[Crowded, ...]:
     """Return the flag of a run that asks for more threads than there are cores to run them."""
     cores = usable_cores()
-    if threads <= cores:
-        return ()
-    one = "1 core" if cores == 1 else f"{cores} cores"
-    return (f"threads={threads} on {one}: threads that wait for each other were timed",)
+    return (Crowded(threads, cores),) if threads > cores else ()
 
 
 def peak_memory_bytes() -> int | None:
@@ -172,12 +157,21 @@ def usable_cores() -> int:
 
 def gpu_name() -> str | None:
     """Return the name of the first visible NVIDIA GPU, when nvidia-smi answers in two seconds."""
+    return _nvidia("name")
+
+
+def gpu_driver() -> str | None:
+    """Return the version of the NVIDIA driver, as `gpu_name` finds it."""
+    return _nvidia("driver_version")
+
+
+def _nvidia(fact: str) -> str | None:
     if shutil.which("nvidia-smi") is None:
         return None
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
     if visible in ("", "-1"):
         return None
-    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader", f"--id={visible}"]
+    command = ["nvidia-smi", f"--query-gpu={fact}", "--format=csv,noheader", f"--id={visible}"]
     return _first_line(command, seconds=2.0)
 
 

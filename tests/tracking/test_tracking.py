@@ -338,13 +338,12 @@ def test_a_store_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
     code = "import sys; from nnbench.tracking.store import open_store; from pathlib import Path; "
     code += "open_store(None, 'e', Path(sys.argv[1]))"
     database = tmp_path / "mlflow.db"
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
-    while not (tmp_path / "mlflow.db.new").exists() and process.poll() is None:
-        time.sleep(0.005)
-    time.sleep(0.2)
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+    begun = tmp_path / "mlflow.db.new"
+    wait_for(lambda: begun.exists() and begun.stat().st_size, process)
     process.kill()
-    process.wait()
-    assert (tmp_path / "mlflow.db.new").exists(), "the kill came in the middle"
+    process.communicate()
+    assert begun.exists(), "the kill came in the middle"
     assert not database.exists()
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
     assert not list(tmp_path.glob("mlflow.db.new*"))

@@ -14,7 +14,7 @@ import pytest
 
 from nnbench import __version__, cli
 from support import ROOT, SOURCE
-from support.commands import TINY, Nnbench
+from support.commands import PATIENCE, TINY, Nnbench
 
 HEAVY = {"torch", "tensorflow", "keras", "mlflow", "pandas", "hydra", "omegaconf", "sklearn"}
 LONGEST = 300
@@ -28,7 +28,7 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.Compl
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=PATIENCE,
     )
 
 

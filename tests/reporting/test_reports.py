@@ -24,7 +24,7 @@ from nnbench.reporting.pages.cells import COLUMNS
 from nnbench.reporting.pages.html import html
 from nnbench.reporting.pages.markdown import escape, markdown
 from nnbench.reporting.pages.plots import write_plots
-from support.commands import TINY, Nnbench
+from support.commands import PATIENCE, TINY, Nnbench
 from support.records import epoch, make_run
 
 
@@ -315,7 +315,7 @@ def in_chromium(page: Path, *options: str) -> subprocess.CompletedProcess[str]:
             "--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr",
             f"--user-data-dir={page.parent / 'profile'}", *options, "--dump-dom", str(page),
         ],
-        capture_output=True, text=True, check=False, timeout=120,
+        capture_output=True, text=True, check=False, timeout=PATIENCE,
     )  # fmt: skip
 
 

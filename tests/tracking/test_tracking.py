@@ -201,9 +201,10 @@ RACE = """
 import sys, time
 from pathlib import Path
 import mlflow
-from nnbench.tracking.store import open_store
+from nnbench.tracking import mlflow as sink, store
 from support.records import make_run
 from support.tracking import mirror
+store.LOCK_SECONDS = sink.FINISH_SECONDS = 600.0  # who is patient is not what is raced for
 results, name = Path(sys.argv[1]), sys.argv[2]
 run = make_run(results / "runs" / name)
 (results / f"{name} is ready").touch()

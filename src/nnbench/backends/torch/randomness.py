@@ -37,7 +37,7 @@ class Random(nn.Module):
     """
 
     key: Tensor
-    _index: Tensor | None = None
+    index: Tensor | None = None  # 0, 1, 2, ... up to the most that was drawn at once
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,9 +46,9 @@ class Random(nn.Module):
     def bits(self, shape: torch.Size | tuple[int, ...], device: torch.device) -> Tensor:
         """Return the 24 random bits of each value of an array of `shape`, canonical order."""
         count = math.prod(shape)
-        if self._index is None or len(self._index) < count:
-            self._index = torch.arange(count, dtype=torch.int32, device=device)
-        words = _mix(_mix(self._index[:count] + self.key[0]) ^ self.key[1])
+        if self.index is None or len(self.index) < count:
+            self.index = torch.arange(count, dtype=torch.int32, device=device)
+        words = _mix(_mix(self.index[:count] + self.key[0]) ^ self.key[1])
         return _shifted(words, 32 - counter.FRACTION_BITS).view(shape)
 
 
@@ -68,7 +68,7 @@ class CounterDropout(Random):
         shape = x.permute(0, 2, 3, 1).shape if images else x.shape
         kept = self.bits(shape, x.device) >= self.threshold
         kept = kept.permute(0, 3, 1, 2) if images else kept
-        return x * (kept * torch.tensor(self.factor, dtype=x.dtype, device=x.device))
+        return x * (kept * torch.full((), self.factor, dtype=x.dtype, device=x.device))
 
 
 class RandomAugment(Random):

@@ -66,3 +66,18 @@ class ChecksFailed(NNBenchError):  # noqa: N818
     """A backend does not do what every backend must."""
 
     exit_code = 1
+
+
+CROSSING: dict[str, type[NNBenchError]] = {
+    kind.__name__: kind
+    for kind in (
+        NNBenchError, ConfigError, DataError, UnsupportedSpec, MissingPackage, ResultsError,
+        RunFailed, RunKilled, RunBusy,
+    )
+}  # fmt: skip
+"""The errors that one process may report to another, by their names."""
+
+
+def reported(kind: str, message: str) -> NNBenchError:
+    """Return the error that another process reported; of a class that may not cross, its base."""
+    return CROSSING.get(kind, NNBenchError)(message)

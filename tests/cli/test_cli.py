@@ -18,6 +18,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
+from nnbench.config.installation import VERSION
 from nnbench.records.run import RunResult, read_runs
 from support.commands import TINY, Nnbench
 
@@ -335,7 +336,7 @@ def test_show_and_rm(nnbench: Nnbench, tmp_path: Path) -> None:
 
 
 def test_version(nnbench: Nnbench) -> None:
-    assert nnbench("--version").stdout == "nnbench 0.1.0\n"
+    assert nnbench("--version").stdout == f"nnbench {VERSION}\n"
 
 
 def test_more_threads_than_cores_are_said_and_recorded(nnbench: Nnbench, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nnbench.config import catalogue
+from nnbench.config import studies
 from nnbench.errors import ConfigError
 from nnbench.records.run import read_runs
 from nnbench.reporting.claims.expression import evaluate, names
@@ -32,8 +32,8 @@ PUBLISHED = {  # how many claims the five documents make, by the prefix of their
 WITH_OTHERS = {"fnn-9": "fnn-4", "npt-3": None}  # told by another claim, not there
 CLAIMS = [
     pytest.param(claim, id=claim.id)
-    for name in catalogue.studies()
-    for claim in read_claims(name, catalogue.read_study(name))
+    for name in studies.studies()
+    for claim in read_claims(name, studies.read_study(name))
 ]
 
 
@@ -43,9 +43,9 @@ def claim(**values: object):
 
 
 def test_every_study_has_all_claims_of_its_document() -> None:
-    assert catalogue.studies().keys() == PUBLISHED.keys()
+    assert studies.studies().keys() == PUBLISHED.keys()
     for name, (prefix, count) in PUBLISHED.items():
-        ids = [c.id for c in read_claims(name, catalogue.read_study(name))]
+        ids = [c.id for c in read_claims(name, studies.read_study(name))]
         assert len(set(ids)) == len(ids)
         for number in range(1, count + 1):
             wanted = f"{prefix}-{number}"
@@ -55,9 +55,9 @@ def test_every_study_has_all_claims_of_its_document() -> None:
 
 @pytest.mark.parametrize("each", CLAIMS)
 def test_a_claim_is_about_cases_that_exist(each) -> None:
-    study = catalogue.read_study(each.study)
+    study = studies.read_study(each.study)
     known = study.get("measured") or [
-        case.partition("/")[2] for case in catalogue.experiments() if case.startswith(each.study)
+        case.partition("/")[2] for case in studies.experiments() if case.startswith(each.study)
     ]
     assert (each.untestable is None) == bool(each.measure)
     for way, text in each.measure.items():
@@ -139,7 +139,7 @@ def test_the_command(nnbench: Nnbench, tmp_path: Path) -> None:
     assert "<!-- written by `nnbench claims numpy_vs_pytorch_analysis data=mnist_5k" in page
     assert "with data=mnist_5k" in page
     runs = read_runs(tmp_path / "results")
-    claims = read_claims(name, catalogue.read_study(name))
+    claims = read_claims(name, studies.read_study(name))
     assert len(runs) - len(cases_of_claims(claims)) == 0
     figures = by_seed(name, runs)
     assert shown(answer(claims[0], figures), "published") in page

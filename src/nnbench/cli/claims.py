@@ -14,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nnbench.config.composition import Cell
+    from nnbench.config.run import Cell
     from nnbench.records.run import RunResult
     from nnbench.reporting.claims.expression import Figures
     from nnbench.reporting.claims.text import StudyAnswers
@@ -55,7 +55,7 @@ def command(words: Sequence[str], seeds: int, recorded: bool, out: Path | None) 
 
 def _chosen(words: Sequence[str]) -> list[str]:
     """Return the studies that `words` name, all without any. Raises ConfigError."""
-    from nnbench.config.catalogue import studies
+    from nnbench.config.studies import studies
     from nnbench.errors import ConfigError
     from nnbench.schema import suggest
 
@@ -95,7 +95,7 @@ class Asking:
 
     def study(self, name: str) -> StudyAnswers:
         """Run what is missing of a study, unless told not to, and answer its claims."""
-        from nnbench.config.catalogue import read_study
+        from nnbench.config.studies import read_study
         from nnbench.records.identity import LEFT_OUT
         from nnbench.reporting.claims.text import answer_study, seeds_told
         from nnbench.reporting.claims.verdicts import read_claims

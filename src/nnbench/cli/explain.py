@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from nnbench.config.composition import Cell
+    from nnbench.config.run import Cell
     from nnbench.records.run import RunResult
     from nnbench.reporting.explain.bridge import Bridge, Values
     from nnbench.reporting.explain.explanation import Gap
@@ -68,8 +68,8 @@ def _values(word: str, overrides: Sequence[str], results: str) -> dict[str, Any]
     """Return the configuration that `word` names. Raises ConfigError or ResultsError."""
     import shlex
 
-    from nnbench.config.catalogue import experiments
     from nnbench.config.composition import compose
+    from nnbench.config.studies import experiments
     from nnbench.errors import ConfigError
     from nnbench.records.lookup import find_run, recorded
 

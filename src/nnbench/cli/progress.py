@@ -10,8 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from nnbench.config.composition import Cell
-from nnbench.config.run import RunConfig
+from nnbench.config.run import Cell, RunConfig
 from nnbench.formatting import ONE_EPOCH
 from nnbench.records.run import RunResult
 

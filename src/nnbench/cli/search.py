@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from nnbench.cli.sweep import Sweeping
-from nnbench.config.composition import Cell
 from nnbench.config.launcher import Parallel, Slurm
+from nnbench.config.run import Cell
 from nnbench.sweeps.launchers.pool import places
 from nnbench.sweeps.loop import Asked, checked_plan
 from nnbench.sweeps.plan import Planner

@@ -19,7 +19,7 @@ from nnbench.errors import ConfigError
 @click.argument("overrides", nargs=-1)
 def command(name: str | None, overrides: Sequence[str]) -> int:
     """Run a study, or list the studies."""
-    from nnbench.config.catalogue import read_study, studies
+    from nnbench.config.studies import read_study, studies
     from nnbench.schema import suggest
 
     known = studies()

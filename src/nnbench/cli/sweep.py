@@ -12,9 +12,8 @@ from typing import Any
 from rich.console import Console
 
 from nnbench.cli.progress import Display
-from nnbench.config.composition import Cell
 from nnbench.config.launcher import Slurm
-from nnbench.config.run import RunConfig
+from nnbench.config.run import Cell, RunConfig
 from nnbench.errors import (
     ConfigError,
     NNBenchError,

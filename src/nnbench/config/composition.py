@@ -1,48 +1,47 @@
 """Hydra: from overrides to a checked configuration, with errors for people.
 
-`conf/` and `experiments/` lie beside `src/` in a checkout and inside the package in a wheel.
+Where Hydra looks is `nnbench.config.sources`; its search path is set by a plugin of ours.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from nnbench.config.catalogue import experiments, root
+from nnbench.config.catalogue import check_backend, distinction, not_data, source_of
 from nnbench.config.mistakes import explain
-from nnbench.config.run import RunConfig, read_config
+from nnbench.config.run import Cell
+from nnbench.config.sources import Source, experiments_folders, root, source_of_study
+from nnbench.config.studies import experiments, studies
 from nnbench.errors import ConfigError
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One run to do: its checked configuration, the same as plain data, and what was typed."""
-
-    config: RunConfig
-    values: dict[str, Any]
-    overrides: tuple[str, ...]
-
-
 def register_experiments(overrides: Sequence[str]) -> None:
-    """Offer the cases under `experiments/` to Hydra as `experiment`, if `overrides` ask for one."""
+    """Offer the cases of studies to Hydra as `experiment`, if `overrides` ask for one.
+
+    Raises ConfigError where a study that may only be data names code.
+    """
     if any("experiment" in text for text in overrides):
-        _register_experiments()
+        _register_experiments(tuple(experiments_folders()))
 
 
 @functools.cache  # Hydra's store lives as long as the process; reading the files takes a moment
-def _register_experiments() -> None:
+def _register_experiments(folders: tuple[Path, ...]) -> None:
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 
     store = ConfigStore.instance()
     for name, path in experiments().items():
         study, _, case = name.partition("/")
+        node: Any = OmegaConf.load(path)
+        if not source_of_study(studies()[study]).code and (reason := not_data(node)):
+            raise ConfigError(f"Refused {path}: {reason}")
         store.store(
             group=f"experiment/{study}",
             name=case,
-            node=OmegaConf.load(path),
+            node=node,
             package="_global_",
             provider="nnbench",
         )
@@ -58,6 +57,7 @@ def compose(overrides: Sequence[str]) -> Cell:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     register_experiments(overrides)
     GlobalHydra.instance().clear()
@@ -65,7 +65,7 @@ def compose(overrides: Sequence[str]) -> Cell:
         with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
             config = hydra_compose("config", list(overrides), return_hydra_config=True)
             return to_cell(config, overrides)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise ConfigError(explain(error)) from None
 
 
@@ -97,11 +97,20 @@ def _to_cell(task: Any, choices: Mapping[str, Any], overrides: Sequence[str]) ->
     assert isinstance(values, dict)
     plain: dict[str, Any] = {str(key): value for key, value in values.items()}
     plain["case"] = plain.get("case") or choices.get("experiment")
-    read = read_config(plain)
-    plain["arch"]["output_activation"] = read.arch.output_activation
-    plain["backend"]["execution"] = read.backend.execution
-    plain["input"] = read.input
-    return Cell(read, plain, tuple(overrides))
+    source = source_of("backend", str(choices.get("backend")))
+    if source.origin:
+        check_backend(source, choices["backend"])
+        plain["backend"]["origin"] = distinction(source, plain["backend"]["name"])
+    try:
+        return Cell.read(plain, overrides)
+    except ConfigError as error:
+        raise _with_origin(error, source) from None
+
+
+def _with_origin(error: ConfigError, source: Source) -> ConfigError:
+    """Return an error that may be the fault of a backend's file with where that is from."""
+    ours = not source.origin or "backend" not in str(error)
+    return error if ours else ConfigError(f"{error} The backend is from {source.origin}.")
 
 
 class Composer:

@@ -7,6 +7,7 @@ into a `RunConfig` and checks what can be checked before anything is loaded.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -34,7 +35,8 @@ class BackendConfig:
     `loaders` are the executions that can take batches from a loader of the framework's own.
     `execution=auto` is the first of `executions`; on device=cuda of `executions_on_cuda`, for nets
     with convolutions on the CPU of `executions_of_images`, where that differs. `engine`: the
-    framework below, where there is a choice among `engines`.
+    framework below, where there is a choice among `engines`. `origin`: the package or folder that
+    brings it, where another backend has the same name.
     """
 
     name: str
@@ -49,11 +51,12 @@ class BackendConfig:
     packages: tuple[str, ...] = ()
     extra: str | None = None
     env: tuple[str, ...] = ()
+    origin: str | None = None
 
     @property
     def label(self) -> str:
         """Return what tells it from others, `keras fit`."""
-        return backend_label(self.name, self.execution, self.executions, self.engine)
+        return label_of(vars(self))
 
     def executions_for(self, device: str, convolutional: bool) -> tuple[str, ...]:
         """Return the executions there are on `device` for a kind of net, the best one first."""
@@ -62,17 +65,19 @@ class BackendConfig:
         return (convolutional and self.executions_of_images) or self.executions
 
 
-def backend_label(
-    name: str, execution: str, executions: Sequence[str], engine: str | None = None
-) -> str:
-    """Return what tells a backend and its execution apart, `keras fit`; the best goes unnamed."""
-    words = [name] if engine in (None, "tensorflow") else [name, str(engine)]
-    return " ".join(words if execution == executions[0] else [*words, execution])
+def label_of(backend: Any) -> str:
+    """Return what tells a backend (its values) and its execution apart, `keras fit`.
 
-
-def label_of(values: Any) -> str:
-    """Return the label of a backend from its values as plain data."""
-    return backend_label(*(values.get(k) for k in ("name", "execution", "executions", "engine")))
+    The best execution goes unnamed, an origin only stands where two have one name.
+    """
+    words = [str(backend["name"])]
+    if (engine := backend.get("engine")) not in (None, "tensorflow"):
+        words.append(str(engine))
+    if backend["execution"] != backend["executions"][0]:
+        words.append(backend["execution"])
+    if origin := backend.get("origin"):
+        words.append(f"({origin})")
+    return " ".join(words)
 
 
 @dataclass(frozen=True)
@@ -190,6 +195,39 @@ class RunConfig:
         if self.search.trials is not None:
             found.append(f"search.trials={self.search.trials}")
         return found + ["schedule=plateau"] * isinstance(self.schedule, Plateau)
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One run to do: its resolved configuration as plain data, and what was typed for it.
+
+    `config` is the same, typed. A cell equals itself alone, so that it can be a key.
+    """
+
+    values: dict[str, Any]
+    overrides: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any], overrides: Sequence[str] = ()) -> Cell:
+        """Check `values` and put in what `auto` stands for. Raises ConfigError."""
+        return cls(_resolved(values, read_config(values)), tuple(overrides))
+
+    @functools.cached_property
+    def config(self) -> RunConfig:
+        """Return the typed configuration."""
+        return read_config(self.values)
+
+
+def _resolved(values: Mapping[str, Any], config: Any) -> dict[str, Any]:
+    """Return `values`, keys and spelling kept, with what `auto` in them came to in `config`."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        known = getattr(config, key, value)
+        if isinstance(value, Mapping) and dataclasses.is_dataclass(known):
+            found[key] = _resolved(value, known)
+        else:
+            found[key] = known if value == "auto" else value
+    return found
 
 
 def read_config(values: Mapping[str, Any]) -> RunConfig:

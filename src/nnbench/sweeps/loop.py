@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nnbench.config.composition import Cell
+from nnbench.config.run import Cell
 from nnbench.errors import ConfigError, NNBenchError, RunBusy
 from nnbench.records.certificate import Certificate, certify, groups
 from nnbench.records.identity import deciding

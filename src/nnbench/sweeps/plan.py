@@ -12,8 +12,7 @@ from statistics import median
 from typing import Any, Literal
 
 from nnbench import data
-from nnbench.config.composition import Cell
-from nnbench.config.run import Order
+from nnbench.config.run import Cell, Order
 from nnbench.errors import ConfigError, NNBenchError
 from nnbench.model.init import FromRun
 from nnbench.records import identity, machine, weights

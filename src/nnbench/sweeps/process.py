@@ -11,14 +11,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from nnbench import errors
 from nnbench.config.run import RunConfig
-from nnbench.errors import NNBenchError, RunFailed, RunKilled
+from nnbench.config.sources import python_path
+from nnbench.errors import RunFailed, RunKilled, reported
 from nnbench.records.environment import THREAD_VARIABLES
+from nnbench.training.job import Job
 
 LOG_NAME = "worker.log"
 OnEvent = Callable[[dict[str, Any]], None]
@@ -30,6 +32,8 @@ def environment(config: RunConfig) -> dict[str, str]:
     values |= dict.fromkeys(THREAD_VARIABLES, str(config.threads))
     values |= dict(pair.split("=", 1) for pair in config.backend.env)
     values["PYTHONUNBUFFERED"] = "1"
+    if path := python_path():
+        values["PYTHONPATH"] = path
     if config.device.name == "cpu":
         values["CUDA_VISIBLE_DEVICES"] = "-1"
     return values
@@ -56,13 +60,12 @@ def ask_side_by_side(configs: Sequence[RunConfig], job: dict[str, Any]) -> dict[
         raise RunFailed(f"The process for {job['what']} failed: {lines[-1]}")
     said: dict[str, Any] = json.loads(done.stdout)
     if "error" in said:
-        raise getattr(errors, said["kind"], NNBenchError)(said["error"])
+        raise reported(said["kind"], said["error"])
     return said
 
 
 def run_isolated(
-    config: RunConfig,
-    job: dict[str, Any],
+    job: Job,
     on_event: OnEvent,
     interrupts: Interrupts | None = None,
     more: Mapping[str, str] = MappingProxyType({}),
@@ -73,14 +76,14 @@ def run_isolated(
     killed. An exception in this process ends the worker; `interrupts` may ask it to stop.
     `more` is added to its environment.
     """
-    log_path = Path(job["directory"]) / LOG_NAME
-    with log_path.open("ab" if job["resume"] else "wb") as log:
+    log_path = job.directory / LOG_NAME
+    with log_path.open("ab" if job.resume else "wb") as log:
         worker = subprocess.Popen(
             [sys.executable, "-P", "-m", "nnbench.training.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=environment(config) | dict(more),
+            env=environment(job.config) | dict(more),
             text=True,
             encoding="utf-8",
         )
@@ -89,7 +92,7 @@ def run_isolated(
     last: dict[str, Any] = {}
     interrupts = interrupts or Interrupts()
     try:
-        send(worker, json.dumps(job | {"started": time.time()}))
+        send(worker, replace(job, started=time.time()).line())
         interrupts.attach(worker)
         for event in _events(worker.stdout):
             last = event
@@ -176,8 +179,7 @@ def _events(lines: Any) -> Iterator[dict[str, Any]]:
 
 def _raise_for(code: int, last: dict[str, Any], log: Path) -> None:
     if last.get("event") == "error":
-        kind = getattr(errors, last["kind"], NNBenchError)
-        raise kind(last["message"])
+        raise reported(last["kind"], last["message"])
     if last.get("event") == "crash":
         raise RunFailed(f"The run failed: {last['message']} (see {log})")
     if code < 0:

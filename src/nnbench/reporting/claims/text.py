@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
 
-from nnbench.config.catalogue import read_study, studies
+from nnbench.config.studies import read_study, studies
 from nnbench.records.run import RunResult
 from nnbench.reporting.claims.expression import Figures
 from nnbench.reporting.claims.verdicts import WAYS, Answer, answer, by_seed, read_claims, shown

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from nnbench.config.composition import Cell
 from nnbench.config.launcher import LauncherConfig, Parallel
+from nnbench.config.run import Cell
 from nnbench.errors import ConfigError, RunBusy
 from nnbench.records.flags import Beside
 from nnbench.records.machine import usable_cores

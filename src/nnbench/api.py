@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from nnbench.config.composition import compose
 from nnbench.config.installation import need
 from nnbench.records.run import RunResult, read_runs
+from nnbench.schema import flat
 from nnbench.sweeps.session import Session, Silent, open_sink
 
 if TYPE_CHECKING:
@@ -51,18 +52,8 @@ def _row(run: RunResult) -> dict[str, object]:
         "architecture": run.architecture,
         "parameters": run.parameters,
     }
-    row |= _flat(run.config)
+    row |= flat(run.config)
     if run.kept:
         row |= {key: value for key, value in vars(run.kept).items() if key != "train_seconds"}
     row |= {"epoch_seconds": run.epoch_seconds} | vars(run.phases)
     return row | {"directory": str(run.directory)}
-
-
-def _flat(values: dict[str, object], prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

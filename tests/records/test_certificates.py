@@ -66,8 +66,9 @@ def test_parity_names_the_first_step_and_layer_that_part(
         "parity", *SMALL, "--config-dir", "own", "backend=numpy,wrong", "dtype=float64", env=wrong
     )
     assert done.returncode == 1
-    assert "they part in epoch 2, step 3, most in layer 3 (dense units=3 bias=false)" in " ".join(
-        done.stdout.split()
+    assert (
+        "they diverge at epoch 2, step 3, most in layer 3 (dense units=3 bias=false)"
+        in " ".join(done.stdout.split())
     )
     assert done.stderr.strip() == "nnbench: 1 comparison failed."
 
@@ -129,7 +130,9 @@ def test_a_sweep_with_a_wrong_backend_says_where_it_parts(
     done = nnbench(*words, "tracking=local", env=wrong)
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())
-    assert "parity FAIL: wrong against numpy, float64, seed 0: they part in epoch 2, step 3" in text
+    assert (
+        "parity FAIL: wrong against numpy, float64, seed 0: they diverge at epoch 2, step 3" in text
+    )
     (run,) = (r for r in read_runs(tmp_path / "results") if r.parity)
     assert run.parity is not None
     assert (run.parity["parted_epoch"], run.parity["parted_step"]) == (1, 3)

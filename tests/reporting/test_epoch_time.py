@@ -82,7 +82,7 @@ def test_figures_as_data_are_the_same(tmp_path: Path) -> None:
     assert run_figures(run)["time"] == 0.25
     metrics = {metric.key: metric.value for metric in final_metrics(run, 0.0)}
     assert metrics["time/median_epoch_seconds"] == 0.25
-    assert "Epoch time: 0.25 s (training time, the median of all epochs but" in note(run)
+    assert "Epoch time: 250.0 ms (training time, the median of all epochs but" in note(run)
     assert groups_frame(build([run]))["epoch"].tolist() == [0.25]
     assert build([run]).tables[0].table.groups[0].seconds() == {3: 0.25}
     assert nnbench.runs(tmp_path)["epoch_seconds"].tolist() == [0.25]

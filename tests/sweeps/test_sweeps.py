@@ -199,7 +199,7 @@ def test_a_single_run_goes_on_and_then_runs_anew(nnbench: Nnbench, tmp_path: Pat
     assert "a new run: not numpy b8" in done.stdout
     assert "epochs=2 (was 3000)" in done.stdout
     plan = nnbench(*command, "--plan")
-    assert "goes on" in plan.stdout
+    assert "to resume" in plan.stdout
     process = begin(tmp_path, command)
     time.sleep(2.5)
     process.send_signal(signal.SIGINT)

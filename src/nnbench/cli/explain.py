@@ -102,8 +102,8 @@ def _run(way: Bridge, seeds: Sequence[int]) -> Runs:
             ("with", way.changes, way.forward),
             ("opposite, with", way.opposite, way.backward),
         ):
-            said = ["at first", *(f"{words} {step.name}" for step in steps)]
-            said[-1] = "at last"
+            said = ["start", *(f"{words} {step.name}" for step in steps)]
+            said[-1] = "end"
             for i, (text, values) in enumerate(zip(said, path, strict=True)):
                 name = f"{i}/{len(steps)} {text}" + (f" s{seed}" if len(seeds) > 1 else "")
                 each = cell(_seeded(values, seed, len(seeds)), name)

@@ -82,6 +82,8 @@ def _table(said: dict[str, Any], config: Any) -> Any:
     from rich.console import Group
     from rich.table import Table
 
+    from nnbench.formatting import near
+
     found = said["certificates"]
     table = Table(
         title=f"{said['architecture']}, {config.dtype}, {config.epochs} epochs of "
@@ -105,10 +107,6 @@ def _table(said: dict[str, Any], config: Any) -> Any:
     return Group(
         table,
         "relative to the largest weight; allowed is 100 times what one ulp in the initial weights "
-        f"does. By epoch and layer: {_short(said['directory'])}/parity.json",
+        f"does. By epoch and layer: {near(said['directory'])}/parity.json",
         *notes,
     )
-
-
-def _short(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

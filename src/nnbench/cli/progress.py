@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nnbench.config.run import Cell, RunConfig
-from nnbench.formatting import ONE_EPOCH
+from nnbench.formatting import ONE_EPOCH, duration, number, percent
 from nnbench.records.run import RunResult
 
 PLAIN_SECONDS = 5.0  # at most one plain line in so many seconds
@@ -124,13 +124,12 @@ class Row:
             self._say(f"{run.message or run.status}")
         elif run.kept:
             figure = (
-                f"test accuracy {run.kept.test_accuracy:.2%}"
+                f"test accuracy {percent(run.kept.test_accuracy)}"
                 if run.kept.test_accuracy is not None
-                else f"test loss {run.kept.test_loss:.4g}"
+                else f"test loss {number(run.kept.test_loss)}"
             )
-            time = f"{1e3 * (run.epoch_seconds or 0.0):.1f} ms"
             per = ONE_EPOCH if len(run.epochs) == 1 else "per epoch"
-            self._say(f"{run.status}, {figure}, {time} {per}")
+            self._say(f"{run.status}, {figure}, {duration(run.epoch_seconds)} {per}")
 
     def _say(self, text: str) -> None:
         self.spoke = time.monotonic()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--fail-if",
     multiple=True,
-    help="exit with 1 where this holds, as 'torch.time > 1.1 * numpy.time'; see docs/reports.md",
+    help="exit with 1 if this is met, as 'torch.time > 1.1 * numpy.time'; see docs/reports.md",
 )
 def command(  # noqa: PLR0913, PLR0917 - an option each
     words: tuple[str, ...],
@@ -75,7 +75,7 @@ def command(  # noqa: PLR0913, PLR0917 - an option each
     click.echo(f"\n{page}")
     failed = [condition for condition in fail_if if holds(condition, report.figures())]
     for condition in failed:
-        click.echo(f"nnbench: it holds that {condition}", err=True)
+        click.echo(f"nnbench: condition met: {condition}", err=True)
     return 1 if failed else 0
 
 

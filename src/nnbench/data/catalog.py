@@ -39,13 +39,13 @@ def available() -> list[Availability]:
     return [
         _mnist_5k(),
         _idx(mnist.MNIST, "MNIST, 60,000 digits to train, 10,000 to test"),
-        _idx(mnist.FASHION_MNIST, "Fashion-MNIST, 60,000 and 10,000 pictures of clothes"),
+        _idx(mnist.FASHION_MNIST, "Fashion-MNIST, 60,000 and 10,000 images of clothing"),
         _cifar10(),
         _packaged("digits", "1,797 digits of 8x8 pixels, from scikit-learn", digits.TABLE),
         Availability("csv", "a table with a label column", True, "data.path=FILE"),
         Availability("npz", "NumPy arrays", True, "data.path=FILE"),
-        Availability("synthetic", "made-up data of any size", True, "made on the spot"),
-        Availability("sequences", "made-up sequences of tokens", True, "made on the spot"),
+        Availability("synthetic", "synthetic data of any size", True, "generated"),
+        Availability("sequences", "synthetic sequences of tokens", True, "generated"),
     ]
 
 
@@ -58,7 +58,9 @@ def fetch(name: str) -> Path:
         return FETCHES[name]()
     names = [entry.name for entry in available()]
     if name in names:
-        raise ConfigError(f"Received {name}; it needs no fetching ({' and '.join(FETCHES)} can be)")
+        raise ConfigError(
+            f"Received {name}; it needs no download (those that do: {', '.join(FETCHES)})"
+        )
     raise ConfigError(f"Received {name}; must be one of {', '.join(FETCHES)}{suggest(name, names)}")
 
 

@@ -15,8 +15,8 @@ from nnbench.formatting import duration
 STATES = {
     "finished": "finished",
     "running": "running elsewhere",
-    "stopped": "goes on",
-    "failed": "again (failed)",
+    "stopped": "to resume",
+    "failed": "to rerun (failed)",
     "new": "to run",
     "impossible": "impossible",
 }
@@ -54,9 +54,9 @@ def plan_table(rows: Sequence[PlanRow]) -> Group:
     ]
     known = [row.seconds for row in left if row.seconds is not None]
     if not left:
-        total = "Nothing is left to run."
+        total = "Nothing left to run."
     elif not known:
-        total = "How long that takes is unknown: no run like these is on record."
+        total = "No estimate: no comparable run recorded."
     else:
         rest = f", and {len(left) - len(known)} of unknown length" if len(left) > len(known) else ""
         total = f"About {duration(sum(known))}{rest}."

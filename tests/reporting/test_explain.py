@@ -97,7 +97,7 @@ def test_effects_add_up_and_times_multiply() -> None:
 def test_no_gap_is_not_explained() -> None:
     found = gap("test accuracy", [("", 0.9), ("x", 0.901)], [("", 0.9), ("x", 0.901)], {"x": "-"})
     assert found.sentences() == [
-        "test accuracy: 90.00 % against 90.10 %: there is no gap to explain."
+        "test accuracy: 90.00% against 90.10%: there is no gap to explain."
     ]
 
 

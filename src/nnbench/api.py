@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnbench.config.composition import compose
-from nnbench.config.installation import need
+from nnbench.records.frame import frame
 from nnbench.records.run import RunResult, read_runs
-from nnbench.schema import flat
-from nnbench.sweeps.session import Session, Silent, open_sink
+from nnbench.sweeps.loop import run_one
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,11 +21,7 @@ def run(overrides: Sequence[str] = ()) -> RunResult:
 
     Raises NNBenchError, one line, where it cannot be done.
     """
-    cell = compose(overrides)
-    with open_sink(cell.config) as sink:
-        session = Session(Silent(), sink)
-        run = session.run(cell)
-        return session.settle().get(run.run_id, run)
+    return run_one(compose(overrides))
 
 
 def runs(results: str | os.PathLike[str] = "results") -> pd.DataFrame:
@@ -36,24 +31,4 @@ def runs(results: str | os.PathLike[str] = "results") -> pd.DataFrame:
     of the kept epoch (accuracies from 0 to 1), epoch_seconds (training time, the median of all
     epochs but the first) and phases (seconds).
     """
-    need("nnbench.runs", "pandas")
-    import pandas as pd
-
-    return pd.DataFrame([_row(run) for run in read_runs(Path(results))])
-
-
-def _row(run: RunResult) -> dict[str, object]:
-    row: dict[str, object] = {
-        "run_id": run.run_id,
-        "name": run.name,
-        "status": run.status,
-        "created": run.created,
-        "sweep": run.sweep,
-        "architecture": run.architecture,
-        "parameters": run.parameters,
-    }
-    row |= flat(run.config)
-    if run.kept:
-        row |= {key: value for key, value in vars(run.kept).items() if key != "train_seconds"}
-    row |= {"epoch_seconds": run.epoch_seconds} | vars(run.phases)
-    return row | {"directory": str(run.directory)}
+    return frame(read_runs(Path(results)))

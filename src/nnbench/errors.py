@@ -39,12 +39,18 @@ class RunFailed(NNBenchError):  # noqa: N818
     exit_code = 1
 
 
+class OutOfMemory(RunFailed):
+    """The run does not fit into the memory of the machine or the GPU."""
+
+    exit_code = 2
+
+
 class RunKilled(RunFailed):
-    """A run's worker was killed from outside; the run goes on from its last checkpoint."""
+    """A run's worker was killed from outside; it can be resumed from its last checkpoint."""
 
 
 class RunBusy(NNBenchError):  # noqa: N818
-    """Another process is at this run."""
+    """Another process is running this configuration."""
 
 
 class SweepFailed(NNBenchError):  # noqa: N818
@@ -58,8 +64,8 @@ class Stopped(NNBenchError):  # noqa: N818
 
     def __init__(self, number: int, left: int) -> None:
         self.exit_code = 128 + number
-        what = {0: "what is missing comes", 1: "the run goes on"}.get(left, f"{left} runs go on")
-        super().__init__(f"stopped; {what} when you give the same command again")
+        runs = f" with {left} runs left" if left > 1 else ""
+        super().__init__(f"Stopped{runs}. Run the same command again to resume.")
 
 
 class ChecksFailed(NNBenchError):  # noqa: N818

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nnbench.config import catalogue, sources, studies
+from nnbench.config import catalogue, sources
 from nnbench.config.composition import compose
 from nnbench.config.run import read_config
 from nnbench.errors import ConfigError
@@ -49,14 +49,6 @@ def test_every_option_of_every_group_composes_and_says_what_it_is(group: str) ->
         needs = NEEDS.get(option, []) + NEEDS.get(f"{group}/{option}", [])
         assert compose([f"{group}={option}", *needs]).config is not None
         assert len(found.text) > 10, f"conf/{group}/{option}.yaml opens with no comment"
-
-
-@pytest.mark.parametrize("case", studies.experiments())
-def test_every_experiment_composes_and_opens_with_its_command(case: str) -> None:
-    cell = compose([f"experiment={case}"])
-    assert cell.config.case == case
-    first = studies.experiments()[case].read_text().splitlines()[0]
-    assert first == f"# nnbench experiment={case}"
 
 
 def test_the_values_written_for_the_worker_read_back_to_the_same_configuration() -> None:

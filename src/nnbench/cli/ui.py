@@ -17,6 +17,7 @@ from typing import IO, NoReturn
 
 import click
 
+from nnbench.cli import options
 from nnbench.config.installation import need
 from nnbench.errors import ResultsError
 from nnbench.tracking.refusal import reason
@@ -37,13 +38,7 @@ LOG_LINES = 5
 
 
 @click.command("ui", help="Browse the recorded runs in MLflow's user interface.")
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("results"),
-    show_default=True,
-    help="The results folder.",
-)
+@options.results
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="First to try."
 )

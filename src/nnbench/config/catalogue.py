@@ -15,7 +15,6 @@ from nnbench.errors import ConfigError
 
 # What the file of a backend has to say, unless it takes it from another.
 BACKEND_KEYS = ("name", "_target_", "execution", "executions")
-BACKEND_VALUES = ("execution", "engine")  # what a study that is data alone may set of a backend
 
 
 @dataclass(frozen=True)
@@ -110,29 +109,6 @@ def distinction(source: Source, name: str) -> str | None:
     """Return what tells a backend of `source` apart where another source has its `name` too."""
     others = (o for o in options("backend").values() if o.source.name != source.name)
     return source.name if any(o.inherited("name") == name for o in others) else None
-
-
-def not_data(case: Mapping[str, Any]) -> str | None:
-    """Say why a case is more than data, as one that names code is; None where it is not.
-
-    It may choose options of the groups and set values, of a backend those in BACKEND_VALUES.
-    """
-    for entry in case.get("defaults", ()):
-        names = list(entry) if isinstance(entry, Mapping) else [entry]
-        if any(str(name).removeprefix("override /") not in (*groups(), "_self_") for name in names):
-            return f"its defaults have {names[0]}; must be 'override /GROUP: OPTION'."
-    allowed = {*main_values(), *groups()} - {"hydra"}
-    for key in case:
-        if key not in allowed:
-            return f"it sets {key}; must be a value of the run (see nnbench --help)."
-    backend = case.get("backend") or {}
-    extra = [key for key in backend if key not in BACKEND_VALUES]
-    if extra:
-        return (
-            f"it sets backend.{extra[0]}; a study in the working directory is data and may set "
-            f"{' and '.join(BACKEND_VALUES)} alone (--config-dir brings code)."
-        )
-    return None
 
 
 def _files(group: str) -> Iterator[tuple[Option, str | None]]:

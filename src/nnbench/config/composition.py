@@ -6,42 +6,53 @@ Where Hydra looks is `nnbench.config.sources`; its search path is set by a plugi
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nnbench.config.catalogue import check_backend, distinction, not_data, source_of
-from nnbench.config.mistakes import explain
+from nnbench.config import studies
+from nnbench.config.catalogue import check_backend, distinction, source_of
+from nnbench.config.mistakes import all_keys, explain
 from nnbench.config.run import Cell
-from nnbench.config.sources import Source, experiments_folders, root, source_of_study
-from nnbench.config.studies import experiments, studies
+from nnbench.config.sources import Source, experiments_folders, root
 from nnbench.errors import ConfigError
 
 
-def register_experiments(overrides: Sequence[str]) -> None:
+def with_experiments(overrides: Sequence[str]) -> list[str]:
     """Offer the cases of studies to Hydra as `experiment`, if `overrides` ask for one.
 
-    Raises ConfigError where a study that may only be data names code.
+    Returns `overrides` with the cases that a pattern such as experiment=STUDY/* stands for.
+    Raises ConfigError for a mistake in the study asked for.
     """
-    if any("experiment" in text for text in overrides):
-        _register_experiments(tuple(experiments_folders()))
+    typed = " ".join(overrides)
+    # While a shell completes, what is typed so far is in COMP_LINE.
+    if "experiment" not in typed + os.environ.get("COMP_LINE", ""):
+        return list(overrides)
+    for name in studies.studies():
+        if f"={name}/" in typed:
+            studies.read_study(name)
+    _register_experiments(*experiments_folders())
+    return [_cases(text) if text.startswith("experiment=") else text for text in overrides]
+
+
+def _cases(text: str) -> str:
+    patterns = text.removeprefix("experiment=").split(",")
+    found = [case for p in patterns for case in (studies.matching(p) if "*" in p else [p])]
+    return f"experiment={','.join(found)}" if found else text
 
 
 @functools.cache  # Hydra's store lives as long as the process; reading the files takes a moment
-def _register_experiments(folders: tuple[Path, ...]) -> None:
+def _register_experiments(*_folders: Path) -> None:
     from hydra.core.config_store import ConfigStore
-    from omegaconf import OmegaConf
 
     store = ConfigStore.instance()
-    for name, path in experiments().items():
-        study, _, case = name.partition("/")
-        node: Any = OmegaConf.load(path)
-        if not source_of_study(studies()[study]).code and (reason := not_data(node)):
-            raise ConfigError(f"Refused {path}: {reason}")
+    for case, values in studies.experiments().items():
+        study, _, name = case.partition("/")
         store.store(
             group=f"experiment/{study}",
-            name=case,
-            node=node,
+            name=name,
+            node=studies.node(values),
             package="_global_",
             provider="nnbench",
         )
@@ -59,11 +70,11 @@ def compose(overrides: Sequence[str]) -> Cell:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    register_experiments(overrides)
+    words = with_experiments(overrides)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
-            config = hydra_compose("config", list(overrides), return_hydra_config=True)
+            config = hydra_compose("config", words, return_hydra_config=True)
             return to_cell(config, overrides)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise ConfigError(explain(error)) from None
@@ -104,6 +115,7 @@ def _to_cell(task: Any, choices: Mapping[str, Any], overrides: Sequence[str]) ->
     try:
         return Cell.read(plain, overrides)
     except ConfigError as error:
+        studies.check_values(str(plain["case"]), all_keys())
         raise _with_origin(error, source) from None
 
 
@@ -156,7 +168,7 @@ class Composer:
         name = parsed.key_or_group
         if parsed.is_add() or parsed.is_force_add() or parsed.is_delete() or parsed.package:
             return False
-        if "/" in name or name.split(".")[0] == "hydra":
+        if "/" in name or name.split(".")[0] in ("hydra", "experiment"):
             return False
         if name not in self._groups:
             self._groups[name] = bool(self.loader.get_group_options(name))

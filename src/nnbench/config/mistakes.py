@@ -64,7 +64,7 @@ def _unknown_key(key: str) -> str:
         has = "has" if len(owners) == 1 else "have"
         listed = " and ".join(owners) if len(owners) < 3 else ", ".join(owners)
         return f"The chosen {group} has no '{inner}'; {group}={listed} {has}."
-    known = _all_keys()
+    known = all_keys()
     hint = suggest(key, known)
     nested = [k for k in known if k.endswith(f".{key}")]
     if nested and not hint:
@@ -97,7 +97,7 @@ def _keys(option: Option) -> list[str]:
     return [str(k) for k in option.values if k not in hidden and option.group != "semantics"]
 
 
-def _all_keys() -> list[str]:
+def all_keys() -> list[str]:
     """Return every key there is, dotted, those of all options of all groups included."""
     known = [*groups(), "experiment"]
     for key, value in main_values().items():

@@ -1,11 +1,28 @@
-"""Studies: published comparisons as data, a study.yaml each, and the cases they are made of."""
+"""Studies: published comparisons as data, a study.yaml each, and the cases they are made of.
+
+`cases` maps the name of a case to what one would type: `backend: torch` chooses a group's option,
+`init.scale: 0.1` sets a value. `common` comes first in every case; `base` names a case above it
+to start from.
+"""
 
 from __future__ import annotations
 
+import fnmatch
+import functools
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nnbench.config.sources import experiments_folders
+from nnbench.config.catalogue import groups, main_values, options
+from nnbench.config.located import Located, load, refused
+from nnbench.config.sources import experiments_folders, source_of_study
+from nnbench.errors import ConfigError
+from nnbench.schema import suggest
+
+KEYS = (
+    "title", "question", "common", "cases", "pairs", "claims", "figures", "measured", "size",
+)  # fmt: skip
+BACKEND_VALUES = ("execution", "engine")  # what a study that is data alone may set of a backend
 
 
 def studies() -> dict[str, Path]:
@@ -17,19 +34,138 @@ def studies() -> dict[str, Path]:
     return found
 
 
-def experiments() -> dict[str, Path]:
-    """Return every case of the studies as `STUDY/CASE`."""
-    return {
-        f"{name}/{path.stem}": path
-        for name, study in studies().items()
-        for path in sorted(study.parent.glob("*.yaml"))
-        if path.name != "study.yaml"
-    }
+def read_study(name: str) -> Mapping[str, Any]:
+    """Return what the study.yaml of the study `name` says, with its cases written out.
+
+    Raises ConfigError, with file and line, for a mistake in it, and for an unknown study.
+    """
+    known = studies()
+    if name not in known:
+        hint = suggest(name, known) or "."
+        raise ConfigError(f"Unknown study '{name}'. Available: {', '.join(known)}{hint}")
+    return _read(known[name], known[name].stat().st_mtime_ns)
 
 
-def read_study(name: str) -> dict[str, Any]:
-    """Return what the study.yaml of the study `name` says."""
-    import yaml
+@functools.lru_cache(maxsize=64)
+def _read(path: Path, changed: int) -> Mapping[str, Any]:
+    study = load(path)
+    check_keys(study, KEYS, "a study")
+    for key in ("title", "question"):
+        if not isinstance(study.get(key), str):
+            raise refused(study, key, f"Missing '{key}'; must be text.")
+    study["cases"] = _cases(study)
+    if not source_of_study(path).code:
+        for case in study["cases"].values():
+            _check_data(case)
+    for pair in study.setdefault("pairs", []):
+        for case in pair:
+            check_case(case, study, study, "pairs")
+    return study
 
-    values: dict[str, Any] = yaml.safe_load(studies()[name].read_text(encoding="utf-8"))
-    return values
+
+def experiments() -> dict[str, Mapping[str, Any]]:
+    """Return every case of the studies as `STUDY/CASE`; a study with a mistake in it has none."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for name in studies():
+        try:
+            cases = read_study(name)["cases"]
+        except ConfigError:
+            continue
+        found |= {f"{name}/{case}": values for case, values in cases.items()}
+    return found
+
+
+def matching(pattern: str) -> list[str]:
+    """Return the cases that `STUDY/CASE` with `*` names, in the order of their files."""
+    return fnmatch.filter(experiments(), pattern)
+
+
+def check_keys(values: Mapping[str, Any], allowed: Collection[str], what: str) -> None:
+    """Raise ConfigError where `values` has a key that is not among `allowed`."""
+    for key in values:
+        if key not in allowed:
+            hint = suggest(key, allowed) or f"; {what} has {', '.join(allowed)}."
+            raise refused(values, key, f"Unknown key '{key}'{hint}")
+
+
+def check_case(case: str, study: Mapping[str, Any], where: Mapping[str, Any], key: str) -> None:
+    """Raise ConfigError, about `key` of `where`, where the study has no such case."""
+    known: Sequence[str] = study.get("measured") or list(study["cases"])
+    if case not in known:
+        hint = suggest(str(case), known) or "."
+        raise refused(where, key, f"Unknown case '{case}'. Available: {', '.join(known)}{hint}")
+
+
+def check_values(case: str, known: Collection[str]) -> None:
+    """Raise ConfigError where the case STUDY/CASE sets a value that is not among `known`."""
+    values = experiments().get(case, {})
+    for key in values:
+        if not {key, ".".join(key.split(".")[:2])} & set(known):
+            hint = suggest(key, known) or " (see nnbench --help)."
+            raise refused(values, key, f"Unknown key '{key}'{hint}")
+
+
+def node(case: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a case as Hydra takes it: a list of defaults, and the values as a tree."""
+    chosen = [key for key in groups() if key in case]
+    tree: dict[str, Any] = {"defaults": [{f"override /{key}": case[key]} for key in chosen]}
+    for key in case:
+        if key in chosen:
+            continue
+        *path, last = key.split(".")
+        inner = tree
+        for part in path:
+            inner = inner.setdefault(part, {})
+        inner[last] = case[key]
+    return tree
+
+
+def _cases(study: Located) -> dict[str, Located]:
+    """Return the cases of a study, each with what it takes from `common` and from its base."""
+    common = _mapping(study, "common")
+    _check_options(common)
+    found: dict[str, Located] = {}
+    cases = _mapping(study, "cases")
+    for name in cases:
+        own = _mapping(cases, name)
+        _check_options(own)
+        base = own.pop("base", None)
+        if base is not None:
+            check_case(base, {"cases": found}, own, "base")
+        found[name] = own.over(found[base] if base else common)
+    return found
+
+
+def _check_data(case: Located) -> None:
+    """Raise ConfigError where a case is more than data, as one that names code is."""
+    for key in case:
+        root, _, inner = key.partition(".")
+        if root not in {*main_values(), *groups()} - {"hydra"}:
+            raise refused(case, key, f"Unknown key '{key}'; must be a value of the run.")
+        if root == "backend" and inner and inner not in BACKEND_VALUES:
+            raise refused(
+                case,
+                key,
+                f"Received {key}; a study in the working directory is data and may set "
+                f"{' and '.join(BACKEND_VALUES)} of a backend alone (--config-dir brings code).",
+            )
+
+
+def _mapping(values: Located, key: str) -> Located:
+    found = values.get(key) or Located()
+    if not isinstance(found, Located):
+        raise refused(values, key, f"Received {key}: {found!r:.40}; must be KEY: VALUE lines.")
+    return found
+
+
+def _check_options(values: Located) -> None:
+    """Raise ConfigError where `values` chooses an option that a group lacks."""
+    for group in [key for key in groups() if key in values]:
+        chosen, known = values[group], options(group)
+        if isinstance(chosen, Mapping):
+            listed = ", ".join(f"{group}.{key}: ..." for key in chosen)
+            remedy = f"{group} takes the name of an option; set its values as {listed}"
+            raise refused(values, group, f"Received values for {group}; {remedy}")
+        if chosen not in known:
+            listed = f"must be one of {', '.join(known)}{suggest(str(chosen), known)}"
+            raise refused(values, group, f"Received {group}: {chosen}; {listed}")

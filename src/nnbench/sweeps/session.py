@@ -19,42 +19,12 @@ from nnbench.errors import MissingPackage, NNBenchError, ResultsError, RunBusy, 
 from nnbench.records.flags import Flag
 from nnbench.records.lookup import find_weights, make_directory, run_name
 from nnbench.records.run import RECORD_NAME, RUNS_NAME, EpochRecord, RunResult, Status
+from nnbench.sweeps.observer import Follower, Observer
 from nnbench.sweeps.process import Interrupts, run_isolated
 from nnbench.training.job import Job
 
 CONFIG_NAME = "config.yaml"
 PARITY_NAME = "parity"
-
-
-class Follower(Protocol):
-    """Who watches one run."""
-
-    def event(self, event: dict[str, Any]) -> None:
-        """The worker reports; see `nnbench.training.runner.execute`."""
-
-    def end(self, run: RunResult | None) -> None:
-        """The run has ended; None where it left no record."""
-
-
-class Observer(Protocol):
-    """Who watches runs: a progress display, or nobody."""
-
-    def begin(self, name: str, config: RunConfig) -> Follower:
-        """A run's process is being started."""
-
-
-class Silent:
-    """An observer that shows nothing."""
-
-    def begin(self, name: str, config: RunConfig) -> Silent:
-        """Show nothing."""
-        return self
-
-    def event(self, event: dict[str, Any]) -> None:
-        """Show nothing."""
-
-    def end(self, run: RunResult | None) -> None:
-        """Show nothing."""
 
 
 class Sink(Protocol):
@@ -129,7 +99,7 @@ class Session:
 
         Raises RunKilled where somebody asks to stop.
         """
-        quiet = Session(Silent(), None, self.sweep, interrupts=self.interrupts)
+        quiet = Session(Observer(), None, self.sweep, interrupts=self.interrupts)
         run = quiet.run(cell, folder=PARITY_NAME, nudged=True, stopped=stopped)
         if run.status == "killed":
             raise RunKilled(f"{run.name}: {run.message}")
@@ -181,7 +151,7 @@ class Session:
         check_packages(cell.config)
         job = self._job(cell, folder, stopped, nudged, place)
         run: RunResult | None = None
-        watcher: Follower = Silent()
+        watcher = Follower()
         try:
             (job.directory / CONFIG_NAME).write_text(yaml.safe_dump(cell.values, sort_keys=False))
             watcher = self.observer.begin(job.name, cell.config)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from rich import box
 from rich.console import Group
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from nnbench.config.studies import read_study, studies
 from nnbench.records.run import RunResult
 from nnbench.reporting.claims.expression import Figures
-from nnbench.reporting.claims.verdicts import WAYS, Answer, answer, by_seed, read_claims, shown
+from nnbench.reporting.claims.verdicts import (
+    WAYS,
+    Answer,
+    answer,
+    by_seed,
+    read_claims,
+    read_figures,
+    shown,
+)
 
 HEADS = ("claim", "published", "measured, as published", "measured, matched", "verdict")
 HOW = (
@@ -24,53 +35,103 @@ HOW = (
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Two cases that differ in the framework alone, and the largest difference of their weights.
+
+    The `difference`, over all seeds, is None where their weights cannot be compared.
+    """
+
+    a: str
+    b: str
+    epochs: int
+    difference: float | None
+
+    def __str__(self) -> str:
+        found = self.difference
+        end = "are not comparable" if found is None else f"differ by at most {found:.1e}"
+        return (
+            f"{self.a} and {self.b} differ in the framework alone: after {self.epochs} "
+            f"epoch{'s' * (self.epochs > 1)} their weights {end}."
+        )
+
+
+@dataclass(frozen=True)
 class StudyAnswers:
-    """A study's claims, answered; `seeds` says over what, `title` and `question` are its own."""
+    """A study's claims, answered over `seeds`, or over `rounds` of timing operations.
+
+    `changed` are the overrides that make its cases others than the published ones.
+    """
 
     name: str
     title: str
     question: str
-    seeds: str
     answers: tuple[Answer, ...]
+    seeds: tuple[int, ...] = ()
+    rounds: int = 0
+    changed: tuple[str, ...] = ()
+    pairs: tuple[Pair, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def basis(self) -> str:
+        """Say what the figures are over."""
+        text = f"{self.rounds} rounds" if self.rounds else "no runs"
+        if self.seeds:
+            text = f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
+        return text + f", with {' '.join(self.changed)}: not as published" * bool(self.changed)
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return the cells of the table: claim, published, measured twice, verdict."""
         return [
             (
-                f"{a.claim.id}: {a.claim.statement}",
+                f"{a.claim.id}: {a.claim.statement}" if a.claim.id else a.claim.statement,
                 a.claim.published,
                 *(shown(a, way) for way in WAYS),
-                a.verdict,
+                verdict(a),
             )
             for a in self.answers
         ]
 
 
+def verdict(answer: Answer) -> str:
+    """Say what came of a claim, and why."""
+    text, reason = _outcome(answer), answer.reason
+    if reason is None:
+        return text
+    return f"{text}: {reason}" if answer.claim.untestable else f"{text}; differs because {reason}"
+
+
+def _outcome(answer: Answer) -> str:
+    if answer.claim.id is None:
+        return "-"
+    if answer.outcome != "reproduced one way, not the other":
+        return answer.outcome
+    published, matched = (answer.measured[way].word for way in WAYS)
+    return f"as published {published}, matched {matched}"
+
+
 def counts(studies: Sequence[StudyAnswers]) -> str:
-    """Return how many claims came to what."""
-    found: dict[str, int] = {}
-    for study in studies:
-        for each in study.answers:
-            word = each.verdict.split(";")[0].split(":")[0]
-            word = "reproduced one way, not the other" if word.startswith("as published") else word
-            found[word] = found.get(word, 0) + 1
-    total = sum(found.values())
-    return f"{total} claims: " + ", ".join(f"{n} {word}" for word, n in found.items()) + "."
+    """Say how many claims have which outcome."""
+    found = Counter(a.outcome for study in studies for a in study.answers if a.claim.id)
+    return f"{found.total()} claims: {', '.join(f'{n} {word}' for word, n in found.items())}."
 
 
 def claims_text(studies: Sequence[StudyAnswers]) -> Group:
-    """Return the claims for the terminal: what is said, what was measured, the verdict."""
+    """Return the claims for the terminal: a table for each study, and below it the reasons."""
     parts: list[Any] = []
     for study in studies:
-        parts += ["", Text(f"{study.title} ({study.name}; {study.seeds})", style="bold")]
-        for row in study.rows():
-            said, published, *measured, verdict = row
-            figures = [f"published {published}"]
-            ways = zip(("as published", "matched"), measured, strict=True)
-            figures += [f"{way} {text}" for way, text in ways if text != "-"]
-            parts += ["", Text(said, style="cyan"), Padding(Text("; ".join(figures)), (0, 0, 0, 4))]
-            parts.append(Padding(Text(verdict), (0, 0, 0, 4)))
-    return Group(*parts, "", counts(studies))
+        title = Text(f"{study.title} ({study.name}; {study.basis})", style="bold")
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+        for head in HEADS:
+            table.add_column(head, overflow="fold")
+        for each, row in zip(study.answers, study.rows(), strict=True):
+            table.add_row(*map(Text, (*row[:-1], _outcome(each))))
+        parts += ["", title, Text(study.question), table]
+        for each in study.answers:
+            if each.reason is not None:
+                parts.append(Padding(Text(f"{each.claim.id}: {each.reason}"), (0, 0, 0, 1)))
+        parts += [Text(line) for line in ("", *map(str, study.pairs), *study.notes)]
+    return Group(*parts, counts(studies))
 
 
 def claims_markdown(
@@ -80,15 +141,9 @@ def claims_markdown(
     lines = ["# The claims of the publications, measured", ""]
     lines += [f"<!-- written by `{asked}`; not by hand -->", "", f"{counts(studies)} {HOW}"]
     for study in studies:
-        lines += [
-            "",
-            f"## {study.title}",
-            "",
-            study.question,
-            "",
-            f"`{study.name}`, {study.seeds}.",
-        ]
-        lines += ["", *markdown_table(study)]
+        lines += ["", f"## {study.title}", "", study.question, ""]
+        lines += [f"`{study.name}`, {study.basis}.", "", *markdown_table(study)]
+        lines += [line for pair in study.pairs for line in ("", str(pair))]
     lines += ["", "## Where", "", *(f"- {name}: {value}" for name, value in environment)]
     return "\n".join(lines) + "\n"
 
@@ -104,21 +159,19 @@ def markdown_table(study: StudyAnswers) -> list[str]:
 def answered(runs: Sequence[RunResult]) -> list[StudyAnswers]:
     """Return the claims of the studies whose cases are among `runs`, as far as these tell."""
     names = {str(run.config.get("case") or "").partition("/")[0] for run in runs}
-    found = []
-    for name in sorted(names & studies().keys()):
-        figures = by_seed(name, runs)
-        found.append(answer_study(name, read_study(name), figures, seeds_told(figures)))
-    return found
+    return [
+        answer_study(name, read_study(name), by_seed(name, runs))
+        for name in sorted(names & studies().keys())
+    ]
 
 
 def answer_study(
-    name: str, study: Mapping[str, Any], figures: Mapping[int, Figures], told: str
+    name: str, study: Mapping[str, Any], figures: Mapping[int, Figures]
 ) -> StudyAnswers:
-    """Answer the claims of a study over `figures`; `told` says over what."""
-    answers = tuple(answer(claim, figures) for claim in read_claims(name, study))
-    return StudyAnswers(name, study["title"], study["question"], told, answers)
-
-
-def seeds_told(figures: Mapping[int, Figures]) -> str:
-    """Say which seeds there are figures of."""
-    return f"seeds {', '.join(map(str, sorted(figures)))}"
+    """Answer the claims of a study over `figures`, by seed or by round of timing operations."""
+    asked = [*read_claims(study), *read_figures(study)]
+    answers = tuple(answer(claim, figures) for claim in asked)
+    found = StudyAnswers(name, study["title"], study["question"], answers)
+    if "measured" in study:
+        return replace(found, rounds=len(figures))
+    return replace(found, seeds=tuple(sorted(figures)))

@@ -27,7 +27,7 @@ def markdown(report: Report, title: str, plots: Sequence[str] = ()) -> str:
     if report.parity:
         lines += ["", "## Do the backends agree?", "", *_list(report.parity)]
     for study in report.claims:
-        lines += ["", f"## Claims: {escape(study.title)}", "", escape(study.seeds), ""]
+        lines += ["", f"## Claims: {escape(study.title)}", "", escape(study.basis), ""]
         lines += markdown_table(study)
     if report.notes:
         lines += ["", "## Notes", "", *_list(report.notes)]

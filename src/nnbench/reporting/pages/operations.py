@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import Any
 
 from rich import box
 from rich.console import Group
@@ -39,26 +38,3 @@ def operations_table(times: Times, size: int, dtype: str, threads: int) -> Group
     for name, meaning in MEANINGS.items():
         legend.add_row(name, meaning)
     return Group(table, legend)
-
-
-def published_table(study: Any, times: Times) -> Group:
-    """Return a study's operations: published and measured times, and their ratios."""
-    (slow, fast), (mine, theirs) = study["published_columns"], study["measured"]
-    table = Table(title=study["title"], title_justify="left", box=box.SIMPLE_HEAD)
-    for name in ("", f"published, {slow} / {fast}", f"measured, {mine} / {theirs}", "ratio"):
-        table.add_column(name)
-    for row in study["operations"]:
-        told = row["published"]
-        cells = [_pair(told[slow], told[fast]) + f" = {told[slow] / told[fast]:.1f}"]
-        ours, others = (times[b].get(row.get("operation", "")) for b in (mine, theirs))
-        if ours and others:
-            cells.append(_pair(median(ours), median(others)))
-            cells.append(str(paired_ratio(ours, others)))
-        else:
-            cells += ["-", row.get("why", "-")]
-        table.add_row(row["label"], *cells)
-    return Group(study["question"], table)
-
-
-def _pair(above: float, below: float) -> str:
-    return f"{duration(above)} / {duration(below)}"

@@ -20,9 +20,10 @@ from nnbench.config.launcher import Slurm
 from nnbench.config.run import Cell
 from nnbench.errors import ConfigError, MissingPackage, NNBenchError, RunFailed
 from nnbench.records.run import RunResult
+from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.plan import Planner, is_ready
 from nnbench.sweeps.process import Interrupts
-from nnbench.sweeps.session import Session, Silent
+from nnbench.sweeps.session import Session
 
 FOLDER_NAME = "slurm"
 POLL_SECONDS = 1.0
@@ -160,13 +161,13 @@ def work(shares: list[list[Cell]], sweep: str | None, unnamed: Sequence[str]) ->
     """Do this task's share of the cells, on a node; SIGTERM leaves a checkpoint."""
     import submitit
 
-    from nnbench.sweeps.loop import run_or_take_up
+    from nnbench.sweeps.cells import run_or_take_up
 
     rank = submitit.JobEnvironment().local_rank
     outcomes: list[Outcome] = []
     with Interrupts() as interrupts:
         for cell in shares[rank] if rank < len(shares) else []:
-            session = Session(Silent(), None, sweep, unnamed, interrupts)
+            session = Session(Observer(), None, sweep, unnamed, interrupts)
             try:
                 if interrupts.asked:
                     raise RunFailed("cancelled before it began")

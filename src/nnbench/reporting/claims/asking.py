@@ -1,0 +1,141 @@
+"""Studies, asked: run what is missing of them, and answer their claims."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from nnbench.config.composition import compose
+from nnbench.config.run import Cell
+from nnbench.config.studies import read_study, studies
+from nnbench.errors import ConfigError, MissingPackage
+from nnbench.records.identity import LEFT_OUT
+from nnbench.records.run import RunResult, read_runs
+from nnbench.reporting.claims.expression import Figures
+from nnbench.reporting.claims.text import Pair, StudyAnswers, answer_study
+from nnbench.reporting.claims.verdicts import (
+    by_seed,
+    cases_of_claims,
+    read_claims,
+    read_figures,
+)
+from nnbench.reporting.comparison.notes import flag_notes
+from nnbench.reporting.pages.tables import weight_difference
+from nnbench.sweeps.loop import run_sweep
+from nnbench.sweeps.observer import Observer
+from nnbench.sweeps.operations import Times, measured_once
+from nnbench.sweeps.session import check_packages
+
+SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What came of asking: the answers by study, the `runs` behind them, how many are missing."""
+
+    studies: tuple[StudyAnswers, ...]
+    runs: tuple[RunResult, ...]
+    missing: int
+
+
+def ask(
+    names: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    seeds: int = SEEDS,
+    recorded: bool = False,
+    observer: Observer | None = None,
+) -> Asked:
+    """Answer the claims of the studies `names`, all without any, over the seeds 0, 1, ...
+
+    `overrides` apply to every case. `recorded`: nothing is run. Raises ConfigError for an unknown
+    study or a mistake in one, before anything runs.
+    """
+    if seeds < 1:
+        raise ConfigError(f"Received --seeds {seeds}; must be at least 1.")
+    observer = observer or Observer()
+    chosen = {name: read_study(name) for name in names or studies()}
+    cells = {
+        name: _cells(name, study, overrides, seeds, observer)
+        for name, study in chosen.items()
+        if "measured" not in study
+    }
+    changed = tuple(word for word in overrides if re.split("[.=]", word)[0] not in LEFT_OUT)
+    answers: list[StudyAnswers] = []
+    runs: list[RunResult] = []
+    missing = 0
+    for name, study in chosen.items():
+        if "measured" in study:
+            figures = _by_round(measured_once(name, study, overrides, recorded))
+            answers.append(replace(answer_study(name, study, figures), changed=changed))
+            continue
+        found, left = _runs(name, cells[name], recorded, observer)
+        pairs = (_pair(f"{name}/{a}", f"{name}/{b}", found) for a, b in study["pairs"])
+        answers.append(
+            replace(
+                answer_study(name, study, by_seed(name, found)),
+                changed=changed,
+                pairs=tuple(pair for pair in pairs if pair is not None),
+                notes=tuple(f"note: {note}" for note in flag_notes(found)),
+            )
+        )
+        runs, missing = [*runs, *found], missing + left
+    return Asked(tuple(answers), tuple(runs), missing)
+
+
+def _cells(
+    name: str, study: Mapping[str, Any], overrides: Sequence[str], seeds: int, observer: Observer
+) -> list[Cell]:
+    """Return the runs that a study needs; a case whose packages are missing is left out, aloud."""
+    cells = []
+    for case in cases_of_claims([*read_claims(study), *read_figures(study)]):
+        fixed = [f"experiment={name}/{case}", "parity=false"]
+        try:
+            check_packages(compose([*fixed, *overrides]).config)
+        except MissingPackage as error:
+            observer.say(f"Skipping {case}: {error}")
+            continue
+        cells += [compose([*fixed, f"seed={seed}", *overrides]) for seed in range(seeds)]
+    return cells
+
+
+def _runs(
+    name: str, cells: Sequence[Cell], recorded: bool, observer: Observer
+) -> tuple[Sequence[RunResult], int]:
+    """Return the runs of `cells`, and how many of them are missing."""
+    if not cells:
+        return (), 0
+    if recorded:
+        wanted = {cell.config.case for cell in cells}
+        known = read_runs(Path(cells[0].config.results))
+        return [run for run in known if run.config.get("case") in wanted], 0
+    observer.say(f"{name}: {len(cells)} runs")
+    result = run_sweep(cells, f"{name}-{datetime.now():%Y%m%d-%H%M%S}", observer)
+    result.check_stopped()
+    return result.runs, result.left
+
+
+def _by_round(times: Times) -> dict[int, Figures]:
+    """Return the seconds of each operation by round and backend."""
+    rounds = min((len(v) for by in times.values() for v in by.values()), default=0)
+    return {
+        i: {backend: {name: v[i] for name, v in by.items()} for backend, by in times.items()}
+        for i in range(rounds)
+    }
+
+
+def _pair(a: str, b: str, runs: Sequence[RunResult]) -> Pair | None:
+    """Return the largest difference of the weights of two cases over the seeds of both."""
+    by_case = {
+        case: {r.config["seed"]: r for r in runs if r.config.get("case") == case} for case in (a, b)
+    }
+    both = [(run, by_case[b][seed]) for seed, run in by_case[a].items() if seed in by_case[b]]
+    if not both:
+        return None
+    found = [weight_difference(*runs) for runs in both]
+    known = [value for value in found if value is not None]
+    largest = max(known) if len(known) == len(found) else None
+    return Pair(a.partition("/")[2], b.partition("/")[2], len(both[0][0].epochs), largest)

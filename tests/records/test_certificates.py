@@ -86,10 +86,13 @@ def test_a_chaotic_comparison_says_so(nnbench: Nnbench) -> None:
     ("arguments", "message"),
     [
         (("backend=numpy",), "Parity needs two backends"),
-        (("semantics=native",), "Received semantics=native; only matched backends go the same way"),
+        (
+            ("semantics=native",),
+            "Received semantics=native; only matched backends can be compared step by step",
+        ),
         (("backend=numpy,torhc",), "Received backend=torhc; must be one of"),
         (("backend=keras,keras_jax", "dtype=float32"), "Received several Keras engines"),
-        (("--config-dir", "nowhere"), "Received --config-dir nowhere; there is no such folder"),
+        (("--config-dir", "nowhere"), "Received --config-dir nowhere; no such folder"),
         (("batch_size=0",), "Received batch_size=0; must be at least 1"),
     ],
 )
@@ -109,7 +112,7 @@ def test_a_sweep_over_backends_is_certified(nnbench: Nnbench, tmp_path: Path) ->
     done = nnbench("-m", "backend=torch,numpy", "seed=0,1", *SMALL, "tracking=local")
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())
-    assert "parity pass: torch against numpy, float32, 2 pairs of runs: in the end" in text
+    assert "parity pass: torch against numpy, float32, 2 pairs of runs: final weights" in text
     runs = list(read_runs(tmp_path / "results"))
     assert len(runs) == 4  # the runs from one ulp away are not among them
     for run in runs:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from statistics import median
 
 EPOCH_TIME = "training time, the median of all epochs but the first"
@@ -13,7 +14,7 @@ WIDTH = 48
 
 
 def percent(value: float | None) -> str:
-    """Format a share from 0 to 1 as per cent."""
+    """Format a fraction as a percentage."""
     return "-" if value is None else f"{100 * value:.2f}%"
 
 
@@ -31,9 +32,24 @@ def duration(seconds: float | None) -> str:
     return f"{1e3 * seconds:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 
-def memory(count: float) -> str:
-    """Format bytes as the most that a process had in memory."""
-    return f"{count / 2**20:,.0f} MiB at most"
+def memory(size: float | None) -> str:
+    """Format bytes."""
+    return "-" if size is None else f"{size / 2**20:,.0f} MiB"
+
+
+def count(n: int, noun: str) -> str:
+    """Return how many there are: `1 run`, `2 runs`."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
+def cut(text: str, limit: int) -> str:
+    """Return `text`, shortened to `limit` characters with an ellipsis."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def near(path: Path) -> Path:
+    """Return `path` relative to the working directory where it lies below it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def sparkline(
@@ -44,7 +60,7 @@ def sparkline(
     `ends` are the values of the lowest and the highest bar, so that several lines can be compared.
     """
     parts = [list(values[start:stop]) for start, stop in _cuts(len(values), width)]
-    heights = [median(finite) if (finite := _finite(part)) else None for part in parts]
+    heights = [median(known) if (known := finite(part)) else None for part in parts]
     known = [height for height in heights if height is not None]
     if not known:
         return " " * len(heights)
@@ -62,5 +78,6 @@ def _cuts(n: int, width: int) -> list[tuple[int, int]]:
     return [(i * n // count, (i + 1) * n // count) for i in range(count)]
 
 
-def _finite(values: Sequence[float | None]) -> list[float]:
+def finite(values: Iterable[float | None]) -> list[float]:
+    """Return those of `values` that are numbers."""
     return [value for value in values if value is not None and math.isfinite(value)]

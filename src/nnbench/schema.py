@@ -99,6 +99,15 @@ def to_data(value: Any) -> Any:
     return value
 
 
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested mappings by dotted key; an empty mapping is a leaf."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        nested = isinstance(value, Mapping) and value
+        found |= flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    return found
+
+
 @cache
 def _fields(cls: type) -> dict[str, tuple[Any, bool]]:
     """Map field names to (annotation, required) for a dataclass."""

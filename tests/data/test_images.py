@@ -175,5 +175,5 @@ def test_sequences_are_those_of_their_chains() -> None:
 
 
 def test_tokens_are_not_standardised() -> None:
-    with pytest.raises(ConfigError, match="tokens are no quantities"):
+    with pytest.raises(ConfigError, match="tokens are not quantities"):
         data.load(Sequences(normalize="standard"), kind="classification", seed=0)

@@ -263,7 +263,7 @@ def test_available_tells_where_data_are_and_what_to_do(
 def test_fetch_knows_what_can_be_fetched() -> None:
     with pytest.raises(ConfigError, match=r"Received mnist_5; must be one of .* mean 'mnist_5k'"):
         data.fetch("mnist_5")
-    with pytest.raises(ConfigError, match="Received digits; it needs no fetching"):
+    with pytest.raises(ConfigError, match="Received digits; it needs no download"):
         data.fetch("digits")
 
 

@@ -218,4 +218,6 @@ def test_from_python_it_is_an_error_of_ours(python: Path, folder: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("nnbench.errors.MissingPackage: nnbench.runs needs the package pandas,")
+    assert last.startswith(
+        "nnbench.errors.MissingPackage: A table of runs needs the package pandas,"
+    )

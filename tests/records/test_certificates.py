@@ -65,8 +65,9 @@ def test_parity_names_the_first_step_and_layer_that_part(
         "parity", *SMALL, "--config-dir", "own", "backend=numpy,wrong", "dtype=float64", env=wrong
     )
     assert done.returncode == 1
-    assert "they part in epoch 2, step 3, most in layer 3 (dense units=3 bias=false)" in " ".join(
-        done.stdout.split()
+    assert (
+        "they diverge at epoch 2, step 3, most in layer 3 (dense units=3 bias=false)"
+        in " ".join(done.stdout.split())
     )
     assert done.stderr.strip() == "nnbench: 1 comparison failed."
 
@@ -85,10 +86,13 @@ def test_a_chaotic_comparison_says_so(nnbench: Nnbench) -> None:
     ("arguments", "message"),
     [
         (("backend=numpy",), "Parity needs two backends"),
-        (("semantics=native",), "Received semantics=native; only matched backends go the same way"),
+        (
+            ("semantics=native",),
+            "Received semantics=native; only matched backends can be compared step by step",
+        ),
         (("backend=numpy,torhc",), "Received backend=torhc; must be one of"),
         (("backend=keras,keras_jax", "dtype=float32"), "Received several Keras engines"),
-        (("--config-dir", "nowhere"), "Received --config-dir nowhere; there is no such folder"),
+        (("--config-dir", "nowhere"), "Received --config-dir nowhere; no such folder"),
         (("batch_size=0",), "Received batch_size=0; must be at least 1"),
     ],
 )
@@ -108,7 +112,7 @@ def test_a_sweep_over_backends_is_certified(nnbench: Nnbench, tmp_path: Path) ->
     done = nnbench("-m", "backend=torch,numpy", "seed=0,1", *SMALL, "tracking=local")
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())
-    assert "parity pass: torch against numpy, float32, 2 pairs of runs: in the end" in text
+    assert "parity pass: torch against numpy, float32, 2 pairs of runs: final weights" in text
     runs = list(read_runs(tmp_path / "results"))
     assert len(runs) == 4  # the runs from one ulp away are not among them
     for run in runs:
@@ -127,7 +131,9 @@ def test_a_sweep_with_a_wrong_backend_says_where_it_parts(
     done = nnbench(*words, "tracking=local", env=wrong)
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())
-    assert "parity FAIL: wrong against numpy, float64, seed 0: they part in epoch 2, step 3" in text
+    assert (
+        "parity FAIL: wrong against numpy, float64, seed 0: they diverge at epoch 2, step 3" in text
+    )
     (run,) = (r for r in read_runs(tmp_path / "results") if r.parity)
     assert run.parity is not None
     assert (run.parity["parted_epoch"], run.parity["parted_step"]) == (1, 3)

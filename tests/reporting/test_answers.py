@@ -51,8 +51,8 @@ def test_agreement_and_confusion_of_known_answers(tmp_path: Path) -> None:
     answers = all_answers(groups)
     assert agreement(answers) == {("a", "b"): 0.875, ("a", "c"): 0.0, ("b", "c"): 0.25}
     assert agreement_sentences(answers) == [
-        "a and b give the same answer to 87.50 % of the test samples.",
-        "a and c agree least: 0.00 %.",
+        "a and b give the same answer to 87.50% of the test samples.",
+        "a and c agree least: 0.00%.",
     ]
     expected = [[1, 0, 0], [0, 1, 0], [0.25, 0, 0.75]]
     np.testing.assert_allclose(confusion(answers["a"]), expected)

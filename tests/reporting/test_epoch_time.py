@@ -21,6 +21,7 @@ from nnbench.reporting.pages.markdown import escape, markdown
 from nnbench.reporting.pages.runs import listing, summary
 from nnbench.reporting.pages.tables import comparison
 from nnbench.reporting.pages.terminal import report_text
+from nnbench.sweeps.observer import Outlook
 from nnbench.tracking.content import final_metrics
 from nnbench.tracking.note import experiment_note, note
 from support.records import epoch, make_run
@@ -43,7 +44,8 @@ def a_run(folder: Path, seconds: tuple[float, ...] = SLOW_START) -> RunResult:
 
 def line_at_the_end(run: RunResult) -> str:
     console = Console(width=200)
-    with console.capture() as capture, Display(console, total=2) as display:
+    with console.capture() as capture, Display(console) as display:
+        display.expect(Outlook(2))
         display.begin(run.name, compose([]).config).end(run)
     return capture.get()
 
@@ -82,7 +84,7 @@ def test_figures_as_data_are_the_same(tmp_path: Path) -> None:
     assert run_figures(run)["time"] == 0.25
     metrics = {metric.key: metric.value for metric in final_metrics(run, 0.0)}
     assert metrics["time/median_epoch_seconds"] == 0.25
-    assert "Epoch time: 0.25 s (training time, the median of all epochs but" in note(run)
+    assert "Epoch time: 250.0 ms (training time, the median of all epochs but" in note(run)
     assert groups_frame(build([run]))["epoch"].tolist() == [0.25]
     assert build([run]).tables[0].table.groups[0].seconds() == {3: 0.25}
     assert nnbench.runs(tmp_path)["epoch_seconds"].tolist() == [0.25]

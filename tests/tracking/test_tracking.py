@@ -318,7 +318,7 @@ def test_long_values_are_cut(stored: Path) -> None:
 
 def test_the_note_shows_figures_and_how_to_run_it_again(tmp_path: Path) -> None:
     text = note(make_run(tmp_path / "r1"))
-    assert "| accuracy | 90.00 % | 81.00 % | 9.00 % |" in text
+    assert "| accuracy | 90.00% | 81.00% | 9.00% |" in text
     assert "Epoch kept: 1" in text
     assert "backend=numpy backend.execution=fused" in text
     assert str(tmp_path / "r1") in text

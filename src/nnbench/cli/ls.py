@@ -15,7 +15,7 @@ STATUSES = ("running", "finished", "diverged", "failed", "killed")
 @click.argument("words", nargs=-1)
 @options.results
 @click.option("--last", default=20, show_default=True, help="how many, 0 for all")
-@click.option("--status", type=click.Choice(STATUSES), help="only those")
+@click.option("--status", type=click.Choice(STATUSES), help="only runs with this status")
 def command(words: tuple[str, ...], results: Path, last: int, status: str | None) -> int:
     """Print the table of runs, of those whose name, id or sweep contains every one of `words`."""
     from rich.console import Console
@@ -37,7 +37,7 @@ def command(words: tuple[str, ...], results: Path, last: int, status: str | None
         and all(word in f"{run.name} {run.run_id} {run.sweep}" for word in words)
     ]
     if not chosen:
-        click.echo(f"None of the {len(runs)} runs in {results} is like that.")
+        click.echo(f"No run in {results} matches ({len(runs)} recorded).")
         return 0
     shown = chosen[-last:] if last else chosen
     Console().print(listing(shown))

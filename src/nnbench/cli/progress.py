@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nnbench.config.run import Cell, RunConfig
 from nnbench.errors import NNBenchError
-from nnbench.formatting import ONE_EPOCH
+from nnbench.formatting import ONE_EPOCH, duration, number, percent
 from nnbench.records.run import RunResult
 from nnbench.sweeps.observer import Follower, Observer, Outlook
 
@@ -122,7 +122,7 @@ class Row(Follower):
         done = record["epoch"] + 1
         note = f"epoch {done}/{self.epochs}  loss {record['train_loss']:.4f}"
         if record["test_accuracy"] is not None:
-            note += f"  test accuracy {record['test_accuracy']:.2%}"
+            note += f"  test accuracy {percent(record['test_accuracy'])}"
         if self.bar:
             self.bar.update(self.task, completed=done, note=note)
         elif self.alone and time.monotonic() - self.spoke > PLAIN_SECONDS:
@@ -140,13 +140,12 @@ class Row(Follower):
             self._say(f"{run.message or run.status}")
         elif run.kept:
             figure = (
-                f"test accuracy {run.kept.test_accuracy:.2%}"
+                f"test accuracy {percent(run.kept.test_accuracy)}"
                 if run.kept.test_accuracy is not None
-                else f"test loss {run.kept.test_loss:.4g}"
+                else f"test loss {number(run.kept.test_loss)}"
             )
-            time = f"{1e3 * (run.epoch_seconds or 0.0):.1f} ms"
             per = ONE_EPOCH if len(run.epochs) == 1 else "per epoch"
-            self._say(f"{run.status}, {figure}, {time} {per}")
+            self._say(f"{run.status}, {figure}, {duration(run.epoch_seconds)} {per}")
 
     def _say(self, text: str) -> None:
         self.spoke = time.monotonic()

@@ -9,12 +9,13 @@ import click
 
 from nnbench.cli import options
 from nnbench.errors import ResultsError
+from nnbench.formatting import count
 
 
 @click.command(help="Delete recorded runs (name, id or folder), and what MLflow has of them.")
 @click.argument("runs", nargs=-1, required=True)
 @options.results
-@click.option("--yes", is_flag=True, help="do not ask")
+@click.option("--yes", is_flag=True, help="skip the confirmation")
 def command(runs: tuple[str, ...], results: Path, yes: bool) -> int:
     """Delete after asking; a run that somebody is at stays."""
     from nnbench.records.lookup import recorded
@@ -25,9 +26,9 @@ def command(runs: tuple[str, ...], results: Path, yes: bool) -> int:
         if run.status == "running":
             raise ResultsError(f"{run.name} ({run.run_id}) is running; stop it first.")
     for run in found.values():
-        epochs = f"{len(run.epochs)} epoch{'s' * (len(run.epochs) != 1)}"
+        epochs = count(len(run.epochs), "epoch")
         click.echo(f"{run.name} ({run.run_id}): {run.status}, {epochs}, {run.directory}")
-    if not yes and not click.confirm(f"Delete {len(found)} run{'s' * (len(found) > 1)}?"):
+    if not yes and not click.confirm(f"Delete {count(len(found), 'run')}?"):
         return 0
     for run in found.values():
         for line in forget(run):

@@ -11,13 +11,13 @@ from nnbench.cli import options
 
 @click.command(
     help="Upload what MLflow lacks of the recorded runs: those that a server did not take, or "
-    "the RUNs named. Asked again, it uploads nothing twice."
+    "the RUNs named. What is there already is not uploaded again."
 )
 @click.argument("runs", nargs=-1)
 @options.results
-@click.option("--uri", help="to this server or database  [default: where each run was to go]")
+@click.option("--uri", help="to this server or database  [default: each run's own]")
 @click.option("--experiment", help="into this experiment  [default: each run's own]")
-@click.option("--all", "everything", is_flag=True, help="those recorded with tracking=local too")
+@click.option("--all", "everything", is_flag=True, help="include runs recorded with tracking=local")
 def command(
     runs: tuple[str, ...],
     results: Path,

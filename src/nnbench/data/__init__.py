@@ -62,44 +62,26 @@ def _outline(config: DataConfig, kind: TaskKind, seed: int) -> Dataset:
 
 
 def _payload(config: DataConfig, kind: TaskKind, seed: int) -> Payload:  # noqa: PLR0911 - a table
+    from nnbench.data import cifar10, csv, digits, mnist, mnist_5k, npz, prepare, sequences
+    from nnbench.data import synthetic as made_up
+
     match config:
         case Mnist5k():
-            from nnbench.data import mnist_5k
-
             return mnist_5k.read()
-        case Mnist():
-            from nnbench.data import mnist, prepare
-
-            payload = mnist.MNIST.read(config.root)
-            return prepare.only(payload, config.only, config.test_fraction)
-        case FashionMnist():
-            from nnbench.data import mnist, prepare
-
-            payload = mnist.FASHION_MNIST.read(config.root)
+        case Mnist() | FashionMnist():
+            payload = mnist.SOURCES[config.name].read(config.root)
             return prepare.only(payload, config.only, config.test_fraction)
         case Cifar10():
-            from nnbench.data import cifar10
-
             return cifar10.read(config.root)
         case Digits():
-            from nnbench.data import digits
-
             return digits.read(config)
         case Csv():
-            from nnbench.data import csv
-
             return csv.read(config, kind)
         case Npz():
-            from nnbench.data import npz
-
             return npz.read(config)
         case Synthetic():
-            from nnbench.data import synthetic
-
-            return synthetic.read(config, kind, seed)
+            return made_up.read(config, kind, seed)
         case Sequences():
-            from nnbench.data import sequences
-
             return sequences.read(config, seed)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnbench.data import cifar10, digits, mnist, mnist_5k
-from nnbench.data.packaged import PackagedTable
 from nnbench.errors import ConfigError, DataError
 from nnbench.schema import suggest
 
@@ -39,13 +38,18 @@ def available() -> list[Availability]:
     return [
         _mnist_5k(),
         _idx(mnist.MNIST, "MNIST, 60,000 digits to train, 10,000 to test"),
-        _idx(mnist.FASHION_MNIST, "Fashion-MNIST, 60,000 and 10,000 pictures of clothes"),
+        _idx(mnist.FASHION_MNIST, "Fashion-MNIST, 60,000 and 10,000 images of clothing"),
         _cifar10(),
-        _packaged("digits", "1,797 digits of 8x8 pixels, from scikit-learn", digits.TABLE),
+        _state(
+            "digits",
+            "1,797 digits of 8x8 pixels, from scikit-learn",
+            digits.TABLE.path(),
+            digits.TABLE.read,
+        ),
         Availability("csv", "a table with a label column", True, "data.path=FILE"),
         Availability("npz", "NumPy arrays", True, "data.path=FILE"),
-        Availability("synthetic", "made-up data of any size", True, "made on the spot"),
-        Availability("sequences", "made-up sequences of tokens", True, "made on the spot"),
+        Availability("synthetic", "synthetic data of any size", True, "generated"),
+        Availability("sequences", "synthetic sequences of tokens", True, "generated"),
     ]
 
 
@@ -58,7 +62,9 @@ def fetch(name: str) -> Path:
         return FETCHES[name]()
     names = [entry.name for entry in available()]
     if name in names:
-        raise ConfigError(f"Received {name}; it needs no fetching ({' and '.join(FETCHES)} can be)")
+        raise ConfigError(
+            f"Received {name}; it needs no download (those that do: {', '.join(FETCHES)})"
+        )
     raise ConfigError(f"Received {name}; must be one of {', '.join(FETCHES)}{suggest(name, names)}")
 
 
@@ -66,39 +72,32 @@ def _mnist_5k() -> Availability:
     description = "5,000 real MNIST digits, embedded: 4,000 to train, 1,000 to test"
     if mnist_5k.from_cache() is not None:
         return Availability("mnist_5k", description, True, str(mnist_5k.cached()))
-    return _packaged("mnist_5k", description, mnist_5k.TABLE)
+    return _state("mnist_5k", description, mnist_5k.TABLE.path(), mnist_5k.TABLE.read)
 
 
 def _idx(source: mnist.IdxSource, description: str) -> Availability:
-    name, files = source.name, source.find(None)
-    if files is None:
-        remedy = f"nnbench data fetch {name}, or put its four files into {source.cached()}"
-        return Availability(name, description, False, "not found", remedy)
-    where = str(next(iter(files.values())).parent)
-    try:
-        source.load(files)
-    except DataError as error:
-        return Availability(name, description, False, where, str(error))
-    return Availability(name, description, True, where)
+    files = source.find(None) or {}
+    folder = next((path.parent for path in files.values()), None)
+    remedy = f"nnbench data fetch {source.name}, or put its four files into {source.cached()}"
+    return _state(source.name, description, folder, lambda: source.load(files), remedy)
 
 
 def _cifar10() -> Availability:
-    name, description = "cifar10", "CIFAR-10, 50,000 and 10,000 colour images of 32x32 pixels"
+    description = "CIFAR-10, 50,000 and 10,000 colour images of 32x32 pixels"
+    remedy = f"nnbench data fetch cifar10, or put {cifar10.ARCHIVE} into {cifar10.cached()}"
     path = cifar10.find(None)
-    if path is None:
-        remedy = f"nnbench data fetch cifar10, or put {cifar10.ARCHIVE} into {cifar10.cached()}"
-        return Availability(name, description, False, "not found", remedy)
-    try:
-        cifar10.load(path)
-    except DataError as error:
-        return Availability(name, description, False, str(path), str(error))
-    return Availability(name, description, True, str(path))
+    return _state("cifar10", description, path, lambda: path and cifar10.load(path), remedy)
 
 
-def _packaged(name: str, description: str, table: PackagedTable) -> Availability:
-    where = str(table.path() or "not found")
+def _state(
+    name: str, description: str, where: Path | None, load: Callable[[], object], remedy: str = ""
+) -> Availability:
+    """Say whether what is at `where` loads; where there is nothing, `remedy` says what to do."""
+    shown = str(where or "not found")
+    if where is None and remedy:
+        return Availability(name, description, False, shown, remedy)
     try:
-        table.read()
+        load()
     except DataError as error:
-        return Availability(name, description, False, where, str(error))
-    return Availability(name, description, True, where)
+        return Availability(name, description, False, shown, str(error))
+    return Availability(name, description, True, shown)

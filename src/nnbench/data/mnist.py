@@ -183,3 +183,4 @@ FASHION_MNIST = IdxSource(
     False,
     "data=mnist_5k",
 )
+SOURCES = {source.name: source for source in (MNIST, FASHION_MNIST)}

@@ -136,8 +136,8 @@ def _split(payload: Payload, kind: TaskKind, name: str, seed: int) -> Splits:
 def _first(split: Split, n: int | None, name: str) -> Split:
     if n is not None and n > len(split):
         raise DataError(
-            f"Received data.{name}_samples={n}; must be at most {len(split)}, which is all there "
-            "are (null takes all)."
+            f"Received data.{name}_samples={n}; must be at most {len(split)}, the size of "
+            "the split (null takes all)."
         )
     return split.first(n)
 
@@ -170,7 +170,7 @@ def _normalised(splits: Splits, normalize: str, unit_scale: float) -> tuple[Spli
     if inputs.dtype == np.int64:
         if normalize == "standard":
             raise ConfigError(
-                "Received data.normalize=standard; tokens are no quantities, use none."
+                "Received data.normalize=standard; tokens are not quantities, use unit or none."
             )
         return splits, 1.0
     if normalize != "standard":

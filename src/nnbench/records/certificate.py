@@ -14,6 +14,7 @@ from typing import Any
 
 from nnbench.backends.parity import Agreement, Verdict, compare, verdict
 from nnbench.config.run import label_of
+from nnbench.formatting import count
 from nnbench.model.network import ParamKey
 from nnbench.records import identity, trajectory
 from nnbench.records.run import RunResult
@@ -63,7 +64,7 @@ class Certificate:
             where = f"epoch {self.verdict.parted + 1}"
             where += f", step {self.step}" if self.step is not None else ""
             return (
-                f"parity FAIL: {pair}: they part in {where}, most in layer {layer + 1} "
+                f"parity FAIL: {pair}: they diverge at {where}, most in layer {layer + 1} "
                 f"({self.layers[layer]}): {at.difference:.1e} of the largest weight, allowed "
                 f"{at.envelope:.1e}"
             )
@@ -71,7 +72,7 @@ class Certificate:
             return f"parity chaotic: {pair}: one ulp alone grows past {1e-3:g} in the first epoch"
         at = self.epochs[compared - 1]
         agree = (
-            f"after {compared} epoch{'s' * (compared > 1)} weights differ by {at.difference:.1e} "
+            f"after {count(compared, 'epoch')} weights differ by {at.difference:.1e} "
             f"of the largest, allowed {at.envelope:.1e}"
         )
         if self.verdict.outcome == "chaotic":
@@ -111,11 +112,11 @@ def _is_numpy(backend: Mapping[str, Any]) -> bool:
     return backend["name"] == "numpy" and not backend.get("origin")
 
 
-def certify(reference: RunResult, nudged: RunResult, run: RunResult) -> Certificate:
-    """Compare the recorded trajectories of `run`, `reference` and its nudged twin."""
+def certify(reference: RunResult, perturbed: RunResult, run: RunResult) -> Certificate:
+    """Compare the recorded trajectories of `run`, `reference` and its perturbed twin."""
     excluded = [ParamKey.parse(name) for name in run.without_effect]
     paths = []
-    for each in (reference, nudged, run):
+    for each in (reference, perturbed, run):
         assert each.directory is not None
         paths.append(trajectory.load(each.directory))
     epochs = tuple(
@@ -150,7 +151,7 @@ def sentences(runs: Sequence[RunResult]) -> list[str]:
         worst = max(c["difference"][-1] for c in found)
         allowed = min(c["envelope"][-1] for c in found)
         lines.append(
-            f"parity pass: {backend} against {reference}, {dtype}, {len(group)} pairs of runs: in "
-            f"the end weights differ by at most {worst:.1e} of the largest, allowed {allowed:.1e}"
+            f"parity pass: {backend} against {reference}, {dtype}, {len(group)} pairs of runs: "
+            f"final weights differ by at most {worst:.1e} of the largest, allowed {allowed:.1e}"
         )
     return lines

@@ -34,24 +34,14 @@ class Forced(NamedTuple):
 
 
 THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "GOTO_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS",
+)  # fmt: skip
 FORCINGS = (
     Forcing(
-        (
-            "OPENBLAS_CORETYPE",
-            "MKL_ENABLE_INSTRUCTIONS",
-            "MKL_DEBUG_CPU_TYPE",
-            "MKL_CBWR",
-            "BLIS_ARCH_TYPE",
-            *(("NVPL_BLAS_DEBUG_CPU_TYPE",) if platform.machine() == "aarch64" else ()),
-        ),
+        ("OPENBLAS_CORETYPE", "MKL_ENABLE_INSTRUCTIONS", "MKL_DEBUG_CPU_TYPE", "MKL_CBWR",
+         "BLIS_ARCH_TYPE",
+         *(("NVPL_BLAS_DEBUG_CPU_TYPE",) if platform.machine() == "aarch64" else ())),
         "forces a BLAS kernel, perhaps not the one for this processor",
         kernels=True,
     ),
@@ -61,13 +51,8 @@ FORCINGS = (
         kernels=True,
     ),
     Forcing(
-        (
-            "DNNL_MAX_CPU_ISA",
-            "ONEDNN_MAX_CPU_ISA",
-            "ATEN_CPU_CAPABILITY",
-            "NPY_DISABLE_CPU_FEATURES",
-            "NPY_ENABLE_CPU_FEATURES",
-        ),
+        ("DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY",
+         "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES"),
         "limits the instructions of one framework and not of the others",
         kernels=True,
     ),
@@ -77,46 +62,22 @@ FORCINGS = (
         "unset {name} and set threads=N instead",
     ),
     Forcing(
-        (
-            "OMP_THREAD_LIMIT",
-            "OMP_DYNAMIC",
-            "OMP_PROC_BIND",
-            "OMP_PLACES",
-            "GOMP_CPU_AFFINITY",
-            "KMP_AFFINITY",
-            "KMP_BLOCKTIME",
-            "MKL_DYNAMIC",
-            "MKL_DOMAIN_NUM_THREADS",
-            "OPENBLAS_DEFAULT_NUM_THREADS",
-            "TF_NUM_INTRAOP_THREADS",
-            "TF_NUM_INTEROP_THREADS",
-        ),
+        ("OMP_THREAD_LIMIT", "OMP_DYNAMIC", "OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY",
+         "KMP_AFFINITY", "KMP_BLOCKTIME", "MKL_DYNAMIC", "MKL_DOMAIN_NUM_THREADS",
+         "OPENBLAS_DEFAULT_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
         "changes how many threads run, or where, beside the threads setting",
         "unset {name} unless that is what you compare",
     ),
-)
+)  # fmt: skip
 # Switches of frameworks. By name, never by the prefix TF_: Terraform keeps secrets in TF_VAR_*.
 SWITCHES = (
-    "CUBLAS_WORKSPACE_CONFIG",
-    "CUDA_DEVICE_ORDER",
-    "CUDA_LAUNCH_BLOCKING",
-    "CUDA_VISIBLE_DEVICES",
+    "CUBLAS_WORKSPACE_CONFIG", "CUDA_DEVICE_ORDER", "CUDA_LAUNCH_BLOCKING", "CUDA_VISIBLE_DEVICES",
     "CUPY_TF32",
-    "KERAS_BACKEND",
-    "NVIDIA_TF32_OVERRIDE",
-    "PYTORCH_CUDA_ALLOC_CONF",
-    "TF32_OVERRIDE",
-    "TF_CUDNN_DETERMINISTIC",
-    "TF_CUDNN_USE_AUTOTUNE",
-    "TF_DETERMINISTIC_OPS",
-    "TF_ENABLE_ONEDNN_OPTS",
-    "TF_FORCE_GPU_ALLOW_GROWTH",
-    "TF_GPU_ALLOCATOR",
-    "TF_USE_LEGACY_KERAS",
-    "TF_XLA_FLAGS",
-    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
-    "XLA_FLAGS",
-)
+    "KERAS_BACKEND", "NVIDIA_TF32_OVERRIDE", "PYTORCH_CUDA_ALLOC_CONF", "TF32_OVERRIDE",
+    "TF_CUDNN_DETERMINISTIC", "TF_CUDNN_USE_AUTOTUNE", "TF_DETERMINISTIC_OPS",
+    "TF_ENABLE_ONEDNN_OPTS", "TF_FORCE_GPU_ALLOW_GROWTH", "TF_GPU_ALLOCATOR",
+    "TF_USE_LEGACY_KERAS", "TF_XLA_FLAGS", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "XLA_FLAGS",
+)  # fmt: skip
 PREFIXES = ("OPENBLAS_", "OMP_", "MKL_", "BLIS_", "DNNL_", "ONEDNN_", "GOMP_")
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nnbench.config.installation import need
 from nnbench.records.identity import LEFT_OUT
 from nnbench.records.run import RunResult
+from nnbench.schema import flat
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ def comparison(runs: Sequence[RunResult]) -> pd.DataFrame:
     need("A table of runs", "pandas")
     import pandas as pd
 
-    settings = [dict(leaves(run.config)) for run in runs]
+    settings = [flat(run.config) for run in runs]
     keys = dict.fromkeys(key for each in settings for key in each if _decides(key))
     varying = [key for key in keys if len({str(each.get(key)) for each in settings}) > 1]
     rows = []
@@ -37,15 +38,6 @@ def comparison(runs: Sequence[RunResult]) -> pd.DataFrame:
         kept = {key: each.get(key) for key in varying} | {"status": run.status}
         rows.append(kept | {figure: row.get(figure) for figure in FIGURES})
     return pd.DataFrame(rows, index=pd.Index([run.name for run in runs], name="run"))
-
-
-def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values of nested mappings with their dotted keys."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _decides(key: str) -> bool:
@@ -67,5 +59,5 @@ def _row(run: RunResult) -> dict[str, Any]:
     figures = {k: v for k, v in vars(run.kept).items() if k != "train_seconds"} if run.kept else {}
     figures |= {"epoch_seconds": run.epoch_seconds, **vars(run.phases)}
     figures["directory"] = str(run.directory)
-    settings = {key: value for key, value in leaves(run.config) if key not in row}
+    settings = {key: value for key, value in flat(run.config).items() if key not in row}
     return row | settings | figures

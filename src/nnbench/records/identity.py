@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from nnbench.schema import flat
 
 if TYPE_CHECKING:
     from nnbench.records.run import RunResult
@@ -67,7 +69,7 @@ def differing(
     old, new = _parts(config, machine), _parts(other_config, other_machine)
     found = []
     for name in ("config", "versions"):
-        before, after = dict(_leaves(old[name] or {})), dict(_leaves(new[name] or {}))
+        before, after = flat(old[name] or {}), flat(new[name] or {})
         for key in sorted(before.keys() | after.keys()):
             if before.get(key) != after.get(key):
                 found.append(f"{key}={after.get(key)} (was {before.get(key)})")
@@ -76,11 +78,3 @@ def differing(
     if old["machine"] != new["machine"]:
         found.append(f"another machine ({', '.join(str(x) for x in old['machine'] if x)})")
     return found
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

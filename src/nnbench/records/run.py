@@ -34,7 +34,7 @@ OVER = ("finished", "diverged", "failed")  # nothing goes on with these
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """The figures of one epoch; losses are means over samples, accuracies shares from 0 to 1.
+    """The figures of one epoch; losses are means over samples, accuracies fractions from 0 to 1.
 
     `learning_rate` is that of the first step. `train_*` are taken with frozen weights on
     `eval.train_samples` training samples, `running_loss` is the mean over the moving weights of
@@ -140,6 +140,10 @@ class RunResult:
         found = [e for e in self.epochs if e.epoch == self.kept_epoch]
         return found[0] if found else None
 
+    def figure(self, name: str) -> float | None:
+        """Return a figure of the kept epoch, None where there is none."""
+        return getattr(self.kept, name, None)
+
     @property
     def epoch_seconds(self) -> float | None:
         """Return the training time of an epoch, see `epoch_time`; None before the first."""
@@ -166,7 +170,7 @@ class RunResult:
             values = json.loads(text)
             version = values["schema_version"]
             if not isinstance(version, int):
-                raise ValueError("its version is no number")
+                raise ValueError("its version is not a number")
             if version > SCHEMA_VERSION:
                 raise ResultsError(
                     f"{path} has schema version {version}; this nnbench reads up to "
@@ -174,7 +178,7 @@ class RunResult:
                 )
             digest = values.pop("digest", None)
             if version >= DIGEST_SINCE and digest != _digest(text):
-                raise ValueError("its digest does not fit")
+                raise ValueError("its digest does not match")
             values["phases"] = Phases(**values["phases"])
             for name in ("without_effect", "resumed"):
                 values[name] = tuple(values.get(name, ()))
@@ -186,7 +190,7 @@ class RunResult:
             raise ResultsError(f"Cannot read {path}: {error.strerror}.") from None
         except (ValueError, KeyError, TypeError, ConfigError) as error:
             raise ResultsError(
-                f"{path} is damaged ({error}); its run is left out, delete its folder."
+                f"{path} is damaged ({error}); the run is skipped. Delete its folder."
             ) from None
 
 
@@ -196,11 +200,6 @@ def epoch_time(seconds: Sequence[float]) -> float:
     The first epoch warms up caches and compilers. A single epoch counts as it is.
     """
     return median(seconds[1:] or seconds)
-
-
-def kept_figure(run: RunResult, figure: str) -> float | None:
-    """Return a figure of the kept epoch, None where there is none."""
-    return getattr(run.kept, figure) if run.kept else None
 
 
 def read_runs(results: Path) -> list[RunResult]:

@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+from nnbench.formatting import count
+
 CONFIDENCE = 0.95
 EQUAL_WITHIN = 0.02  # ratios no further from 1 than this are as good as equal
 FEWEST = 3  # pairs below which nothing is said
@@ -66,21 +68,20 @@ class Comparison:
 
     def __str__(self) -> str:
         """Return the verdict in words, about b."""
-        count = f"{self.pairs} pair{'s' * (self.pairs != 1)}" if self.paired else "unpaired runs"
+        pairs = count(self.pairs, "pair") if self.paired else "unpaired runs"
         low, high = self.ratio.low, self.ratio.high
         if self.word == "too few":
-            return f"too few seeds to tell ({count}; {FEWEST} are needed)"
+            return f"too few seeds to tell ({pairs}; {FEWEST} are needed)"
         if self.word == "undecided":
-            plural = "s" * (self.more != 1)
-            more = f"; about {self.more} more pair{plural} would decide" if self.more else ""
+            more = f"; about {count(self.more, 'more pair')} would decide" if self.more else ""
             among = f", one of {self.among} comparisons" if self.among > 1 else ""
-            return f"undecided, {low:.2f} to {high:.2f} times as long ({count}{among}{more})"
+            return f"undecided, {low:.2f} to {high:.2f} times as long ({pairs}{among}{more})"
         if self.word == "equal":
-            return f"equal within {100 * EQUAL_WITHIN:.0f} % ({low:.2f} to {high:.2f}; {count})"
+            return f"equal within {100 * EQUAL_WITHIN:.0f} % ({low:.2f} to {high:.2f}; {pairs})"
         if self.word == "slower":
-            return f"{self.ratio.value:.2f} times as slow ({low:.2f} to {high:.2f}; {count})"
+            return f"{self.ratio.value:.2f} times as slow ({low:.2f} to {high:.2f}; {pairs})"
         return (
-            f"{1 / self.ratio.value:.2f} times as fast ({1 / high:.2f} to {1 / low:.2f}; {count})"
+            f"{1 / self.ratio.value:.2f} times as fast ({1 / high:.2f} to {1 / low:.2f}; {pairs})"
         )
 
 

@@ -18,11 +18,16 @@ from nnbench.model.init import FromRun
 from nnbench.records import identity, machine, weights
 from nnbench.records.identity import deciding
 from nnbench.records.lookup import find_weights
-from nnbench.records.run import Folder, RunResult
+from nnbench.records.run import Folder, RunResult, Status
 from nnbench.sweeps.session import check_packages
 from nnbench.training.assembly import make_task
 
 State = Literal["finished", "running", "stopped", "failed", "new", "impossible"]
+# What the status of its latest record means for a cell; what comes first decides.
+STATES: dict[Status, State] = {
+    "finished": "finished", "diverged": "finished", "running": "running", "killed": "stopped",
+    "failed": "failed",
+}  # fmt: skip
 # What changes how long an epoch takes little or not at all.
 TIMELESS = ("seed", "epochs", "init", "schedule", "name", "case", "eval", "monitor", "keep",
             "early_stopping")  # fmt: skip
@@ -59,15 +64,10 @@ class Planner:
             return Step(cell, "new")
         wanted = self.fingerprint(cell)
         runs = [run for run in self.folder.runs() if run.fingerprint == wanted]
-        for status, state in (
-            (("finished", "diverged"), "finished"),
-            (("running",), "running"),
-            (("killed",), "stopped"),
-            (("failed",), "failed"),
-        ):
-            for run in reversed(runs):
-                if run.status in status:
-                    return Step(cell, state, run)  # type: ignore[arg-type]
+        latest = {STATES[run.status]: run for run in runs}
+        for state in STATES.values():
+            if state in latest:
+                return Step(cell, state, latest[state])
         return Step(cell, "new", reason=self._changed(cell))
 
     def fingerprint(self, cell: Cell) -> str:

@@ -106,7 +106,7 @@ class Search:
 
     def value(self, runs: Sequence[RunResult]) -> float | None:
         """Return the mean of the monitored figure, None where a run has no number for it."""
-        values = [getattr(run.kept, self.monitor) if run.kept else None for run in runs]
+        values = [run.figure(self.monitor) for run in runs]
         finite = [v for v in values if v is not None and math.isfinite(v)]
         return fmean(finite) if finite and len(finite) == len(values) else None
 

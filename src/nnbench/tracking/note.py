@@ -7,15 +7,24 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nnbench.formatting import EPOCH_TIME, ONE_EPOCH, sparkline
+from nnbench.formatting import (
+    EPOCH_TIME,
+    ONE_EPOCH,
+    count,
+    cut,
+    duration,
+    number,
+    percent,
+    sparkline,
+)
 from nnbench.records.run import RunResult
-from nnbench.tracking.content import LEFT_OUT, TAG_CHARACTERS, as_text, cut, settings
+from nnbench.tracking.content import LEFT_OUT, TAG_CHARACTERS, as_text, settings
 
 EXPERIMENT_NOTE = """\
 Neural-network frameworks compared by **nnbench**: the same description of a run, the same initial
-weights and the same walk over the data for each.
+weights and the same order of the samples for each.
 
-- `final/*` are the figures of the epoch whose weights were kept; accuracies are shares from 0 to 1.
+- `final/*` are the figures of the epoch whose weights were kept; accuracies lie between 0 and 1.
 - `train/*` and `test/*` are taken with frozen weights after every epoch; `train/running_loss` is
   the mean while they move.
 - `generalization_gap` is train minus test accuracy (in regression test minus train loss).
@@ -43,7 +52,7 @@ def note(run: RunResult) -> str:
     name = (run.config.get("backend") or {}).get("name", "?")
     parts = [
         f"**{run.architecture}** ({run.parameters:,} parameters) with **{name}**, "
-        f"{run.semantics} semantics: **{run.status}** after {_count(len(run.epochs), 'epoch')}."
+        f"{run.semantics} semantics: **{run.status}** after {count(len(run.epochs), 'epoch')}."
     ]
     if run.message:
         parts.append(f"> {run.message.splitlines()[0]}")
@@ -63,18 +72,18 @@ def experiment_note(runs: Sequence[RunResult]) -> str:
     for run in runs[:MOST_ROWS]:
         kept = run.kept
         share = kept is not None and kept.test_accuracy is not None
-        shown = _percent if share else _figure
+        shown = percent if share else number
         test = shown(kept.test_accuracy if share else kept.test_loss) if kept else ""
         gap = shown(kept.generalization_gap) if kept else ""
         where = run.tracking.get("mlflow_run_id")
         name = re.sub(r"[|\\[\]`<>]", " ", run.name)
         experiment = run.tracking.get("experiment_id")
         linked = f"[{name}](#/experiments/{experiment}/runs/{where})" if where else name
-        seconds = "" if run.epoch_seconds is None else f"{1e3 * run.epoch_seconds:.1f} ms"
+        seconds = duration(run.epoch_seconds)
         rows.append(f"| {linked} | {run.status} | {test} | {gap} | {seconds} | {_curve(run, 16)} |")
     more = len(runs) - MOST_ROWS
     tail = f"\n\nand {more} more." if more > 0 else ""
-    title = f"### The latest sweep: {_count(len(runs), 'run')}"
+    title = f"### The latest sweep: {count(len(runs), 'run')}"
     return cut("\n\n".join([EXPERIMENT_NOTE, title, "\n".join(rows)]) + tail, TAG_CHARACTERS)
 
 
@@ -120,11 +129,11 @@ def _result_table(run: RunResult) -> str:
     rows = ["| | train | test | gap |", "|---|---:|---:|---:|"]
     if kept.test_accuracy is not None:
         figures = (kept.train_accuracy, kept.test_accuracy, kept.generalization_gap)
-        rows.append("| accuracy | " + " | ".join(map(_percent, figures)) + " |")
+        rows.append("| accuracy | " + " | ".join(map(percent, figures)) + " |")
     figures = (kept.train_loss, kept.test_loss, _minus(kept.test_loss, kept.train_loss))
-    rows.append("| loss | " + " | ".join(map(_figure, figures)) + " |")
-    seconds, what = _figure(run.epoch_seconds), ONE_EPOCH if len(run.epochs) == 1 else EPOCH_TIME
-    return "\n".join(rows) + f"\n\nEpoch kept: {kept.epoch}. Epoch time: {seconds} s ({what})."
+    rows.append("| loss | " + " | ".join(map(number, figures)) + " |")
+    seconds, what = duration(run.epoch_seconds), ONE_EPOCH if len(run.epochs) == 1 else EPOCH_TIME
+    return "\n".join(rows) + f"\n\nEpoch kept: {kept.epoch}. Epoch time: {seconds} ({what})."
 
 
 def _settings_table(run: RunResult) -> str:
@@ -167,18 +176,6 @@ def _hydra(value: Any) -> str:
         escaped = value.replace('"', '\\"')
         return f'"{escaped}"'
     return as_text(value)
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share * 100:.2f} %"  # noqa: RUF001 - an empty cell
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"  # noqa: RUF001 - an empty cell
 
 
 def _minus(a: float | None, b: float | None) -> float | None:

@@ -71,6 +71,20 @@ def is_remote(uri: str) -> bool:
 
 
 @contextlib.contextmanager
+def client_of(uri: str, patient: bool = False) -> Iterator[Any]:
+    """Give an MlflowClient of a store that answers, without noise, as `quiet` does.
+
+    Raises OSError or what MLflow and its drivers raise.
+    """
+    with quiet(patient):
+        check_answering(uri)
+        from mlflow import MlflowClient
+
+        hush()
+        yield MlflowClient(tracking_uri=uri)
+
+
+@contextlib.contextmanager
 def quiet(patient: bool = False) -> Iterator[None]:
     """Keep MLflow to itself while open: no telemetry, no log lines, no waiting for the dead.
 
@@ -214,11 +228,7 @@ class Experiment(NamedTuple):
 
 def experiments(results: Path) -> list[Experiment]:
     """Return the experiments in the results folder that have runs, the newest active one first."""
-    with quiet():
-        from mlflow import MlflowClient
-
-        hush()
-        client = MlflowClient(tracking_uri=store_uri(None, results))
+    with client_of(store_uri(None, results)) as client:
         active = []
         for found in client.search_experiments():
             newest = client.search_runs(

@@ -15,7 +15,7 @@ from nnbench.errors import ResultsError
 from nnbench.records.run import RunResult
 from nnbench.tracking.refusal import reason
 from nnbench.tracking.state import address, has_all
-from nnbench.tracking.store import quiet, store_uri
+from nnbench.tracking.store import client_of, store_uri
 
 Waiting = list[tuple[TrackingConfig, RunResult]]
 
@@ -81,10 +81,8 @@ def forget(run: RunResult) -> list[str]:
     if run.tracking.get("uri") != address(tracking, results):
         uri = str(run.tracking.get("uri"))
     try:
-        with quiet(patient=True):
-            from mlflow import MlflowClient
-
-            MlflowClient(tracking_uri=uri).delete_run(mlflow_id)
+        with client_of(uri, patient=True) as client:
+            client.delete_run(mlflow_id)
     except Exception as error:  # whatever MLflow raises
         return [f"{run.name} ({run.run_id}) stays in MLflow at {uri}: {reason(error)}"]
     return []

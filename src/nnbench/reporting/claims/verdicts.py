@@ -192,15 +192,15 @@ def run_figures(run: RunResult) -> Figure:
     Accuracies and `gap` are fractions, times seconds (`time` per epoch, `training_time` of all
     epochs, `startup` until the first step, data aside), `memory` bytes; `updates` per epoch.
     """
-    kept, phases = run.kept, run.phases
+    phases = run.phases
     seconds = [record.train_seconds for record in run.epochs]
     samples = (run.data.get("samples") or {}).get("train", 0)
     startup = phases.import_seconds + phases.build_seconds + phases.warm_up_seconds
     found: dict[str, float | None] = {
-        "accuracy": kept.test_accuracy if kept else None,
-        "train_accuracy": kept.train_accuracy if kept else None,
-        "gap": kept.generalization_gap if kept else None,
-        "loss": kept.test_loss if kept else None,
+        "accuracy": run.figure("test_accuracy"),
+        "train_accuracy": run.figure("train_accuracy"),
+        "gap": run.figure("generalization_gap"),
+        "loss": run.figure("test_loss"),
         "time": run.epoch_seconds,
         "training_time": sum(seconds),
         "total_time": phases.wall_seconds,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nnbench import data
 from nnbench.data.config import DataConfig
 from nnbench.errors import NNBenchError
+from nnbench.formatting import percent
 from nnbench.records.run import RunResult
 from nnbench.records.weights import PREDICTIONS_NAME
 from nnbench.reporting.comparison.groups import Group, seed
@@ -110,9 +111,9 @@ def agreement_sentences(answers: AllAnswers) -> list[str]:
     found = []
     (a, b), least = min(pairs.items(), key=lambda pair: pair[1])
     (c, d), most = max(pairs.items(), key=lambda pair: pair[1])
-    found.append(f"{c} and {d} give the same answer to {100 * most:.2f} % of the test samples.")
+    found.append(f"{c} and {d} give the same answer to {percent(most)} of the test samples.")
     if (a, b) != (c, d):
-        found.append(f"{a} and {b} agree least: {100 * least:.2f} %.")
+        found.append(f"{a} and {b} agree least: {percent(least)}.")
     return found
 
 

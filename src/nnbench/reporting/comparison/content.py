@@ -144,7 +144,7 @@ def build(runs: Sequence[RunResult], baseline: str | None = None) -> Report:
     answers = all_answers(contents[0].table.groups)
     shared = contents[0].table.varying
     what = ", ".join(shared) if shared else "the seed"
-    question = f"What does a difference in {what} come to?"
+    question = f"What is the effect of {what}?"
     return Report(
         question=question,
         verdicts=tuple(_verdicts(contents)),
@@ -218,7 +218,7 @@ def _verdicts(contents: Sequence[TableContent]) -> list[str]:
     found = [str(a) for content in contents for a in content.against if a.fair]
     unfair = sum(not a.fair for content in contents for a in content.against)
     if not found and not unfair:
-        found.append("There is one group alone: nothing to compare.")
+        found.append("There is only one group: nothing to compare.")
     if unfair:
         found.append(
             f"{unfair} more pair{'s' * (unfair > 1)} differ{'s' * (unfair == 1)} in more than the "

@@ -10,26 +10,26 @@ from nnbench.reporting.comparison.groups import Group, Table
 # Settings and what a difference in them does, whatever framework runs them. By the longest key
 # that begins the setting's own.
 EFFECTS = {
-    "loss": "another loss or reduction has another gradient: mean squared error over ten outputs "
-    "moves weights a tenth as far as summed cross-entropy",
+    "loss": "a different loss or reduction gives different gradients: mean squared error over ten "
+    "outputs moves weights a tenth as far as summed cross-entropy",
     "optimizer.momentum": "momentum m lets a constant gradient move weights 1 / (1 - m) times as "
     "far: 0.9 is ten times the learning rate",
-    "optimizer": "another optimizer takes other steps at the same learning rate",
-    "schedule": "another learning rate takes other steps",
-    "init": "other initial weights are another start: spreads of 0.0206 and 0.0468 for 784-128 are "
+    "optimizer": "a different optimizer takes different steps at the same learning rate",
+    "schedule": "a different learning rate takes different steps",
+    "init": "different initial weights: standard deviations of 0.0206 and 0.0468 for 784-128 are "
     "PyTorch's and Keras' defaults",
-    "shuffle": "another order of the samples is another path",
-    "batch_size": "another batch size takes another number of steps per epoch, and its time per "
-    "step is another",
-    "epochs": "more epochs are more training",
-    "arch": "another net has other parameters",
-    "dtype": "other arithmetic: another time per step, and rounding",
-    "input": "batches from the framework's loader are part of its epoch time",
-    "eval": "train figures are taken on other samples",
+    "shuffle": "the samples come in a different order",
+    "batch_size": "a different batch size takes a different number of steps per epoch, and "
+    "another time per step",
+    "epochs": "more epochs train longer",
+    "arch": "a different net with different parameters",
+    "dtype": "different arithmetic: time per step and rounding differ",
+    "input": "epoch time includes the framework's own loader",
+    "eval": "training metrics are taken on different samples",
     "keep": "the best epoch is kept on one side, the last on the other",
     "early_stopping": "one side may stop earlier",
-    "monitor": "another figure decides which epoch is best",
-    "augment": "training images differ",
+    "monitor": "a different metric decides which epoch is best",
+    "augment": "training images are changed differently",
 }
 COMPARED = "backend"
 
@@ -75,7 +75,7 @@ def apart_sentences(tables: Sequence[Table]) -> list[str]:
         labels = ", ".join(group.label for group in table.groups[:4])
         more = ", ..." if len(table.groups) > 4 else ""
         sentences.append(
-            f"Table {number} ({labels}{more}) is not ranked against table 1, for it differs in "
+            f"Table {number} ({labels}{more}) is not ranked against table 1, because it differs in "
             f"{'; '.join(reasons)}."
         )
     return sentences

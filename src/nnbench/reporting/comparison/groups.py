@@ -55,7 +55,7 @@ class Group:
 
     def figures(self, name: str) -> dict[int, float]:
         """Return a figure of the kept epoch by seed, where there is one."""
-        found = {seed(run): getattr(run.kept, name) for run in self.finished}
+        found = {seed(run): run.figure(name) for run in self.finished}
         return {s: value for s, value in found.items() if value is not None}
 
 

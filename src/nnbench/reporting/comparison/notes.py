@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nnbench.formatting import EPOCH_TIME, ONE_EPOCH
+from nnbench.formatting import EPOCH_TIME, ONE_EPOCH, count
 from nnbench.records.environment import forced_kernels
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.groups import Table, seed
@@ -18,8 +18,8 @@ def table_notes(table: Table) -> list[str]:
     for group in table.groups:
         if 0 < len(group.finished) < FEWEST:
             notes.append(
-                f"{group.label}: {len(group.finished)} seed"
-                f"{'s' * (len(group.finished) > 1)}; {FEWEST} are needed for a verdict."
+                f"{group.label}: {count(len(group.finished), 'seed')}; {FEWEST} are needed for a "
+                "verdict."
             )
         if group.diverged:
             names = ", ".join(f"seed {seed(run)}" for run in group.diverged)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from statistics import mean, median
 from typing import Any
 
+from nnbench.formatting import finite
 from nnbench.records.run import Phases, RunResult
 from nnbench.reporting.comparison.groups import Group
 
 
 @dataclass(frozen=True)
 class Row:
-    """One group's line; accuracies and gaps are shares, times seconds, memory bytes.
+    """One group's line; accuracies and gaps are fractions, times seconds, memory bytes.
 
     Figures are means over `seeds` runs, times medians; `*_low` and `*_high` are the least and the
     greatest. None where there is none.
@@ -79,7 +79,7 @@ def seconds_to(run: RunResult, target: float | None) -> float | None:
 
 
 def _mean(values: Any) -> float | None:
-    values = [v for v in values if v is not None and math.isfinite(v)]
+    values = finite(values)
     return mean(values) if values else None
 
 

@@ -38,10 +38,10 @@ def select(
     )
     hint = suggest(experiment, list(experiments)) if experiment else ""
     raise ConfigError(
-        f"Received {' '.join(asked)}; none of the {len(runs)} runs is like that. There are "
-        f"experiments {', '.join(experiments)}"
-        + (f", sweeps {', '.join(sweeps)}" if sweeps else "")
-        + (hint or ". `nnbench ls --last 0` lists the runs.")
+        f"Received {' '.join(asked)}; no run matches ({len(runs)} recorded). "
+        f"Experiments: {', '.join(experiments)}"
+        + (f"; latest sweeps: {', '.join(sweeps)}" if sweeps else "")
+        + (hint or ". `nnbench ls --last 0` lists all runs.")
     )
 
 

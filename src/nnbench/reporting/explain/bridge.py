@@ -13,6 +13,7 @@ from typing import Any
 
 from nnbench.config.run import Cell, label_of
 from nnbench.errors import NNBenchError
+from nnbench.formatting import cut
 from nnbench.records.identity import LEFT_OUT, deciding
 
 GROUPS = ("backend", "arch", "data", "init", "loss", "optimizer", "schedule", "device")
@@ -191,5 +192,4 @@ def _told(values: Any, other: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    text = "none" if value is None else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return cut("none" if value is None else str(value), 60)

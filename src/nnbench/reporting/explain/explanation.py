@@ -17,7 +17,7 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
-from nnbench.formatting import duration
+from nnbench.formatting import duration, number, percent
 from nnbench.reporting.statistics import interval
 
 NAMED = 0.10  # of the gap: what explains less is not named as an explanation
@@ -84,7 +84,7 @@ class Gap:
         """Return the figure with its unit."""
         if self.ratio:
             return duration(value)
-        return f"{100 * value:.2f} %" if "accuracy" in self.figure else f"{value:.4g}"
+        return percent(value) if "accuracy" in self.figure else number(value)
 
     def moved(self, value: float) -> str:
         """Return what a change does to the figure."""
@@ -115,7 +115,7 @@ class Gap:
         if backend and backend[0] not in named and not self.ratio:
             found.append(f"The framework explains {self.percent(backend[0])} of it.")
         if self.ratio and self.effects[0].half is None:
-            found.append("Each run was timed once: ask for --seeds 3 to see how sure that is.")
+            found.append("Each run was timed once; use --seeds 3 for intervals.")
         return found
 
     def percent(self, effect: Effect) -> str:
@@ -184,7 +184,7 @@ def average(gaps: Sequence[Gap]) -> Gap:
 
 
 def explanation(title: str, gaps: Sequence[Gap]) -> Group:
-    """Return a table of the changes with what each does to every figure, and what it comes to."""
+    """Return a table of the changes with what each does to every figure, and the conclusions."""
     table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("change", overflow="fold")
     for each in gaps:
@@ -193,7 +193,7 @@ def explanation(title: str, gaps: Sequence[Gap]) -> Group:
     order = sorted(
         range(len(gaps[0].effects)), key=lambda i: -max(abs(g.share(g.effects[i])) for g in gaps)
     )
-    table.add_row("at first", *(cell for g in gaps for cell in (g.told(g.first), "")))
+    table.add_row("start", *(cell for g in gaps for cell in (g.told(g.first), "")))
     for i in order:
         effect = gaps[0].effects[i]
         cells = []
@@ -203,7 +203,7 @@ def explanation(title: str, gaps: Sequence[Gap]) -> Group:
             told = each.moved(found.middle)
             cells += [told, "\N{FULL BLOCK}" * round(BAR / len(gaps) * min(1.0, abs(share)))]
         table.add_row(escape(f"{effect.name}: {effect.text}"), *cells)
-    table.add_row("at last", *(cell for g in gaps for cell in (g.told(g.last), "")))
+    table.add_row("end", *(cell for g in gaps for cell in (g.told(g.last), "")))
     return Group(table, *(line for each in gaps for line in ("", *each.sentences())))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from nnbench.formatting import cut
 from nnbench.reporting.explain.explanation import Gap
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def waterfall(gap: Gap) -> Figure:
 
     low = 0.0 if not gap.ratio else min(gap.first, gap.last) / 3
     axes.barh(0, place(at) - low, left=low, color=ENDS)
-    rows, labels = [0], ["at first"]
+    rows, labels = [0], ["start"]
     told = [gap.told(gap.first)]
     for i, effect in enumerate(ordered, start=1):
         after = at + effect.middle
@@ -42,7 +43,7 @@ def waterfall(gap: Gap) -> Figure:
         rows, labels, at = [*rows, i], [*labels, _label(effect.name, effect.text)], after
         told.append(gap.moved(effect.middle))
     axes.barh(len(rows), place(at) - low, left=low, color=ENDS)
-    rows, labels, told = [*rows, len(rows)], [*labels, "at last"], [*told, gap.told(gap.last)]
+    rows, labels, told = [*rows, len(rows)], [*labels, "end"], [*told, gap.told(gap.last)]
     if gap.ratio:
         axes.set_xscale("log")
     axes.set_yticks(rows, labels)
@@ -58,5 +59,4 @@ def waterfall(gap: Gap) -> Figure:
 
 
 def _label(name: str, text: str) -> str:
-    whole = f"{name}: {text}".replace("$", r"\$")
-    return whole if len(whole) <= 48 else f"{whole[:45]}..."
+    return cut(f"{name}: {text}", 48).replace("$", r"\$")

@@ -6,10 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from nnbench.formatting import EPOCH_TIME, duration, number, percent
+from nnbench.formatting import EPOCH_TIME, duration, memory, number, percent
 from nnbench.reporting.comparison.rows import Row
-
-NONE = "-"
 
 
 @dataclass(frozen=True)
@@ -41,16 +39,12 @@ def _between(low: str, high: str, text: Callable[[float | None], str]) -> Callab
     return spread
 
 
-def _memory(row: Row) -> str:
-    return NONE if row.memory is None else f"{row.memory / 2**20:,.0f} MiB"
-
-
 def _seeds(row: Row) -> str:
     return f"{row.seeds}" + (f", {row.diverged} diverged" if row.diverged else "")
 
 
 COLUMNS = (
-    Column("group", "group", lambda r: r.group, "what tells the runs from others; seeds aside"),
+    Column("group", "group", lambda r: r.group, "runs that differ in the seed alone"),
     Column("seeds", "seeds", _seeds, "finished runs, one for each seed"),
     Column("test accuracy", "test_accuracy", lambda r: percent(r.test_accuracy),
            "mean over seeds (least to greatest)",
@@ -66,6 +60,6 @@ COLUMNS = (
            "accuracy reaches the table's target in every run, median"),
     Column("whole run", "total_time", lambda r: duration(r.total_time), "from the start of the "
            "process to its end, median"),
-    Column("parameters", "parameters", lambda r: f"{r.parameters:,}", "of the net"),
-    Column("memory", "memory", _memory, "the most that the process had, median"),
+    Column("parameters", "parameters", lambda r: f"{r.parameters:,}", "number of parameters"),
+    Column("memory", "memory", lambda r: memory(r.memory), "peak memory of the process, median"),
 )  # fmt: skip

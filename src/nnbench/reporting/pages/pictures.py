@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nnbench.formatting import cut
 from nnbench.reporting.comparison.answers import (
     MOST_CLASSES,
     MOST_GROUPS,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 Draw = Callable[[], "Figure | None"]
 COLUMNS = 5  # of sample images
+LABEL = 34  # characters
 WRONG, RIGHT = "#b5443c", "#1c1e21"
 
 
@@ -58,7 +60,7 @@ def _samples(groups: Sequence[Group], answers: AllAnswers) -> Figure | None:
         axes.set_title(f"label {sample.target}", fontsize="small")
         for i, (label, (answer, confidence)) in enumerate(sample.answers.items()):
             axes.annotate(
-                f"{_cut(label)}: {answer} ({100 * confidence:.0f} %)",
+                f"{cut(label, LABEL)}: {answer} ({100 * confidence:.0f} %)",
                 (0.5, 0.0),
                 (0.0, -4.0 - 10.5 * i),
                 xycoords="axes fraction",
@@ -89,8 +91,8 @@ def _confusion(answers: AllAnswers) -> Figure | None:
     for axes, (label, matrix) in zip(grid.flat, matrices.items(), strict=False):
         axes.axis("on")
         image = axes.imshow(matrix, vmin=0, vmax=1, cmap="Blues")
-        axes.set_title(_cut(label), fontsize="small", parse_math=False)
-        axes.set_xlabel("answered", fontsize="small")
+        axes.set_title(cut(label, LABEL), fontsize="small", parse_math=False)
+        axes.set_xlabel("predicted", fontsize="small")
         axes.set_ylabel("label", fontsize="small")
         axes.set_xticks(range(classes))
         axes.set_yticks(range(classes))
@@ -99,7 +101,7 @@ def _confusion(answers: AllAnswers) -> Figure | None:
             color = "white" if matrix[i, j] > 0.5 else "black"
             axes.text(j, i, f"{100 * matrix[i, j]:.0f}", ha="center", va="center", fontsize=5,
                       color=color)  # fmt: skip
-    figure.colorbar(image, ax=grid, shrink=0.6, label="share of the label's samples")
+    figure.colorbar(image, ax=grid, shrink=0.6, label="fraction of the label's samples")
     return figure
 
 
@@ -120,15 +122,11 @@ def _agreement(answers: AllAnswers) -> Figure | None:
     low = min(0.5, float(matrix.min()))
     axes.imshow(matrix, vmin=low, vmax=1, cmap="Greens")
     for set_ticks in (axes.set_xticks, axes.set_yticks):
-        set_ticks(range(len(labels)), [_cut(label) for label in labels], fontsize=7)
+        set_ticks(range(len(labels)), [cut(label, LABEL) for label in labels], fontsize=7)
     axes.tick_params(axis="x", rotation=90)
     for i, j in np.ndindex(matrix.shape):
         color = "white" if matrix[i, j] > low + 0.6 * (1 - low) else "black"
         axes.text(j, i, f"{100 * matrix[i, j]:.1f}", ha="center", va="center", fontsize=6,
                   color=color)  # fmt: skip
-    axes.set_xlabel("% of test samples answered alike", fontsize="small")
+    axes.set_xlabel("% of test samples with the same prediction", fontsize="small")
     return figure
-
-
-def _cut(label: str) -> str:
-    return label if len(label) <= 34 else f"{label[:31]}..."

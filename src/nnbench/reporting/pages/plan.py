@@ -54,7 +54,7 @@ def plan_table(rows: Sequence[PlanRow]) -> Group:
     ]
     known = [row.seconds for row in left if row.seconds is not None]
     if not left:
-        total = "Nothing is left to run."
+        total = "Nothing left to run."
     elif not known:
         total = "No estimate: no comparable run recorded."
     else:

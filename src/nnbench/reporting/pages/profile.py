@@ -41,7 +41,7 @@ def profile_table(title: str, said: Mapping[str, Any], top: int) -> Table:
     )
     for name in ("part", "operation") if placed else ("operation",):
         table.add_column(name, overflow="fold")
-    for name in ("calls", "us", "share"):
+    for name in ("calls", "us", "fraction"):
         table.add_column(name, justify="right")
     table.add_column("", no_wrap=True)
     rest = rows[top:]

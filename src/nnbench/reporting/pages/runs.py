@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -11,8 +10,17 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
-from nnbench.formatting import EPOCH_TIME, ONE_EPOCH, duration, memory, number, percent, sparkline
-from nnbench.records.run import RunResult, kept_figure
+from nnbench.formatting import (
+    EPOCH_TIME,
+    ONE_EPOCH,
+    duration,
+    memory,
+    near,
+    number,
+    percent,
+    sparkline,
+)
+from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.notes import epoch_note, flag_notes, forced_kernel_notes
 from nnbench.reporting.pages.layers import layer_table
 
@@ -38,8 +46,12 @@ def summary(run: RunResult) -> Group:
     rows += [
         ("epoch time", _epoch_time(run)),
         ("run time", _ledger(run)),
-        *([("memory", memory(run.peak_memory_bytes))] if run.peak_memory_bytes else []),
-        ("results", str(_short(run.directory))),
+        *(
+            [("memory", f"{memory(run.peak_memory_bytes)} at the peak")]
+            if run.peak_memory_bytes
+            else []
+        ),
+        ("results", str(run.directory and near(run.directory))),
     ]
     for name, value in rows:
         table.add_row(name, value)
@@ -121,8 +133,8 @@ def listing(runs: Sequence[RunResult]) -> Group:
     for name in ("epochs", "test acc", "epoch"):
         table.add_column(name, justify="right", no_wrap=True)
     for run in runs:
-        accuracy = kept_figure(run, "test_accuracy")
-        loss = f"loss {number(kept_figure(run, 'test_loss'))}"
+        accuracy = run.figure("test_accuracy")
+        loss = f"loss {number(run.figure('test_loss'))}"
         table.add_row(
             run.run_id[:ID_CHARACTERS],
             run.created[5:16].replace("T", " "),
@@ -155,10 +167,3 @@ def course(run: RunResult) -> Table:
         if any(value is not None for value in values):
             table.add_row(title, shown(values[0]), sparkline(values), shown(values[-1]))
     return table
-
-
-def _short(path: Path | None) -> Path | None:
-    """Return `path` relative to the working directory where it lies below it."""
-    if path is not None and path.is_relative_to(Path.cwd()):
-        return path.relative_to(Path.cwd())
-    return path

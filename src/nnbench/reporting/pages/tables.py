@@ -11,10 +11,10 @@ from rich.console import Group
 from rich.table import Table
 
 from nnbench.errors import NNBenchError
-from nnbench.formatting import duration, number, percent
+from nnbench.formatting import count, duration, number, percent
 from nnbench.records import weights
 from nnbench.records.certificate import label, pair_key, sentences
-from nnbench.records.run import RunResult, kept_figure
+from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.notes import epoch_note, flag_notes, forced_kernel_notes
 
 Cells = list[tuple[str, Callable[[RunResult], str]]]
@@ -37,7 +37,7 @@ def comparison(runs: Sequence[RunResult]) -> Group:
 
 
 def _comparison_table(runs: Sequence[RunResult], semantics: str) -> Table:
-    title = f"{len(runs)} run{'s' * (len(runs) > 1)}, {semantics} semantics"
+    title = f"{count(len(runs), 'run')}, {semantics} semantics"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     regression = all(r.kept is None or r.kept.test_accuracy is None for r in runs)
     table.add_column("run", overflow="fold", min_width=12)
@@ -62,18 +62,18 @@ def _comparison_table(runs: Sequence[RunResult], semantics: str) -> Table:
 
 def _accuracy_cells() -> Cells:
     return [
-        ("test acc", lambda r: percent(kept_figure(r, "test_accuracy"))),
-        ("train acc", lambda r: percent(kept_figure(r, "train_accuracy"))),
-        ("gap", lambda r: percent(kept_figure(r, "generalization_gap"))),
-        ("test loss", lambda r: number(kept_figure(r, "test_loss"))),
+        ("test acc", lambda r: percent(r.figure("test_accuracy"))),
+        ("train acc", lambda r: percent(r.figure("train_accuracy"))),
+        ("gap", lambda r: percent(r.figure("generalization_gap"))),
+        ("test loss", lambda r: number(r.figure("test_loss"))),
     ]
 
 
 def _loss_cells() -> Cells:
     return [
-        ("test loss", lambda r: number(kept_figure(r, "test_loss"))),
-        ("train loss", lambda r: number(kept_figure(r, "train_loss"))),
-        ("gap", lambda r: number(kept_figure(r, "generalization_gap"))),
+        ("test loss", lambda r: number(r.figure("test_loss"))),
+        ("train loss", lambda r: number(r.figure("train_loss"))),
+        ("gap", lambda r: number(r.figure("generalization_gap"))),
     ]
 
 

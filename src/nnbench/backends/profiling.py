@@ -6,7 +6,7 @@ import statistics
 import time
 from dataclasses import dataclass
 
-from nnbench.backends.protocol import ProfileRow, Trainer, Walk
+from nnbench.backends.protocol import Profiler, ProfileRow, Trainer, Walk
 from nnbench.errors import UnsupportedSpec
 
 REPEATS = 5
@@ -27,7 +27,7 @@ def profile(name: str, trainer: Trainer, walk: Walk, batch_size: int) -> Profile
 
     Raises UnsupportedSpec where the backend has no profile.
     """
-    if not hasattr(trainer, "profile"):
+    if not isinstance(trainer, Profiler):
         raise UnsupportedSpec(f"backend={name} has no profile; it has no method profile.")
     trainer.warm_up(walk.samples)
     multiple = trainer.slice_multiple

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -197,6 +197,7 @@ class TrainerFactory(Protocol):
         """Build the trainer; splits: `train`, `train_eval`, `test` and perhaps `val`."""
 
 
+@runtime_checkable
 class Tracer(Protocol):
     """A Trainer that can show a step; what `nnbench trace` asks for."""
 
@@ -204,12 +205,14 @@ class Tracer(Protocol):
         """Take the one step of `walk`, as `train` does, and return what went on in it."""
 
 
+@runtime_checkable
 class Chooser(Protocol):
     """A Trainer that chooses something by itself, as sizes of blocks; written into the record."""
 
     choices: dict[str, int | str | None]
 
 
+@runtime_checkable
 class Profiler(Protocol):
     """A Trainer that can tell where its time goes; what `nnbench profile` asks for."""
 

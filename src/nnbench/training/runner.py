@@ -10,6 +10,7 @@ from typing import Any
 
 from nnbench import data
 from nnbench.backends.parity import moved_by_one_ulp
+from nnbench.backends.protocol import Chooser
 from nnbench.config.run import RunConfig
 from nnbench.errors import RunFailed, RunKilled
 from nnbench.records import identity, machine
@@ -89,7 +90,7 @@ def execute(
         | {"inputs": dataclasses.asdict(dataset.inputs), "outputs": dataset.outputs}
         | {"samples": {name: len(split) for name, split in dataset.splits.items()}},
         machine=where,
-        choices=getattr(trainer, "choices", {}),
+        choices=trainer.choices if isinstance(trainer, Chooser) else {},
         sweep=job.sweep,
         flags=(*config.flags(), *machine.crowding(config.threads), *job.flags),
         layers=tuple(task.architecture.rows()),

@@ -21,7 +21,7 @@ import numpy as np
 from nnbench import data
 from nnbench.backends import parity
 from nnbench.backends.profiling import profile
-from nnbench.backends.protocol import Params, StepTrace, Trainer, Walk
+from nnbench.backends.protocol import Params, StepTrace, Tracer, Trainer, Walk
 from nnbench.config.run import RunConfig, read_config
 from nnbench.errors import ConfigError, NNBenchError, UnsupportedSpec
 from nnbench.model.metrics import mean_loss
@@ -133,7 +133,7 @@ def traces(sides: Sides, step: int) -> dict[str, StepTrace]:
     found = {}
     walks = list(sides.walks(epoch + 1))
     for name, trainer in sides.trainers.items():
-        if not hasattr(trainer, "trace"):
+        if not isinstance(trainer, Tracer):
             raise UnsupportedSpec(f"backend={name} cannot show a step; it has no method trace.")
         trainer.load(sides.params)
         for walk in walks[:-1]:

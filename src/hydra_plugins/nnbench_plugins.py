@@ -1,4 +1,4 @@
-"""nnbench's Hydra plugins: every cell of a sweep is checked before the first epoch.
+"""nnbench's Hydra plugins: where it looks for configuration, and sweeps checked before they run.
 
 Each run has a fresh process anyway (nnbench.sweeps.process). Hydra accepts plugins from the
 namespace package `hydra_plugins` alone, and imports them in every Hydra application: nothing of
@@ -7,19 +7,37 @@ nnbench is imported before it is used.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 REPEATED = ("seed", "backend")  # a search tries each point with all of them
+
+
+class Sources(SearchPathPlugin):
+    """Adds the config groups of `--config-dir` and of plug-ins behind nnbench's own."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Leave the search paths of other applications as they are."""
+        module = sys.modules.get("nnbench.config.sources")
+        if module is None:
+            return
+        own, *others = module.sources()
+        if any(element.path == str(own.conf) for element in search_path.get_path()):
+            for source in others:
+                if source.conf is not None:
+                    search_path.append(provider=source.origin, path=f"file://{source.conf}")
 
 
 class CellLauncher(Launcher):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nnbench.config import catalogue
+from nnbench.config import catalogue, sources
 from nnbench.config.composition import compose
 from nnbench.config.run import read_config
 from nnbench.errors import ConfigError
@@ -45,10 +45,10 @@ def test_bare_is_the_first_comparison_as_really_trained() -> None:
 
 @pytest.mark.parametrize("group", catalogue.groups())
 def test_every_option_of_every_group_composes_and_says_what_it_is(group: str) -> None:
-    for option, text in catalogue.options(group).items():
+    for option, found in catalogue.options(group).items():
         needs = NEEDS.get(option, []) + NEEDS.get(f"{group}/{option}", [])
         assert compose([f"{group}={option}", *needs]).config is not None
-        assert len(text) > 10, f"conf/{group}/{option}.yaml opens with no comment"
+        assert len(found.text) > 10, f"conf/{group}/{option}.yaml opens with no comment"
 
 
 def test_the_values_written_for_the_worker_read_back_to_the_same_configuration() -> None:
@@ -111,5 +111,5 @@ def test_a_mistake_costs_one_line_with_the_remedy(overrides: list[str], message:
 
 
 def test_paths_lead_to_the_configuration_of_this_checkout() -> None:
-    assert (catalogue.root() / "conf" / "config.yaml").is_file()
-    assert Path(catalogue.root()).is_absolute()
+    assert (sources.root() / "conf" / "config.yaml").is_file()
+    assert Path(sources.root()).is_absolute()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -41,7 +42,7 @@ def _guarded(arguments: list[str]) -> int:
     logging.raiseExceptions = False  # of Hydra's handlers, where nobody reads any more
     debug = os.environ.get("HYDRA_FULL_ERROR") == "1" or "NNBENCH_DEBUG" in os.environ
     try:
-        return _dispatch(arguments)
+        return _dispatch(_search_in_folders(arguments))
     except KeyboardInterrupt:
         print("nnbench: interrupted", file=sys.stderr)
         return 130
@@ -69,8 +70,27 @@ def _complain(message: str, exit_code: int = 2) -> int:
 
 
 def _is_hydra_error(error: Exception) -> bool:
-    """Tell errors of Hydra and OmegaConf apart, without importing either for it."""
-    return any(c.__module__.split(".")[0] in ("hydra", "omegaconf") for c in type(error).__mro__)
+    """Tell errors of Hydra, OmegaConf and YAML apart, without importing any for it."""
+    return any(
+        c.__module__.split(".")[0] in ("hydra", "omegaconf", "yaml") for c in type(error).__mro__
+    )
+
+
+def _search_in_folders(arguments: list[str]) -> list[str]:
+    """Let every `--config-dir DIR` bring what it has; return the other arguments.
+
+    Raises ConfigError where there is no such folder.
+    """
+    rest, words = list[str](), iter(arguments)
+    for word in words:
+        flag, equals, folder = word.partition("=")
+        if flag in ("--config-dir", "-cd"):
+            from nnbench.config.sources import search_in
+
+            search_in(folder if equals else next(words, ""))
+        else:
+            rest.append(word)
+    return rest
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -84,6 +104,9 @@ def _dispatch(arguments: list[str]) -> int:
         from nnbench.cli.help import show_help
 
         return show_help()
+    if "COMP_LINE" in os.environ:  # a shell completes: the folders are in what is typed so far
+        with contextlib.suppress(NNBenchError):
+            _search_in_folders(os.environ["COMP_LINE"].split())
     if first and first[0] not in "-+~" and "=" not in first:
         return _command(first, arguments[1:])
     from nnbench.cli.main import run

@@ -11,19 +11,17 @@ import click
     help="Print the layers of the net that a run with these overrides would train, with shapes "
     "and parameter counts, as in `nnbench arch arch=lenet5 data=mnist_5k`."
 )
-@click.option("--config-dir", help="a folder with config groups of your own")
 @click.argument("overrides", nargs=-1)
-def command(config_dir: str | None, overrides: Sequence[str]) -> int:
+def command(overrides: Sequence[str]) -> int:
     """Build the net for the data and print its table."""
     from rich.console import Console
 
     from nnbench import data
-    from nnbench.cli.backends import searching
     from nnbench.config.composition import compose
     from nnbench.reporting.pages.layers import layer_table
     from nnbench.training.assembly import make_architecture
 
-    config = compose([*overrides, *searching(config_dir)]).config
+    config = compose(overrides).config
     dataset = data.load(config.data, kind=config.task, seed=config.seed)
     net = make_architecture(config, dataset)
     console = Console()

@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from nnbench.config.composition import Cell, compose
 from nnbench.errors import ConfigError, MissingPackage
 from nnbench.sweeps.session import check_packages
 
 ALL = ("numpy", "torch", "keras")
-
-
-def searching(config_dir: str | None) -> list[str]:
-    """Return the override that lets Hydra look for config groups in `config_dir` too.
-
-    Raises ConfigError where there is no such folder.
-    """
-    if config_dir is None:
-        return []
-    folder = Path(config_dir)
-    if not folder.is_dir():
-        raise ConfigError(f"Received --config-dir {config_dir}; there is no such folder.")
-    return [f"hydra.searchpath=[file://{folder.resolve()}]"]
 
 
 def side_by_side(overrides: Sequence[str], default: Sequence[str] | None) -> list[Cell]:
@@ -45,6 +31,9 @@ def side_by_side(overrides: Sequence[str], default: Sequence[str] | None) -> lis
                 raise
             continue
         cells.append(cell)
+    labels = [cell.config.backend.label for cell in cells]
+    if twice := [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
+        raise ConfigError(f"Received backend {twice[0]} twice; name different backends.")
     engines = {v for c in cells for v in c.config.backend.env if v.startswith("KERAS_BACKEND=")}
     if len(engines) > 1:
         raise ConfigError("Received several Keras engines; one process can have one of them.")

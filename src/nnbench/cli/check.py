@@ -16,21 +16,19 @@ from nnbench.errors import ChecksFailed, ConfigError
 @click.command(
     help="Check that a backend does what every backend must, as in `nnbench check backend=torch`."
 )
-@click.option("--config-dir", help="a folder with config groups of your own")
 @click.argument("overrides", nargs=-1)
-def command(config_dir: str | None, overrides: Sequence[str]) -> int:
+def command(overrides: Sequence[str]) -> int:
     """Run the kit in a fresh process and print one line per check."""
-    from nnbench.cli.backends import searching
     from nnbench.config.composition import compose
     from nnbench.sweeps.process import environment
     from nnbench.sweeps.session import check_packages
 
-    config = compose([*overrides, *searching(config_dir)]).config
+    config = compose(overrides).config
     check_packages(config)
     backend = config.backend
     dtype = config.dtype if any(o.startswith("dtype=") for o in overrides) else "float64"
     done = subprocess.run(
-        [sys.executable, "-m", "nnbench.testing", backend.target, backend.execution, dtype],
+        [sys.executable, "-P", "-m", "nnbench.testing", backend.target, backend.execution, dtype],
         env=environment(config),
         capture_output=True,
         text=True,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 from nnbench.cli import COMMANDS
-from nnbench.config import catalogue
+from nnbench.config import catalogue, sources
+from nnbench.config.studies import studies
 
 HEAD = """\
 nnbench: fair comparisons of neural-network frameworks
@@ -25,7 +26,7 @@ Examples
 TAIL = """\
 More
   --cfg job            print the configuration without running it
-  --config-dir DIR     add your own groups and options
+  --config-dir DIR     use the options, studies and code in DIR too (every command takes it)
   --version            print the version
 Every run is kept under results/ (results=DIR); docs/ explains the rest.
 """
@@ -38,15 +39,32 @@ def show_help() -> int:
     lines += ["", "Groups (GROUP=OPTION; an option's values are set as GROUP.KEY=VALUE)"]
     for group in catalogue.groups():
         lines.append(f"  {group}")
-        lines += [f"    {name:<20} {text}" for name, text in catalogue.options(group).items()]
+        lines += [_line(option) for option in catalogue.options(group).values()]
+    lines += _from_elsewhere()
     lines += ["", "Values"]
     lines += [f"  {line}" for line in _values()]
     sys.stdout.write("\n".join([*lines, "", TAIL]))
     return 0
 
 
+def _line(option: catalogue.Option) -> str:
+    origin = f" [{option.source.origin}]" if option.source.origin else ""
+    return f"    {option.name:<20} {option.text}{origin}"
+
+
+def _from_elsewhere() -> list[str]:
+    """Return the studies that do not come with nnbench, and what of plug-ins is left out."""
+    lines, wrong = [], [f"  {problem}" for problem in catalogue.problems()]
+    for name, path in studies().items():
+        if origin := sources.source_of_study(path).origin:
+            lines.append(f"  {name:<22} [{origin}]")
+    if lines:
+        lines = ["", "Studies of your own (nnbench study NAME, nnbench claims NAME)", *lines]
+    return [*lines, *(["", "Left out", *wrong] if wrong else [])]
+
+
 def _values() -> list[str]:
     """Return the values of conf/config.yaml with their comments."""
-    text = (catalogue.root() / "conf" / "config.yaml").read_text(encoding="utf-8")
+    text = (sources.root() / "conf" / "config.yaml").read_text(encoding="utf-8")
     body = text.split("\n\n", 1)[1].split("\nhydra:", 1)[0]
     return [line for line in body.splitlines() if line]

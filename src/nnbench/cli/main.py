@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nnbench.cli.sweep import run_cells
-from nnbench.config import catalogue, composition
+from nnbench.config import composition, sources
 from nnbench.config.composition import Cell
 from nnbench.errors import ConfigError
 from nnbench.schema import suggest
 from nnbench.sweeps.loop import Asked
 
 FLAGS = ("--fresh", "--plan")  # of ours; all others are Hydra's
-WITH_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package",
+WITH_VALUE = ("--config-path", "-cp", "--config-name", "-cn", "--package",
               "-p", "--cfg", "-c")  # fmt: skip
 KNOWN = (
     *FLAGS, *WITH_VALUE, "--multirun", "-m", "--resolve", "--info", "-i", "--run", "-r",
@@ -90,7 +90,7 @@ def search(
 
 
 def run(arguments: list[str]) -> None:
-    """Run `arguments` through Hydra, with its flags (-m, --cfg, --info, --config-dir, ...)."""
+    """Run `arguments` through Hydra, with its flags (-m, --cfg, --info, ...)."""
     global _asked  # noqa: PLW0603 - Hydra makes the launcher, which has no other way to know
     _asked = Asked(*(flag in arguments for flag in FLAGS))
     arguments = _flags_first([word for word in arguments if word not in FLAGS])
@@ -120,7 +120,7 @@ def run(arguments: list[str]) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             hydra.main(
-                version_base="1.3", config_path=str(catalogue.root() / "conf"), config_name="config"
+                version_base="1.3", config_path=str(sources.root() / "conf"), config_name="config"
             )(task)()
     finally:
         sys.argv = argv

@@ -19,18 +19,17 @@ EPOCHS = 5
     "parity arch=lenet5 backend=numpy,torch`; without backend= all that are installed, without "
     f"epochs= {EPOCHS} epochs, without dtype= both."
 )
-@click.option("--config-dir", help="a folder with config groups of your own")
 @click.argument("overrides", nargs=-1)
-def command(config_dir: str | None, overrides: Sequence[str]) -> int:
+def command(overrides: Sequence[str]) -> int:
     """Certify a configuration and print its table; exits 1 where backends disagree."""
-    from nnbench.cli.backends import ALL, searching, side_by_side
+    from nnbench.cli.backends import ALL, side_by_side
 
     given = {o.partition("=")[0] for o in overrides}
     added = [] if "epochs" in given else [f"epochs={EPOCHS}"]
     dtypes = [[]] if "dtype" in given else [["dtype=float64"], ["dtype=float32"]]
     failed = 0
     for dtype in dtypes:
-        cells = side_by_side([*overrides, *added, *dtype, *searching(config_dir)], ALL)
+        cells = side_by_side([*overrides, *added, *dtype], ALL)
         if len(cells) < 2:
             raise ConfigError(
                 "Parity needs two backends; name them with backend=numpy,torch (`nnbench doctor` "

@@ -17,13 +17,12 @@ PLOTS = (".png", ".svg", ".pdf")
 )
 @click.option("--top", default=20, show_default=True, help="how many rows to show")
 @click.option("--plot", type=click.Path(dir_okay=False), help="where to draw it (png, svg, pdf)")
-@click.option("--config-dir", help="a folder with config groups of your own")
 @click.argument("overrides", nargs=-1)
-def command(top: int, plot: str | None, config_dir: str | None, overrides: Sequence[str]) -> int:
+def command(top: int, plot: str | None, overrides: Sequence[str]) -> int:
     """Profile each backend of the overrides in a process of its own and print the tables."""
     from rich.console import Console
 
-    from nnbench.cli.backends import searching, side_by_side
+    from nnbench.cli.backends import side_by_side
     from nnbench.errors import ConfigError
     from nnbench.records.lookup import find_weights
     from nnbench.reporting.pages.profile import draw, profile_table
@@ -34,7 +33,7 @@ def command(top: int, plot: str | None, config_dir: str | None, overrides: Seque
     if plot and Path(plot).suffix not in PLOTS:
         raise ConfigError(f"Received --plot {plot}; its name must end in {', '.join(PLOTS)}.")
     profiles: dict[str, dict[str, Any]] = {}
-    for cell in side_by_side([*overrides, *searching(config_dir)], None):
+    for cell in side_by_side(overrides, None):
         weights = find_weights(cell.config)
         job = {
             "what": "profile",

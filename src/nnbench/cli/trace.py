@@ -17,20 +17,19 @@ FIRST_VALUES = 3
 )
 @click.option("--step", default=1, show_default=True, help="which step of the run, from 1")
 @click.option("--out", type=click.Path(dir_okay=False), help="where to write all arrays (npz)")
-@click.option("--config-dir", help="a folder with config groups of your own")
 @click.argument("overrides", nargs=-1)
-def command(step: int, out: str | None, config_dir: str | None, overrides: Sequence[str]) -> int:
+def command(step: int, out: str | None, overrides: Sequence[str]) -> int:
     """Trace a step and print its tables; every array goes into an npz file."""
     import numpy as np
 
-    from nnbench.cli.backends import searching, side_by_side
+    from nnbench.cli.backends import side_by_side
     from nnbench.errors import ConfigError
     from nnbench.records.lookup import find_weights, make_directory
     from nnbench.sweeps.process import ask_side_by_side
 
     if step < 1:
         raise ConfigError(f"Received --step {step}; must be at least 1.")
-    cells = side_by_side([*overrides, *searching(config_dir)], None)
+    cells = side_by_side(overrides, None)
     config = cells[0].config
     path = Path(out) if out else make_directory(Path(config.results), "trace", "traces")
     path = path / f"step{step}.npz" if path.is_dir() else path

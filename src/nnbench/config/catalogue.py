@@ -1,44 +1,161 @@
-"""What there is to choose from: config groups, their options and the folders of studies.
-
-`conf/` and `experiments/` lie beside `src/` in a checkout and inside the package in a wheel.
-"""
+"""What there is to choose from: config groups and their options, from every source."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import yaml
+
+from nnbench.config.sources import Problem, Source, broken_packages, root, sources
 from nnbench.errors import ConfigError
+
+# What the file of a backend has to say, unless it takes it from another.
+BACKEND_KEYS = ("name", "_target_", "execution", "executions")
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a config group: one YAML file, whose first comment says what it is."""
+
+    group: str
+    name: str
+    path: Path
+    source: Source
+
+    @property
+    def text(self) -> str:
+        """Return the first comment."""
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        comments = [n[2:] for n in lines if n.startswith("# ") and not n.startswith("# @package")]
+        return comments[0] if comments else ""
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """Return what the file says, nothing of what it takes from others."""
+        return _mapping(self.path, self.path.stat().st_mtime_ns)
+
+    def inherited(self, key: str) -> Any:
+        """Return the value of `key`, of this file or of those in its defaults; None without."""
+        if key in self.values:
+            return self.values[key]
+        known = options(self.group)
+        parents = [n for n in self.values.get("defaults", ()) if n in known and n != self.name]
+        return next((known[n].inherited(key) for n in parents), None)
+
+    def __str__(self) -> str:
+        """Return its name, with its origin where that is not nnbench."""
+        return f"{self.name} ({self.source.origin})" if self.source.origin else self.name
 
 
 @cache
-def root() -> Path:
-    """Return the folder that holds `conf/` and `experiments/`."""
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package, package.parents[1]):
-        if (folder / "conf" / "config.yaml").is_file():
-            return folder
-    raise ConfigError(f"No conf/config.yaml beside {package}; install nnbench again.")
-
-
-def options(group: str) -> dict[str, str]:
-    """Return the options of a config group with the first comment of each file."""
-    found = {}
-    for path in sorted((root() / "conf" / group).glob("*.yaml")):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        comments = [n[2:] for n in lines if n.startswith("# ") and not n.startswith("# @package")]
-        found[path.stem] = comments[0] if comments else ""
-    return found
-
-
 def groups() -> list[str]:
     """Return the names of the config groups, in the order of the main defaults list."""
-    text = (root() / "conf" / "config.yaml").read_text(encoding="utf-8")
-    names = re.findall(r"^  - (\w+): \S+$", text, flags=re.MULTILINE)
+    listed = main_values()["defaults"]
+    names = [name for entry in listed if isinstance(entry, dict) for name in entry]
     return [name for name in names if (root() / "conf" / name).is_dir()]
 
 
-def experiments_folders() -> list[Path]:
-    """Return the folders of studies, `STUDY/study.yaml` each; of one name the first counts."""
-    return [root() / "experiments"]
+def main_values() -> Mapping[str, Any]:
+    """Return what conf/config.yaml says."""
+    path = root() / "conf" / "config.yaml"
+    return _mapping(path, path.stat().st_mtime_ns)
+
+
+def options(group: str) -> dict[str, Option]:
+    """Return the options of a config group by name, those that can be read."""
+    found: dict[str, Option] = {}
+    for option, problem in _files(group):
+        if problem is None:
+            found[option.name] = option
+    return dict(sorted(found.items()))
+
+
+def every_option() -> list[Option]:
+    """Return the options of all groups."""
+    return [option for group in groups() for option in options(group).values()]
+
+
+def problems() -> list[Problem]:
+    """Return everything that is brought from elsewhere and left out, with the reason."""
+    wrong = [
+        Problem(option.source.origin, f"{option.path} is left out: {problem}")
+        for group in groups()
+        for option, problem in _files(group)
+        if problem is not None
+    ]
+    return [*broken_packages(), *wrong]
+
+
+def source_of(group: str, option: str) -> Source:
+    """Return the source whose file Hydra takes for an option, nnbench's own where there is none."""
+    known = sources()
+    files = (s for s in known if s.conf and (s.conf / group / f"{option}.yaml").is_file())
+    return next(files, known[0])
+
+
+def check_backend(source: Source, name: str) -> None:
+    """Raise ConfigError where the file of a backend from elsewhere is at fault."""
+    assert source.conf is not None
+    option = Option("backend", name, source.conf / "backend" / f"{name}.yaml", source)
+    if fault := _fault(option):
+        raise ConfigError(f"Received backend={name}; {option.path} of {source.origin}: {fault}.")
+
+
+def distinction(source: Source, name: str) -> str | None:
+    """Return what tells a backend of `source` apart where another source has its `name` too."""
+    others = (o for o in options("backend").values() if o.source.name != source.name)
+    return source.name if any(o.inherited("name") == name for o in others) else None
+
+
+def _files(group: str) -> Iterator[tuple[Option, str | None]]:
+    """Yield every option of `group` with what is wrong with it, None for nothing."""
+    owners: dict[str, Source] = {}
+    for source in sources():
+        folder = source.conf / group if source.conf else None
+        for path in sorted(folder.glob("*.yaml")) if folder else ():
+            option = Option(group, path.stem, path, source)
+            if path.stem in owners:
+                owner = owners[path.stem].origin or "nnbench"
+                yield option, f"{owner} has {group}={path.stem}; rename the file"
+                continue
+            owners[path.stem] = source
+            yield option, _fault(option) if source.origin else None
+
+
+def _fault(option: Option) -> str | None:
+    """Return what is wrong with an option's file, None for nothing."""
+    try:
+        values = option.values
+        _ = option.text
+    except (OSError, ValueError) as error:
+        return str(error)
+    if option.group != "backend" or "defaults" in values:
+        return None
+    if missing := [key for key in BACKEND_KEYS if key not in values]:
+        return f"it lacks {', '.join(missing)}"
+    executions = values["executions"]
+    few = not isinstance(executions, list) or not executions
+    return f"received executions: {executions}; must be a list, as [plain]" if few else None
+
+
+@cache
+def _mapping(path: Path, changed: int) -> Mapping[str, Any]:
+    """Return a YAML file's mapping. Raises ValueError, one line, where it is none."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(yaml_fault(error)) from None
+    if not isinstance(values, dict):
+        raise ValueError("it is not a mapping of keys to values")
+    return values
+
+
+def yaml_fault(error: yaml.YAMLError) -> str:
+    """Return what is wrong with a YAML file, in one line."""
+    mark = getattr(error, "problem_mark", None)
+    where = f" in line {mark.line + 1}" if mark else ""
+    return f"not YAML{where}: {getattr(error, 'problem', None) or error}"

@@ -1,6 +1,6 @@
 """Hydra: from overrides to a checked configuration, with errors for people.
 
-`conf/` and `experiments/` lie beside `src/` in a checkout and inside the package in a wheel.
+Where Hydra looks is `nnbench.config.sources`; its search path is set by a plugin of ours.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from nnbench.config import studies
-from nnbench.config.catalogue import experiments_folders, root
+from nnbench.config.catalogue import check_backend, distinction, source_of
 from nnbench.config.mistakes import all_keys, explain
 from nnbench.config.run import RunConfig, read_config
+from nnbench.config.sources import Source, experiments_folders, root
 from nnbench.errors import ConfigError
 
 
@@ -76,6 +77,7 @@ def compose(overrides: Sequence[str]) -> Cell:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     words = with_experiments(overrides)
     GlobalHydra.instance().clear()
@@ -83,7 +85,7 @@ def compose(overrides: Sequence[str]) -> Cell:
         with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
             config = hydra_compose("config", words, return_hydra_config=True)
             return to_cell(config, overrides)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise ConfigError(explain(error)) from None
 
 
@@ -115,15 +117,25 @@ def _to_cell(task: Any, choices: Mapping[str, Any], overrides: Sequence[str]) ->
     assert isinstance(values, dict)
     plain: dict[str, Any] = {str(key): value for key, value in values.items()}
     plain["case"] = plain.get("case") or choices.get("experiment")
+    source = source_of("backend", str(choices.get("backend")))
+    if source.origin:
+        check_backend(source, choices["backend"])
+        plain["backend"]["origin"] = distinction(source, plain["backend"]["name"])
     try:
         read = read_config(plain)
-    except ConfigError:
+    except ConfigError as error:
         studies.check_values(str(plain["case"]), all_keys())
-        raise
+        raise _with_origin(error, source) from None
     plain["arch"]["output_activation"] = read.arch.output_activation
     plain["backend"]["execution"] = read.backend.execution
     plain["input"] = read.input
     return Cell(read, plain, tuple(overrides))
+
+
+def _with_origin(error: ConfigError, source: Source) -> ConfigError:
+    """Return an error that may be the fault of a backend's file with where that is from."""
+    ours = not source.origin or "backend" not in str(error)
+    return error if ours else ConfigError(f"{error} The backend is from {source.origin}.")
 
 
 class Composer:

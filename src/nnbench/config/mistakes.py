@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
-from nnbench.config.catalogue import groups, options, root
+import yaml
+
+from nnbench.config.catalogue import Option, groups, main_values, options, yaml_fault
 from nnbench.config.studies import experiments
 from nnbench.schema import suggest
 
 
 def explain(error: BaseException) -> str:
-    """Turn an error of Hydra or OmegaConf into one line that says what to do."""
+    """Turn an error of Hydra, OmegaConf or YAML into one line that says what to do."""
+    if isinstance(error, yaml.YAMLError):
+        return _not_yaml(error)
     text = " ".join(str(error).split())
     for pattern, answer in (
         (r"Could not override '([^']+)'", _unknown_key),
@@ -30,6 +33,11 @@ def explain(error: BaseException) -> str:
     return f"{text} (see nnbench --help)"
 
 
+def _not_yaml(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f"Cannot read {mark.name if mark else 'a configuration file'}: {yaml_fault(error)}."
+
+
 def _not_there(key: str) -> str:
     """Explain a value that is taken from another group, whose chosen option lacks it."""
     group, _, inner = key.partition(".")
@@ -38,7 +46,7 @@ def _not_there(key: str) -> str:
             f"Received backend.engine={key.split('.')[2]}; must be one of tensorflow, torch, "
             "jax (of backend=keras)."
         )
-    owners = [o for o in options(group) if inner in _keys(group, o)] if group in groups() else []
+    owners = _owners(group, inner)
     remedy = f"use {group}={' or '.join(owners)}" if owners else "set it"
     return f"A value is taken from {key}, which the chosen {group} lacks; {remedy}."
 
@@ -52,12 +60,10 @@ def _unknown_key(key: str) -> str:
     if key == "experiment":
         return f"Received no such experiment; {_cases('')}"
     group, _, inner = key.partition(".")
-    if inner and group in groups():
-        owners = [o for o in options(group) if inner in _keys(group, o)]
-        if owners:
-            has = "has" if len(owners) == 1 else "have"
-            listed = " and ".join(owners) if len(owners) < 3 else ", ".join(owners)
-            return f"The chosen {group} has no '{inner}'; {group}={listed} {has}."
+    if inner and (owners := _owners(group, inner)):
+        has = "has" if len(owners) == 1 else "have"
+        listed = " and ".join(owners) if len(owners) < 3 else ", ".join(owners)
+        return f"The chosen {group} has no '{inner}'; {group}={listed} {has}."
     known = all_keys()
     hint = suggest(key, known)
     nested = [k for k in known if k.endswith(f".{key}")]
@@ -79,26 +85,26 @@ def _cases(wanted: str) -> str:
     return f"it is STUDY/CASE, of the studies {', '.join(known)}{hint}"
 
 
-def _keys(group: str, option: str) -> list[str]:
-    """Return the keys that an option of a group brings."""
-    from omegaconf import OmegaConf
+def _owners(group: str, key: str) -> list[str]:
+    """Return the options of `group` that have `key`; none where there is no such group."""
+    known = options(group) if group in groups() else {}
+    return [name for name, option in known.items() if key in _keys(option)]
 
-    values = OmegaConf.load(root() / "conf" / group / f"{option}.yaml")
+
+def _keys(option: Option) -> list[str]:
+    """Return the keys that an option of a group brings."""
     hidden = ("defaults", "_target_", "name")
-    return [str(key) for key in values if key not in hidden and group != "semantics"]
+    return [str(k) for k in option.values if k not in hidden and option.group != "semantics"]
 
 
 def all_keys() -> list[str]:
     """Return every key there is, dotted, those of all options of all groups included."""
-    from omegaconf import OmegaConf
-
-    main: Any = OmegaConf.load(root() / "conf" / "config.yaml")
     known = [*groups(), "experiment"]
-    for key, value in main.items():
+    for key, value in main_values().items():
         if key not in ("defaults", "hydra"):
-            known += [key, *(f"{key}.{k}" for k in value)] if hasattr(value, "keys") else [key]
+            known += [key, *(f"{key}.{k}" for k in value)] if isinstance(value, dict) else [key]
     for group in groups():
-        known += [f"{group}.{key}" for option in options(group) for key in _keys(group, option)]
+        known += [f"{group}.{k}" for option in options(group).values() for k in _keys(option)]
     return list(dict.fromkeys(known))
 
 
@@ -109,5 +115,6 @@ def _unknown_option(path: str) -> str:
         return f"Received experiment={option}; {_cases(option)}"
     if group not in groups():
         return f"Unknown group '{group}'{suggest(group, groups())} (see nnbench --help)"
-    known = list(options(group))
-    return f"Received {group}={option}; must be one of {', '.join(known)}{suggest(option, known)}"
+    known = options(group)
+    listed = ", ".join(map(str, known.values()))
+    return f"Received {group}={option}; must be one of {listed}{suggest(option, known)}"

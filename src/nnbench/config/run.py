@@ -34,7 +34,8 @@ class BackendConfig:
     `loaders` are the executions that can take batches from a loader of the framework's own.
     `execution=auto` is the first of `executions`; on device=cuda of `executions_on_cuda`, for nets
     with convolutions on the CPU of `executions_of_images`, where that differs. `engine`: the
-    framework below, where there is a choice among `engines`.
+    framework below, where there is a choice among `engines`. `origin`: the package or folder that
+    brings it, where another backend has the same name.
     """
 
     name: str
@@ -49,11 +50,12 @@ class BackendConfig:
     packages: tuple[str, ...] = ()
     extra: str | None = None
     env: tuple[str, ...] = ()
+    origin: str | None = None
 
     @property
     def label(self) -> str:
         """Return what tells it from others, `keras fit`."""
-        return backend_label(self.name, self.execution, self.executions, self.engine)
+        return label_of(vars(self))
 
     def executions_for(self, device: str, convolutional: bool) -> tuple[str, ...]:
         """Return the executions there are on `device` for a kind of net, the best one first."""
@@ -62,17 +64,19 @@ class BackendConfig:
         return (convolutional and self.executions_of_images) or self.executions
 
 
-def backend_label(
-    name: str, execution: str, executions: Sequence[str], engine: str | None = None
-) -> str:
-    """Return what tells a backend and its execution apart, `keras fit`; the best goes unnamed."""
-    words = [name] if engine in (None, "tensorflow") else [name, str(engine)]
-    return " ".join(words if execution == executions[0] else [*words, execution])
+def label_of(backend: Any) -> str:
+    """Return what tells a backend (its values) and its execution apart, `keras fit`.
 
-
-def label_of(values: Any) -> str:
-    """Return the label of a backend from its values as plain data."""
-    return backend_label(*(values.get(k) for k in ("name", "execution", "executions", "engine")))
+    The best execution goes unnamed, an origin only stands where two have one name.
+    """
+    words = [str(backend["name"])]
+    if (engine := backend.get("engine")) not in (None, "tensorflow"):
+        words.append(str(engine))
+    if backend["execution"] != backend["executions"][0]:
+        words.append(backend["execution"])
+    if origin := backend.get("origin"):
+        words.append(f"({origin})")
+    return " ".join(words)
 
 
 @dataclass(frozen=True)

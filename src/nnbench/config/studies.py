@@ -13,14 +13,16 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nnbench.config.catalogue import experiments_folders, groups, options
+from nnbench.config.catalogue import groups, main_values, options
 from nnbench.config.located import Located, load, refused
+from nnbench.config.sources import experiments_folders, source_of_study
 from nnbench.errors import ConfigError
 from nnbench.schema import suggest
 
 KEYS = (
     "title", "question", "common", "cases", "pairs", "claims", "figures", "measured", "size",
 )  # fmt: skip
+BACKEND_VALUES = ("backend.execution", "backend.engine")  # what data may set of a backend
 
 
 def studies() -> dict[str, Path]:
@@ -52,6 +54,8 @@ def _read(path: Path, changed: int) -> Mapping[str, Any]:
         if not isinstance(study.get(key), str):
             raise refused(study, key, f"Missing '{key}'; must be text.")
     study["cases"] = _cases(study)
+    if not source_of_study(path).code:
+        _check_data(study["cases"])
     for pair in study.setdefault("pairs", []):
         for case in pair:
             check_case(case, study, study, "pairs")
@@ -129,6 +133,24 @@ def _cases(study: Located) -> dict[str, Located]:
             check_case(base, {"cases": found}, own, "base")
         found[name] = own.over(found[base] if base else common)
     return found
+
+
+def _check_data(cases: Mapping[str, Located]) -> None:
+    """Raise ConfigError where a case does more than to choose options and to set values.
+
+    A backend's `_target_` and environment name code, Hydra's own settings and a launcher's too.
+    """
+    allowed = {*groups(), *main_values()} - {"hydra", "launcher"}
+    for case in cases.values():
+        for key in case:
+            backend = key.startswith("backend.") and key not in BACKEND_VALUES
+            if backend or key.split(".")[0] not in allowed:
+                raise refused(
+                    case,
+                    key,
+                    f"Received {key}; a study in the working directory is data alone and may not "
+                    "set it. --config-dir brings studies that may.",
+                )
 
 
 def _mapping(values: Located, key: str) -> Located:

@@ -17,6 +17,7 @@ from typing import Any
 
 from nnbench import errors
 from nnbench.config.run import RunConfig
+from nnbench.config.sources import python_path
 from nnbench.errors import NNBenchError, RunFailed, RunKilled
 from nnbench.records.environment import THREAD_VARIABLES
 
@@ -30,6 +31,8 @@ def environment(config: RunConfig) -> dict[str, str]:
     values |= dict.fromkeys(THREAD_VARIABLES, str(config.threads))
     values |= dict(pair.split("=", 1) for pair in config.backend.env)
     values["PYTHONUNBUFFERED"] = "1"
+    if path := python_path():
+        values["PYTHONPATH"] = path
     if config.device.name == "cpu":
         values["CUDA_VISIBLE_DEVICES"] = "-1"
     return values

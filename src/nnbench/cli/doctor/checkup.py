@@ -20,6 +20,9 @@ from typing import Any, Literal
 
 from nnbench.cli.doctor.probe import Answer
 from nnbench.config import installation
+from nnbench.config.catalogue import Option, every_option, options, problems
+from nnbench.config.sources import source_of_study, sources
+from nnbench.config.studies import studies
 from nnbench.records import machine
 
 Mark = Literal["OK", "--", "!!"]
@@ -69,6 +72,31 @@ def backends(answers: Mapping[str, Answer]) -> list[Finding]:
         _backend("torch", ("torch",), answers["torch"]),
         _backend("keras", ("keras", "tensorflow"), answers["keras"]),
     ]
+
+
+def from_elsewhere() -> dict[str, Option]:
+    """Return the backends that do not come with nnbench, by what their `_target_` names."""
+    known = options("backend").values()
+    own = {o.values["_target_"]: o for o in reversed(known) if "_target_" in o.values}
+    return {target: o for target, o in own.items() if o.source.origin}
+
+
+def plugins(answers: Mapping[str, Answer]) -> list[Finding]:
+    """Say what packages and folders bring, whether their backends work, and what is left out."""
+    named = {name: source_of_study(path) for name, path in studies().items()}
+    findings = []
+    for source in sources()[1:]:
+        brought = [f"{o.group}={o.name}" for o in every_option() if o.source == source]
+        brought += [f"study {name}" for name, owner in named.items() if owner == source]
+        findings.append(Finding(source.origin, "OK", ", ".join(brought) or "nothing"))
+    for target, option in from_elsewhere().items():
+        answer = answers[target]
+        works = answer.state in ("works", "silent")
+        detail = f": {answer.detail}" if answer.detail else ""
+        found = f"{target} of {option.source.origin}{detail}"
+        remedy = "" if works else f"mend or uninstall {option.source.name}"
+        findings.append(Finding(f"backend={option.name}", "OK" if works else "!!", found, remedy))
+    return findings + [Finding(problem.origin, "!!", problem.text) for problem in problems()]
 
 
 def _backend(

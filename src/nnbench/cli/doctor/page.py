@@ -35,19 +35,22 @@ def doctor(results: Path) -> int:
 def examine(results: Path, *, probe_seconds: float) -> dict[str, list[Finding]]:
     """Return the findings by section; the frameworks are asked while the rest is looked at."""
     with ThreadPoolExecutor(max_workers=1) as pool:
-        asked = pool.submit(probe.ask, list(probe.PROBES), seconds=probe_seconds)
+        names = [*probe.PROBES, *checkup.from_elsewhere()]
+        asked = pool.submit(probe.ask, names, seconds=probe_seconds)
         python = checkup.python_and_packages()
         data = checkup.data_sets()
         kept = checkup.results_folder(results)
         answers = asked.result()
-    return {
+    report = {
         "Python": python,
         "Backends": checkup.backends(answers),
         "Devices": checkup.devices(answers),
         "BLAS and threads": checkup.blas_and_threads(answers["numpy"]),
         "Data sets": data,
         "Results": kept,
+        "Plug-ins": checkup.plugins(answers),
     }
+    return {section: findings for section, findings in report.items() if findings}
 
 
 def show(report: dict[str, list[Finding]], console: Console) -> None:

@@ -2,7 +2,8 @@
 
 An import that crashes, hangs or takes gigabytes then costs the caller nothing:
 `ask(["numpy", "torch"], seconds=5)` starts one process each, side by side, and returns what they
-said. `python -m nnbench.cli.doctor.probe torch` is such a process; it prints one JSON line.
+said. `python -m nnbench.cli.doctor.probe torch` is such a process; it prints one JSON line. What a
+backend's `_target_` names, `mine.Mine`, is probed likewise: its import says whether it works.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from nnbench.config.sources import python_path
 
 State = Literal["works", "missing", "broken", "silent"]
 
@@ -39,7 +42,7 @@ class Answer:
 
 
 def ask(names: Sequence[str], *, seconds: float) -> dict[str, Answer]:
-    """Probe `names` (keys of PROBES) side by side, each for at most `seconds`."""
+    """Probe `names`, keys of PROBES or dotted targets, side by side, each for at most `seconds`."""
     with ThreadPoolExecutor(max_workers=len(names)) as pool:
         return dict(zip(names, pool.map(lambda name: _ask(name, seconds), names), strict=True))
 
@@ -48,6 +51,8 @@ def _ask(name: str, seconds: float) -> Answer:
     # -P: not the working directory
     command = [sys.executable, "-P", "-m", "nnbench.cli.doctor.probe", name]
     environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    if path := python_path():
+        environment["PYTHONPATH"] = path
     try:
         done = subprocess.run(
             command,
@@ -122,13 +127,19 @@ PACKAGES = {
 }
 
 
+def _target(dotted: str) -> dict[str, Any]:
+    module, _, name = dotted.rpartition(".")
+    getattr(importlib.import_module(module), name)
+    return {}
+
+
 def main(name: str) -> int:
     """Run one probe and print its answer as the last line of standard output."""
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            said = PROBES[name]()
+            said = PROBES[name]() if name in PROBES else _target(name)
     except ModuleNotFoundError as error:
-        if error.name not in PACKAGES[name]:
+        if error.name not in PACKAGES.get(name, ()):
             raise
         said = {"missing": error.name}
     print(json.dumps(said), flush=True)

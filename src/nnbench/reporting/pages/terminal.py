@@ -44,7 +44,8 @@ def _table(content: TableContent, number: int, among: int) -> Table:
     if known:
         table.add_column("by epoch", no_wrap=True)
     for row in content.rows:
-        cells = [escape(column.text(row).partition(" (")[0]) for column in columns]
+        name, *figures = (column.text(row) for column in columns)
+        cells = [escape(text) for text in (name, *(f.partition(" (")[0] for f in figures))]
         if known:
             cells.append(sparkline(curves[row.group], CURVE, (min(known), max(known))))
         table.add_row(*cells)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nnbench.config.catalogue import groups, main_values, options
 from nnbench.config.located import Located, load, refused
-from nnbench.config.sources import experiments_folders, source_of_study
+from nnbench.config.sources import Problem, experiments_folders, source_of_study, sources
 from nnbench.errors import ConfigError
 from nnbench.schema import suggest
 
@@ -32,6 +32,44 @@ def studies() -> dict[str, Path]:
         for path in sorted(folder.glob("*/study.yaml")):
             found.setdefault(path.parent.name, path)
     return found
+
+
+def with_origin(name: str) -> str:
+    """Return the name of a study, with its origin where that is not nnbench."""
+    path = studies().get(name)
+    origin = source_of_study(path).origin if path else ""
+    return f"{name} from {origin}" if origin else name
+
+
+def sound(say: Callable[[str], object]) -> list[str]:
+    """Return the studies that can be read, those with a mistake being no fault of nnbench's."""
+    for problem in problems():
+        say(f"Left out: {problem}")
+    return [name for name, path in studies().items() if _mistake(path) is None]
+
+
+def problems() -> list[Problem]:
+    """Return the studies from elsewhere that are left out, with the reason."""
+    known, found = studies(), []
+    for source in sources()[1:]:
+        paths = sorted(source.experiments.glob("*/study.yaml")) if source.experiments else []
+        for path in paths:
+            name = path.parent.name
+            if known[name] != path:
+                owner = source_of_study(known[name]).origin or "nnbench"
+                found.append(Problem(source.origin, f"{path}: {owner} has a study {name}"))
+            elif mistake := _mistake(path):
+                found.append(Problem(source.origin, mistake.rstrip(".")))
+    return found
+
+
+def _mistake(path: Path) -> str | None:
+    """Return what is wrong with a study from elsewhere, None for nothing."""
+    try:
+        _read(path, path.stat().st_mtime_ns)
+    except ConfigError as error:
+        return str(error) if source_of_study(path).origin else None
+    return None
 
 
 def read_study(name: str) -> Mapping[str, Any]:

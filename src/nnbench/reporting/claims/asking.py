@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nnbench.config.composition import Cell, compose
-from nnbench.config.studies import read_study, studies
+from nnbench.config.studies import read_study, sound
 from nnbench.errors import ConfigError, MissingPackage
 from nnbench.records.identity import LEFT_OUT
 from nnbench.records.run import RunResult, read_runs
@@ -62,7 +62,7 @@ def ask(
     """
     if seeds < 1:
         raise ConfigError(f"Received --seeds {seeds}; must be at least 1.")
-    chosen = {name: read_study(name) for name in names or studies()}
+    chosen = {name: read_study(name) for name in names or sound(means.say)}
     cells = {
         name: _cells(name, study, overrides, seeds, means.say)
         for name, study in chosen.items()

@@ -46,9 +46,9 @@ test: setup ## run the tests, without the long proofs
 test-full: setup ## run every test
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
-parity: setup ## compare 300 random nets across the backends, and renew docs/parity.md
+parity: setup ## compare 300 random nets across the backends, and renew docs/results/parity.md
 	for seed in 1 2 3 4 5 6; do \
-		NNBENCH_RANDOM_NETS_SEED=$$seed $(BIN)/python -m pytest tests/test_random_nets.py -s -q \
+		NNBENCH_RANDOM_NETS_SEED=$$seed $(BIN)/python -m pytest tests/backends/test_random_nets.py -s -q \
 			$(PYTEST_ARGS) || exit 1; done
 	$(BIN)/python scripts/parity_matrix
 

@@ -1,11 +1,10 @@
-"""Shared fixtures: a folder to work in, and the command line as a user has it."""
+"""Shared fixtures: the command line."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import scipy.linalg.blas  # noqa: F401 - its library has to be there to be limited
 from threadpoolctl import threadpool_limits
 
-from support.commands import Nnbench
+from support.commands import Nnbench, fresh, here
 
 THREADS = threadpool_limits(limits=1, user_api="blas")
 
@@ -28,18 +27,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
-def nnbench(tmp_path: Path) -> Nnbench:
-    """Run `nnbench ARGS` in a fresh process in tmp_path; `env` adds variables."""
+def nnbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Nnbench:
+    """Run `nnbench ARGS` in tmp_path: in this process, in a fresh one where `env` is given."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
 
     def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "nnbench", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "COLUMNS": "120", **(env or {})},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
+        return here(arguments) if env is None else fresh(tmp_path, arguments, env)
 
     return run

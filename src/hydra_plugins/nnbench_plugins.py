@@ -22,8 +22,6 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-REPEATED = ("seed", "backend")  # a search tries each point with all of them
-
 
 class Sources(SearchPathPlugin):
     """Adds the config groups of `--config-dir` and of plug-ins behind nnbench's own."""
@@ -41,7 +39,13 @@ class Sources(SearchPathPlugin):
 
 
 class CellLauncher(Launcher):
-    """Hands all cells of a sweep to nnbench, whose config group `launcher` says how to run them."""
+    """Hands all cells of a sweep to nnbench, whose config group `launcher` says how to run them.
+
+    `fresh` and `plan` are `--fresh` and `--plan`.
+    """
+
+    def __init__(self, fresh: bool, plan: bool) -> None:
+        self.fresh, self.plan = fresh, plan
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -55,10 +59,12 @@ class CellLauncher(Launcher):
         """Have all cells composed and checked, then run."""
         from nnbench.cli.main import launch
         from nnbench.config.composition import Composer
+        from nnbench.sweeps.cells import Asked
 
         composer = Composer(self.hydra_context.config_loader, self.config)
         sweep = Path(str(self.config.hydra.sweep.dir)).name
-        launch(composer.cell, [list(overrides) for overrides in job_overrides], sweep)
+        asked = Asked(self.fresh, self.plan)
+        launch(composer.cell, [list(words) for words in job_overrides], sweep, asked)
         return [JobReturn(overrides=list(o), status=JobStatus.COMPLETED) for o in job_overrides]
 
 
@@ -87,32 +93,18 @@ class TidySweeper(BasicSweeper):
         """Tell the space from what is fixed, and hand both to nnbench."""
         from nnbench.cli.main import search
         from nnbench.config.composition import Composer
+        from nnbench.config.space import read_question
+        from nnbench.sweeps.cells import Asked
 
         assert self.config is not None
         assert self.hydra_context is not None
         loader: Any = self.hydra_context.config_loader
         parser = OverridesParser.create(config_loader=loader)
-        space: dict[str, tuple[str, Any]] = {}
-        fixed, grid = [], []
-        for override in parser.parse_overrides(arguments):
-            key = override.get_key_element()
-            if not override.is_sweep_override():
-                fixed.append(f"{key}={override.get_value_element_as_str()}")
-                continue
-            value: Any = override.value()
-            if override.is_interval_sweep():
-                space[key] = ("interval", value)
-            elif override.is_range_sweep():
-                space[key] = ("range", value)
-            else:
-                words = tuple(override.sweep_string_iterator())
-                if key in REPEATED:
-                    grid.append([f"{key}={word}" for word in words])
-                else:
-                    space[key] = ("choice", words)
-
+        question = read_question(parser.parse_overrides(arguments))
+        hydra = self.config.hydra
+        asked = Asked(hydra.launcher.get("fresh"), hydra.launcher.get("plan"))
         make = Composer(loader, self.config).cell
-        search(make, space, fixed, grid, Path(str(self.config.hydra.sweep.dir)).name)
+        search(make, question, Path(str(hydra.sweep.dir)).name, asked)
 
 
 def _remove_if_unused(folder: Path) -> None:
@@ -135,5 +127,5 @@ def _offer(group: str, plugin: type, **values: Any) -> None:
     )
 
 
-_offer("launcher", CellLauncher)
+_offer("launcher", CellLauncher, fresh=False, plan=False)
 _offer("sweeper", TidySweeper, max_batch_size=None, params=None)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnbench.config.composition import compose
+from nnbench.records.frame import frame
 from nnbench.records.run import RunResult, read_runs
-from nnbench.sweeps.session import Session, Silent, open_sink
+from nnbench.sweeps.loop import run_one
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,46 +21,14 @@ def run(overrides: Sequence[str] = ()) -> RunResult:
 
     Raises NNBenchError, one line, where it cannot be done.
     """
-    cell = compose(overrides)
-    with open_sink(cell.config) as sink:
-        session = Session(Silent(), sink)
-        run = session.run(cell)
-        return session.settle().get(run.run_id, run)
+    return run_one(compose(overrides))
 
 
 def runs(results: str | os.PathLike[str] = "results") -> pd.DataFrame:
     """Return every recorded run of a results folder, oldest first, one row each.
 
     Columns: run_id, name, status, created, the configuration (dotted), parameters, the figures
-    of the kept epoch (accuracies from 0 to 1), epoch_seconds (median) and phases (seconds).
+    of the kept epoch (accuracies from 0 to 1), epoch_seconds (training time, the median of all
+    epochs but the first) and phases (seconds).
     """
-    import pandas as pd
-
-    return pd.DataFrame([_row(run) for run in read_runs(Path(results))])
-
-
-def _row(run: RunResult) -> dict[str, object]:
-    row: dict[str, object] = {
-        "run_id": run.run_id,
-        "name": run.name,
-        "status": run.status,
-        "created": run.created,
-        "sweep": run.sweep,
-        "architecture": run.architecture,
-        "parameters": run.parameters,
-    }
-    row |= _flat(run.config)
-    if run.kept:
-        row |= {key: value for key, value in vars(run.kept).items() if key != "train_seconds"}
-    row |= {"epoch_seconds": run.epoch_seconds} | vars(run.phases)
-    return row | {"directory": str(run.directory)}
-
-
-def _flat(values: dict[str, object], prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+    return frame(read_runs(Path(results)))

@@ -26,7 +26,7 @@ class UnsupportedSpec(NNBenchError):  # noqa: N818 - it names what happened, lik
 
 
 class MissingPackage(NNBenchError):  # noqa: N818
-    """A backend's package is not installed; the message names the extra to install."""
+    """A package is not installed; the message names it and how to install it."""
 
 
 class ResultsError(NNBenchError):
@@ -40,11 +40,11 @@ class RunFailed(NNBenchError):  # noqa: N818
 
 
 class RunKilled(RunFailed):
-    """A run's worker was killed from outside; the run goes on from its last checkpoint."""
+    """A run's worker was killed from outside; it can be resumed from its last checkpoint."""
 
 
 class RunBusy(NNBenchError):  # noqa: N818
-    """Another process is at this run."""
+    """Another process is running this configuration."""
 
 
 class SweepFailed(NNBenchError):  # noqa: N818
@@ -58,11 +58,26 @@ class Stopped(NNBenchError):  # noqa: N818
 
     def __init__(self, number: int, left: int) -> None:
         self.exit_code = 128 + number
-        what = {0: "what is missing comes", 1: "the run goes on"}.get(left, f"{left} runs go on")
-        super().__init__(f"stopped; {what} when you give the same command again")
+        runs = f" with {left} runs left" if left > 1 else ""
+        super().__init__(f"Stopped{runs}. Run the same command again to resume.")
 
 
 class ChecksFailed(NNBenchError):  # noqa: N818
     """A backend does not do what every backend must."""
 
     exit_code = 1
+
+
+CROSSING: dict[str, type[NNBenchError]] = {
+    kind.__name__: kind
+    for kind in (
+        NNBenchError, ConfigError, DataError, UnsupportedSpec, MissingPackage, ResultsError,
+        RunFailed, RunKilled, RunBusy,
+    )
+}  # fmt: skip
+"""The errors that one process may report to another, by their names."""
+
+
+def reported(kind: str, message: str) -> NNBenchError:
+    """Return the error that another process reported; of a class that may not cross, its base."""
+    return CROSSING.get(kind, NNBenchError)(message)

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
+EPOCH_TIME = "training time, the median of all epochs but the first"
+ONE_EPOCH = "of a single epoch, warm-up included"
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 48
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from nnbench.backends.numpy import NumpyTrainer
-from nnbench.backends.numpy import optimizers as numpy_rules
 from nnbench.backends.numpy.flat import Flat
+from nnbench.backends.numpy.optimizers import Rule
 from nnbench.config.composition import compose
 from nnbench.errors import ConfigError
 from nnbench.model.network import ParamKey
@@ -27,7 +27,7 @@ KEY = ParamKey(0, "kernel")
 def after(rule: Optimizer, start: float = W, grads: list[float] = GRADS) -> float:
     weights = Flat({KEY: (1,)}, np, "float64")
     weights.views[KEY][...] = start
-    optimizer = numpy_rules.build_optimizer(rule, weights)
+    optimizer = Rule(rule, weights)
     for g, lr in zip(grads, RATES, strict=False):
         optimizer.step({KEY: np.array([g])}, lr)
     return float(weights.views[KEY][0])

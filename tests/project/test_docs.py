@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
+import nnbench
 from nnbench import extend
 from nnbench.config import catalogue
-from nnbench.records.run import read_runs
+from nnbench.records.run import SCHEMA_VERSION, read_runs
 from support import ROOT
 from support.commands import Nnbench
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINKING = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob(".github/**/*.md")]
 
 # Shortened so that the command's meaning stays: fewer epochs and samples.
 SHORTER = ["epochs=1", "tracking=local", "data.train_samples=64"]
@@ -46,7 +48,7 @@ LONG = (
     "nnbench -m backend=numpy,torch seed=0,1,2 batch_size=32",
     "nnbench report",
     "nnbench ops --size 200 --rounds 2",
-    "nnbench claims",
+    "nnbench claims --out docs/results/claims.md",
     "nnbench claims numpy_vs_pytorch_analysis",
     "nnbench explain create_nn_from_numpy/published_numpy_b1 "
     "create_nn_from_numpy/published_torch_b1",
@@ -106,7 +108,7 @@ def test_a_documented_command_runs(
     if any(word.isupper() or word == "backend=NAME" for word in words):
         pytest.skip("capitals stand for something")
     if words and words[0] == "ui":
-        pytest.skip("a server: tests/test_ui.py starts it")
+        pytest.skip("a server: tests/cli/test_ui.py starts it")
     if words[:2] == ["data", "fetch"]:
         if "NNBENCH_DATA" not in os.environ:
             pytest.skip("needs the network or NNBENCH_DATA")
@@ -178,14 +180,14 @@ def test_backends_need_nothing_but_the_module_for_their_authors() -> None:
 
 
 def test_make_targets_in_the_documents_exist() -> None:
-    text = "\n".join(page.read_text() for page in PAGES)
+    text = "\n".join(page.read_text() for page in [*PAGES, *ROOT.glob(".github/**/*.*")])
     makefile = (ROOT / "Makefile").read_text()
     for target in set(re.findall(r"\bmake ([a-z][a-z-]+)\b", text)):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
 
 def test_the_table_of_groups_is_complete() -> None:
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs" / "settings.md").read_text().split("## Values")[0]
     rows = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", text, flags=re.MULTILINE))
     assert set(rows) == set(catalogue.groups())
     for group, row in rows.items():
@@ -193,11 +195,51 @@ def test_the_table_of_groups_is_complete() -> None:
             assert f"`{option}`" in row, f"{group}={option}"
 
 
+def test_the_front_page_is_short() -> None:
+    """A hurried reader reads all of it, output and tables included."""
+    assert len((ROOT / "README.md").read_text().split()) < 850
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the fragments that GitHub gives the headings of `page`."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def dead_links(page: Path) -> list[str]:
+    """Return the relative links of `page` that lead to no file, or to no heading of it."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    dead = []
+    for link in re.findall(r"\]\((?!\w+:)([^)\s]+)\)", text):
+        path, _, fragment = link.partition("#")
+        target = page.parent / path if path else page
+        if not target.exists() or (fragment and fragment not in anchors(target)):
+            dead.append(link)
+    return dead
+
+
 def test_links_lead_somewhere() -> None:
-    for page in PAGES:
-        text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
-        for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
+    assert {
+        str(page.relative_to(ROOT)): dead for page in LINKING if (dead := dead_links(page))
+    } == {}
+
+
+def test_a_dead_link_is_caught(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A b\n[a](#a-b) [b](#c) [c](gone.md) [d](page.md#gone) [e](https://x.org/y)\n"
+    )
+    assert dead_links(page) == ["#c", "gone.md", "page.md#gone"]
+
+
+def test_versions_agree() -> None:
+    version = re.escape(nnbench.__version__)
+    assert re.search(rf"^version: {version}$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    first = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert first is not None
+    assert first[1] == nnbench.__version__
+    assert f"| {SCHEMA_VERSION} | " in (ROOT / "CHANGELOG.md").read_text()
 
 
 @pytest.mark.slow

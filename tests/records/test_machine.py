@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nnbench.records import machine
-from nnbench.records.environment import FORCINGS, switches
+from nnbench.records.environment import FORCINGS, forced, switches
 
 SOURCE = machine.PACKAGE
 
@@ -56,7 +56,8 @@ def test_description_is_plain_json_and_names_this_machine() -> None:
 
 def test_thread_count_and_kernel_are_those_of_the_loaded_blas() -> None:
     code = (
-        "import json; from nnbench import machine;print(json.dumps(machine.describe(('numpy',))))"
+        "import json; from nnbench.records import machine;"
+        "print(json.dumps(machine.describe(('numpy',))))"
     )
     one = json.loads(in_fresh_interpreter(code, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1"))
     assert one["threads"]["blas"] == 1
@@ -70,7 +71,7 @@ def test_thread_count_and_kernel_are_those_of_the_loaded_blas() -> None:
 
 def test_describing_imports_no_framework() -> None:
     code = (
-        "import sys; from nnbench import machine;"
+        "import sys; from nnbench.records import machine;"
         "machine.describe(('torch', 'keras', 'tensorflow'));"
         "print(sorted({'torch', 'keras', 'tensorflow', 'mlflow', 'pandas'} & set(sys.modules)))"
     )
@@ -147,11 +148,11 @@ def test_secrets_of_other_tools_are_not_recorded() -> None:
 
 @pytest.mark.parametrize("name", [name for forcing in FORCINGS for name in forcing.names])
 def test_a_forcing_variable_is_warned_of_in_one_line(name: str) -> None:
-    (line,) = machine.forced_blas({name: "7", "HOME": "/"})
-    assert line.startswith(f"{name}=7 ")
-    assert f"unset {name}" in line
-    assert "\n" not in line
+    (found,) = forced({name: "7", "HOME": "/"})
+    assert found.setting == f"{name}=7"
+    assert f"unset {name}" in found.remedy
+    assert "\n" not in found.effect + found.remedy
 
 
 def test_nothing_forced_nothing_warned() -> None:
-    assert machine.forced_blas({"HOME": "/", "TF_VAR_x": "1"}) == []
+    assert forced({"HOME": "/", "TF_VAR_x": "1"}) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 import resource
@@ -16,6 +17,7 @@ from nnbench.model.architectures import MLP
 from nnbench.model.init import Normal, initial_params
 from nnbench.model.network import ParamKey
 from nnbench.records.files import write_atomically as write
+from nnbench.records.flags import Beside, Crowded, Steered
 from nnbench.records.identity import fingerprint
 from nnbench.records.run import SCHEMA_VERSION, EpochRecord, Phases, RunResult, read_runs
 from nnbench.records.weights import largest_difference, load_weights, save_weights
@@ -163,3 +165,44 @@ def test_a_pickle_is_named_and_never_loaded(tmp_path: Path, kind: str) -> None:
     with pytest.raises(DataError, match="is a pickle or a PyTorch file, which nnbench never loads"):
         load_weights(path)
     assert not trap.exists()
+
+
+def slow_start(*seconds: float) -> tuple[EpochRecord, ...]:
+    return tuple(
+        dataclasses.replace(EPOCH, epoch=i, train_seconds=s) for i, s in enumerate(seconds)
+    )
+
+
+def test_the_first_epoch_is_not_counted(tmp_path: Path) -> None:
+    assert make(tmp_path, epochs=slow_start(9.0, 2.0, 1.0, 4.0)).epoch_seconds == 2.0
+    assert make(tmp_path, epochs=slow_start(9.0, 2.0)).epoch_seconds == 2.0
+    assert make(tmp_path, epochs=slow_start(9.0)).epoch_seconds == 9.0
+    assert make(tmp_path, epochs=()).epoch_seconds is None
+
+
+def test_flags_of_older_records_are_sentences(tmp_path: Path) -> None:
+    """Version 3 has no digest; whatever is written again has the newest version."""
+    make(tmp_path, flags=(Crowded(4, 2), Beside(3), Steered(("a", "b"), "test_loss"))).write()
+    path = tmp_path / "run.json"
+    values = json.loads(path.read_text())
+    assert values["flags"][0] == {"threads": 4, "cores": 2, "name": "crowded"}
+    assert RunResult.read(tmp_path).flags[2] == Steered(("a", "b"), "test_loss")
+    values |= {"schema_version": 3, "flags": ["timed beside other runs"]}
+    for digest in ({}, {"digest": "written by a sync of version 0.1"}):
+        path.write_text(json.dumps({k: v for k, v in values.items() if k != "digest"} | digest))
+        run = RunResult.read(tmp_path)
+        assert [str(flag) for flag in run.flags] == ["timed beside other runs"]
+    run.write()
+    assert json.loads(path.read_text())["schema_version"] == SCHEMA_VERSION
+    again = RunResult.read(tmp_path)
+    assert again.flags == run.flags
+
+
+@pytest.mark.parametrize("flag", [5, {"name": "nothing"}, {"name": "beside", "runs": "many"}, []])
+def test_flags_of_no_kind_are_damage(tmp_path: Path, flag: object) -> None:
+    make(tmp_path).write()
+    path = tmp_path / "run.json"
+    values = json.loads(path.read_text()) | {"flags": [flag], "schema_version": 3}
+    path.write_text(json.dumps(values))
+    with pytest.raises(ResultsError, match="is damaged"):
+        RunResult.read(tmp_path)

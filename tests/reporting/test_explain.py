@@ -118,7 +118,7 @@ def test_the_loss_explains_and_the_framework_does_not(nnbench: Nnbench, tmp_path
     named = nnbench("explain", first.name, last.name, "seed=1")
     assert "overrides apply to cases and quoted overrides" in named.stderr
     assert again.returncode == 0, again.stderr
-    assert "6 of 6 runs are finished already" in again.stdout
+    assert "6 of 6 runs already finished" in again.stdout
     assert len(read_runs(tmp_path / "results")) == 6
 
 

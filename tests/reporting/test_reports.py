@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from nnbench.errors import ConfigError
+from nnbench.records.flags import Beside, Said
 from nnbench.records.run import RunResult, read_runs
 from nnbench.reporting.comparison.content import build
 from nnbench.reporting.comparison.fairness import findings
@@ -87,7 +88,7 @@ def test_what_else_differs_is_said_before_anything_is_ranked(tmp_path: Path) -> 
         ({"semantics": "native"}, "semantics"),
         ({"machine": {"cpu": "another"}}, "machine"),
         ({"machine": {"blas_kernel": "Haswell"}}, "BLAS kernel"),
-        ({"flags": ("timed beside other runs",)}, "flags"),
+        ({"flags": (Beside(2),)}, "flags"),
         ({"data": {"name": "digits", "digests": {"payload": "x"}}}, "data"),
     ],
 )
@@ -150,7 +151,9 @@ HOSTILE = '<script>alert(1)</script> {{ 7*7 }} "><img src=x onerror=alert(1)> ${
 
 def test_hostile_names_are_text(tmp_path: Path) -> None:
     runs = [
-        dataclasses.replace(run, name=HOSTILE, message=HOSTILE, flags=(HOSTILE,), sweep=HOSTILE)
+        dataclasses.replace(
+            run, name=HOSTILE, message=HOSTILE, flags=(Said(HOSTILE),), sweep=HOSTILE
+        )
         for run in some_runs(tmp_path, "numpy")
     ]
     report = build(runs)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from nnbench.records.run import epoch_time
 from nnbench.reporting.statistics import (
     Comparison,
     Ratio,
@@ -17,7 +18,6 @@ from nnbench.reporting.statistics import (
     outliers,
     paired_difference,
     paired_ratio,
-    run_seconds,
 )
 
 
@@ -69,7 +69,7 @@ def times(rng: np.random.Generator, pairs: int, ratio: float) -> tuple[dict[int,
             own = rng.lognormal(0.0, 0.05)
             epochs = mood * own * level * (1.0 + rng.exponential(0.1, size=12))
             epochs[0] *= 3.0
-            side[seed] = run_seconds(list(epochs))
+            side[seed] = epoch_time(list(epochs))
     return sides
 
 

@@ -1,27 +1,70 @@
-"""The command line as a user has it: fresh processes, in the foreground or begun."""
+"""The command line: in this process, in a fresh one as a user has it, or begun."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
+
+from nnbench.cli import main
+from nnbench.records.run import RunResult, read_runs
 
 # A run of a second: 160 samples of made-up data, no MLflow.
 TINY = ["data=synthetic", "data.samples=200", "epochs=2", "batch_size=32", "tracking=local"]
 
 Nnbench = Callable[..., "subprocess.CompletedProcess[str]"]
+T = TypeVar("T")
+PATIENCE = 240  # seconds until a command counts as hanging, on a busy machine too
 
 
-def begin(folder: Path, arguments: Sequence[str]) -> subprocess.Popen[str]:
-    """Start `nnbench ARGUMENTS` in a process group of its own."""
+def here(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run `nnbench ARGUMENTS` in this process and folder: no second for its imports.
+
+    What trains or times still does so in fresh processes of its own.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(arguments)
+        except SystemExit as end:
+            code = end.code
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(
+        ["nnbench", *arguments], code, out.getvalue(), err.getvalue()
+    )
+
+
+def fresh(
+    folder: Path, arguments: Sequence[str], env: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
+    """Run `nnbench ARGUMENTS` in a fresh process in `folder`; `env` adds variables."""
+    return subprocess.run(
+        [sys.executable, "-m", "nnbench", *arguments],
+        cwd=folder,
+        env={**os.environ, "COLUMNS": "120", **env},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def begin(
+    folder: Path, arguments: Sequence[str], env: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.Popen[str]:
+    """Start `nnbench ARGUMENTS` in `folder`, in a process group of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "nnbench", *arguments],
         cwd=folder,
-        env=os.environ | {"COLUMNS": "120"},
+        env={**os.environ, "COLUMNS": "120", **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -33,3 +76,28 @@ def kill_group(process: subprocess.Popen[str]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
+
+
+def wait_for(fact: Callable[[], T | None], process: subprocess.Popen[str] | None = None) -> T:
+    """Ask again and again until `fact` returns something true; return that.
+
+    Fails where `process`, which should make it true, ends before.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        over = process is not None and process.poll() is not None
+        if found := fact():
+            return found
+        assert not over, process and process.communicate()
+        time.sleep(0.02)
+    raise AssertionError(f"{fact} did not become true in {PATIENCE} s")
+
+
+def started(process: subprocess.Popen[str], folder: Path, after: int = 0) -> RunResult:
+    """Wait for a run in `folder` to have more than `after` epochs on record."""
+
+    def one() -> RunResult | None:
+        runs = read_runs(folder / "results")
+        return next((run for run in runs if len(run.epochs) > after), None)
+
+    return wait_for(one, process)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import signal
-import subprocess
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,23 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from nnbench.records.run import RECORD_NAME, RunResult, read_runs
-from nnbench.tracking import content
-from nnbench.tracking.store import store_uri
+from nnbench.records.flags import Beside
+from nnbench.records.run import RECORD_NAME, WEIGHTS_NAME, RunResult, read_runs
 from nnbench.training import checkpoint
-from support.commands import TINY, Nnbench, begin, kill_group
+from support import SOURCE
+from support.commands import PATIENCE, TINY, Nnbench, begin, kill_group, started, wait_for
+from support.tracking import assert_mirrored, client_of
 
 LONG = ["data=synthetic", "data.samples=2000", "epochs=400", "batch_size=8", "shuffle=true"]
+# Never over before it is interrupted, however fast the machine and however late the test.
+ENDLESS = [*LONG, "epochs=100000", "tracking=local", "checkpoint.every=null"]
 
 
 def by_config(folder: Path) -> dict[str, RunResult]:
     found = {}
     for run in read_runs(folder / "results"):
-        key = " ".join(f"{k}={v}" for k, v in sorted(run.config.items()) if k != "results")
+        config = {k: v for k, v in run.config.items() if k not in ("results", "tracking")}
+        key = " ".join(f"{k}={v}" for k, v in sorted(config.items()))
         assert key not in found, "one run for each cell"
         found[key] = run
     return found
@@ -62,67 +66,44 @@ def assert_the_same(folder: Path, undisturbed: Path) -> dict[str, RunResult]:
     return found
 
 
-def assert_mirrored(folder: Path, runs: Sequence[RunResult]) -> None:
-    """Assert that MLflow has every run once, ended, and every epoch of every figure once."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=store_uri(None, folder / "results"))
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    mirrored = client.search_runs(experiments, max_results=1000)
-    assert len(mirrored) == len(runs)
-    by_id = {each.data.tags["nnbench.run_id"]: each for each in mirrored}
-    for run in runs:
-        each = by_id[run.run_id]
-        assert each.info.status == "FINISHED"
-        assert each.data.params["parameters"] == str(run.parameters)
-        assert each.inputs.dataset_inputs
-        for key, name in content.EPOCH_METRICS.items():
-            expected = [getattr(record, name) for record in run.epochs]
-            history = client.get_metric_history(each.info.run_id, key)
-            got = {m.step: m.value for m in history}
-            assert len(got) == len(history), f"{key} has an epoch twice"
-            assert got == {i: v for i, v in enumerate(expected) if v is not None}, key
-        for key in ("final/test_accuracy", "phase/wall_seconds"):
-            assert len(client.get_metric_history(each.info.run_id, key)) == 1
-        assert {a.path for a in client.list_artifacts(each.info.run_id)} >= {"run.json"}
-
-
-def kill_until_finished(
-    folder: Path, arguments: Sequence[str], kills: int, longest: float, seed: int
-) -> list[float]:
-    """Start the command again and again, killing its whole process group at random moments."""
-    rng, moments = random.Random(seed), []
-    for _ in range(kills):
-        process = begin(folder, arguments)
-        moments.append(rng.uniform(0.2, longest))
-        try:
-            process.wait(moments[-1])
-        except subprocess.TimeoutExpired:
-            kill_group(process)
-        else:
-            process.communicate()
+def finish(folder: Path, arguments: Sequence[str]) -> None:
     process = begin(folder, arguments)
-    out, err = process.communicate(timeout=600)
+    out, err = process.communicate(timeout=3 * PATIENCE)
     assert process.returncode == 0, out + err
-    return moments
 
 
-def test_killed_and_asked_again(tmp_path: Path) -> None:
-    """A short form of the next test."""
-    arguments = ["-m", "backend=numpy", "seed=0,1", *LONG, "checkpoint.every=1"]
-    undisturbed = tmp_path / "undisturbed"
-    for folder in (undisturbed, tmp_path / "killed"):
-        folder.mkdir()
-    process = begin(undisturbed, arguments)
-    process.communicate(timeout=240)
-    kill_until_finished(tmp_path / "killed", arguments, kills=5, longest=4.0, seed=1)
-    found = assert_the_same(tmp_path / "killed", undisturbed)
-    assert any(run.resumed for run in found.values())
-    assert_mirrored(tmp_path / "killed", list(found.values()))
+def kill_once(folder: Path, arguments: Sequence[str], fact: Callable[[], object]) -> None:
+    """Start the command and kill its whole process group once `fact` is true."""
+    process = begin(folder, arguments)
+    wait_for(fact, process)
+    kill_group(process)
+
+
+def test_killed_and_asked_again(nnbench: Nnbench, tmp_path: Path) -> None:
+    """Killed before a record, in the first run and in the second; the end is as if it never was."""
+    arguments = ["-m", "seed=0,1", *LONG, "checkpoint.every=5", "checkpoint.unit=epochs"]
+    killed = tmp_path / "killed"
+    runs = killed / "results" / "runs"
+    checkpoints = f"*/{checkpoint.FOLDER_NAME}/*{checkpoint.SUFFIX}"
+
+    def in_the_second() -> bool:
+        over = [path.parent for path in runs.glob(f"*/{WEIGHTS_NAME}")]
+        return bool(over) and any(p.parents[1] not in over for p in runs.glob(checkpoints))
+
+    killed.mkdir()
+    local = [*arguments, "tracking=local"]
+    kill_once(killed, local, lambda: list(runs.glob("*/worker.log")))
+    kill_once(killed, arguments, lambda: list(runs.glob(checkpoints)))
+    kill_once(killed, local, in_the_second)
+    finish(killed, arguments)
+    assert nnbench(*local).returncode == 0
+    found = assert_the_same(killed, tmp_path)
+    assert sorted(bool(run.resumed) for run in found.values()) == [True, True]
+    assert_mirrored(client_of(killed / "results"), list(found.values()))
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_killed_at_thirty_moments(tmp_path: Path) -> None:
     arguments = [
         *("-m", "backend=numpy,torch", "seed=0,1,2", "init.scale=0.01,0.1", "batch_size=8"),
@@ -130,42 +111,49 @@ def test_killed_at_thirty_moments(tmp_path: Path) -> None:
         *("epochs=150", "schedule=constant", "schedule.lr=0.05", "shuffle=true"),
         *("optimizer.momentum=0.5", "checkpoint.every=1"),
     ]
-    undisturbed = tmp_path / "undisturbed"
-    for folder in (undisturbed, tmp_path / "killed"):
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    for folder in (undisturbed, killed):
         folder.mkdir()
-    process = begin(undisturbed, arguments)
-    out, err = process.communicate(timeout=600)
-    assert process.returncode == 0, out + err
-    kill_until_finished(tmp_path / "killed", arguments, kills=30, longest=9.0, seed=2)
-    found = assert_the_same(tmp_path / "killed", undisturbed)
+    finish(undisturbed, arguments)
+    rng = random.Random(2)
+    for _ in range(30):
+        moment = killed_at(killed, arguments, rng)
+        print(moment)  # noqa: T201 - shown where the test fails
+    finish(killed, arguments)
+    found = assert_the_same(killed, undisturbed)
     assert len(found) == 12
     resumed = sum(len(run.resumed) for run in found.values())
     assert resumed >= 5, "the kills must have hit runs"
-    assert_mirrored(tmp_path / "killed", list(found.values()))
+    assert_mirrored(client_of(killed / "results"), list(found.values()))
 
 
-def started(folder: Path) -> RunResult:
-    """Wait for the first run of `folder` to have an epoch on record."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        for run in read_runs(folder / "results"):
-            if run.epochs:
-                return run
-        time.sleep(0.05)
-    raise AssertionError("no run began")
+def killed_at(folder: Path, arguments: Sequence[str], rng: random.Random) -> tuple[bool, float]:
+    """Kill the command at a random moment, as a rule after a worker's first sign of life.
 
+    Returns whether it was one of those, and the seconds after it or after the start.
+    """
+    began, alive, seconds = time.time(), rng.random() < 0.8, rng.uniform(0.0, 3.0)
 
-ENDLESS = [*LONG, "epochs=100000", "tracking=local", "checkpoint.every=null"]
+    def at_work() -> bool:
+        with contextlib.suppress(FileNotFoundError):  # of a file that was replaced meanwhile
+            return any(p.stat().st_mtime > began for p in folder.glob("results/runs/*/*"))
+        return True
+
+    process = begin(folder, arguments)
+    wait_for(lambda: not alive or at_work() or process.poll() is not None)
+    time.sleep(seconds)
+    kill_group(process)
+    return alive, seconds
 
 
 def test_interrupted_once_it_leaves_a_checkpoint(tmp_path: Path) -> None:
     process = begin(tmp_path, ["-m", "seed=0,1", *ENDLESS])
-    started(tmp_path)
+    started(process, tmp_path)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
-    assert "stopping" in out
-    assert "2 runs go on when you give the same command again" in err
+    assert "Saving a checkpoint and stopping." in out
+    assert "Stopped with 2 runs left. Run the same command again to resume." in err
     (run,) = read_runs(tmp_path / "results")
     assert run.status == "killed"
     assert run.directory is not None
@@ -177,34 +165,34 @@ def test_interrupted_once_it_leaves_a_checkpoint(tmp_path: Path) -> None:
 
 def test_terminated_it_leaves_a_checkpoint_too(tmp_path: Path) -> None:
     process = begin(tmp_path, ENDLESS)
-    started(tmp_path)
+    started(process, tmp_path)
     process.terminate()
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143
-    assert "the run goes on" in err
+    assert "Run the same command again to resume." in err
     (run,) = read_runs(tmp_path / "results")
     assert run.directory is not None
     assert checkpoint.latest(run.directory)[0] is not None
 
 
 def test_a_single_run_goes_on_and_then_runs_anew(nnbench: Nnbench, tmp_path: Path) -> None:
-    command = [*LONG, "epochs=3000", "tracking=local"]
-    process = begin(tmp_path, command)
-    started(tmp_path)
+    process = begin(tmp_path, ENDLESS)
+    epochs = len(started(process, tmp_path).epochs)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    shorter = [word if word != "epochs=3000" else "epochs=2" for word in command]
+    process.communicate(timeout=PATIENCE)
+    shorter = [*ENDLESS, "epochs=2"]
     done = nnbench(*shorter)
-    assert "a new run: not numpy b8" in done.stdout
-    assert "epochs=2 (was 3000)" in done.stdout
-    plan = nnbench(*command, "--plan")
-    assert "goes on" in plan.stdout
-    process = begin(tmp_path, command)
-    time.sleep(2.5)
+    assert "New run, not the stopped numpy b8" in done.stdout
+    assert "epochs=2 (was 100000)" in done.stdout
+    plan = nnbench(*ENDLESS, "--plan")
+    assert "to resume" in plan.stdout
+    process = begin(tmp_path, ENDLESS)
+    wait_for(lambda: any(r.resumed for r in read_runs(tmp_path / "results")), process)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
-    assert "1 of 1 run goes on where it was stopped" in out
-    assert len([r for r in read_runs(tmp_path / "results") if r.config["epochs"] == 3000]) == 1
+    out, _ = process.communicate(timeout=PATIENCE)
+    assert "Resuming 1 stopped run." in out
+    (long,) = [r for r in read_runs(tmp_path / "results") if r.config["epochs"] == 100000]
+    assert len(long.epochs) >= epochs
     assert len(read_runs(tmp_path / "results")) == 2
     nnbench(*shorter)
     assert len(read_runs(tmp_path / "results")) == 3, "a finished single run is run again"
@@ -214,7 +202,7 @@ def test_a_finished_sweep_is_taken_as_it_is(nnbench: Nnbench, tmp_path: Path) ->
     command = ["-m", "seed=0,1", *TINY]
     first = nnbench(*command)
     again = nnbench(*command)
-    assert "2 of 2 runs are finished already (--fresh runs them again)" in again.stdout
+    assert "2 of 2 runs already finished (run again with --fresh)." in again.stdout
     assert len(read_runs(tmp_path / "results")) == 2
     table = [line for line in first.stdout.splitlines() if line.startswith("  numpy b32 s")]
     assert [line for line in again.stdout.splitlines() if line in table] == table
@@ -232,7 +220,7 @@ def test_a_failed_run_is_run_again(nnbench: Nnbench, tmp_path: Path) -> None:
     for run in read_runs(tmp_path / "results"):
         RunResult(**(vars(run) | {"status": "failed", "message": "by hand"})).write()
     plan = nnbench("-m", "seed=0,1", *options, "--plan")
-    assert plan.stdout.count("again (failed)") >= 2
+    assert plan.stdout.count("to run again (failed)") >= 2
     assert nnbench("-m", "seed=0,1", *options).returncode == 0
     statuses = Counter(run.status for run in read_runs(tmp_path / "results"))
     assert statuses == {"failed": 2, "finished": 2}
@@ -241,7 +229,7 @@ def test_a_failed_run_is_run_again(nnbench: Nnbench, tmp_path: Path) -> None:
 def test_two_sweeps_at_once_share_the_work(tmp_path: Path) -> None:
     command = ["-m", "seed=0,1,2,3,4,5", *LONG, "epochs=40", "tracking=local"]
     processes = [begin(tmp_path, command) for _ in range(2)]
-    outputs = [process.communicate(timeout=240) for process in processes]
+    outputs = [process.communicate(timeout=PATIENCE) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     runs = read_runs(tmp_path / "results")
     assert sorted(run.config["seed"] for run in runs) == [0, 1, 2, 3, 4, 5]
@@ -282,7 +270,7 @@ def test_on_error_stop(nnbench: Nnbench, tmp_path: Path) -> None:
         "class Broken:\n def __init__(self, task, splits): raise RuntimeError('it broke')\n"
     )
     command = ["-m", "backend=broken,numpy", "seed=0,1", *TINY, "--config-dir", "conf"]
-    env = {"PYTHONPATH": str(tmp_path)}
+    env = {"PYTHONPATH": f"{tmp_path}:{SOURCE}"}
     going_on = nnbench(*command, env=env)
     assert going_on.returncode == 1
     assert "2 of 4 runs failed" in going_on.stderr
@@ -301,7 +289,7 @@ def test_runs_beside_each_other(nnbench: Nnbench, tmp_path: Path) -> None:
     runs = read_runs(tmp_path / "results")
     assert len(runs) == 3
     for run in runs:
-        assert any("timed beside other runs" in flag for flag in run.flags)
+        assert run.flags == (Beside(3),)
     assert "not comparable" in done.stdout
 
 
@@ -316,31 +304,24 @@ def test_orders(nnbench: Nnbench) -> None:
     assert sorted(order("order=random")) == sorted(order())
 
 
-def test_a_damaged_checkpoint_is_told_and_not_used(tmp_path: Path, nnbench: Nnbench) -> None:
-    command = [
-        *LONG,
-        "epochs=3000",
-        "tracking=local",
-        "checkpoint.every=1",
-        "checkpoint.unit=epochs",
-    ]
+def test_a_damaged_checkpoint_is_told_and_not_used(tmp_path: Path) -> None:
+    command = [*ENDLESS, "checkpoint.every=1", "checkpoint.unit=epochs"]
     process = begin(tmp_path, command)
-    started(tmp_path)
+    directory = started(process, tmp_path).directory
+    assert directory is not None
+    folder = directory / checkpoint.FOLDER_NAME
+    wait_for(lambda: list(folder.glob(f"*{checkpoint.SUFFIX}")), process)
     kill_group(process)
-    for _ in range(100):  # until the system has freed the worker's lock
-        (run,) = read_runs(tmp_path / "results")
-        if run.status != "running":
-            break
-        time.sleep(0.05)
+    # Until the system has freed the lock of its worker.
+    run = wait_for(lambda: next((r for r in read_runs(tmp_path / "results") if r.message), None))
     assert (run.status, run.message) == ("killed", "its process ended")
-    assert run.directory is not None
-    files = sorted((run.directory / checkpoint.FOLDER_NAME).glob("*.safetensors"))
+    files = sorted(folder.glob(f"*{checkpoint.SUFFIX}"))
     for path in files:
         path.write_bytes(path.read_bytes()[:-3])
     process = begin(tmp_path, command)
-    time.sleep(2.0)
+    wait_for(lambda: any(r.resumed for r in read_runs(tmp_path / "results")), process)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=PATIENCE)
     assert f"{files[-1].name} is damaged and was not used" in out
     (again,) = read_runs(tmp_path / "results")
     assert again.run_id == run.run_id
@@ -382,7 +363,7 @@ def test_a_search_goes_on(nnbench: Nnbench, tmp_path: Path) -> None:
     assert nnbench(*command(2)).returncode == 0
     done = nnbench(*command(4))
     assert done.returncode == 0, done.stderr
-    assert "2 of 4 trials are done, by val_loss" in done.stdout
+    assert "2 of 4 trials done, by val_loss" in done.stdout
     study = trials(tmp_path)
     assert len(study.trials) == 4
     runs = read_runs(tmp_path / "results")
@@ -399,7 +380,7 @@ def test_a_search_goes_on(nnbench: Nnbench, tmp_path: Path) -> None:
     best = min(study.trials, key=lambda t: t.value)
     assert f"{best.value:.5g}" in done.stdout
     third = nnbench(*command(4))
-    assert "4 of 4 trials are done" in third.stdout
+    assert "4 of 4 trials done" in third.stdout
     assert len(read_runs(tmp_path / "results")) == 8
 
 
@@ -425,6 +406,6 @@ def test_where_results_are_tracked_makes_no_other_run(nnbench: Nnbench, tmp_path
     assert nnbench(*words, "tracking=local", "parity=false", "checkpoint.keep=1").returncode == 0
     done = nnbench(*words, "order=given")
     assert done.returncode == 0, done.stderr
-    assert "2 of 2 runs are finished already" in done.stdout
+    assert "2 of 2 runs already finished" in done.stdout
     assert "parity pass: torch against numpy" in " ".join(done.stdout.split())
-    assert_mirrored(tmp_path, read_runs(tmp_path / "results"))
+    assert_mirrored(client_of(tmp_path / "results"), read_runs(tmp_path / "results"))

@@ -13,9 +13,9 @@ import pytest
 from nnbench.backends.numpy import NumpyTrainer
 from nnbench.backends.numpy.images import MaxPool2d
 from nnbench.backends.numpy.normalisation import BatchNorm
-from nnbench.backends.numpy.optimizers import RMSprop
 from nnbench.backends.protocol import Params, Task, TrainStats, Walk
 from nnbench.data.dataset import Split
+from nnbench.model.optimizers import RMSprop
 from nnbench.testing import (
     BLOCKS,
     CHECKS,
@@ -85,7 +85,7 @@ class WithMutants(NumpyTrainer):
     def load(self, params: Params) -> None:
         super().load(params)
         self.layers = [
-            self.mutants[type(layer)](layer.spec, layer.parameters)  # type: ignore[attr-defined]
+            self.mutants[type(layer)](layer.parameters, layer.spec)  # type: ignore[attr-defined]
             if type(layer) in self.mutants
             else layer
             for layer in self.layers
@@ -94,8 +94,8 @@ class WithMutants(NumpyTrainer):
 
 class LastMaximum(WithMutants):
     class Pool(MaxPool2d):
-        def _taps(self, *a: Any) -> Any:
-            return reversed(list(super()._taps(*a)))
+        def _windows(self, x: Any) -> Any:
+            return super()._windows(x)[::-1]
 
     mutants: ClassVar = {MaxPool2d: Pool}
 
@@ -118,17 +118,14 @@ class BiasedVariance(WithMutants):
 class EpsilonInsideTheRoot(NumpyTrainer):
     def load(self, params: Params) -> None:
         super().load(params)
-        if isinstance(self._optimizer, RMSprop):
-            self._optimizer.__class__ = Inside
+        if isinstance(self._optimizer.rule, RMSprop):
+            self._optimizer.update = epsilon_inside
 
 
-class Inside(RMSprop):
-    def update(self, w: Any, g: Any, lr: float, *buffers: Any) -> None:
-        v, b = buffers
-        g = self.decayed(w, g)
-        v[...] = self.rule.rho * v + (1.0 - self.rule.rho) * g * g
-        b[...] = self.rule.momentum * b + g / (v + self.rule.epsilon) ** 0.5
-        w -= lr * b
+def epsilon_inside(rule: RMSprop, w: Any, g: Any, lr: float, t: int, v: Any, b: Any) -> None:
+    v[...] = rule.rho * v + (1.0 - rule.rho) * g * g
+    b[...] = rule.momentum * b + g / (v + rule.epsilon) ** 0.5
+    w -= lr * b
 
 
 class AnotherMaskPerStep(NumpyTrainer):

@@ -12,15 +12,15 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from nnbench.records.run import RunResult, read_runs
-from nnbench.tracking import content
+from nnbench.records.run import read_runs
 from support import ROOT
-from support.commands import Nnbench, begin
+from support.commands import PATIENCE, Nnbench, begin, started, wait_for
+from support.tracking import assert_mirrored, client_of
 
 pytestmark = pytest.mark.timeout(600)
 OUTAGE_SECONDS = float(os.environ.get("NNBENCH_OUTAGE_SECONDS", "15"))
@@ -79,28 +79,10 @@ def server(tmp_path: Path) -> Iterator[Server]:
     found.stop()
 
 
-def assert_complete(uri: str, runs: Sequence[RunResult]) -> None:
-    """Assert that the store at `uri` has every run once, with every figure once."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=uri)
-    experiments = [e.experiment_id for e in client.search_experiments() if e.name == "nnbench"]
-    assert len(experiments) == 1
-    mirrored = {r.data.tags["nnbench.run_id"]: r for r in client.search_runs(experiments)}
-    assert len(client.search_runs(experiments)) == len(runs)
-    for run in runs:
-        each = mirrored[run.run_id]
-        assert each.info.status == "FINISHED"
-        for key, name in content.EPOCH_METRICS.items():
-            expected = [getattr(record, name) for record in run.epochs]
-            history = client.get_metric_history(each.info.run_id, key)
-            assert sorted((m.step, m.value) for m in history) == [
-                (i, v) for i, v in enumerate(expected) if v is not None
-            ], key
-        for key in ("final/test_accuracy", "phase/wall_seconds"):
-            assert len(client.get_metric_history(each.info.run_id, key)) == 1
-        names = {artifact.path for artifact in client.list_artifacts(each.info.run_id)}
-        assert {"run.json", "config.yaml", "weights.safetensors"} <= names
+def epochs_at(uri: str) -> bool:
+    client = client_of(uri)
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    return any(run.data.metrics for run in client.search_runs(experiments))
 
 
 @pytest.mark.slow
@@ -113,14 +95,15 @@ def test_a_server_that_stops_holds_nobody_up(
     command = [*EPOCHS, epochs, f"tracking.uri={server.uri}"]
     began = time.monotonic()
     process = begin(tmp_path, command)
-    time.sleep(8.0)
+    started(process, tmp_path)
+    wait_for(lambda: epochs_at(server.uri), process)
     server.stop()
     stopped = time.monotonic()
     if returns:
         while time.monotonic() < stopped + OUTAGE_SECONDS and process.poll() is None:
             time.sleep(0.1)
         server.start()
-    out, err = process.communicate(timeout=500)
+    out, err = process.communicate(timeout=2 * PATIENCE)
     wall = time.monotonic() - began
     assert process.returncode == 0, out + err
     (run,) = read_runs(tmp_path / "results")
@@ -137,7 +120,7 @@ def test_a_server_that_stops_holds_nobody_up(
         server.start()
     synced = nnbench("sync")
     assert synced.returncode == 0, synced.stderr
-    assert_complete(server.uri, read_runs(tmp_path / "results"))
+    assert_mirrored(client_of(server.uri), read_runs(tmp_path / "results"))
     assert "Nothing is missing" in nnbench("sync").stdout
 
 
@@ -149,14 +132,14 @@ def test_runs_recorded_locally_can_be_brought_later(
     assert "Nothing is missing" in nnbench("sync").stdout
     done = nnbench("sync", "--all", "--uri", server.uri)
     assert done.returncode == 0, done.stderr
-    assert_complete(server.uri, read_runs(tmp_path / "results"))
+    assert_mirrored(client_of(server.uri), read_runs(tmp_path / "results"))
 
 
 def eight_runs(folder: Path, *words: str) -> None:
     """Start eight runs at the same time; all must succeed without a word on stderr."""
     processes = [begin(folder, [*EPOCHS, "epochs=5", f"seed={seed}", *words]) for seed in range(8)]
     for process in processes:
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, out + err
         assert err == ""
 
@@ -166,7 +149,7 @@ def test_eight_runs_on_a_fresh_store(tmp_path: Path) -> None:
     eight_runs(tmp_path)
     runs = read_runs(tmp_path / "results")
     assert len(runs) == 8
-    assert_complete(f"sqlite:///{tmp_path}/results/mlflow.db", runs)
+    assert_mirrored(client_of(tmp_path / "results"), runs)
 
 
 def postgres_programs() -> Path | None:
@@ -220,7 +203,7 @@ def postgres(tmp_path: Path) -> Iterator[str]:
 @pytest.mark.slow
 def test_eight_runs_on_postgresql(tmp_path: Path, postgres: str) -> None:
     eight_runs(tmp_path, f"tracking.uri={postgres}")
-    assert_complete(postgres, read_runs(tmp_path / "results"))
+    assert_mirrored(client_of(postgres), read_runs(tmp_path / "results"))
 
 
 @pytest.mark.slow

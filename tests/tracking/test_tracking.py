@@ -13,47 +13,19 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nnbench.config.run import TrackingConfig
-from nnbench.records.run import RunResult
 from nnbench.tracking import content
-from nnbench.tracking.mlflow import MlflowSink
+from nnbench.tracking.mlflow import DEAD_SECONDS
 from nnbench.tracking.note import command, note
-from nnbench.tracking.store import DATABASE_NAME, experiments, store_uri, without_password
-from support import TESTS
+from nnbench.tracking.store import DATABASE_NAME, experiments, without_password
+from support import SOURCE, TESTS
+from support.commands import PATIENCE, wait_for
 from support.records import CONFIG, epoch, make_run
-
-
-@contextlib.contextmanager
-def open_sink(results: Path, **tracking: Any) -> Iterator[MlflowSink]:
-    sink = MlflowSink(TrackingConfig(**tracking), results)
-    try:
-        yield sink
-    finally:
-        sink.close()
-
-
-def mirror(results: Path, *runs: RunResult, **tracking: Any) -> list[dict[str, Any]]:
-    """Send `runs` one after the other, epoch by epoch, as the command line does."""
-    answers = []
-    with open_sink(results, **tracking) as sink:
-        for run in runs:
-            sink.start(dataclasses.replace(run, status="running", epochs=(), kept_epoch=None))
-            for record in run.epochs:
-                sink.epochs(run, [record])
-            answers.append(sink.finish(run))
-    return answers
-
-
-def client_of(results: Path) -> Any:
-    from mlflow import MlflowClient
-
-    return MlflowClient(tracking_uri=store_uri(None, results))
+from support.tracking import client_of, mirror, open_sink
 
 
 @pytest.fixture
@@ -173,17 +145,17 @@ def test_epochs_appear_while_the_run_goes_on(results: Path) -> None:
     with open_sink(results) as sink:
         sink.start(dataclasses.replace(run, status="running", epochs=()))
         sink.epochs(run, run.epochs[:1])
-        deadline = time.monotonic() + 30
-        seen: list[Any] = []
-        while not seen and time.monotonic() < deadline:
-            time.sleep(0.3)
-            with (
-                contextlib.suppress(sqlite3.OperationalError),
-                contextlib.closing(sqlite3.connect(results / DATABASE_NAME)) as connection,
-            ):
-                seen = connection.execute("SELECT 1 FROM metrics WHERE key='test/loss'").fetchall()
-        assert len(seen) == 1
+        assert len(wait_for(lambda: stored_losses(results))) == 1
         assert "error" not in sink.finish(run)
+
+
+def stored_losses(results: Path) -> list[Any]:
+    with (
+        contextlib.suppress(sqlite3.OperationalError),
+        contextlib.closing(sqlite3.connect(results / DATABASE_NAME)) as connection,
+    ):
+        return connection.execute("SELECT 1 FROM metrics WHERE key='test/loss'").fetchall()
+    return []
 
 
 def test_a_run_that_is_recorded_already_is_taken_up(results: Path) -> None:
@@ -203,29 +175,38 @@ def test_timestamps_go_back_by_the_durations() -> None:
     assert times == {0: 997_500, 1: 1_000_000}
 
 
+RACE = """
+import sys, time
+from pathlib import Path
+import mlflow
+from nnbench.tracking.store import open_store
+from support.records import make_run
+from support.tracking import mirror
+results, name = Path(sys.argv[1]), sys.argv[2]
+run = make_run(results / "runs" / name)
+(results / f"{name} is ready").touch()
+while not (results / "go").exists():
+    time.sleep(0.01)
+(answer,) = mirror(results, run, experiment="race")
+sys.exit(answer.get("error", 0))
+"""
+
+
 def test_four_processes_on_a_fresh_store(results: Path) -> None:
     """All start at once, as parallel command lines do; every run lands in its experiment."""
-    script = (
-        "import sys, time; sys.path.insert(0, sys.argv[1])\n"
-        "from pathlib import Path\n"
-        "import mlflow, test_tracking as t\n"
-        "results, name, at = Path(sys.argv[2]), sys.argv[3], float(sys.argv[4])\n"
-        "run = t.make_run(results / 'runs' / name)\n"
-        "time.sleep(max(0, at - time.time()))\n"
-        "(answer,) = t.mirror(results, run, experiment='race')\n"
-        "sys.exit(answer.get('error', 0))\n"
-    )
-    at = str(time.time() + 6)
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", script, str(Path(__file__).parent), str(results), f"r{n}", at],
+            [sys.executable, "-c", RACE, str(results), f"r{n}"],
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": f"{Path(content.__file__).parents[2]}:{TESTS}"},
+            env=os.environ | {"PYTHONPATH": f"{SOURCE}:{TESTS}"},
         )
         for n in range(4)
     ]
-    errors = [process.communicate(timeout=120)[1] for process in processes]
+    for n, process in enumerate(processes):
+        wait_for((results / f"r{n} is ready").exists, process)
+    (results / "go").touch()
+    errors = [process.communicate(timeout=PATIENCE)[1] for process in processes]
     assert errors == [""] * 4
     client = client_of(results)
     (race,) = [e for e in client.search_experiments() if e.name != "Default"]
@@ -252,32 +233,36 @@ def test_experiments_newest_active_first(results: Path) -> None:
     assert all(experiment.has_view for experiment in found)
 
 
-def failing(results: Path, uri: str) -> tuple[str, float]:
-    """Return the error of a run sent to `uri`, and the seconds from start to end of it."""
+def error_of(results: Path, uri: str) -> str:
+    """Return the error of a run sent to `uri`, which takes nothing, and holds nobody up for long.
+
+    MLflow itself goes on trying for 247 s. Ours are few; a busy machine may make more of them.
+    """
     import mlflow  # noqa: F401 - its import is no waiting for a server
 
+    assert DEAD_SECONDS < 5
     run = make_run(results / "runs" / "r1")
     began = time.monotonic()
     (answer,) = mirror(results, run, uri=uri)
-    return answer["error"], time.monotonic() - began
+    assert time.monotonic() - began < 60
+    error: str = answer["error"]
+    return error
 
 
 def test_a_closed_port_costs_little(results: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    error, seconds = failing(results, f"http://127.0.0.1:{port}")
+    error = error_of(results, f"http://127.0.0.1:{port}")
     assert "connection was refused" in error
     assert "\n" not in error
-    assert seconds < 6
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_silent_server_costs_little(results: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        error, seconds = failing(results, f"http://127.0.0.1:{server.getsockname()[1]}")
+        error = error_of(results, f"http://127.0.0.1:{server.getsockname()[1]}")
     assert "does not answer" in error
-    assert seconds < 6
     assert capfd.readouterr() == ("", "")
 
 
@@ -285,10 +270,9 @@ def test_a_dead_database_server_costs_little(results: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    error, seconds = failing(results, f"postgresql://me:secret@127.0.0.1:{port}/runs")
+    error = error_of(results, f"postgresql://me:secret@127.0.0.1:{port}/runs")
     assert "connection was refused" in error
     assert "secret" not in error
-    assert seconds < 6
 
 
 def test_a_damaged_store_is_one_line(results: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -3,50 +3,42 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 
 import click
 
-from nnbench.errors import ChecksFailed, ConfigError
+from nnbench.cli import options
+
+MARKS = {"passed": "pass", "failed": "FAIL", "unsupported": "  - "}
 
 
 @click.command(
     help="Check that a backend does what every backend must, as in `nnbench check backend=torch`."
 )
-@click.argument("overrides", nargs=-1)
+@options.overrides
 def command(overrides: Sequence[str]) -> int:
     """Run the kit in a fresh process and print one line per check."""
     from nnbench.config.composition import compose
-    from nnbench.sweeps.process import environment
+    from nnbench.errors import ChecksFailed, ConfigError
+    from nnbench.sweeps.process import complaint, run_module
     from nnbench.sweeps.session import check_packages
 
     config = compose(overrides).config
     check_packages(config)
     backend = config.backend
     dtype = config.dtype if any(o.startswith("dtype=") for o in overrides) else "float64"
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "nnbench.testing", backend.target, backend.execution, dtype],
-        env=environment(config),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_module("nnbench.testing", [backend.target, backend.execution, dtype], [config])
     results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode or not results:
-        reason = (done.stderr.strip().splitlines() or ["no answer"])[-1]
-        raise ConfigError(f"Cannot check backend._target_={backend.target}: {reason}")
-    marks = {"passed": "pass", "failed": "FAIL", "unsupported": "  - "}
+        raise ConfigError(f"Cannot check backend._target_={backend.target}: {complaint(done)}")
     for result in results:
         detail = f": {result['detail']}" if result["detail"] else ""
-        click.echo(f"{marks[result['outcome']]}  {result['name']}{detail}")
+        click.echo(f"{MARKS[result['outcome']]}  {result['name']}{detail}")
     counts = Counter(result["outcome"] for result in results)
     how = ", ".join(filter(None, (backend.engine, backend.execution, dtype)))
-    label = f"{backend.name} ({how})"
     missing = f", {counts['unsupported']} not supported" if counts["unsupported"] else ""
-    click.echo(f"{label}: {counts['passed']} of {len(results)} passed{missing}")
+    click.echo(f"{backend.name} ({how}): {counts['passed']} of {len(results)} passed{missing}")
     if counts["failed"]:
         raise ChecksFailed(f"{counts['failed']} checks failed.")
     return 0

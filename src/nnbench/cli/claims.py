@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from nnbench.reporting.claims.asking import Asked, Means
+    from nnbench.reporting.claims.asking import Asked
 
 
 @click.command(
@@ -35,6 +33,7 @@ def answer_claims(words: Sequence[str], seeds: int, recorded: bool, out: Path | 
     """
     from rich.console import Console
 
+    from nnbench.cli.progress import Display
     from nnbench.errors import ConfigError, SweepFailed
     from nnbench.reporting.claims.asking import ask
     from nnbench.reporting.claims.text import claims_text
@@ -44,33 +43,14 @@ def answer_claims(words: Sequence[str], seeds: int, recorded: bool, out: Path | 
     console = Console()
     names = [word for word in words if "=" not in word]
     overrides = [word for word in words if "=" in word]
-    asked = ask(names, overrides, seeds, recorded, _means(console))
+    asked = ask(names, overrides, seeds, recorded, Display(console))
     console.print(claims_text(asked.studies))
     if out is not None:
         count = [] if seeds == 3 else [f"--seeds {seeds}"]
         _write(out, asked, " ".join(["nnbench claims", *words, *count]))
-    if asked.failures:
-        raise SweepFailed(f"{asked.failures} runs failed (see above).")
+    if asked.missing:
+        raise SweepFailed(f"{asked.missing} runs failed (see above).")
     return 0
-
-
-def _means(console: Console) -> Means:
-    """Return how runs are made and shown: on the console."""
-    from nnbench.cli.ops import measured_once
-    from nnbench.cli.sweep import run_sweep
-    from nnbench.config.composition import Cell
-    from nnbench.records.run import RunResult
-    from nnbench.reporting.claims.asking import Means
-
-    def sweep(cells: Sequence[Cell], name: str) -> tuple[Sequence[RunResult], int]:
-        runs: list[RunResult] = []
-        failures = run_sweep(cells, name, console, runs)
-        return runs, failures
-
-    def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    return Means(sweep, measured_once, say)
 
 
 def _write(out: Path, asked: Asked, typed: str) -> None:

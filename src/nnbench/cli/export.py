@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from nnbench.cli import options
 from nnbench.errors import ConfigError, MissingPackage
 
 FORMATS = {"torch": ".pt", "keras": ".keras"}
@@ -19,15 +20,15 @@ FORMATS = {"torch": ".pt", "keras": ".keras"}
 )
 @click.option("--format", "kind", type=click.Choice(list(FORMATS)), required=True)
 @click.option("--out", type=click.Path(dir_okay=False), help="file to write; default: in the run")
-@click.option("--results", default="results", show_default=True, help="where runs are recorded")
+@options.results
 @click.argument("run")
-def command(kind: str, out: str | None, results: str, run: str) -> int:
+def command(kind: str, out: str | None, results: Path, run: str) -> int:
     """Export and say what was written."""
     from nnbench.records import weights
     from nnbench.records.lookup import find_run
     from nnbench.records.run import RunResult
 
-    directory = find_run(run, Path(results))
+    directory = find_run(run, results)
     if directory is None:
         raise ConfigError(
             f"Received {run}; no run of that name or id in {results}. `nnbench ls` lists them."

@@ -6,22 +6,24 @@ from pathlib import Path
 
 import click
 
+from nnbench.cli import options
+
 STATUSES = ("running", "finished", "diverged", "failed", "killed")
 
 
 @click.command(help="List the recorded runs of a results folder, oldest first.")
 @click.argument("words", nargs=-1)
-@click.option("--results", default="results", show_default=True, help="the results folder")
+@options.results
 @click.option("--last", default=20, show_default=True, help="how many, 0 for all")
 @click.option("--status", type=click.Choice(STATUSES), help="only those")
-def command(words: tuple[str, ...], results: str, last: int, status: str | None) -> int:
+def command(words: tuple[str, ...], results: Path, last: int, status: str | None) -> int:
     """Print the table of runs, of those whose name, id or sweep contains every one of `words`."""
     from rich.console import Console
 
     from nnbench.records.run import Folder
     from nnbench.reporting.pages.runs import listing
 
-    folder = Folder(Path(results))
+    folder = Folder(results)
     runs = folder.runs()
     for problem in folder.problems:
         click.echo(f"left out: {problem}", err=True)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnbench.cli.sweep import run_cells
 from nnbench.config import composition, sources
-from nnbench.config.composition import Cell
+from nnbench.config.run import Cell
+from nnbench.config.space import Question
 from nnbench.errors import ConfigError
 from nnbench.schema import suggest
-from nnbench.sweeps.loop import Asked
+from nnbench.sweeps.cells import Asked
 
 FLAGS = ("--fresh", "--plan")  # of ours; all others are Hydra's
 WITH_VALUE = ("--config-path", "-cp", "--config-name", "-cn", "--package",
@@ -23,11 +23,13 @@ KNOWN = (
     *FLAGS, *WITH_VALUE, "--multirun", "-m", "--resolve", "--info", "-i", "--run", "-r",
     "--shell-completion", "-sc", "--hydra-help", "--experimental-rerun",
 )  # fmt: skip
-_asked = Asked()
 
 
 def launch(
-    make: Callable[[Sequence[str]], Cell], overrides: Sequence[Sequence[str]], sweep: str
+    make: Callable[[Sequence[str]], Cell],
+    overrides: Sequence[Sequence[str]],
+    sweep: str,
+    asked: Asked,
 ) -> None:
     """Compose every cell of a sweep, then run them; what Hydra's launcher is asked to do."""
     cells: list[Cell] = []
@@ -37,7 +39,7 @@ def launch(
             cells.append(make(words))
         except ConfigError as error:
             impossible.append((words, str(error)))
-    run_cells(cells, sweep, _asked, impossible)
+    run_cells(cells, sweep, asked, impossible)
 
 
 def _flags_first(arguments: list[str]) -> list[str]:
@@ -62,38 +64,27 @@ def _flags_first(arguments: list[str]) -> list[str]:
 
 
 def search(
-    make: Callable[[Sequence[str]], Cell],
-    space: Mapping[str, tuple[str, Any]],
-    fixed: Sequence[str],
-    grid: Sequence[Sequence[str]],
-    sweep: str,
+    make: Callable[[Sequence[str]], Cell], question: Question, sweep: str, asked: Asked
 ) -> None:
-    """Search a space that Hydra's sweeper has read; see `nnbench.cli.search`."""
-    from nnbench.cli.search import run_search
-    from nnbench.sweeps.search import Choice, Interval
+    """Search a space that Hydra's sweeper has read, and print the best trials."""
+    from rich.console import Console
 
-    found: dict[str, Interval | Choice] = {}
-    for key, (kind, value) in space.items():
-        if kind == "choice":
-            found[key] = Choice(tuple(value))
-            continue
-        log = "log" in value.tags
-        if kind == "interval":
-            whole = isinstance(value.start, int) and isinstance(value.end, int)
-            found[key] = Interval(value.start, value.end, log=log, whole=whole)
-        else:  # as in Python, the end is not part of a range
-            whole = all(isinstance(n, int) for n in (value.start, value.stop, value.step))
-            count = math.ceil((value.stop - value.start) / value.step) - 1
-            high = value.start + count * value.step
-            found[key] = Interval(value.start, high, value.step, log, whole)
-    run_search(make, found, fixed, grid, sweep, _asked)
+    from nnbench.cli.progress import Display
+    from nnbench.reporting.pages.trials import trials_table
+    from nnbench.sweeps.search import run_search
+
+    console = Console()
+    result = run_search(make, question, sweep, Display(console), asked)
+    if result.trials:
+        console.print(trials_table(result.trials, result.monitor))
+    result.check()
 
 
 def run(arguments: list[str]) -> None:
-    """Run `arguments` through Hydra, with its flags (-m, --cfg, --info, ...)."""
-    global _asked  # noqa: PLW0603 - Hydra makes the launcher, which has no other way to know
-    _asked = Asked(*(flag in arguments for flag in FLAGS))
-    arguments = _flags_first([word for word in arguments if word not in FLAGS])
+    """Run `arguments` through Hydra, with its flags (-m, --cfg, --info, --config-dir, ...)."""
+    # Hydra makes the launcher, and hands it what its configuration says.
+    asked = [f"hydra.launcher.{flag[2:]}=true" for flag in FLAGS if flag in arguments]
+    arguments = _flags_first([word for word in arguments if word not in FLAGS]) + asked
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import open_dict
@@ -107,9 +98,12 @@ def run(arguments: list[str]) -> None:
         whole = config.copy()
         with open_dict(whole):
             whole.hydra = HydraConfig.get()
-        overrides = [str(o) for o in HydraConfig.get().overrides.task]
+        hydra_config = HydraConfig.get()
+        launcher = hydra_config.launcher
+        overrides = [str(o) for o in hydra_config.overrides.task]
         try:
-            run_cells([composition.to_cell(whole, overrides)], None, _asked)
+            cell = composition.to_cell(whole, overrides)
+            run_cells([cell], None, Asked(launcher.get("fresh"), launcher.get("plan")))
         except BaseException as error:
             caught.append(error)
 

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable
-from types import TracebackType
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from nnbench.config.composition import Cell
-from nnbench.config.run import RunConfig
+from nnbench.config.run import Cell, RunConfig
+from nnbench.errors import NNBenchError
+from nnbench.formatting import ONE_EPOCH
 from nnbench.records.run import RunResult
+from nnbench.sweeps.observer import Follower, Observer, Outlook
 
 PLAIN_SECONDS = 5.0  # at most one plain line in so many seconds
 
 
-class Display:
-    """An observer (see nnbench.sweeps.session) that draws; `count` of `total` runs are done."""
+class Display(Observer):
+    """Draws on `console`; `on_end` shows a run that has ended, in the place of a line."""
 
-    def __init__(
-        self,
-        console: Console,
-        total: int,
-        on_end: Callable[[RunResult], Any] | None = None,
-        count: int = 0,
-    ) -> None:
-        self.console, self.total, self.on_end, self.count = console, total, on_end, count
+    def __init__(self, console: Console, on_end: Callable[[RunResult], Any] | None = None) -> None:
+        self.console, self.on_end = console, on_end
+        self.total, self.count = 1, 0
         self.bar: Progress | None = None
         if console.is_terminal:
             self.bar = Progress(
@@ -39,19 +36,29 @@ class Display:
                 transient=True,
             )
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> Self:
         if self.bar:
             self.bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: Any) -> None:
         if self.bar:
             self.bar.stop()
+
+    def expect(self, outlook: Outlook) -> None:
+        """Say what is taken from earlier, and what cannot be."""
+        total, stopped = outlook.total, outlook.stopped
+        self.total, self.count = total, outlook.finished
+        for problem in outlook.unreadable:
+            self.say(f"left out: {problem}")
+        if outlook.finished:
+            self.say(
+                f"{outlook.finished} of {total} runs already finished (run again with --fresh)."
+            )
+        if stopped:
+            self.say(f"Resuming {stopped} stopped run{'s' * (stopped > 1)}.")
+        for reason in outlook.changed:
+            self.say(f"New run, {reason}")
 
     def begin(self, name: str, config: RunConfig) -> Row:
         """Announce a run; return what shows it."""
@@ -59,16 +66,25 @@ class Display:
         prefix = f"[{self.count}/{self.total}] " if self.total > 1 else ""
         return Row(self, f"{prefix}{name}", config.epochs)
 
-    def failed(self, cell: Cell, error: Exception) -> None:
+    def failed(self, cell: Cell, error: NNBenchError) -> None:
         """Show a failed run of a sweep at once, with its overrides."""
         self.say(f"failed ({' '.join(cell.overrides)}): {error}", style="red")
+
+    def stopping(self) -> None:
+        """Say what happens now."""
+        self.say("Saving a checkpoint and stopping. Press Ctrl-C again to quit now.")
+
+    def settled(self, runs: Sequence[RunResult]) -> None:
+        """Say once per message that MLflow did not get a run; the results folder has it."""
+        for message in dict.fromkeys(r.tracking["error"] for r in runs if "error" in r.tracking):
+            print(f"nnbench: not in MLflow: {message}", file=sys.stderr)
 
     def say(self, text: str, style: str | None = None) -> None:
         """Leave a line."""
         self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
-class Row:
+class Row(Follower):
     """One run on the display."""
 
     def __init__(self, display: Display, label: str, epochs: int) -> None:
@@ -128,8 +144,9 @@ class Row:
                 if run.kept.test_accuracy is not None
                 else f"test loss {run.kept.test_loss:.4g}"
             )
-            seconds = run.epoch_seconds or 0.0
-            self._say(f"{run.status}, {figure}, {1e3 * seconds:.1f} ms per epoch")
+            time = f"{1e3 * (run.epoch_seconds or 0.0):.1f} ms"
+            per = ONE_EPOCH if len(run.epochs) == 1 else "per epoch"
+            self._say(f"{run.status}, {figure}, {time} {per}")
 
     def _say(self, text: str) -> None:
         self.spoke = time.monotonic()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nnbench.cli import options
+
 if TYPE_CHECKING:
     from nnbench.reporting.comparison.content import Report
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 )
 @click.argument("words", nargs=-1)
 @click.option("--runs", "filters", multiple=True, help="the same as WORDS")
-@click.option("--results", default="results", show_default=True, help="the results folder")
+@options.results
 @click.option("--uri", help="read an MLflow store instead, as http://... or sqlite:///...")
 @click.option("--experiment", help="of this MLflow experiment")
 @click.option("--sweep", help="of this sweep, or the beginning of its name")
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 def command(  # noqa: PLR0913, PLR0917 - an option each
     words: tuple[str, ...],
     filters: tuple[str, ...],
-    results: str,
+    results: Path,
     uri: str | None,
     experiment: str | None,
     sweep: str | None,
@@ -45,17 +47,19 @@ def command(  # noqa: PLR0913, PLR0917 - an option each
     """Write the report, print its tables and verdicts, check the conditions."""
     from rich.console import Console
 
+    from nnbench.config.installation import need
     from nnbench.reporting.comparison.content import build
     from nnbench.reporting.comparison.gate import holds
     from nnbench.reporting.comparison.select import local, of_explanation, select
     from nnbench.reporting.pages.terminal import report_text
     from nnbench.tracking.download import from_store
 
+    need("nnbench report", "pandas", "pyarrow", "matplotlib", "seaborn")
     with tempfile.TemporaryDirectory() as fetched:
         if uri:
             runs = from_store(uri, experiment or "nnbench", Path(fetched))
         else:
-            runs, problems = local(Path(results))
+            runs, problems = local(results)
             for problem in problems:
                 click.echo(f"left out: {problem}", err=True)
             if experiment is None and sweep is None:
@@ -67,7 +71,7 @@ def command(  # noqa: PLR0913, PLR0917 - an option each
                     )
         chosen = select(runs, [*words, *filters], None if uri else experiment, sweep)
         report = build(chosen, baseline)
-        folder = out or Path(results) / "report"
+        folder = out or results / "report"
         page = write(report, title, folder)
     Console().print(report_text(report), highlight=False)
     click.echo(f"\n{page}")

@@ -7,19 +7,20 @@ from pathlib import Path
 
 import click
 
+from nnbench.cli import options
 from nnbench.errors import ResultsError
 
 
 @click.command(help="Delete recorded runs (name, id or folder), and what MLflow has of them.")
 @click.argument("runs", nargs=-1, required=True)
-@click.option("--results", default="results", show_default=True, help="the results folder")
+@options.results
 @click.option("--yes", is_flag=True, help="do not ask")
-def command(runs: tuple[str, ...], results: str, yes: bool) -> int:
+def command(runs: tuple[str, ...], results: Path, yes: bool) -> int:
     """Delete after asking; a run that somebody is at stays."""
     from nnbench.records.lookup import recorded
     from nnbench.tracking.sync import forget
 
-    found = {run.run_id: run for run in (recorded(word, Path(results)) for word in runs)}
+    found = {run.run_id: run for run in (recorded(word, results) for word in runs)}
     for run in found.values():
         if run.status == "running":
             raise ResultsError(f"{run.name} ({run.run_id}) is running; stop it first.")

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
+from nnbench.cli import options
+
 
 @click.command(help="Show a recorded run: RUN is its name, its id or its folder.")
 @click.argument("run")
-@click.option("--results", default="results", show_default=True, help="the results folder")
-def command(run: str, results: str) -> int:
+@options.results
+def command(run: str, results: Path) -> int:
     """Print the summary of a run, the course of its figures and its command."""
     from rich.console import Console
 
@@ -18,7 +20,7 @@ def command(run: str, results: str) -> int:
     from nnbench.reporting.pages.runs import course, summary
     from nnbench.tracking.note import command as command_of
 
-    found = recorded(run, Path(results))
+    found = recorded(run, results)
     console = Console()
     console.print(summary(found))
     console.print(course(found))

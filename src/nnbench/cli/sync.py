@@ -6,19 +6,21 @@ from pathlib import Path
 
 import click
 
+from nnbench.cli import options
+
 
 @click.command(
     help="Upload what MLflow lacks of the recorded runs: those that a server did not take, or "
     "the RUNs named. Asked again, it uploads nothing twice."
 )
 @click.argument("runs", nargs=-1)
-@click.option("--results", default="results", show_default=True, help="the results folder")
+@options.results
 @click.option("--uri", help="to this server or database  [default: where each run was to go]")
 @click.option("--experiment", help="into this experiment  [default: each run's own]")
 @click.option("--all", "everything", is_flag=True, help="those recorded with tracking=local too")
 def command(
     runs: tuple[str, ...],
-    results: str,
+    results: Path,
     uri: str | None,
     experiment: str | None,
     everything: bool,
@@ -28,7 +30,7 @@ def command(
     from nnbench.records.run import Folder
     from nnbench.tracking.sync import missing, upload
 
-    folder = Path(results)
+    folder = results
     known = Folder(folder)
     chosen = [recorded(word, folder) for word in runs] or known.runs()
     for problem in known.problems:

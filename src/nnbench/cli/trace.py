@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from nnbench.cli import options
+
 FIRST_VALUES = 3
 
 
@@ -15,17 +17,17 @@ FIRST_VALUES = 3
     help="Show one step of training layer by layer: what goes through it, the gradients, the "
     "updates; as in `nnbench trace --step 1 backend=numpy,torch epochs=1`."
 )
-@click.option("--step", default=1, show_default=True, help="which step of the run, from 1")
-@click.option("--out", type=click.Path(dir_okay=False), help="where to write all arrays (npz)")
-@click.argument("overrides", nargs=-1)
+@click.option("--step", default=1, show_default=True, help="Which step of the run, from 1.")
+@click.option("--out", type=click.Path(dir_okay=False), help="Write all arrays here (npz).")
+@options.overrides
 def command(step: int, out: str | None, overrides: Sequence[str]) -> int:
     """Trace a step and print its tables; every array goes into an npz file."""
     import numpy as np
 
-    from nnbench.cli.backends import side_by_side
     from nnbench.errors import ConfigError
-    from nnbench.records.lookup import find_weights, make_directory
-    from nnbench.sweeps.process import ask_side_by_side
+    from nnbench.records.lookup import make_directory
+    from nnbench.sweeps.process import ask
+    from nnbench.sweeps.side_by_side import side_by_side
 
     if step < 1:
         raise ConfigError(f"Received --step {step}; must be at least 1.")
@@ -33,15 +35,7 @@ def command(step: int, out: str | None, overrides: Sequence[str]) -> int:
     config = cells[0].config
     path = Path(out) if out else make_directory(Path(config.results), "trace", "traces")
     path = path / f"step{step}.npz" if path.is_dir() else path
-    weights = find_weights(config)
-    job = {
-        "what": "trace",
-        "values": [cell.values for cell in cells],
-        "weights": str(weights) if weights else None,
-        "step": step,
-        "path": str(path),
-    }
-    said = ask_side_by_side([cell.config for cell in cells], job)
+    said = ask("trace", cells, step=step, path=str(path))
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in archive.files}
     click.echo(f"Step {step} of {said['architecture']}")

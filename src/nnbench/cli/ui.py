@@ -17,6 +17,8 @@ from typing import IO, NoReturn
 
 import click
 
+from nnbench.cli import options
+from nnbench.config.installation import need
 from nnbench.errors import ResultsError
 from nnbench.tracking.refusal import reason
 from nnbench.tracking.store import (
@@ -36,13 +38,7 @@ LOG_LINES = 5
 
 
 @click.command("ui", help="Browse the recorded runs in MLflow's user interface.")
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("results"),
-    show_default=True,
-    help="The results folder.",
-)
+@options.results
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="First to try."
 )
@@ -60,6 +56,7 @@ def ui(results: Path, port: int, open_browser: bool) -> int:
 
     Raises ResultsError, one line, when nothing was recorded or the server does not come up.
     """
+    need("nnbench ui", "mlflow", otherwise="list the runs: nnbench ls")
     if not (results / DATABASE_NAME).is_file():
         raise ResultsError(f"No runs recorded in {results}; run `nnbench` first.")
     free = free_port(port)

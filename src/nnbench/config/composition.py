@@ -8,35 +8,26 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nnbench.config import studies
 from nnbench.config.catalogue import check_backend, distinction, source_of
 from nnbench.config.mistakes import all_keys, explain
-from nnbench.config.run import RunConfig, read_config
+from nnbench.config.run import Cell
 from nnbench.config.sources import Source, experiments_folders, root
 from nnbench.errors import ConfigError
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One run to do: its checked configuration, the same as plain data, and what was typed."""
-
-    config: RunConfig
-    values: dict[str, Any]
-    overrides: tuple[str, ...]
-
-
 def with_experiments(overrides: Sequence[str]) -> list[str]:
-    """Offer the cases of the studies to Hydra as `experiment`, if `overrides` ask for one.
+    """Offer the cases of studies to Hydra as `experiment`, if `overrides` ask for one.
 
     Returns `overrides` with the cases that a pattern such as experiment=STUDY/* stands for.
     Raises ConfigError for a mistake in the study asked for.
     """
-    typed = " ".join([*overrides, os.environ.get("COMP_LINE", "")])
-    if "experiment" not in typed:
+    typed = " ".join(overrides)
+    # While a shell completes, what is typed so far is in COMP_LINE.
+    if "experiment" not in typed + os.environ.get("COMP_LINE", ""):
         return list(overrides)
     for name in studies.studies():
         if f"={name}/" in typed:
@@ -122,14 +113,10 @@ def _to_cell(task: Any, choices: Mapping[str, Any], overrides: Sequence[str]) ->
         check_backend(source, choices["backend"])
         plain["backend"]["origin"] = distinction(source, plain["backend"]["name"])
     try:
-        read = read_config(plain)
+        return Cell.read(plain, overrides)
     except ConfigError as error:
         studies.check_values(str(plain["case"]), all_keys())
         raise _with_origin(error, source) from None
-    plain["arch"]["output_activation"] = read.arch.output_activation
-    plain["backend"]["execution"] = read.backend.execution
-    plain["input"] = read.input
-    return Cell(read, plain, tuple(overrides))
 
 
 def _with_origin(error: ConfigError, source: Source) -> ConfigError:

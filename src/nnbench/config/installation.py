@@ -13,13 +13,17 @@ import sys
 import tomllib
 from functools import cache
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from nnbench.errors import MissingPackage
+
 VERSION = "0.2.0"
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml", "hydra": "hydra-core"}
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -75,11 +79,37 @@ def install_command(extra: str = "") -> str:
     if root is None:
         wanted = " ".join(shlex.quote(_bare(r)) for r in requirements(extra))
         return f"{_pip()} install {wanted}"
-    here = Path.cwd() == root
-    project = "." if here else str(root)
-    pinned = "constraints.txt" if here else shlex.quote(str(root / "constraints.txt"))
+    project = "." if Path.cwd() == root else str(root)
     what = f"'{project}[{extra}]'" if extra else shlex.quote(project)
-    return f"{_pip()} install -e {what} -c {pinned}"
+    return f"{_pip()} install -e {what} -c {_constraints(root)}"
+
+
+def need(what: str, *modules: str, otherwise: str = "") -> None:
+    """Check that the modules that `what` needs are installed, without importing them.
+
+    Raises MissingPackage with the command that installs the first that is not; `otherwise` is
+    what to do without it.
+    """
+    for module in modules:
+        if find_spec(module) is None:
+            raise missing(what, module, otherwise)
+
+
+def missing(what: str, module: str, otherwise: str = "") -> MissingPackage:
+    """Return the error that says what `what` lacks, by the module that could not be imported."""
+    name = DISTRIBUTIONS.get(module, module)
+    named = [shlex.quote(_bare(r)) for r in requirements() if r.name.lower() == name.lower()]
+    command = f"{_pip()} install {named[0] if named else name}"
+    if root := checkout():
+        command += f" -c {_constraints(root)}"
+    return MissingPackage(
+        f"{what} needs the package {name}, which is not installed. Install it: {command}"
+        + (f"; or {otherwise}" if otherwise else "")
+    )
+
+
+def _constraints(root: Path) -> str:
+    return "constraints.txt" if Path.cwd() == root else shlex.quote(str(root / "constraints.txt"))
 
 
 def _bare(requirement: Requirement) -> str:

@@ -7,6 +7,7 @@ into a `RunConfig` and checks what can be checked before anything is loaded.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -195,15 +196,38 @@ class RunConfig:
             found.append(f"search.trials={self.search.trials}")
         return found + ["schedule=plateau"] * isinstance(self.schedule, Plateau)
 
-    def flags(self) -> tuple[str, ...]:
-        """Return what everybody who reads the figures has to know."""
-        watchers = " and ".join(self.watchers())
-        if not watchers or not self.monitor.startswith("test"):
-            return ()
-        return (
-            f"the test data steered this run ({watchers} with monitor={self.monitor}): its test "
-            "figures are too good",
-        )
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One run to do: its resolved configuration as plain data, and what was typed for it.
+
+    `config` is the same, typed. A cell equals itself alone, so that it can be a key.
+    """
+
+    values: dict[str, Any]
+    overrides: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any], overrides: Sequence[str] = ()) -> Cell:
+        """Check `values` and put in what `auto` stands for. Raises ConfigError."""
+        return cls(_resolved(values, read_config(values)), tuple(overrides))
+
+    @functools.cached_property
+    def config(self) -> RunConfig:
+        """Return the typed configuration."""
+        return read_config(self.values)
+
+
+def _resolved(values: Mapping[str, Any], config: Any) -> dict[str, Any]:
+    """Return `values`, keys and spelling kept, with what `auto` in them came to in `config`."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        known = getattr(config, key, value)
+        if isinstance(value, Mapping) and dataclasses.is_dataclass(known):
+            found[key] = _resolved(value, known)
+        else:
+            found[key] = known if value == "auto" else value
+    return found
 
 
 def read_config(values: Mapping[str, Any]) -> RunConfig:

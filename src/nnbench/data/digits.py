@@ -10,6 +10,7 @@ from nnbench.data.packaged import PackagedTable
 from nnbench.data.prepare import Payload
 
 TABLE = PackagedTable(
+    dataset="digits",
     module="sklearn",
     file="datasets/data/digits.csv.gz",
     distribution="scikit-learn",

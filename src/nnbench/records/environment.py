@@ -9,13 +9,26 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
 class Forcing:
-    """Variables that change what a run measures, their effect, and the remedy for `{name}`."""
+    """Variables that change what a run measures, their effect, and the remedy for `{name}`.
+
+    `kernels`: they choose what computes, so that times are no longer those of the processor.
+    """
 
     names: tuple[str, ...]
+    effect: str
+    remedy: str = "unset {name} for timings that represent this machine"
+    kernels: bool = False
+
+
+class Forced(NamedTuple):
+    """A variable that is set, `NAME=VALUE`, with what it does and the remedy."""
+
+    setting: str
     effect: str
     remedy: str
 
@@ -40,12 +53,12 @@ FORCINGS = (
             *(("NVPL_BLAS_DEBUG_CPU_TYPE",) if platform.machine() == "aarch64" else ()),
         ),
         "forces a BLAS kernel, perhaps not the one for this processor",
-        "unset {name} for timings that stand for this machine",
+        kernels=True,
     ),
     Forcing(
         ("OPENBLAS_L2_SIZE",),
         "makes OpenBLAS choose its block sizes for another cache",
-        "unset {name} for timings that stand for this machine",
+        kernels=True,
     ),
     Forcing(
         (
@@ -56,7 +69,7 @@ FORCINGS = (
             "NPY_ENABLE_CPU_FEATURES",
         ),
         "limits the instructions of one framework and not of the others",
-        "unset {name} for timings that stand for this machine",
+        kernels=True,
     ),
     Forcing(
         THREAD_VARIABLES,
@@ -117,11 +130,11 @@ def switches(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     }
 
 
-def forced_blas(environ: Mapping[str, str] | None = None) -> list[str]:
-    """Return one line for each variable, of those set, that forces a BLAS kernel or threads."""
+def forced(environ: Mapping[str, str] | None = None) -> list[Forced]:
+    """Return the variables, of those set, that force a BLAS kernel or threads."""
     environ = os.environ if environ is None else environ
     return [
-        f"{name}={environ[name]} {forcing.effect}; {forcing.remedy.format(name=name)}"
+        Forced(f"{name}={environ[name]}", forcing.effect, forcing.remedy.format(name=name))
         for forcing in FORCINGS
         for name in forcing.names
         if name in environ
@@ -130,5 +143,5 @@ def forced_blas(environ: Mapping[str, str] | None = None) -> list[str]:
 
 def forced_kernels(environ: Mapping[str, str]) -> list[str]:
     """Return `NAME=VALUE` of those variables that choose kernels instead of the processor."""
-    names = {name for forcing in FORCINGS if "timings" in forcing.remedy for name in forcing.names}
+    names = {name for forcing in FORCINGS if forcing.kernels for name in forcing.names}
     return [f"{name}={environ[name]}" for name in sorted(names & environ.keys())]

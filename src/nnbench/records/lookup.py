@@ -8,8 +8,7 @@ from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 
-from nnbench.config.composition import Cell
-from nnbench.config.run import RunConfig
+from nnbench.config.run import Cell, RunConfig
 from nnbench.errors import ConfigError, ResultsError
 from nnbench.model.init import FromRun
 from nnbench.records.run import RUNS_NAME, Folder, RunResult, read_runs

@@ -18,21 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from nnbench.config.installation import VERSION
-from nnbench.records.environment import THREAD_VARIABLES, forced_blas, switches
-
-__all__ = [
-    "commit",
-    "cpu_name",
-    "crowding",
-    "describe",
-    "forced_blas",
-    "gpu_name",
-    "peak_memory_bytes",
-    "source_digest",
-    "switches",
-    "usable_cores",
-    "version",
-]
+from nnbench.records.environment import THREAD_VARIABLES, switches
+from nnbench.records.flags import Crowded
 
 PACKAGE = Path(__file__).resolve().parents[1]
 OWN_PACKAGES = ("numpy", "scipy")
@@ -117,13 +104,10 @@ def version(name: str) -> str | None:
     return getattr(sys.modules.get(name), "__version__", None)
 
 
-def crowding(threads: int) -> tuple[str, ...]:
+def crowding(threads: int) -> tuple[Crowded, ...]:
     """Return the flag of a run that asks for more threads than there are cores to run them."""
     cores = usable_cores()
-    if threads <= cores:
-        return ()
-    one = "1 core" if cores == 1 else f"{cores} cores"
-    return (f"threads={threads} on {one}: threads that wait for each other were timed",)
+    return (Crowded(threads, cores),) if threads > cores else ()
 
 
 def peak_memory_bytes() -> int | None:

@@ -1,7 +1,8 @@
 """What a run yields: records per epoch and per run, and run.json, their durable form.
 
 run.json is versioned. History: 1, the first; 2, flags, layers, without_effect and
-parity; 3, peak_memory_bytes; 4, choices, resumed and the digest of the rest.
+parity; 3, peak_memory_bytes; 4, choices, resumed and the digest of the rest; 5, flags are facts.
+What is written has the newest version, whatever was read.
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
-from nnbench.errors import ResultsError
+from nnbench.errors import ConfigError, ResultsError
 from nnbench.model.network import LayerRow
 from nnbench.records.files import write_atomically
+from nnbench.records.flags import Flag, read_flag
 from nnbench.records.locks import is_locked
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 DIGEST_SINCE = 4
 RECORD_NAME = "run.json"
 RUNS_NAME = "runs"
@@ -86,8 +89,8 @@ class RunResult:
     `config` is the resolved configuration, `config_name` aside; `parameters` their count, `layers`
     the table of them, `without_effect` those that only wander (a bias before a BatchNorm); `data`
     holds the payload digest and the split digests; `kept_epoch` is the
-    epoch whose weights were kept (None before the first); `flags` are sentences that belong to
-    every table that shows the figures; `message` says why a run ended early; `parity` is its
+    epoch whose weights were kept (None before the first); `flags` belong to every table that
+    shows the figures; `message` says why a run ended early; `parity` is its
     certificate (`nnbench.records.certificate`), where a sweep gave one; `peak_memory_bytes` is the
     most that its process had in memory, the framework included; `choices` is what the backend
     chose by itself, as the sizes of its blocks; `resumed` are the epochs at which another process
@@ -112,7 +115,7 @@ class RunResult:
     message: str | None = None
     sweep: str | None = None
     tracking: dict[str, Any] = field(default_factory=dict)
-    flags: tuple[str, ...] = ()
+    flags: tuple[Flag, ...] = ()
     layers: tuple[LayerRow, ...] = ()
     without_effect: tuple[str, ...] = ()
     parity: dict[str, Any] | None = None
@@ -130,14 +133,15 @@ class RunResult:
 
     @property
     def epoch_seconds(self) -> float | None:
-        """Return the median training seconds per epoch."""
-        return median(e.train_seconds for e in self.epochs) if self.epochs else None
+        """Return the training time of an epoch, see `epoch_time`; None before the first."""
+        return epoch_time([e.train_seconds for e in self.epochs]) if self.epochs else None
 
     def write(self) -> None:
         """Write run.json into `directory`, atomically."""
         assert self.directory is not None
         values = _finite(dataclasses.asdict(self))
         del values["directory"]
+        values["schema_version"] = max(self.schema_version, SCHEMA_VERSION)
         indent = 1 if self.status in OVER else None  # for readers; it takes several times as long
         text = json.dumps(values | {"digest": ""}, indent=indent, allow_nan=False)
         before, _, after = text.rpartition('""')
@@ -159,20 +163,30 @@ class RunResult:
                     f"{path} has schema version {version}; this nnbench reads up to "
                     f"{SCHEMA_VERSION}. Use the newer nnbench that wrote it."
                 )
-            if version >= DIGEST_SINCE and values.pop("digest") != _digest(text):
+            digest = values.pop("digest", None)
+            if version >= DIGEST_SINCE and digest != _digest(text):
                 raise ValueError("its digest does not fit")
             values["phases"] = Phases(**values["phases"])
-            for name in ("flags", "without_effect", "resumed"):
+            for name in ("without_effect", "resumed"):
                 values[name] = tuple(values.get(name, ()))
+            values["flags"] = tuple(read_flag(flag) for flag in values.get("flags", ()))
             values["layers"] = tuple(LayerRow(*row) for row in values.get("layers", ()))
             values["epochs"] = tuple(EpochRecord(**e) for e in values["epochs"])
             return cls(**values, directory=directory)
         except OSError as error:
             raise ResultsError(f"Cannot read {path}: {error.strerror}.") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, ConfigError) as error:
             raise ResultsError(
                 f"{path} is damaged ({error}); its run is left out, delete its folder."
             ) from None
+
+
+def epoch_time(seconds: Sequence[float]) -> float:
+    """Return the training seconds that a run's epochs count as: the median of all but the first.
+
+    The first epoch warms up caches and compilers. A single epoch counts as it is.
+    """
+    return median(seconds[1:] or seconds)
 
 
 def kept_figure(run: RunResult, figure: str) -> float | None:

@@ -1,10 +1,10 @@
 """The statistics of comparison: ratios of times, differences of accuracies, what they tell.
 
 Runs are the units, not epochs: epochs of one run share its process, its memory layout and the mood
-of the machine. A run counts by the median of its epochs without the first, which warms up. Runs
-with the same seed are pairs; what pairs share cancels. Intervals are Student's t on logarithms of
-ratios (on differences of accuracies): exact for log-normal ratios however few, and close for what
-timings look like (tests/test_statistics.py simulates skewed epochs under between-run variance).
+of the machine. A run counts by its epoch time (`nnbench.records.run.epoch_time`). Runs with the
+same seed are pairs; what pairs share cancels. Intervals are Student's t on logarithms of ratios (on
+differences of accuracies): exact for log-normal ratios however few, and close for what timings look
+like (tests/reporting/test_statistics.py simulates skewed epochs under between-run variance).
 """
 
 from __future__ import annotations
@@ -82,11 +82,6 @@ class Comparison:
         return (
             f"{1 / self.ratio.value:.2f} times as fast ({1 / high:.2f} to {1 / low:.2f}; {count})"
         )
-
-
-def run_seconds(epochs: Sequence[float]) -> float:
-    """Return what a run counts by: the median of its epochs, the first left out."""
-    return statistics.median(epochs[1:] or epochs)
 
 
 def paired_ratio(above: Sequence[float], below: Sequence[float]) -> Ratio:

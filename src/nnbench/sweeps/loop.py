@@ -1,143 +1,246 @@
-"""What a sweep does with each cell: take what is finished, go on with what was stopped, run."""
+"""Many runs, or one: what is finished is taken, the rest is run as the launcher does it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import contextlib
+import signal
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nnbench.config.composition import Cell
-from nnbench.errors import ConfigError, NNBenchError, RunBusy
-from nnbench.records.certificate import Certificate, certify, groups
-from nnbench.records.identity import deciding
-from nnbench.records.locks import Claim
-from nnbench.records.lookup import find_weights
-from nnbench.records.run import Folder, RunResult
-from nnbench.sweeps.plan import Planner, Step
-from nnbench.sweeps.process import ask_side_by_side
-from nnbench.sweeps.session import ANYWHERE, PARITY_NAME, Place, Session
-from nnbench.tracking.state import has_all
+from nnbench.config.launcher import Slurm
+from nnbench.config.run import Cell, RunConfig
+from nnbench.errors import (
+    NNBenchError,
+    ResultsError,
+    RunBusy,
+    RunKilled,
+    Stopped,
+    SweepFailed,
+)
+from nnbench.records.run import RunResult, any_stopped
+from nnbench.sweeps.cells import AS_USUAL, Asked, checked_plan, is_complete, run_or_take_up
+from nnbench.sweeps.certify import certify_runs
+from nnbench.sweeps.launchers.pool import places, run_in_places
+from nnbench.sweeps.launchers.slurm import run_on_slurm
+from nnbench.sweeps.observer import Observer, Outlook
+from nnbench.sweeps.plan import Planner, Step, arrange
+from nnbench.sweeps.process import Interrupts
+from nnbench.sweeps.session import Place, Session, open_sink
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the command line asks for besides cells: `--fresh`, `--plan`."""
+class Failure:
+    """A cell that could not be run, and why."""
 
-    fresh: bool = False
-    plan: bool = False
-
-
-def checked_plan(cells: Sequence[Cell], asked: Asked) -> tuple[Planner, list[Step]]:
-    """Look every cell up. Raises ConfigError, with the reasons, where some are impossible."""
-    planner = planner_for(cells, asked)
-    steps = planner.plan(cells)
-    reasons = dict.fromkeys(str(step.reason) for step in steps if step.state == "impossible")
-    if reasons:
-        raise ConfigError(" ".join(reasons))
-    return planner, steps
+    cell: Cell
+    error: NNBenchError
 
 
-def planner_for(cells: Sequence[Cell], asked: Asked) -> Planner:
-    """Return what looks the cells up. Raises ConfigError where they do not agree on where."""
-    if not cells:
-        raise ConfigError("This sweep has no run: what its pattern asks for does not exist.")
-    for key in ("results", "tracking", "launcher", "order", "on_error"):
-        if any(getattr(cell.config, key) != getattr(cells[0].config, key) for cell in cells):
-            raise ConfigError(f"A sweep has one {key}; received several. Make them two sweeps.")
-    return Planner(Path(cells[0].config.results), asked.fresh)
+@dataclass(frozen=True, repr=False)
+class SweepResult:
+    """What came of a sweep: `runs` in the order of `cells`, those that failed left out.
 
-
-def is_complete(step: Step) -> bool:
-    """Tell whether nothing is to be done for a cell: it is finished, and MLflow has all of it."""
-    if step.state != "finished" or step.run is None:
-        return False
-    config = step.cell.config
-    local = config.tracking.name == "local"
-    return local or has_all(step.run, config.tracking, Path(config.results))
-
-
-def run_or_take_up(
-    cell: Cell, planner: Planner, session: Session, place: Place = ANYWHERE
-) -> RunResult:
-    """Return the finished run of `cell`, go on with the stopped one, or run it.
-
-    Raises RunBusy while another process is at it.
+    `signal` is what stopped it (None: nothing did).
     """
-    results = Path(cell.config.results)
-    step = planner.look(cell)
-    if step.run is not None and is_complete(step):
-        return step.run
-    claim = Claim(results, planner.fingerprint(cell))
-    if not claim.take():
-        raise RunBusy(f"Another process is at a run like this in {results}.")
-    try:
-        step = planner.look(cell)
-        if step.state == "finished":
-            assert step.run is not None
-            return step.run if is_complete(step) else session.mirror(step.run)
-        if step.state == "running":
-            raise RunBusy(f"Another process is at a run like this in {results}.")
-        stopped = step.run if step.state == "stopped" else None
-        return session.run(cell, stopped=stopped, place=place)
-    finally:
-        claim.release()
+
+    name: str
+    cells: tuple[Cell, ...]
+    runs: tuple[RunResult, ...]
+    failures: tuple[Failure, ...] = ()
+    signal: int | None = None
+
+    @property
+    def left(self) -> int:
+        """Return how many cells have no result yet, those that failed included."""
+        return len(self.cells) - sum(r.status in ("finished", "diverged") for r in self.runs)
+
+    @property
+    def comparison(self) -> pd.DataFrame:
+        """Return the runs side by side: what varies among them, and their figures."""
+        from nnbench.records.frame import comparison
+
+        return comparison(self.runs)
+
+    def check_stopped(self) -> None:
+        """Raise Stopped where a signal stopped it."""
+        if self.signal is not None:
+            raise Stopped(self.signal, self.left)
+
+    def check(self) -> None:
+        """Raise Stopped where a signal stopped it, SweepFailed where not every run has ended."""
+        self.check_stopped()
+        if self.failures:
+            raise SweepFailed(f"{len(self.failures)} of {len(self.cells)} runs failed (see above)")
+        if self.left:
+            raise SweepFailed(
+                f"{self.left} of {len(self.cells)} runs were stopped. Run the same command again "
+                "to resume."
+            )
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.runs)} of {len(self.cells)} runs"
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        stopped = ", stopped" if self.signal is not None else ""
+        return f"<SweepResult {self.name}: {counts}{failed}{stopped}>"
 
 
-def certify_runs(
-    session: Session,
-    cells: Sequence[Cell],
-    runs: Sequence[RunResult],
-    say: Callable[[str], None],
-) -> list[RunResult]:
-    """Give every run that has a matched counterpart its parity certificate; return all runs."""
-    certified = {run.run_id: run for run in runs}
-    by_config = {deciding(cell.values): cell for cell in cells}
-    todo = [group for group in groups(runs) if not all(run.parity for run in group[1:])]
-    if todo:
-        plural = "s" * (len(todo) > 1)
-        say(f"certifying that backends agree: {len(todo)} more run{plural} (parity=false: none)")
-    for group in todo:
-        reference, others = group[0], [run for run in group[1:] if not run.parity]
-        cell = by_config[deciding(reference.config)]
+def run_sweep(
+    cells: Sequence[Cell], sweep: str, observer: Observer | None = None, asked: Asked = AS_USUAL
+) -> SweepResult:
+    """Run what is not finished yet of `cells`, in a good order, under the name `sweep`.
+
+    Runs that fail are in the result. Raises ConfigError before the first where some are
+    impossible.
+    """
+    observer = observer or Observer()
+    planner, steps = checked_plan(cells, asked)
+    observer.expect(outlook(steps, planner))
+    config = cells[0].config
+    shared = set.intersection(*(set(cell.overrides) for cell in cells))
+    tracked = not all(is_complete(step) for step in steps)
+    with Sweeping(config, sweep, observer, shared, tracked) as sweeping:
         try:
-            nudged = _nudged(session, cell, reference)
-            for run in others:
-                certificate = certify(reference, nudged, run)
-                other = by_config[deciding(run.config)]
-                data = _located(certificate, cell, other)
-                certified[run.run_id] = session.certify(run, data)
-        except NNBenchError as error:
-            say(f"no parity certificate: {error}")
-    return [certified[run.run_id] for run in runs]
+            sweeping.run(cells, planner)
+        finally:
+            sweeping.settle()
+        runs = sweeping.runs(cells)
+        if config.parity and not sweeping.stopping():
+            runs = certify_runs(sweeping.session, cells, runs)
+        if sweeping.session.sink is not None:
+            sweeping.session.sink.describe(runs)
+    observer.settled(runs)
+    failures, number = tuple(sweeping.failures), sweeping.interrupts.signal
+    return SweepResult(sweep, tuple(cells), tuple(runs), failures, number)
 
 
-def _nudged(session: Session, cell: Cell, reference: RunResult) -> RunResult:
-    """Return the twin of `reference` that starts one ulp away: an earlier one, or a new one."""
-    runs = Folder(Path(cell.config.results), PARITY_NAME).runs()
-    twins = [run for run in runs if run.fingerprint == reference.fingerprint]
-    for run in twins:
-        if run.status == "finished":
-            return run
-    stopped = [run for run in twins if run.status == "killed"]
-    return session.run_nudged(cell, stopped[-1] if stopped else None)
+def run_one(cell: Cell, observer: Observer | None = None, asked: Asked = AS_USUAL) -> RunResult:
+    """Run a single cell: anew, unless it was stopped before.
+
+    Raises NNBenchError where it cannot be done, Stopped where somebody asked to stop.
+    """
+    observer = observer or Observer()
+    stopped = None
+    if not asked.fresh and any_stopped(Path(cell.config.results)):
+        planner, (step,) = checked_plan([cell], asked)
+        stopped = step.run if step.state == "stopped" else None
+        if step.state != "finished":  # a single run is asked for to be run
+            observer.expect(outlook([step], planner))
+    interrupts = Interrupts(on_ask=observer.stopping)
+    with open_sink(cell.config) as sink, observer, interrupts:
+        session = Session(observer, sink, interrupts=interrupts)
+        try:
+            run = session.run(cell, stopped=stopped)
+        except RunKilled:
+            if interrupts.signal is not None:
+                raise Stopped(interrupts.signal, 1) from None
+            raise
+        finally:
+            settled = session.settle()
+        run = settled.get(run.run_id, run)
+    observer.settled([run])
+    if run.status == "killed":
+        raise Stopped(interrupts.signal or signal.SIGTERM, 1)
+    return run
 
 
-def _located(certificate: Certificate, reference: Cell, other: Cell) -> dict[str, Any]:
-    """Return the certificate as data; where backends part, look for the first step and layer."""
-    if certificate.verdict.parted is None:
-        return certificate.as_data() | {"text": str(certificate)}
-    epochs = certificate.verdict.parted + 1
-    weights = find_weights(reference.config)
-    job = {
-        "what": "parity",
-        "values": [cell.values | {"epochs": epochs} for cell in (reference, other)],
-        "weights": str(weights) if weights else None,
-    }
-    said = ask_side_by_side([reference.config, other.config], job)["certificates"][0]
-    found = replace(
-        certificate,
-        step=said["parted_step"],
-        layer=said["parted_layer"],
+def outlook(steps: Sequence[Step], planner: Planner) -> Outlook:
+    """Return how the cells stand, in numbers."""
+    states = [step.state for step in steps]
+    return Outlook(
+        total=len(steps),
+        finished=states.count("finished"),
+        stopped=states.count("stopped"),
+        changed=tuple(s.reason for s in steps if s.state == "new" and s.reason),
+        unreadable=tuple(planner.folder.problems),
     )
-    return found.as_data() | {"text": str(found)}
+
+
+class Sweeping:
+    """A sweep on its way: sink, observer, signals, and what has come of its cells so far."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        sweep: str,
+        observer: Observer,
+        unnamed: Collection[str],
+        tracked: bool = True,
+    ) -> None:
+        self.config, self.observer = config, observer
+        self.interrupts = Interrupts(on_ask=observer.stopping)
+        self.failures: list[Failure] = []
+        self._sweep, self._unnamed, self._tracked = sweep, unnamed, tracked
+        self._found: dict[Cell, RunResult] = {}
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> Sweeping:
+        sink = self._open.enter_context(open_sink(self.config)) if self._tracked else None
+        self._open.enter_context(self.observer)
+        self._open.enter_context(self.interrupts)
+        self.session = Session(self.observer, sink, self._sweep, self._unnamed, self.interrupts)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._open.__exit__(*exception)
+
+    def run(self, cells: Sequence[Cell], planner: Planner) -> None:
+        """Run the cells as the launcher does it; failures are shown and kept."""
+        launcher = self.config.launcher
+        arranged = arrange(cells, self.config.order)
+        if isinstance(launcher, Slurm):
+            names = (self._sweep, tuple(self._unnamed))
+            left = [cell for cell in arranged if not self._take(cell, planner)]
+            if left:
+                run_on_slurm(left, launcher, self._end, self.stopping, self.observer.say, names)
+            return
+
+        def do(cell: Cell, place: Place) -> None:
+            try:
+                self._found[cell] = run_or_take_up(cell, planner, self.session, place)
+            except RunBusy:
+                raise
+            except NNBenchError as error:
+                if not (isinstance(error, RunKilled) and self.interrupts.asked):
+                    self._fail(cell, error)
+            except OSError as error:
+                where = f" {error.filename}" if error.filename else ""
+                self._fail(cell, ResultsError(f"Cannot use{where}: {error.strerror or error}."))
+
+        run_in_places(arranged, places(launcher, cells), do, self.stopping)
+
+    def settle(self) -> None:
+        """Wait for MLflow, and note where the runs are."""
+        settled = self.session.settle()
+        self._found = {cell: settled.get(r.run_id, r) for cell, r in self._found.items()}
+
+    def runs(self, cells: Sequence[Cell]) -> list[RunResult]:
+        """Return the runs there are of `cells`."""
+        return [self._found[cell] for cell in cells if cell in self._found]
+
+    def stopping(self) -> bool:
+        """Tell whether no more runs are to begin."""
+        return self.interrupts.asked or bool(self.failures and self.config.on_error == "stop")
+
+    def _take(self, cell: Cell, planner: Planner) -> bool:
+        """Take the finished run of `cell`, if there is one."""
+        if planner.look(cell).state != "finished":
+            return False
+        self._found[cell] = run_or_take_up(cell, planner, self.session)
+        return True
+
+    def _end(self, cell: Cell, result: RunResult | NNBenchError) -> None:
+        """Note what a job on a cluster came to, and bring it to MLflow."""
+        if isinstance(result, NNBenchError):
+            self._fail(cell, result)
+            return
+        self.observer.begin(result.name, cell.config).end(result)
+        self._found[cell] = self.session.mirror(result)
+
+    def _fail(self, cell: Cell, error: NNBenchError) -> None:
+        self.failures.append(Failure(cell, error))
+        self.observer.failed(cell, error)

@@ -12,8 +12,7 @@ from statistics import median
 from typing import Any, Literal
 
 from nnbench import data
-from nnbench.config.composition import Cell
-from nnbench.config.run import Order
+from nnbench.config.run import Cell, Order
 from nnbench.errors import ConfigError, NNBenchError
 from nnbench.model.init import FromRun
 from nnbench.records import identity, machine, weights
@@ -35,13 +34,15 @@ CHANGES = 3
 class Step:
     """One cell and how it stands: `run` is its latest record, if it has one.
 
-    `reason` says why it is impossible, or what it waits for.
+    `reason` says why it is impossible, or which stopped run it is not; `waits_for` is the case
+    whose weights it takes, where that is not finished.
     """
 
     cell: Cell
     state: State
     run: RunResult | None = None
     reason: str | None = None
+    waits_for: str | None = None
 
 
 class Planner:
@@ -94,7 +95,7 @@ class Planner:
                 check(cell)
                 source = next((c for c in cells if _is_case(c, needed, cell.config.seed)), None)
                 if source is not None and self._unfinished(source):
-                    steps.append(Step(cell, "new", reason=f"after {needed}"))
+                    steps.append(Step(cell, "new", waits_for=needed))
                 else:
                     steps.append(self.look(cell))
             except NNBenchError as error:
@@ -117,7 +118,7 @@ class Planner:
             found = identity.differing(run.config, run.machine, cell.values, where)
             if len(found) <= CHANGES:
                 changes = ", ".join(found) or "other data"
-                return f"not {run.name} ({run.run_id}), stopped: {changes}"
+                return f"not the stopped {run.name} ({run.run_id}): {changes}"
         return None
 
     def seconds(self, step: Step) -> float | None:

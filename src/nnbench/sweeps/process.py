@@ -11,15 +11,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from nnbench import errors
-from nnbench.config.run import RunConfig
+from nnbench.config.run import Cell, RunConfig
 from nnbench.config.sources import python_path
-from nnbench.errors import NNBenchError, RunFailed, RunKilled
+from nnbench.errors import RunFailed, RunKilled, reported
 from nnbench.records.environment import THREAD_VARIABLES
+from nnbench.records.lookup import find_weights
+from nnbench.training.job import Job
 
 LOG_NAME = "worker.log"
 OnEvent = Callable[[dict[str, Any]], None]
@@ -38,34 +40,48 @@ def environment(config: RunConfig) -> dict[str, str]:
     return values
 
 
-def ask_side_by_side(configs: Sequence[RunConfig], job: dict[str, Any]) -> dict[str, Any]:
-    """Let a fresh process do `job` with the backends of `configs`; see `training.side_by_side`.
-
-    Raises its NNBenchError, or RunFailed with the last line of what it said.
-    """
+def run_module(
+    module: str, words: Sequence[str], configs: Sequence[RunConfig], said: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run `module` in a fresh process that has the backends of `configs`, and wait for its end."""
     values: dict[str, str] = {}
     for config in configs:
         values |= environment(config)
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "nnbench.training.side_by_side"],
-        input=json.dumps(job) + "\n",
+    return subprocess.run(
+        [sys.executable, "-P", "-m", module, *words],
+        input=said,
         env=values,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the last line that a process wrote to its log, or its exit code."""
+    return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+
+
+def ask(what: str, cells: Sequence[Cell], **more: Any) -> dict[str, Any]:
+    """Let a fresh process do `what` with the backends of `cells`, the reference first.
+
+    See `training.side_by_side`. Raises its NNBenchError, or RunFailed with the last line of what
+    it said.
+    """
+    weights = find_weights(cells[0].config)
+    job = {"what": what, "values": [cell.values for cell in cells], **more}
+    line = json.dumps(job | {"weights": str(weights) if weights else None}) + "\n"
+    done = run_module("nnbench.training.side_by_side", [], [c.config for c in cells], line)
     if not done.stdout.strip():
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise RunFailed(f"The process for {job['what']} failed: {lines[-1]}")
+        raise RunFailed(f"The process for {what} failed: {complaint(done)}")
     said: dict[str, Any] = json.loads(done.stdout)
     if "error" in said:
-        raise getattr(errors, said["kind"], NNBenchError)(said["error"])
+        raise reported(said["kind"], said["error"])
     return said
 
 
 def run_isolated(
-    config: RunConfig,
-    job: dict[str, Any],
+    job: Job,
     on_event: OnEvent,
     interrupts: Interrupts | None = None,
     more: Mapping[str, str] = MappingProxyType({}),
@@ -76,14 +92,14 @@ def run_isolated(
     killed. An exception in this process ends the worker; `interrupts` may ask it to stop.
     `more` is added to its environment.
     """
-    log_path = Path(job["directory"]) / LOG_NAME
-    with log_path.open("ab" if job["resume"] else "wb") as log:
+    log_path = job.directory / LOG_NAME
+    with log_path.open("ab" if job.resume else "wb") as log:
         worker = subprocess.Popen(
             [sys.executable, "-P", "-m", "nnbench.training.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=environment(config) | dict(more),
+            env=environment(job.config) | dict(more),
             text=True,
             encoding="utf-8",
         )
@@ -92,7 +108,7 @@ def run_isolated(
     last: dict[str, Any] = {}
     interrupts = interrupts or Interrupts()
     try:
-        send(worker, json.dumps(job | {"started": time.time()}))
+        send(worker, replace(job, started=time.time()).line())
         interrupts.attach(worker)
         for event in _events(worker.stdout):
             last = event
@@ -179,8 +195,7 @@ def _events(lines: Any) -> Iterator[dict[str, Any]]:
 
 def _raise_for(code: int, last: dict[str, Any], log: Path) -> None:
     if last.get("event") == "error":
-        kind = getattr(errors, last["kind"], NNBenchError)
-        raise kind(last["message"])
+        raise reported(last["kind"], last["message"])
     if last.get("event") == "crash":
         raise RunFailed(f"The run failed: {last['message']} (see {log})")
     if code < 0:

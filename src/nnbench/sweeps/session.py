@@ -14,46 +14,17 @@ from typing import Any, Protocol
 
 import yaml
 
-from nnbench.config.composition import Cell
-from nnbench.config.run import RunConfig
+from nnbench.config.run import Cell, RunConfig
 from nnbench.errors import MissingPackage, NNBenchError, ResultsError, RunBusy, RunFailed, RunKilled
+from nnbench.records.flags import Flag
 from nnbench.records.lookup import find_weights, make_directory, run_name
 from nnbench.records.run import RECORD_NAME, RUNS_NAME, EpochRecord, RunResult, Status
+from nnbench.sweeps.observer import Follower, Observer
 from nnbench.sweeps.process import Interrupts, run_isolated
+from nnbench.training.job import Job
 
 CONFIG_NAME = "config.yaml"
 PARITY_NAME = "parity"
-
-
-class Follower(Protocol):
-    """Who watches one run."""
-
-    def event(self, event: dict[str, Any]) -> None:
-        """The worker reports; see `nnbench.training.runner.execute`."""
-
-    def end(self, run: RunResult | None) -> None:
-        """The run has ended; None where it left no record."""
-
-
-class Observer(Protocol):
-    """Who watches runs: a progress display, or nobody."""
-
-    def begin(self, name: str, config: RunConfig) -> Follower:
-        """A run's process is being started."""
-
-
-class Silent:
-    """An observer that shows nothing."""
-
-    def begin(self, name: str, config: RunConfig) -> Silent:
-        """Show nothing."""
-        return self
-
-    def event(self, event: dict[str, Any]) -> None:
-        """Show nothing."""
-
-    def end(self, run: RunResult | None) -> None:
-        """Show nothing."""
 
 
 class Sink(Protocol):
@@ -78,8 +49,10 @@ def open_sink(config: RunConfig) -> Iterator[Sink | None]:
     if config.tracking.name == "local":
         yield None
         return
+    from nnbench.config.installation import need
     from nnbench.tracking.mlflow import MlflowSink
 
+    need("tracking=mlflow", "mlflow", otherwise="record in the results folder: tracking=local")
     sink = MlflowSink(config.tracking, Path(config.results))
     try:
         yield sink
@@ -91,12 +64,12 @@ def open_sink(config: RunConfig) -> Iterator[Sink | None]:
 class Place:
     """Where a worker runs: the `cores` it may use (None: all), its environment, what to say of it.
 
-    `flags` are sentences for the record, as that other runs were timed beside it.
+    `flags` are for the record, as that other runs were timed beside it.
     """
 
     cores: tuple[int, ...] | None = None
     environment: tuple[tuple[str, str], ...] = ()
-    flags: tuple[str, ...] = ()
+    flags: tuple[Flag, ...] = ()
 
 
 ANYWHERE = Place()
@@ -126,7 +99,7 @@ class Session:
 
         Raises RunKilled where somebody asks to stop.
         """
-        quiet = Session(Silent(), None, self.sweep, interrupts=self.interrupts)
+        quiet = Session(Observer(), None, self.sweep, interrupts=self.interrupts)
         run = quiet.run(cell, folder=PARITY_NAME, nudged=True, stopped=stopped)
         if run.status == "killed":
             raise RunKilled(f"{run.name}: {run.message}")
@@ -176,52 +149,58 @@ class Session:
         before its first epoch leaves nothing behind.
         """
         check_packages(cell.config)
-        weights = find_weights(cell.config)
-        if stopped is not None:
-            assert stopped.directory is not None
-            name, directory = stopped.name, stopped.directory
-            identity = {"run_id": stopped.run_id, "created": stopped.created}
-        else:
-            name = run_name(cell, self.unnamed)
-            directory = make_directory(Path(cell.config.results), name, folder)
-            now = datetime.now(UTC).isoformat(timespec="milliseconds")
-            identity = {"run_id": "r" + secrets.token_hex(6), "created": now}
-        job = {
-            "values": cell.values,
-            **identity,
-            "name": name,
-            "directory": str(directory),
-            "weights": str(weights) if weights else None,
-            "sweep": self.sweep,
-            "nudged": nudged,
-            "resume": stopped is not None,
-            "cores": place.cores,
-            "flags": place.flags,
-        }
+        job = self._job(cell, folder, stopped, nudged, place)
         run: RunResult | None = None
-        watcher: Follower = Silent()
+        watcher = Follower()
         try:
-            (directory / CONFIG_NAME).write_text(yaml.safe_dump(cell.values, sort_keys=False))
-            watcher = self.observer.begin(name, cell.config)
-            mirror = _Mirror(directory, watcher, self.sink)
-            run_isolated(cell.config, job, mirror, self.interrupts, dict(place.environment))
-            run = RunResult.read(directory)
+            (job.directory / CONFIG_NAME).write_text(yaml.safe_dump(cell.values, sort_keys=False))
+            watcher = self.observer.begin(job.name, cell.config)
+            mirror = _Mirror(job.directory, watcher, self.sink)
+            run_isolated(job, mirror, self.interrupts, dict(place.environment))
+            run = RunResult.read(job.directory)
         except (KeyboardInterrupt, NNBenchError, OSError) as error:
             if isinstance(error, RunBusy):  # somebody else's
                 raise
             # A full disk is no fault of the run: it goes on when there is space.
             from_outside = isinstance(error, KeyboardInterrupt | RunKilled | ResultsError)
             status: Status = "killed" if from_outside else "failed"
-            run = _close_record(directory, status, str(error) or "interrupted")
+            run = _close_record(job.directory, status, str(error) or "interrupted")
             # Without a record, all there can be is the log of a crash.
             if run is None and (from_outside or not isinstance(error, RunFailed)):
-                shutil.rmtree(directory, ignore_errors=True)
+                shutil.rmtree(job.directory, ignore_errors=True)
             raise
         finally:
             watcher.end(run)
             if run is not None:
                 self.mirror(run)
         return run
+
+    def _job(
+        self, cell: Cell, folder: str, stopped: RunResult | None, nudged: bool, place: Place
+    ) -> Job:
+        """Return the run as its worker gets it, in a new folder unless it was `stopped`."""
+        weights = find_weights(cell.config)
+        if stopped is not None:
+            assert stopped.directory is not None
+            name, run_id, created = stopped.name, stopped.run_id, stopped.created
+            directory = stopped.directory
+        else:
+            name, run_id = run_name(cell, self.unnamed), "r" + secrets.token_hex(6)
+            created = datetime.now(UTC).isoformat(timespec="milliseconds")
+            directory = make_directory(Path(cell.config.results), name, folder)
+        return Job(
+            values=cell.values,
+            run_id=run_id,
+            name=name,
+            created=created,
+            directory=directory,
+            weights=weights,
+            sweep=self.sweep,
+            nudged=nudged,
+            resume=stopped is not None,
+            flags=place.flags,
+            cores=place.cores,
+        )
 
 
 class _Mirror:

@@ -93,7 +93,7 @@ def tags(run: RunResult, user: str) -> dict[str, str]:
         "nnbench.fingerprint": run.fingerprint,
         "nnbench.case": run.config.get("case"),
         "nnbench.status": run.status,
-        "nnbench.flags": "; ".join(run.flags),
+        "nnbench.flags": "; ".join(map(str, run.flags)),
         "nnbench.message": run.message,
         "mlflow.source.git.commit": run.machine.get("commit"),
         "mlflow.source.name": "nnbench",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from nnbench.config.installation import need
 from nnbench.errors import ResultsError
 from nnbench.records.run import RunResult
 from nnbench.tracking.refusal import reason
@@ -16,6 +17,7 @@ def from_store(uri: str, experiment: str, into: Path) -> list[RunResult]:
 
     The files are brought `into` a folder. Raises ResultsError where it cannot be reached.
     """
+    need("nnbench report --uri", "mlflow")
     shown = without_password(uri)
     try:
         with quiet(patient=True):

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nnbench.formatting import sparkline
+from nnbench.formatting import EPOCH_TIME, ONE_EPOCH, sparkline
 from nnbench.records.run import RunResult
 from nnbench.tracking.content import LEFT_OUT, TAG_CHARACTERS, as_text, cut, settings
 
@@ -20,6 +20,8 @@ weights and the same walk over the data for each.
   the mean while they move.
 - `generalization_gap` is train minus test accuracy (in regression test minus train loss).
 - `time/epoch_seconds` is training alone; evaluation and tracking are outside it.
+- `time/median_epoch_seconds` is the median of all epochs but the first; of a single epoch it
+  includes warming up.
 - Compare runs of one `nnbench.semantics` only: `matched` runs differ in the framework alone.
 """
 MOST_ROWS = 16  # of the table in an experiment's note, which a tag must hold
@@ -121,8 +123,8 @@ def _result_table(run: RunResult) -> str:
         rows.append("| accuracy | " + " | ".join(map(_percent, figures)) + " |")
     figures = (kept.train_loss, kept.test_loss, _minus(kept.test_loss, kept.train_loss))
     rows.append("| loss | " + " | ".join(map(_figure, figures)) + " |")
-    seconds = _figure(run.epoch_seconds)
-    return "\n".join(rows) + f"\n\nEpoch kept: {kept.epoch}. Median epoch time: {seconds} s."
+    seconds, what = _figure(run.epoch_seconds), ONE_EPOCH if len(run.epochs) == 1 else EPOCH_TIME
+    return "\n".join(rows) + f"\n\nEpoch kept: {kept.epoch}. Epoch time: {seconds} s ({what})."
 
 
 def _settings_table(run: RunResult) -> str:

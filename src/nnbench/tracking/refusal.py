@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nnbench.config.installation import install_command
+from nnbench.config.installation import install_command, missing
 from nnbench.tracking.store import StoreError, without_password
 
 REASON_CHARACTERS = 200
@@ -23,10 +23,10 @@ def reason(error: Exception) -> str:
     """Return why, on one line, without passwords and without a full stop."""
     text = without_password(str(error))
     if isinstance(error, ModuleNotFoundError):
-        return (
-            f"it needs the Python package {error.name}, which is not installed (for PostgreSQL: "
-            f"{install_command('postgresql')})"
-        )
+        found = str(missing("it", str(error.name)))
+        if error.name == "mlflow":
+            return found
+        return f"{found} (for PostgreSQL: {install_command('postgresql')})"
     if isinstance(error, StoreError):
         return text
     for pattern, words in KNOWN.items():

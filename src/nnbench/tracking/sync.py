@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from nnbench.config.installation import need
 from nnbench.config.run import TrackingConfig
 from nnbench.errors import ResultsError
 from nnbench.records.run import RunResult
@@ -47,6 +48,9 @@ def missing(
 def upload(waiting: Waiting, results: Path) -> Iterator[RunResult]:
     """Bring them there; yield each run with its new `tracking`, which its record has too."""
     from nnbench.tracking.mlflow import MlflowSink
+
+    if waiting:
+        need("nnbench sync", "mlflow")
 
     def place(item: tuple[TrackingConfig, RunResult]) -> tuple[str, str]:
         return item[0].uri or "", item[0].experiment

@@ -4,45 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from nnbench import data
 from nnbench.backends.parity import moved_by_one_ulp
 from nnbench.backends.protocol import Chooser
-from nnbench.config.run import RunConfig
 from nnbench.errors import RunFailed, RunKilled
 from nnbench.records import identity, machine
+from nnbench.records.flags import of_config
 from nnbench.records.run import RunResult
 from nnbench.training import checkpoint
 from nnbench.training.assembly import all_splits, load_weights, make_task, trainer_factory
 from nnbench.training.clock import Clock
 from nnbench.training.epochs import Announce, Epochs
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run as its worker receives it: the configuration, resolved, and where it is kept.
-
-    `values` is the configuration as plain data, `weights` the folder or file of `init=from_run`.
-    `nudged`: start one ulp away from the initial weights, to see what rounding comes to.
-    `resume`: `directory` holds a run that was stopped; go on with it. `flags` are sentences that
-    belong to the figures, as that other runs were beside it.
-    """
-
-    config: RunConfig
-    values: dict[str, Any]
-    run_id: str
-    name: str
-    created: str
-    directory: Path
-    started: float
-    weights: Path | None = None
-    sweep: str | None = None
-    nudged: bool = False
-    resume: bool = False
-    flags: tuple[str, ...] = ()
+from nnbench.training.job import Job
 
 
 def execute(
@@ -92,7 +66,7 @@ def execute(
         machine=where,
         choices=trainer.choices if isinstance(trainer, Chooser) else {},
         sweep=job.sweep,
-        flags=(*config.flags(), *machine.crowding(config.threads), *job.flags),
+        flags=(*of_config(config), *machine.crowding(config.threads), *job.flags),
         layers=tuple(task.architecture.rows()),
         without_effect=tuple(sorted(map(str, task.architecture.without_effect()))),
         directory=job.directory,

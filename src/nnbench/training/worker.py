@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -29,18 +28,22 @@ def main() -> int:
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    job, stop = _job()
+    line, stop = _job()
+    plain = json.loads(line)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threading.Thread(target=_obey, args=[stop], daemon=True).start()
-    if job["cores"] and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, job["cores"])
+    if plain["cores"] and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, plain["cores"])  # before NumPy makes its threads
 
     def announce(event: dict[str, Any]) -> None:
         _send(events, event)
 
     try:
-        with locked(Path(job["directory"])):
-            _train(job, announce, stop.is_set)
+        with locked(Path(plain["directory"])):
+            from nnbench.training.job import Job
+            from nnbench.training.runner import execute
+
+            execute(Job.of_line(line), announce, stop.is_set)
     except NNBenchError as error:
         announce({"event": "error", "kind": type(error).__name__, "message": str(error)})
         return 2
@@ -79,31 +82,6 @@ def out_of_memory(error: Exception) -> str | None:
     )
 
 
-def _train(job: dict[str, Any], announce: Any, stopping: Callable[[], bool]) -> None:
-    from nnbench.config.run import read_config
-    from nnbench.training.runner import Job, execute
-
-    weights = job["weights"]
-    execute(
-        Job(
-            config=read_config(job["values"]),
-            values=job["values"],
-            run_id=job["run_id"],
-            name=job["name"],
-            created=job["created"],
-            directory=Path(job["directory"]),
-            started=job["started"],
-            weights=Path(weights) if weights else None,
-            sweep=job["sweep"],
-            nudged=job["nudged"],
-            resume=job["resume"],
-            flags=tuple(job["flags"]),
-        ),
-        announce,
-        stopping,
-    )
-
-
 def _send(events: TextIO, event: dict[str, Any]) -> None:
     try:
         events.write(json.dumps(event | {"time": time.time()}) + "\n")
@@ -112,7 +90,7 @@ def _send(events: TextIO, event: dict[str, Any]) -> None:
         os._exit(3)
 
 
-def _job() -> tuple[dict[str, Any], threading.Event]:
+def _job() -> tuple[bytes, threading.Event]:
     """Read the job, the first line of standard input; `stop` may have followed already."""
     read = b""
     while b"\n" not in read and (more := os.read(0, 65536)):
@@ -121,7 +99,7 @@ def _job() -> tuple[dict[str, Any], threading.Event]:
     stop = threading.Event()
     if rest:
         stop.set()
-    return json.loads(line), stop
+    return line, stop
 
 
 def _obey(stop: threading.Event) -> None:

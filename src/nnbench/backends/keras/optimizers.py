@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,19 +10,14 @@ import keras
 from keras import ops
 
 from nnbench.backends.protocol import Task
-from nnbench.errors import UnsupportedSpec
+from nnbench.backends.trainers import supported
 from nnbench.model import optimizers as spec
 
-# (rule, parameter, gradient, learning rate, step from 1, buffers) -> (parameter, buffers), new
+# (rule, w, gradient with weight decay, lr, step from 1, buffers) -> the new w and buffers
 Update = Callable[[Any, Any, Any, Any, Any, list[Any]], tuple[Any, list[Any]]]
 
 
-def _decayed(rule: Any, w: Any, g: Any) -> Any:
-    return g + rule.weight_decay * w if rule.weight_decay else g
-
-
 def _sgd(rule: spec.SGD, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
-    g = _decayed(rule, w, g)
     if not rule.momentum:
         return w - lr * g, buffers
     v = rule.momentum * buffers[0] + g
@@ -29,15 +25,6 @@ def _sgd(rule: spec.SGD, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) ->
 
 
 def _adam(rule: Any, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
-    g = _decayed(rule, w, g)
-    return _adam_step(rule, w, g, lr, t, buffers)
-
-
-def _adamw(rule: Any, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
-    return _adam_step(rule, w - lr * rule.weight_decay * w, g, lr, t, buffers)
-
-
-def _adam_step(rule: Any, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
     m = rule.beta1 * buffers[0] + (1.0 - rule.beta1) * g
     v = rule.beta2 * buffers[1] + (1.0 - rule.beta2) * g * g
     # Not ops.cast: TensorFlow takes a Python number through float32 on its way to float64.
@@ -48,14 +35,12 @@ def _adam_step(rule: Any, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -
 
 
 def _rmsprop(rule: spec.RMSprop, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
-    g = _decayed(rule, w, g)
     v = rule.rho * buffers[0] + (1.0 - rule.rho) * g * g
     b = rule.momentum * buffers[1] + g / (ops.sqrt(v) + rule.epsilon)
     return w - lr * b, [v, b]
 
 
 def _adagrad(rule: spec.Adagrad, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
-    g = _decayed(rule, w, g)
     s = buffers[0] + g * g
     return w - lr * g / (ops.sqrt(s) + rule.epsilon), [s]
 
@@ -63,7 +48,7 @@ def _adagrad(rule: spec.Adagrad, w: Any, g: Any, lr: Any, t: Any, buffers: list[
 UPDATES: dict[type, tuple[Update, int]] = {
     spec.SGD: (_sgd, 1),
     spec.Adam: (_adam, 2),
-    spec.AdamW: (_adamw, 2),
+    spec.AdamW: (_adam, 2),
     spec.RMSprop: (_rmsprop, 2),
     spec.Adagrad: (_adagrad, 1),
 }
@@ -117,31 +102,33 @@ class Matched(keras.optimizers.Optimizer):
         step = ops.cast(self.iterations + 1, variable.dtype)
         values = [ops.convert_to_tensor(b) for b in buffers]
         w = ops.convert_to_tensor(variable)
+        if isinstance(self.rule, spec.AdamW):
+            w = w - lr * self.rule.weight_decay * w
+        elif self.rule.weight_decay:
+            gradient = gradient + self.rule.weight_decay * w
         new, new_buffers = self.update(self.rule, w, gradient, lr, step, values)
         for buffer, value in zip(buffers, new_buffers, strict=True):
             self.assign(buffer, value)
         self.assign(variable, new)
 
 
+# Keras' own class of each rule, and its arguments that are called otherwise in the spec.
+NATIVE: dict[type, tuple[Any, dict[str, str]]] = {
+    spec.SGD: (keras.optimizers.SGD, {}),
+    spec.Adam: (keras.optimizers.Adam, {"beta1": "beta_1", "beta2": "beta_2"}),
+    spec.AdamW: (keras.optimizers.AdamW, {"beta1": "beta_1", "beta2": "beta_2"}),
+    spec.RMSprop: (keras.optimizers.RMSprop, {}),
+    spec.Adagrad: (keras.optimizers.Adagrad, {"initial": "initial_accumulator_value"}),
+}
+
+
 def _native(rule: Any) -> keras.optimizers.Optimizer:
     """Return Keras' own optimizer of that name, with the values set."""
-    common = {
-        "learning_rate": 0.0,
-        "weight_decay": rule.weight_decay or None,
-        "global_clipnorm": rule.clip_norm,
-    }
-    if isinstance(rule, spec.SGD):
-        return keras.optimizers.SGD(momentum=rule.momentum, nesterov=rule.nesterov, **common)
-    if isinstance(rule, spec.Adam | spec.AdamW):
-        kind = keras.optimizers.AdamW if isinstance(rule, spec.AdamW) else keras.optimizers.Adam
-        return kind(beta_1=rule.beta1, beta_2=rule.beta2, epsilon=rule.epsilon, **common)
-    if isinstance(rule, spec.RMSprop):
-        return keras.optimizers.RMSprop(
-            rho=rule.rho, momentum=rule.momentum, epsilon=rule.epsilon, **common
-        )
-    return keras.optimizers.Adagrad(
-        initial_accumulator_value=rule.initial, epsilon=rule.epsilon, **common
-    )
+    kind, names = NATIVE[type(rule)]
+    values = dataclasses.asdict(rule)
+    decay, clip_norm = values.pop("weight_decay") or None, values.pop("clip_norm")
+    arguments = {names.get(key, key): v for key, v in values.items() if key != "name"}
+    return kind(learning_rate=0.0, weight_decay=decay, global_clipnorm=clip_norm, **arguments)
 
 
 def build_optimizer(task: Task) -> keras.optimizers.Optimizer:
@@ -149,6 +136,5 @@ def build_optimizer(task: Task) -> keras.optimizers.Optimizer:
 
     Raises UnsupportedSpec for an unknown optimizer.
     """
-    if type(task.optimizer) not in UPDATES:
-        raise UnsupportedSpec(f"backend=keras has no optimizer {task.optimizer.name}.")
+    supported(UPDATES, type(task.optimizer), "optimizer", "keras")
     return Matched(task.optimizer) if task.semantics == "matched" else _native(task.optimizer)

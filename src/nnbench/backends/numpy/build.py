@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from nnbench.backends.numpy import images
-from nnbench.backends.numpy.layers import ACTIVATIONS, Arrays, Dense, Layer
-from nnbench.backends.numpy.normalisation import BatchNorm, LayerNorm
+from nnbench.backends.numpy import images, layers, normalisation
 from nnbench.backends.numpy.randomness import Dropout
-from nnbench.backends.numpy.tokens import Embedding
-from nnbench.errors import UnsupportedSpec
+from nnbench.backends.trainers import supported
 from nnbench.model import layers as spec
 
-LAYERS: dict[type, Callable[[Any, Arrays], Layer]] = {
-    spec.Dense: lambda layer, parameters: Dense(parameters),
-    spec.Activation: lambda layer, parameters: _activation(layer.name),
-    spec.Flatten: lambda layer, parameters: images.Flatten(parameters),
+LAYERS: dict[type, type[layers.Layer]] = {
+    spec.Dense: layers.Dense,
+    spec.Activation: layers.Activation,
+    spec.Flatten: images.Flatten,
     spec.Conv2d: images.Conv2d,
     spec.MaxPool2d: images.MaxPool2d,
     spec.AvgPool2d: images.AvgPool2d,
-    spec.BatchNorm: BatchNorm,
-    spec.LayerNorm: LayerNorm,
+    spec.BatchNorm: normalisation.BatchNorm,
+    spec.LayerNorm: normalisation.LayerNorm,
     spec.Dropout: Dropout,
-    spec.Embedding: lambda layer, parameters: Embedding(parameters),
+    spec.Embedding: layers.Embedding,
 }
 
 
-def build_layer(layer: spec.Layer, parameters: Arrays) -> Layer:
+def build_layer(layer: spec.Layer, parameters: layers.Arrays) -> layers.Layer:
     """Return the NumPy layer for `layer`; raises UnsupportedSpec for an unknown one."""
-    if type(layer) not in LAYERS:
-        known = ", ".join(kind.__name__ for kind in LAYERS)
-        raise UnsupportedSpec(f"Received layer {type(layer).__name__}; backend=numpy has {known}.")
-    return LAYERS[type(layer)](layer, parameters)
-
-
-def _activation(name: str) -> Layer:
-    if name not in ACTIVATIONS:
-        raise UnsupportedSpec(
-            f"Received activation={name}; backend=numpy has {', '.join(ACTIVATIONS)}."
-        )
-    return ACTIVATIONS[name]({})
+    return supported(LAYERS, type(layer), "layer", "numpy")(parameters, layer)

@@ -6,12 +6,12 @@ in every window are one strided view of the padded input, so that each formula i
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
 
 from nnbench.backends.numpy.layers import Array, Arrays, Layer
-from nnbench.model import layers
 
 Tap = tuple[int, int, Array]
 
@@ -25,10 +25,6 @@ def taps(x: Array, size: int, step: int, rows: int, columns: int) -> Iterator[Ta
 
 class Conv2d(Layer):
     """`y = sum over taps of x_tap @ kernel[i, j] + bias`."""
-
-    def __init__(self, spec: layers.Conv2d, parameters: Arrays) -> None:
-        super().__init__(parameters)
-        self.spec = spec
 
     def forward(self, x: Array) -> Array:
         """Return y `(batch, rows, columns, filters)`."""
@@ -65,59 +61,48 @@ class Conv2d(Layer):
         return taps(x, self.spec.kernel_size, self.spec.stride, rows, columns)
 
 
-class MaxPool2d(Layer):
-    """`y = max over taps of x_tap`; the gradient goes to the first tap that has the maximum."""
+class _Pool2d(Layer):
+    def _windows(self, x: Array) -> list[Array]:
+        """Return for each tap what it sees of x, `(batch, rows, columns, channels)`."""
+        rows, columns, _ = self.spec.output_shape(x.shape[1:])
+        return [seen for *_, seen in taps(x, self.spec.size, self.spec.step, rows, columns)]
 
-    def __init__(self, spec: layers.MaxPool2d, parameters: Arrays) -> None:
-        super().__init__(parameters)
-        self.spec = spec
+
+class MaxPool2d(_Pool2d):
+    """`y = max over taps of x_tap`; the gradient goes to the first tap that has the maximum."""
 
     def forward(self, x: Array) -> Array:
         """Return y `(batch, rows, columns, channels)`."""
-        rows, columns, _ = self.spec.output_shape(x.shape[1:])
-        _, _, y = next(self._taps(x, rows, columns))
-        for _, _, seen in self._taps(x, rows, columns):
-            y = np.maximum(y, seen)
-        return y
+        return functools.reduce(np.maximum, self._windows(x))
 
     def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
         """Hand dy to the first maximum of each window, taps in order row by row."""
         dx = np.zeros_like(x)
-        rows, columns = y.shape[1:3]
         open_windows = np.ones_like(y, dtype=bool)
-        for (_, _, seen), (_, _, grad) in zip(
-            self._taps(x, rows, columns), self._taps(dx, rows, columns), strict=True
-        ):
+        for seen, grad in zip(self._windows(x), self._windows(dx), strict=True):
             chosen = open_windows & (seen == y)
             grad[...] += dy * chosen
             open_windows &= ~chosen
         return dx
 
-    def _taps(self, x: Array, rows: int, columns: int) -> Iterator[Tap]:
-        return taps(x, self.spec.size, self.spec.step, rows, columns)
 
-
-class AvgPool2d(Layer):
+class AvgPool2d(_Pool2d):
     """`y = mean over taps of x_tap`."""
-
-    def __init__(self, spec: layers.AvgPool2d, parameters: Arrays) -> None:
-        super().__init__(parameters)
-        self.spec = spec
 
     def forward(self, x: Array) -> Array:
         """Return y `(batch, rows, columns, channels)`."""
-        rows, columns, channels = self.spec.output_shape(x.shape[1:])
-        y = np.zeros_like(x, shape=(len(x), rows, columns, channels))
-        for _, _, seen in taps(x, self.spec.size, self.spec.step, rows, columns):
+        windows = self._windows(x)
+        y = np.zeros_like(windows[0], order="C")
+        for seen in windows:
             y += seen
         return y / self.spec.size**2
 
     def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
-        """Share dy evenly among the taps of each window."""
+        """Spread dy evenly over the taps of each window."""
         dx = np.zeros_like(x)
-        share = dy / self.spec.size**2
-        for _, _, seen in taps(dx, self.spec.size, self.spec.step, *y.shape[1:3]):
-            seen[...] += share
+        even = dy / self.spec.size**2
+        for seen in self._windows(dx):
+            seen[...] += even
         return dx
 
 

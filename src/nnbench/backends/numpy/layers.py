@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnbench.backends.trainers import supported
 from nnbench.model.counter import Words
 
 Array = NDArray[Any]
@@ -26,12 +27,13 @@ Arrays = dict[str, Array]
 class Layer:
     """A layer that changes nothing and has no parameters: what the others override.
 
-    `parameters` maps roles to arrays that are updated in place. In training a layer may do
-    something else than in evaluation: `forward_training` then differs from `forward`.
+    `parameters` maps roles to arrays that are updated in place, `spec` is the layer's description.
+    In training a layer may do something else than in evaluation: `forward_training` then differs
+    from `forward`.
     """
 
-    def __init__(self, parameters: Arrays) -> None:
-        self.parameters = parameters
+    def __init__(self, parameters: Arrays, spec: Any = None) -> None:
+        self.parameters, self.spec = parameters, spec
 
     def forward(self, x: Array) -> Array:
         """Return y."""
@@ -69,66 +71,39 @@ class Dense(Layer):
         return dy @ self.parameters["kernel"].T
 
 
-class Sigmoid(Layer):
-    """`y = 1 / (1 + exp(-x))`, `dy/dx = y (1 - y)`; exp may overflow to inf, giving y = 0."""
+class Embedding(Layer):
+    """`y = W[x]`, so row t of dW is the sum of the dy wherever x is t; tokens have no gradient."""
 
     def forward(self, x: Array) -> Array:
-        """Return the logistic function of x."""
-        return 1.0 / (1.0 + np.exp(-x))
+        """Return y `(*x.shape, units)`."""
+        return self.parameters["kernel"][x]
 
-    def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
-        """Return `dy y (1 - y)`."""
-        return dy * y * (1.0 - y)
-
-
-class Tanh(Layer):
-    """`y = tanh(x)`, `dy/dx = 1 - y^2`."""
-
-    def forward(self, x: Array) -> Array:
-        """Return the hyperbolic tangent of x."""
-        return np.tanh(x)
-
-    def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
-        """Return `dy (1 - y^2)`."""
-        return dy * (1.0 - y * y)
+    def param_grads(self, x: Array, dy: Array) -> Arrays:
+        """Return for each token the sum of dy over its places."""
+        kernel = np.zeros_like(self.parameters["kernel"])
+        np.add.at(kernel, x, dy)
+        return {"kernel": kernel}
 
 
-class Relu(Layer):
-    """`y = max(x, 0)`; the derivative at 0 is 0."""
+class Activation(Layer):
+    """A function without parameters, from the table below."""
+
+    def __init__(self, parameters: Arrays, spec: Any) -> None:
+        super().__init__(parameters, spec)
+        self.function, self.gradient = supported(ACTIVATIONS, spec.name, "activation", "numpy")
 
     def forward(self, x: Array) -> Array:
-        """Return x where it is positive, else 0; a NaN stays one."""
-        return x.clip(min=0.0)
+        """Return y, of the shape of x."""
+        return self.function(x)
 
     def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
-        """Return dy where x was positive, else 0."""
-        return dy * (x > 0.0)
+        """Return dy times dy/dx."""
+        return self.gradient(x, y, dy)
 
 
-class Softmax(Layer):
-    """`y = exp(x - max x) / sum exp(x - max x)` over the last axis."""
-
-    def forward(self, x: Array) -> Array:
-        """Return probabilities `(batch, k)`."""
-        e = np.exp(x - x.max(axis=-1, keepdims=True))
-        return e / e.sum(axis=-1, keepdims=True)
-
-    def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
-        """Return `y (dy - sum of dy y)`, the product with the Jacobian `diag(y) - y y^T`."""
-        return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
-
-
-class Gelu(Layer):
-    """`y = x P(x)` with the normal distribution `P(x) = (1 + erf(x / sqrt 2)) / 2`."""
-
-    def forward(self, x: Array) -> Array:
-        """Return `x P(x)`."""
-        return x * _normal_cdf(x)
-
-    def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
-        """Return `dy (P(x) + x p(x))`, p the normal density."""
-        density = np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
-        return dy * (_normal_cdf(x) + x * density)
+def _softmax(x: Array) -> Array:
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
 
 
 def _normal_cdf(x: Array) -> Array:
@@ -138,11 +113,20 @@ def _normal_cdf(x: Array) -> Array:
     return 0.5 * (1.0 + special.erf(x * math.sqrt(0.5)))
 
 
-ACTIVATIONS: dict[str, Callable[[Arrays], Layer]] = {
-    "linear": Layer,
-    "sigmoid": Sigmoid,
-    "tanh": Tanh,
-    "relu": Relu,
-    "gelu": Gelu,
-    "softmax": Softmax,
+def _normal_density(x: Array) -> Array:
+    return np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
+
+
+# y of x, and the gradient with respect to x of (x, y, dy), as nnbench.model.layers says. exp may
+# overflow to inf, which gives sigmoid 0; softmax has the Jacobian `diag(y) - y y^T`.
+ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array, Array], Array]]] = {
+    "linear": (lambda x: x, lambda x, y, dy: dy),
+    "sigmoid": (lambda x: 1.0 / (1.0 + np.exp(-x)), lambda x, y, dy: dy * y * (1.0 - y)),
+    "tanh": (np.tanh, lambda x, y, dy: dy * (1.0 - y * y)),
+    "relu": (lambda x: x.clip(min=0.0), lambda x, y, dy: dy * (x > 0.0)),
+    "gelu": (
+        lambda x: x * _normal_cdf(x),
+        lambda x, y, dy: dy * (_normal_cdf(x) + x * _normal_density(x)),
+    ),
+    "softmax": (_softmax, lambda x, y, dy: y * (dy - (dy * y).sum(axis=-1, keepdims=True))),
 }

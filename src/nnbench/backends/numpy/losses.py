@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nnbench.backends.numpy.layers import ACTIVATIONS, Array
-from nnbench.errors import UnsupportedSpec
+from nnbench.backends.numpy.layers import Activation, Array
+from nnbench.backends.trainers import supported
+from nnbench.model import layers
 from nnbench.model.layers import ActivationName
 from nnbench.model.losses import Loss
 
@@ -22,7 +23,9 @@ def logit_gradient(loss: Loss, activation: ActivationName) -> LogitGradient:
 
     The reductions of `loss` are applied: over the outputs, then over the batch.
     """
-    output = ACTIVATIONS["softmax" if loss.name == "cross_entropy" else activation]({})
+    output = Activation(
+        {}, layers.Activation("softmax" if loss.name == "cross_entropy" else activation)
+    )
 
     def scale(z: Array) -> float:
         return loss.output_scale(z.shape[1]) * loss.batch_scale(z.shape[0])
@@ -44,6 +47,4 @@ def logit_gradient(loss: Loss, activation: ActivationName) -> LogitGradient:
         "mse": squared_error,
         "l1": absolute_error,
     }
-    if loss.name not in formulas:
-        raise UnsupportedSpec(f"backend=numpy has no loss {loss.name}.")
-    return formulas[loss.name]
+    return supported(formulas, loss.name, "loss", "numpy")

@@ -37,7 +37,7 @@ def operations(n: int, dtype: Dtype, threads: int) -> Operations:
     maps = np.zeros(shape, dtype)
     stage = Conv(0, conv, IMAGES, kernels, maps, pooled=False)
     stage.input[...] = rng.standard_normal(IMAGES)
-    pool = MaxPool2d(spec.MaxPool2d(), {})
+    pool = MaxPool2d({}, spec.MaxPool2d())
     return {
         "matmul": partial(np.matmul, x, y, out),
         "relu": _all(relu(x, out)),

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from nnbench.backends.numpy.layers import Array, Arrays, Layer
+from nnbench.backends.numpy.layers import Array, Layer
 from nnbench.model import counter, layers
 from nnbench.model.counter import Words
 
@@ -27,10 +27,6 @@ class Dropout(Layer):
 
     The one layer that remembers: `factor`, what the forward pass multiplied by.
     """
-
-    def __init__(self, spec: layers.Dropout, parameters: Arrays) -> None:
-        super().__init__(parameters)
-        self.spec = spec
 
     def forward_training(self, x: Array, key: Words | None) -> Array:
         """Return x with the values that `key` drops set to 0."""

@@ -17,7 +17,7 @@ from nnbench.backends.numpy.build import build_layer
 from nnbench.backends.numpy.flat import Flat
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.losses import logit_gradient
-from nnbench.backends.numpy.optimizers import build_optimizer
+from nnbench.backends.numpy.optimizers import Rule
 from nnbench.backends.numpy.randomness import Dropout, augmented
 from nnbench.backends.numpy.stopwatch import Stopwatch
 from nnbench.backends.protocol import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
@@ -64,7 +64,7 @@ class NumpyTrainer:
             for i, layer in enumerate(task.architecture.layers)
         ]
         self._random = [i for i, layer in enumerate(self.layers) if isinstance(layer, Dropout)]
-        self._optimizer = build_optimizer(task.optimizer, self._weights)
+        self._optimizer = Rule(task.optimizer, self._weights)
         self._fused = self._build_fused() if execution == "fused" else None
         self.slice_multiple = self._fused.multiple if self._fused else 1
         self.choices = self._fused.choices() if self._fused else {}

@@ -23,6 +23,7 @@ from nnbench.config import catalogue, installation, studies
 from nnbench.config.catalogue import Option, every_option, options
 from nnbench.config.sources import source_of_study, sources
 from nnbench.records import machine
+from nnbench.records.environment import forced
 
 Mark = Literal["OK", "--", "!!"]
 DEFAULT_DATA = "mnist_5k"
@@ -153,9 +154,9 @@ def blas_and_threads(numpy: Answer) -> list[Finding]:
         threads = numpy.facts["threads"]["blas"] or "unknown"
         found = f"{_default('threads')} in runs (threads=N sets it); {threads} outside"
         findings.append(Finding("threads", "OK", found))
-    for line in machine.forced_blas():
-        found, _, remedy = line.partition("; ")
-        findings.append(Finding("environment", "!!", found, remedy))
+    for each in forced():
+        found = f"{each.setting} {each.effect}"
+        findings.append(Finding("environment", "!!", found, each.remedy))
     return findings
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from nnbench.config.composition import Cell, compose
+from nnbench.config.composition import compose
+from nnbench.config.run import Cell
 from nnbench.config.studies import read_study, sound
 from nnbench.errors import ConfigError, MissingPackage
 from nnbench.records.identity import LEFT_OUT
@@ -24,36 +25,29 @@ from nnbench.reporting.claims.verdicts import (
 )
 from nnbench.reporting.comparison.notes import flag_notes
 from nnbench.reporting.pages.tables import weight_difference
+from nnbench.sweeps.loop import run_sweep
+from nnbench.sweeps.observer import Observer
+from nnbench.sweeps.operations import Times, measured_once
 from nnbench.sweeps.session import check_packages
 
 SEEDS = 3
-Times = Mapping[str, Mapping[str, Sequence[float]]]  # by backend and operation, one per round
-
-
-@dataclass(frozen=True)
-class Means:
-    """How what is missing comes about: a sweep, timed operations, and who is told.
-
-    `sweep` runs the cells under a name and returns the records and how many runs failed; `time`
-    returns the seconds of the operations of a study under its name, with overrides.
-    """
-
-    sweep: Callable[[Sequence[Cell], str], tuple[Sequence[RunResult], int]]
-    time: Callable[[str, Mapping[str, Any], Sequence[str], bool], Times]
-    say: Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What came of asking: the answers by study, the `runs` behind them, how many runs failed."""
+    """What came of asking: the answers by study, the `runs` behind them, how many are missing."""
 
     studies: tuple[StudyAnswers, ...]
     runs: tuple[RunResult, ...]
-    failures: int
+    missing: int
 
 
 def ask(
-    names: Sequence[str], overrides: Sequence[str], seeds: int, recorded: bool, means: Means
+    names: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    seeds: int = SEEDS,
+    recorded: bool = False,
+    observer: Observer | None = None,
 ) -> Asked:
     """Answer the claims of the studies `names`, all without any, over the seeds 0, 1, ...
 
@@ -62,22 +56,23 @@ def ask(
     """
     if seeds < 1:
         raise ConfigError(f"Received --seeds {seeds}; must be at least 1.")
-    chosen = {name: read_study(name) for name in names or sound(means.say)}
+    observer = observer or Observer()
+    chosen = {name: read_study(name) for name in names or sound(observer.say)}
     cells = {
-        name: _cells(name, study, overrides, seeds, means.say)
+        name: _cells(name, study, overrides, seeds, observer)
         for name, study in chosen.items()
         if "measured" not in study
     }
     changed = tuple(word for word in overrides if re.split("[.=]", word)[0] not in LEFT_OUT)
     answers: list[StudyAnswers] = []
     runs: list[RunResult] = []
-    failures = 0
+    missing = 0
     for name, study in chosen.items():
         if "measured" in study:
-            figures = _by_round(means.time(name, study, overrides, recorded))
+            figures = _by_round(measured_once(name, study, overrides, recorded))
             answers.append(replace(answer_study(name, study, figures), changed=changed))
             continue
-        found, failed = _runs(name, cells[name], recorded, means)
+        found, left = _runs(name, cells[name], recorded, observer)
         pairs = (_pair(f"{name}/{a}", f"{name}/{b}", found) for a, b in study["pairs"])
         answers.append(
             replace(
@@ -87,16 +82,12 @@ def ask(
                 notes=tuple(f"note: {note}" for note in flag_notes(found)),
             )
         )
-        runs, failures = [*runs, *found], failures + failed
-    return Asked(tuple(answers), tuple(runs), failures)
+        runs, missing = [*runs, *found], missing + left
+    return Asked(tuple(answers), tuple(runs), missing)
 
 
 def _cells(
-    name: str,
-    study: Mapping[str, Any],
-    overrides: Sequence[str],
-    seeds: int,
-    say: Callable[[str], None],
+    name: str, study: Mapping[str, Any], overrides: Sequence[str], seeds: int, observer: Observer
 ) -> list[Cell]:
     """Return the runs that a study needs; a case whose packages are missing is left out, aloud."""
     cells = []
@@ -105,24 +96,26 @@ def _cells(
         try:
             check_packages(compose([*fixed, *overrides]).config)
         except MissingPackage as error:
-            say(f"Skipping {case}: {error}")
+            observer.say(f"Skipping {case}: {error}")
             continue
         cells += [compose([*fixed, f"seed={seed}", *overrides]) for seed in range(seeds)]
     return cells
 
 
 def _runs(
-    name: str, cells: Sequence[Cell], recorded: bool, means: Means
+    name: str, cells: Sequence[Cell], recorded: bool, observer: Observer
 ) -> tuple[Sequence[RunResult], int]:
-    """Return the runs of `cells`, and how many failed."""
+    """Return the runs of `cells`, and how many of them are missing."""
     if not cells:
         return (), 0
     if recorded:
         wanted = {cell.config.case for cell in cells}
         known = read_runs(Path(cells[0].config.results))
         return [run for run in known if run.config.get("case") in wanted], 0
-    means.say(f"{name}: {len(cells)} runs")
-    return means.sweep(cells, f"{name}-{datetime.now():%Y%m%d-%H%M%S}")
+    observer.say(f"{name}: {len(cells)} runs")
+    result = run_sweep(cells, f"{name}-{datetime.now():%Y%m%d-%H%M%S}", observer)
+    result.check_stopped()
+    return result.runs, result.left
 
 
 def _by_round(times: Times) -> dict[int, Figures]:

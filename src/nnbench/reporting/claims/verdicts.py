@@ -19,7 +19,7 @@ from nnbench.config.studies import check_keys
 from nnbench.errors import ConfigError
 from nnbench.records.run import RunResult
 from nnbench.reporting.claims.expression import Figures, evaluate, names
-from nnbench.reporting.statistics import Difference, interval, run_seconds
+from nnbench.reporting.statistics import Difference, interval
 
 Way = Literal["published", "matched"]
 WAYS: tuple[Way, ...] = ("published", "matched")
@@ -201,7 +201,7 @@ def run_figures(run: RunResult) -> Figure:
         "train_accuracy": kept.train_accuracy if kept else None,
         "gap": kept.generalization_gap if kept else None,
         "loss": kept.test_loss if kept else None,
-        "time": run_seconds(seconds) if seconds else None,
+        "time": run.epoch_seconds,
         "training_time": sum(seconds),
         "total_time": phases.wall_seconds,
         "startup": startup,

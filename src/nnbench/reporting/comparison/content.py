@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from nnbench.errors import ConfigError
+from nnbench.formatting import EPOCH_TIME
 from nnbench.records.certificate import sentences
 from nnbench.records.run import RunResult
 from nnbench.reporting.claims.text import StudyAnswers, answered
@@ -32,6 +33,12 @@ from nnbench.reporting.statistics import (
 from nnbench.schema import suggest
 
 TARGET = 0.95  # of the best median test accuracy: the accuracy that times are taken to
+
+READING = (
+    f"Epoch: {EPOCH_TIME}; a row shows the median over its seeds.",
+    "A verdict is about pairs of runs with the same seed, the geometric mean of their ratios: it "
+    "can differ from the ratio of two rows.",
+)
 
 
 @dataclass(frozen=True)
@@ -171,7 +178,7 @@ def _content(table: Table, baseline: str | None) -> TableContent:
     pairs = _pairs(table, baseline)
     times = corrected([compare_times(a.seconds(), b.seconds()) for a, b in pairs])
     against = tuple(_against(a, b, time) for (a, b), time in zip(pairs, times, strict=True))
-    return TableContent(table, target, rows, against, tuple(table_notes(table)))
+    return TableContent(table, target, rows, against, (*READING, *table_notes(table)))
 
 
 def _pairs(table: Table, wanted: str | None) -> list[tuple[Group, Group]]:

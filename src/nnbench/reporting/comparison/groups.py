@@ -11,7 +11,6 @@ from typing import Any
 from nnbench.records import identity
 from nnbench.records.certificate import label as backend_of
 from nnbench.records.run import RunResult
-from nnbench.reporting.statistics import run_seconds
 from nnbench.tracking.content import settings
 
 # What a backend's name, execution and engine bring along; told by its label.
@@ -50,10 +49,9 @@ class Group:
         return [run for run in self.runs if run.status == "diverged"]
 
     def seconds(self) -> dict[int, float]:
-        """Return the typical seconds of an epoch by seed; the first epoch warms up."""
-        return {
-            seed(run): run_seconds([e.train_seconds for e in run.epochs]) for run in self.finished
-        }
+        """Return the epoch time by seed (`RunResult.epoch_seconds`)."""
+        found = {seed(run): run.epoch_seconds for run in self.finished}
+        return {s: seconds for s, seconds in found.items() if seconds is not None}
 
     def figures(self, name: str) -> dict[int, float]:
         """Return a figure of the kept epoch by seed, where there is one."""
@@ -99,7 +97,7 @@ def apartness(run: RunResult) -> dict[str, Any]:
         "machine": (machine.get("cpu"), machine.get("gpu")),
         "BLAS kernel": machine.get("blas_kernel"),
         "threads": run.config.get("threads"),
-        "flags": sorted(run.flags),
+        "flags": sorted(map(str, run.flags)),
     }
 
 

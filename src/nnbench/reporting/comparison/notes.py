@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from nnbench.formatting import EPOCH_TIME, ONE_EPOCH
 from nnbench.records.environment import forced_kernels
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.groups import Table, seed
@@ -30,6 +31,8 @@ def table_notes(table: Table) -> list[str]:
                 f"{group.label}: seed {s} took {seconds[s]:.4g} s per epoch, far from the others; "
                 "it is in the figures."
             )
+        if any(len(run.epochs) == 1 for run in group.finished):
+            notes.append(f"{group.label}: times are {ONE_EPOCH}.")
         if group.repeated:
             notes.append(f"{group.label}: {group.repeated} earlier runs of these seeds left out.")
     missing = {s for g in table.groups for s in g.seconds()}
@@ -39,6 +42,14 @@ def table_notes(table: Table) -> list[str]:
             words = ", ".join(map(str, lacks))
             notes.append(f"{group.label}: no finished run with seed {words}, pairs are missing.")
     return notes
+
+
+def epoch_note(runs: Sequence[RunResult]) -> str:
+    """Say what the epoch times of `runs` are."""
+    single = sum(len(run.epochs) == 1 for run in runs)
+    if single == len(runs):
+        return f"epoch: training time {ONE_EPOCH}"
+    return f"epoch: {EPOCH_TIME}" + (f"; where there is one, {ONE_EPOCH}" if single else "")
 
 
 def unfinished(runs: Sequence[RunResult]) -> list[str]:

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nnbench.config.composition import Cell
-from nnbench.config.run import label_of, read_config
+from nnbench.config.run import Cell, label_of
 from nnbench.errors import NNBenchError
 from nnbench.records.identity import LEFT_OUT, deciding
 
@@ -146,7 +145,7 @@ def cell(values: Values, name: str | None = None) -> Cell:
     """Return `values` as a run to do, called `name`. Raises ConfigError where they do not fit."""
     plain = {key: value for key, value in values.items() if key != "config_name"}
     plain |= {"case": None, "name": name}
-    return Cell(read_config(plain), plain, ())
+    return Cell.read(plain)
 
 
 def is_possible(check: Callable[[Cell], None]) -> Possible:

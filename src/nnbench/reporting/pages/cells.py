@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from nnbench.formatting import duration, number, percent
+from nnbench.formatting import EPOCH_TIME, duration, number, percent
 from nnbench.reporting.comparison.rows import Row
 
 NONE = "-"
@@ -14,32 +14,31 @@ NONE = "-"
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its title, the figure it shows and sorts by, and how it is written."""
+    """A column: its title, the field it sorts by, its figure and the figure's spread as text."""
 
     title: str
     field: str
-    text: Callable[[Row], str]
+    figure: Callable[[Row], str]
     help: str
+    spread: Callable[[Row], str] = lambda _: ""
+
+    def text(self, row: Row) -> str:
+        """Return the figure, and its spread over several seeds in brackets."""
+        return self.figure(row) + (self.spread(row) if row.seeds > 1 else "")
 
     def value(self, row: Row) -> Any:
         """Return what to sort by."""
         return getattr(row, self.field)
 
 
-def _accuracy(row: Row) -> str:
-    if row.test_accuracy is None:
-        return NONE
-    spread = ""
-    if row.seeds > 1:
-        spread = f" ({percent(row.test_accuracy_low)} to {percent(row.test_accuracy_high)})"
-    return percent(row.test_accuracy) + spread
+def _between(low: str, high: str, text: Callable[[float | None], str]) -> Callable[[Row], str]:
+    """Return what writes the fields `low` and `high`, nothing where there is none."""
 
+    def spread(row: Row) -> str:
+        ends = getattr(row, low), getattr(row, high)
+        return "" if None in ends else f" ({text(ends[0])} to {text(ends[1])})"
 
-def _epoch(row: Row) -> str:
-    spread = ""
-    if row.seeds > 1:
-        spread = f" ({duration(row.epoch_low)} to {duration(row.epoch_high)})"
-    return duration(row.epoch) + spread
+    return spread
 
 
 def _memory(row: Row) -> str:
@@ -53,12 +52,15 @@ def _seeds(row: Row) -> str:
 COLUMNS = (
     Column("group", "group", lambda r: r.group, "what tells the runs from others; seeds aside"),
     Column("seeds", "seeds", _seeds, "finished runs, one for each seed"),
-    Column("test accuracy", "test_accuracy", _accuracy, "mean over seeds (least to greatest)"),
+    Column("test accuracy", "test_accuracy", lambda r: percent(r.test_accuracy),
+           "mean over seeds (least to greatest)",
+           _between("test_accuracy_low", "test_accuracy_high", percent)),
     Column("train", "train_accuracy", lambda r: percent(r.train_accuracy), "mean over seeds"),
     Column("gap", "gap", lambda r: percent(r.gap), "train minus test accuracy, mean over seeds"),
     Column("test loss", "test_loss", lambda r: number(r.test_loss), "mean over seeds"),
-    Column("epoch", "epoch", _epoch, "training time, median over seeds of the median epoch, "
-           "without the first (least to greatest)"),
+    Column("epoch", "epoch", lambda r: duration(r.epoch),
+           f"{EPOCH_TIME}; median over seeds (least to greatest)",
+           _between("epoch_low", "epoch_high", duration)),
     Column("first epoch", "first_epoch", lambda r: duration(r.first_epoch), "median over seeds"),
     Column("to target", "to_target", lambda r: duration(r.to_target), "training time until test "
            "accuracy reaches the table's target in every run, median"),

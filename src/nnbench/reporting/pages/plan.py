@@ -15,8 +15,8 @@ from nnbench.formatting import duration
 STATES = {
     "finished": "finished",
     "running": "running elsewhere",
-    "stopped": "goes on",
-    "failed": "again (failed)",
+    "stopped": "to resume",
+    "failed": "to run again (failed)",
     "new": "to run",
     "impossible": "impossible",
 }
@@ -35,7 +35,7 @@ def plan_table(rows: Sequence[PlanRow]) -> Group:
     """Return what a sweep would do, in its order."""
     shared = set.intersection(*(set(row.overrides) for row in rows)) if rows[1:] else set()
     words = " ".join(word for word in rows[0].overrides if word in shared)
-    title = f"What this sweep would do, each with {words}" if words else "What this would do"
+    title = f"Plan, each run with {words}" if words else "Plan"
     table = Table(box=box.SIMPLE_HEAD, title=escape(title), title_justify="left")
     table.add_column("run", overflow="fold")
     table.add_column("state")
@@ -56,8 +56,10 @@ def plan_table(rows: Sequence[PlanRow]) -> Group:
     if not left:
         total = "Nothing is left to run."
     elif not known:
-        total = "How long that takes is unknown: no run like these is on record."
+        total = "No estimate: no comparable run recorded."
     else:
-        rest = f", and {len(left) - len(known)} of unknown length" if len(left) > len(known) else ""
+        rest = (
+            f", and {len(left) - len(known)} without an estimate" if len(left) > len(known) else ""
+        )
         total = f"About {duration(sum(known))}{rest}."
     return Group(table, f"{', '.join(counts)}. {total}")

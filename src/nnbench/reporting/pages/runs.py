@@ -11,9 +11,9 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
-from nnbench.formatting import duration, memory, number, percent, sparkline
+from nnbench.formatting import EPOCH_TIME, ONE_EPOCH, duration, memory, number, percent, sparkline
 from nnbench.records.run import RunResult, kept_figure
-from nnbench.reporting.comparison.notes import flag_notes, forced_kernel_notes
+from nnbench.reporting.comparison.notes import epoch_note, flag_notes, forced_kernel_notes
 from nnbench.reporting.pages.layers import layer_table
 
 
@@ -36,14 +36,14 @@ def summary(run: RunResult) -> Group:
     if run.kept:
         rows += _figures(run)
     rows += [
-        ("epoch time", f"{duration(run.epoch_seconds)} (median of {len(run.epochs)})"),
+        ("epoch time", _epoch_time(run)),
         ("run time", _ledger(run)),
         *([("memory", memory(run.peak_memory_bytes))] if run.peak_memory_bytes else []),
         ("results", str(_short(run.directory))),
     ]
     for name, value in rows:
         table.add_row(name, value)
-    notes = [*run.flags, *forced_kernel_notes([run])]
+    notes = [*map(str, run.flags), *forced_kernel_notes([run])]
     if run.status == "finished" and run.message:
         notes.insert(0, run.message)
     if run.status == "diverged":
@@ -103,6 +103,11 @@ def _ledger(run: RunResult) -> str:
     return f"{duration(p.wall_seconds)}: {listed}"
 
 
+def _epoch_time(run: RunResult) -> str:
+    what = ONE_EPOCH if len(run.epochs) == 1 else EPOCH_TIME
+    return f"{duration(run.epoch_seconds)} ({what})"
+
+
 ID_CHARACTERS = 8  # enough to name a run by
 
 
@@ -127,7 +132,7 @@ def listing(runs: Sequence[RunResult]) -> Group:
             loss if run.kept and accuracy is None else percent(accuracy),
             duration(run.epoch_seconds),
         )
-    return Group(table, *(f"note: {note}" for note in flag_notes(runs)))
+    return Group(table, *(f"note: {note}" for note in (epoch_note(runs), *flag_notes(runs))))
 
 
 def course(run: RunResult) -> Table:

@@ -15,7 +15,7 @@ from nnbench.formatting import duration, number, percent
 from nnbench.records import weights
 from nnbench.records.certificate import label, pair_key, sentences
 from nnbench.records.run import RunResult, kept_figure
-from nnbench.reporting.comparison.notes import flag_notes, forced_kernel_notes
+from nnbench.reporting.comparison.notes import epoch_note, flag_notes, forced_kernel_notes
 
 Cells = list[tuple[str, Callable[[RunResult], str]]]
 
@@ -32,7 +32,7 @@ def comparison(runs: Sequence[RunResult]) -> Group:
     parts: list[Any] = []
     for semantics, group in by_semantics.items():
         parts += [_comparison_table(group, semantics), *_agreement(group)]
-    notes = [*flag_notes(runs), *forced_kernel_notes(runs)]
+    notes = [epoch_note(runs), *flag_notes(runs), *forced_kernel_notes(runs)]
     return Group(*parts, *(f"note: {note}" for note in notes))
 
 

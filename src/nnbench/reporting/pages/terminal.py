@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nnbench.formatting import sparkline
-from nnbench.reporting.comparison.content import Report, TableContent
+from nnbench.reporting.comparison.content import READING, Report, TableContent
 from nnbench.reporting.comparison.groups import Group
 from nnbench.reporting.pages.cells import COLUMNS
 
@@ -23,7 +23,7 @@ CURVE = 12  # characters
 def report_text(report: Report) -> Lines:
     """Return the tables, and the verdicts below them."""
     parts = [_table(content, i, len(report.tables)) for i, content in enumerate(report.tables, 1)]
-    return Lines(*parts, *(escape(line) for line in (*report.apart, *report.verdicts)))
+    return Lines(*parts, *map(escape, (*READING, *report.apart, *report.verdicts)))
 
 
 def _table(content: TableContent, number: int, among: int) -> Table:
@@ -44,8 +44,7 @@ def _table(content: TableContent, number: int, among: int) -> Table:
     if known:
         table.add_column("by epoch", no_wrap=True)
     for row in content.rows:
-        name, *figures = (column.text(row) for column in columns)
-        cells = [escape(text) for text in (name, *(f.partition(" (")[0] for f in figures))]
+        cells = [escape(column.figure(row)) for column in columns]
         if known:
             cells.append(sparkline(curves[row.group], CURVE, (min(known), max(known))))
         table.add_row(*cells)

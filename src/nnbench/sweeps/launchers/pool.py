@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from nnbench.config.composition import Cell
 from nnbench.config.launcher import LauncherConfig, Parallel
+from nnbench.config.run import Cell
 from nnbench.errors import ConfigError, RunBusy
+from nnbench.records.flags import Beside
 from nnbench.records.machine import usable_cores
 from nnbench.sweeps.plan import is_ready
 from nnbench.sweeps.session import ANYWHERE, Place
@@ -37,12 +38,11 @@ def places(launcher: LauncherConfig, cells: Sequence[Cell]) -> list[Place]:
             f"launcher.per_gpu={launcher.per_gpu} run at a time. Raise launcher.per_gpu."
         )
     share = max(1, len(cores) // n)
-    flag = (f"timed beside other runs (launcher=parallel, {n} at a time): not comparable",)
     return [
         Place(
             cores=tuple(cores[i * share % len(cores) :][:share]),
             environment=(("CUDA_VISIBLE_DEVICES", gpus[i % len(gpus)]),) if gpus else (),
-            flags=flag if n > 1 else (),
+            flags=(Beside(n),) if n > 1 else (),
         )
         for i in range(n)
     ]

@@ -16,18 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnbench.config.composition import Cell
 from nnbench.config.launcher import Slurm
-from nnbench.config.run import read_config
+from nnbench.config.run import Cell
 from nnbench.errors import ConfigError, MissingPackage, NNBenchError, RunFailed
 from nnbench.records.run import RunResult
+from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.plan import Planner, is_ready
 from nnbench.sweeps.process import Interrupts
-from nnbench.sweeps.session import Session, Silent
+from nnbench.sweeps.session import Session
 
 FOLDER_NAME = "slurm"
 POLL_SECONDS = 1.0
-Cells = list[dict[str, Any]]  # as plain data, for the way to the node
 
 
 @dataclass(frozen=True)
@@ -102,15 +101,11 @@ def _submit(
     shares = [list(cells[i : i + size]) for i in range(0, len(cells), size)]
     per_job = launcher.tasks_per_job
     jobs = [shares[i : i + per_job] for i in range(0, len(shares), per_job)]
-    plain = [
-        [[{"values": c.values, "overrides": c.overrides} for c in share] for share in job]
-        for job in jobs
-    ]
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):  # submitit passes on every line of sbatch's
             submitted = executor.map_array(
-                work, plain, [names[0]] * len(jobs), [list(names[1])] * len(jobs)
+                work, jobs, [names[0]] * len(jobs), [list(names[1])] * len(jobs)
             )
     except Exception as error:  # submitit's own classes
         reason = str(error).strip().splitlines()[-1]
@@ -162,19 +157,17 @@ def _result(cell: Cell, outcome: Outcome, job: Any) -> RunResult | NNBenchError:
     return RunFailed(f"Its job {job.job_id} ended as {job.state} (see {job.paths.stderr})")
 
 
-def work(shares: list[Cells], sweep: str | None, unnamed: Sequence[str]) -> list[Outcome]:
+def work(shares: list[list[Cell]], sweep: str | None, unnamed: Sequence[str]) -> list[Outcome]:
     """Do this task's share of the cells, on a node; SIGTERM leaves a checkpoint."""
     import submitit
 
-    from nnbench.sweeps.loop import run_or_take_up
+    from nnbench.sweeps.cells import run_or_take_up
 
     rank = submitit.JobEnvironment().local_rank
     outcomes: list[Outcome] = []
     with Interrupts() as interrupts:
-        for plain in shares[rank] if rank < len(shares) else []:
-            values = plain["values"]
-            cell = Cell(read_config(values), values, tuple(plain["overrides"]))
-            session = Session(Silent(), None, sweep, unnamed, interrupts)
+        for cell in shares[rank] if rank < len(shares) else []:
+            session = Session(Observer(), None, sweep, unnamed, interrupts)
             try:
                 if interrupts.asked:
                     raise RunFailed("cancelled before it began")

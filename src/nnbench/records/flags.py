@@ -1,0 +1,79 @@
+"""What everybody who reads a run's figures has to know: facts in the record, sentences on sight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from nnbench.config.run import RunConfig
+from nnbench.schema import read
+
+
+@dataclass(frozen=True)
+class Steered:
+    """The test data had a part in the run: `watchers` are the settings that followed `monitor`."""
+
+    watchers: tuple[str, ...]
+    monitor: str
+    name: Literal["steered"] = "steered"
+
+    def __str__(self) -> str:
+        return (
+            f"the test data steered this run ({' and '.join(self.watchers)} with "
+            f"monitor={self.monitor}): its test metrics are optimistically biased"
+        )
+
+
+@dataclass(frozen=True)
+class Crowded:
+    """More threads than cores to run them."""
+
+    threads: int
+    cores: int
+    name: Literal["crowded"] = "crowded"
+
+    def __str__(self) -> str:
+        cores = "1 core" if self.cores == 1 else f"{self.cores} cores"
+        return f"threads={self.threads} on {cores}: times include threads waiting for each other"
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The run was timed while others ran on the same machine, up to `runs` of them in all."""
+
+    runs: int
+    name: Literal["beside"] = "beside"
+
+    def __str__(self) -> str:
+        return f"timed beside other runs (launcher=parallel, {self.runs} at a time): not comparable"
+
+
+@dataclass(frozen=True)
+class Said:
+    """A sentence, as records before version 5 have it."""
+
+    text: str
+    name: Literal["said"] = "said"
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Flag = Steered | Crowded | Beside | Said
+KINDS: dict[str, type[Flag]] = {
+    "steered": Steered, "crowded": Crowded, "beside": Beside, "said": Said,
+}  # fmt: skip
+
+
+def read_flag(value: str | Mapping[str, Any]) -> Flag:
+    """Return a flag from a record, new or old. Raises KeyError or ConfigError for another kind."""
+    return Said(value) if isinstance(value, str) else read(KINDS[value["name"]], value, "flags")
+
+
+def of_config(config: RunConfig) -> tuple[Flag, ...]:
+    """Return the flags of a run that is to be done as `config` says."""
+    watchers = tuple(config.watchers())
+    if not watchers or not config.monitor.startswith("test"):
+        return ()
+    return (Steered(watchers, config.monitor),)

@@ -1,0 +1,71 @@
+"""Recorded runs as tables of pandas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nnbench.config.installation import need
+from nnbench.records.identity import LEFT_OUT
+from nnbench.records.run import RunResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIGURES = ("test_accuracy", "train_accuracy", "generalization_gap", "test_loss", "epoch_seconds")
+
+
+def frame(runs: Sequence[RunResult]) -> pd.DataFrame:
+    """Return one row a run: what it is, its configuration (dotted), its figures and phases."""
+    need("A table of runs", "pandas")
+    import pandas as pd
+
+    return pd.DataFrame([_row(run) for run in runs])
+
+
+def comparison(runs: Sequence[RunResult]) -> pd.DataFrame:
+    """Return the runs by name with the settings that vary among them and their main figures."""
+    need("A table of runs", "pandas")
+    import pandas as pd
+
+    settings = [dict(leaves(run.config)) for run in runs]
+    keys = dict.fromkeys(key for each in settings for key in each if _decides(key))
+    varying = [key for key in keys if len({str(each.get(key)) for each in settings}) > 1]
+    rows = []
+    for run, each in zip(runs, settings, strict=True):
+        row = _row(run)
+        kept = {key: each.get(key) for key in varying} | {"status": run.status}
+        rows.append(kept | {figure: row.get(figure) for figure in FIGURES})
+    return pd.DataFrame(rows, index=pd.Index([run.name for run in runs], name="run"))
+
+
+def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested mappings with their dotted keys."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _decides(key: str) -> bool:
+    """Tell whether a setting is one that a reader compares; a backend's inner ones are not."""
+    first, _, rest = key.partition(".")
+    return first not in LEFT_OUT and (first != "backend" or rest in ("name", "execution", "engine"))
+
+
+def _row(run: RunResult) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "run_id": run.run_id,
+        "name": run.name,
+        "status": run.status,
+        "created": run.created,
+        "sweep": run.sweep,
+        "architecture": run.architecture,
+        "parameters": run.parameters,
+    }
+    figures = {k: v for k, v in vars(run.kept).items() if k != "train_seconds"} if run.kept else {}
+    figures |= {"epoch_seconds": run.epoch_seconds, **vars(run.phases)}
+    figures["directory"] = str(run.directory)
+    settings = {key: value for key, value in leaves(run.config) if key not in row}
+    return row | settings | figures

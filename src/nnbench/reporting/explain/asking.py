@@ -1,0 +1,197 @@
+"""Asking why two runs differ: the bridge between them is run, and its figures are explained."""
+
+from __future__ import annotations
+
+import copy
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from nnbench.config.composition import compose
+from nnbench.config.run import Cell
+from nnbench.config.studies import experiments
+from nnbench.errors import ConfigError, ResultsError, RunFailed
+from nnbench.records.identity import deciding
+from nnbench.records.lookup import find_run, recorded
+from nnbench.records.run import RunResult
+from nnbench.reporting.explain.bridge import (
+    Bridge,
+    Change,
+    Values,
+    bridge,
+    cell,
+    changes,
+    is_possible,
+)
+from nnbench.reporting.explain.explanation import Gap, as_markdown, average, gap
+from nnbench.sweeps.loop import run_sweep
+from nnbench.sweeps.observer import Observer
+from nnbench.sweeps.plan import check
+from nnbench.sweeps.side_by_side import Agreement, certify
+
+QUIET = {"name": "local", "uri": None, "experiment": "explain", "system_metrics": False}
+SHARED = ("launcher", "order", "on_error", "search")  # by both ends, and of no effect
+Figures = Mapping[str, RunResult]  # the runs of a bridge by what decides them
+
+
+@dataclass(frozen=True, repr=False)
+class Explanation:
+    """Why `first` and `last` differ: their `changes`, and what each does to every figure (`gaps`).
+
+    Without changes the two are one configuration. Where the backend alone differs, in matched
+    semantics, there are no gaps but an `agreement`: the two are certified.
+    """
+
+    first: str
+    last: str
+    changes: tuple[Change, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    agreement: Agreement | None = None
+
+    @property
+    def title(self) -> str:
+        """Return from where to where."""
+        return f"From {self.first} to {self.last}"
+
+    def sentences(self) -> list[str]:
+        """Say what explains the gaps, and what does not."""
+        if self.agreement is not None:
+            return [each.text for each in self.agreement.certificates]
+        return [sentence for each in self.gaps for sentence in each.sentences()]
+
+    def markdown(self) -> str:
+        """Return the explanation as Markdown, with both orders."""
+        return as_markdown(self.title, self.gaps)
+
+    def write(self, folder: Path) -> Path:
+        """Write Markdown and a waterfall plot of each gap into `folder`; return the page."""
+        from nnbench.reporting.explain.waterfall import waterfall
+
+        page = folder / "explain.md"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            page.write_text(self.markdown(), encoding="utf-8")
+            for each in self.gaps:
+                figure = waterfall(each)
+                for suffix in ("svg", "png"):
+                    figure.savefig(folder / f"{each.figure.replace(' ', '_')}.{suffix}", dpi=150)
+        except OSError as error:
+            raise ResultsError(f"Cannot write {folder}: {error.strerror}; choose --out.") from None
+        return page
+
+    def __repr__(self) -> str:
+        names = ", ".join(change.name for change in self.changes) or "nothing"
+        return f"<Explanation {self.title}: {names}>"
+
+
+def explain(
+    first: str | RunResult,
+    last: str | RunResult,
+    overrides: Sequence[str] = (),
+    seeds: int = 1,
+    results: Path = Path("results"),
+    observer: Observer | None = None,
+) -> Explanation:
+    """Walk from `first` to `last` one change at a time, in two orders, running what is missing.
+
+    Each is a run on record (also by name, id or folder), a case (STUDY/CASE) or overrides in one
+    string; `overrides` apply to cases and overrides. Seeds count from the first's.
+    """
+    if seeds < 1:
+        raise ConfigError(f"Received --seeds {seeds}; must be at least 1.")
+    observer = observer or Observer()
+    ends = [copy.deepcopy(_values(word, overrides, results)) for word in (first, last)]
+    if seeds > 1:
+        ends[1]["seed"] = ends[0]["seed"]
+    same = {"results": str(results), "tracking": QUIET, "parity": False, "case": None, "name": None}
+    same |= {key: ends[0][key] for key in SHARED}
+    ends = [values | same for values in ends]
+    a, b = (word.name if isinstance(word, RunResult) else word for word in (first, last))
+    found = tuple(changes(ends[0], ends[1]))
+    if not found:
+        return Explanation(a, b)
+    if [change.name for change in found] == ["backend"] and ends[0]["semantics"] == "matched":
+        observer.say("They differ in the backend alone: checking whether their weights diverge.")
+        return Explanation(a, b, found, agreement=certify([cell(values) for values in ends]))
+    way = bridge(ends[0], ends[1], is_possible(check))
+    chosen = [ends[0]["seed"] + i for i in range(seeds)]
+    runs = _run(way, chosen, observer)
+    return Explanation(a, b, way.changes, tuple(_gaps(way, runs, chosen)))
+
+
+def _values(word: str | RunResult, overrides: Sequence[str], results: Path) -> dict[str, Any]:
+    """Return the configuration that `word` names. Raises ConfigError or ResultsError."""
+    if isinstance(word, RunResult):
+        run = word
+    elif word in experiments():
+        return compose([f"experiment={word}", *overrides]).values
+    elif "=" in word and find_run(word, results) is None:
+        return compose([*shlex.split(word), *overrides]).values
+    else:
+        run = recorded(word, results)
+    if overrides:
+        raise ConfigError(
+            f"Received {' '.join(overrides)} with the recorded run {run.name}; overrides apply to "
+            "cases and quoted overrides."
+        )
+    return run.config
+
+
+def _ways(way: Bridge) -> list[tuple[str, tuple[Change, ...], tuple[Values, ...]]]:
+    """Return both ways: what to call a step on it, its changes, and where each leads."""
+    return [("with", way.changes, way.forward), ("opposite, with", way.opposite, way.backward)]
+
+
+def _run(way: Bridge, seeds: Sequence[int], observer: Observer) -> Figures:
+    """Run what is not finished yet of the bridge; return the runs by what decides them."""
+    cells: dict[str, Cell] = {}
+    for seed in seeds:
+        for words, steps, path in _ways(way):
+            said = ["start", *(f"{words} {step.name}" for step in steps[:-1]), "end"]
+            for i, (text, values) in enumerate(zip(said, path, strict=True)):
+                name = f"{i}/{len(steps)} {text}" + (f" s{seed}" if len(seeds) > 1 else "")
+                each = cell(_seeded(values, seed, seeds), name)
+                cells.setdefault(deciding(each.values), each)
+    observer.say(f"{len(way.changes)} changes, {len(cells)} runs in two orders")
+    name = f"explain-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
+    result = run_sweep(list(cells.values()), name, observer)
+    result.check()
+    return {deciding(run.config): run for run in result.runs}
+
+
+def _seeded(values: Values, seed: int, seeds: Sequence[int]) -> dict[str, Any]:
+    """Return `values` with `seed`, where several are asked for."""
+    return dict(values) | ({"seed": seed} if len(seeds) > 1 else {})
+
+
+def _gaps(way: Bridge, runs: Figures, seeds: Sequence[int]) -> list[Gap]:
+    texts = {change.name: change.text for change in way.changes}
+    regression = way.forward[0]["task"] == "regression"
+    figures = {"test loss" if regression else "test accuracy": False, "time per epoch": True}
+    found = []
+    for name, ratio in figures.items():
+        by_seed = []
+        for seed in seeds:
+            walks = []
+            for _, steps, path in _ways(way):
+                met = [runs[deciding(cell(_seeded(v, seed, seeds)).values)] for v in path]
+                names = ["", *(step.name for step in steps)]
+                walks.append([(n, _figure(run, name)) for n, run in zip(names, met, strict=True)])
+            by_seed.append(gap(name, walks[0], walks[1], texts, ratio=ratio))
+        found.append(average(by_seed))
+    return found
+
+
+def _figure(run: RunResult, name: str) -> float:
+    """Return a figure of a run. Raises RunFailed where it has none."""
+    if name == "time per epoch":
+        assert run.epoch_seconds is not None
+        return run.epoch_seconds
+    kept = run.kept or run.epochs[-1]
+    value = kept.test_accuracy if name == "test accuracy" else kept.test_loss
+    if value is None:
+        raise RunFailed(f"{run.name} diverged: it has no {name} to explain ({run.directory}).")
+    return value

@@ -1,0 +1,44 @@
+"""Parity certificates in the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+
+from nnbench.sweeps.side_by_side import Agreement
+
+
+def parity_table(found: Agreement) -> Group:
+    """Return one line for each backend that was compared, and what did not pass in words."""
+    config, certificates = found.config, found.certificates
+    table = Table(
+        title=f"{found.architecture}, {config.dtype}, {config.epochs} epochs of "
+        f"{found.steps:,} steps, against {certificates[0].reference}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    for name in ("", "outcome", "epochs compared", "difference", "allowed", "largest in layer"):
+        table.add_column(name, overflow="fold")
+    for each in certificates:
+        last = max(each.compared_epochs, 1) - 1
+        table.add_row(
+            each.backend,
+            each.outcome,
+            str(each.compared_epochs),
+            f"{each.difference[last]:.1e}",
+            f"{each.envelope[last]:.1e}",
+            each.worst,
+        )
+    return Group(
+        table,
+        "Relative to the largest weight; allowed is 100 times the effect of one ulp in the "
+        f"initial weights. By epoch and layer: {_short(found.directory)}/parity.json",
+        *(each.text for each in certificates if each.outcome != "pass"),
+    )
+
+
+def _short(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,26 @@
+"""The trials of a search in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from nnbench.sweeps.trials import Trial
+
+SHOWN = 10
+
+
+def trials_table(trials: Sequence[Trial], monitor: str) -> Table:
+    """Return the first of `trials`, which are the best, by the figure `monitor`."""
+    title = f"{len(trials)} trials, the best first"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("trial", justify="right")
+    table.add_column(monitor.replace("_", " "), justify="right")
+    table.add_column("overrides", overflow="fold")
+    for trial in trials[:SHOWN]:
+        value = "none" if trial.value is None else f"{trial.value:.5g}"
+        table.add_row(str(trial.number), value, escape(" ".join(trial.overrides)))
+    return table

@@ -1,0 +1,132 @@
+"""Backends side by side in one process: which, and whether they agree."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnbench.config.composition import compose
+from nnbench.config.run import Cell, RunConfig
+from nnbench.errors import ConfigError, MissingPackage
+from nnbench.records.lookup import make_directory
+from nnbench.sweeps.process import ask
+from nnbench.sweeps.session import check_packages
+
+ALL = ("numpy", "torch", "keras")
+EPOCHS = 5
+
+
+@dataclass(frozen=True, repr=False)
+class ParityCertificate:
+    """Whether `backend` agrees with `reference`, and how far it drifts, epoch by epoch.
+
+    `outcome` is pass, fail or chaotic, `text` says it as a sentence. `difference` and `envelope`
+    (what is allowed) are relative to the largest weight; the first `compared_epochs` count.
+    `parted_*` tell where it fails first (step and layer as in `records.certificate`), `worst` the
+    layer that is furthest off.
+    """
+
+    backend: str
+    reference: str
+    dtype: str
+    outcome: str
+    compared_epochs: int
+    difference: tuple[float, ...]
+    envelope: tuple[float, ...]
+    worst: str
+    text: str
+    parted_epoch: int | None = None
+    parted_step: int | None = None
+    parted_layer: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<ParityCertificate {self.text}>"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The certificates of one configuration; `directory` has them by epoch and layer."""
+
+    config: RunConfig
+    architecture: str
+    steps: int
+    certificates: tuple[ParityCertificate, ...]
+    directory: Path
+
+    @property
+    def failed(self) -> int:
+        """Return how many backends disagree."""
+        return sum(each.outcome == "fail" for each in self.certificates)
+
+
+def side_by_side(overrides: Sequence[str], default: Sequence[str] | None) -> list[Cell]:
+    """Return one cell per backend named in `overrides`.
+
+    Without any, those of `default` that are installed; None takes the configuration's own.
+    Raises ConfigError where they cannot share a process.
+    """
+    named = [o.partition("=")[2].split(",") for o in overrides if o.startswith("backend=")]
+    rest = [o for o in overrides if not o.startswith("backend=")]
+    if not named and default is None:
+        return [compose(rest)]
+    cells = []
+    for name in named[-1] if named else default or ():
+        cell = compose([f"backend={name.strip('[] ')}", *rest])
+        try:
+            check_packages(cell.config)
+        except MissingPackage:
+            if named:
+                raise
+            continue
+        cells.append(cell)
+    labels = [cell.config.backend.label for cell in cells]
+    if twice := [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
+        raise ConfigError(f"Received backend {twice[0]} twice; name different backends.")
+    engines = {v for c in cells for v in c.config.backend.env if v.startswith("KERAS_BACKEND=")}
+    if len(engines) > 1:
+        raise ConfigError("Received several Keras engines; a process can have only one. Name one.")
+    if cells[0].config.semantics != "matched":
+        raise ConfigError(
+            "Received semantics=native; only matched backends can be compared step by step. "
+            "Leave it out."
+        )
+    return cells
+
+
+def agreements(overrides: Sequence[str]) -> Iterator[Agreement]:
+    """Certify a configuration in float64 and float32, or in the dtype that `overrides` name.
+
+    Without backend= all that are installed take part, without epochs= for EPOCHS epochs. Raises
+    ConfigError where there are not two backends.
+    """
+    given = {o.partition("=")[0] for o in overrides}
+    added = [] if "epochs" in given else [f"epochs={EPOCHS}"]
+    for dtype in [[]] if "dtype" in given else [["dtype=float64"], ["dtype=float32"]]:
+        cells = side_by_side([*overrides, *added, *dtype], ALL)
+        if len(cells) < 2:
+            raise ConfigError(
+                "Parity needs two backends; name them with backend=numpy,torch (`nnbench doctor` "
+                "says what is installed)."
+            )
+        yield certify(cells)
+
+
+def certify(cells: Sequence[Cell]) -> Agreement:
+    """Train the cells side by side and judge each against the first; keep it in the results."""
+    said = ask("parity", cells)
+    first = cells[0]
+    config = first.config
+    directory = make_directory(Path(config.results), f"parity-{config.dtype}", "parity")
+    text = json.dumps(said | {"config": first.values}, indent=1, default=str)
+    (directory / "parity.json").write_text(text + "\n", encoding="utf-8")
+    found = tuple(_certificate(each, config.dtype) for each in said["certificates"])
+    return Agreement(config, said["architecture"], said["steps"], found, directory)
+
+
+def _certificate(said: dict[str, Any], dtype: str) -> ParityCertificate:
+    kept = {k: v for k, v in said.items() if not k.startswith("layer_")}
+    pairs = {k: tuple(kept[k]) for k in ("difference", "envelope")}
+    return ParityCertificate(**kept | pairs, dtype=dtype)

@@ -1,0 +1,170 @@
+"""Searching settings with Optuna: what to try next, and what came of it, in a study that resumes.
+
+The study lies in the results folder; asked for again, a search goes on where it was, with the
+trials that were under way first. Runs that are finished already are not run again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from nnbench.config.run import SearchConfig
+from nnbench.config.space import Choice, Interval, Space
+from nnbench.errors import ConfigError, MissingPackage
+from nnbench.records.identity import LEFT_OUT
+from nnbench.records.locks import Claim
+from nnbench.records.run import RunResult
+
+DATABASE_NAME = "search.db"
+REQUEUED = "requeued"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of the space: its overrides, and the monitored figure (None: no number)."""
+
+    number: int
+    overrides: tuple[str, ...]
+    value: float | None = None
+
+
+class Search:
+    """A study in `results`: `ask` for points, `tell` what their runs came to.
+
+    `monitor` is the figure that decides; of several runs of one point (seeds) it is the mean.
+    Raises MissingPackage without Optuna, ConfigError where another process is at this search or
+    the space is none.
+    """
+
+    def __init__(
+        self,
+        settings: SearchConfig,
+        space: Space,
+        fixed: Sequence[str],
+        monitor: str,
+        results: Path,
+    ) -> None:
+        if not space:
+            raise ConfigError(
+                "Received search.trials and nothing to search; give some value a range, as in "
+                "'schedule.lr=interval(0.01,1)', range(32,257,32) or choice(relu,tanh)."
+            )
+        optuna = _optuna()
+        self.monitor, self.results = monitor, results
+        self.most = monitor.endswith("accuracy")
+        self._distributions = {key: _distribution(optuna, s) for key, s in space.items()}
+        self.name = settings.name or _name(space, fixed, monitor)
+        results.mkdir(parents=True, exist_ok=True)
+        self._claim = Claim(
+            results, f"search-{hashlib.sha256(self.name.encode()).hexdigest()[:16]}"
+        )
+        if not self._claim.take():
+            raise ConfigError(
+                f"Another process is already running the search {self.name} in {results}."
+            )
+        self.study = optuna.create_study(
+            storage=f"sqlite:///{(results / DATABASE_NAME).absolute().as_posix()}",
+            study_name=self.name,
+            direction="maximize" if self.most else "minimize",
+            load_if_exists=True,
+        )
+        kinds = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
+        # Another seed each time, or what was drawn before would be drawn again.
+        self.study.sampler = kinds[settings.sampler](seed=settings.seed + len(self.study.trials))
+        self._states = optuna.trial.TrialState
+        self._requeue()
+
+    def close(self) -> None:
+        """Let others at it."""
+        self._claim.release()
+
+    @property
+    def done(self) -> int:
+        """Return how many trials have an end, a number or none."""
+        return len(self.trials())
+
+    def ask(self) -> tuple[Any, tuple[str, ...]]:
+        """Return a new trial and its overrides."""
+        trial = self.study.ask(self._distributions)
+        return trial, _overrides(trial.params)
+
+    def tell(self, trial: Any, runs: Sequence[RunResult]) -> float | None:
+        """Note what the runs of a trial came to; return it."""
+        value = self.value(runs)
+        if value is None:
+            self.study.tell(trial, state=self._states.FAIL)
+        else:
+            self.study.tell(trial, value)
+        return value
+
+    def value(self, runs: Sequence[RunResult]) -> float | None:
+        """Return the mean of the monitored figure, None where a run has no number for it."""
+        values = [getattr(run.kept, self.monitor) if run.kept else None for run in runs]
+        finite = [v for v in values if v is not None and math.isfinite(v)]
+        return fmean(finite) if finite and len(finite) == len(values) else None
+
+    def trials(self) -> list[Trial]:
+        """Return the trials that have an end, the best first."""
+        ended = [
+            Trial(t.number, _overrides(t.params), t.value)
+            for t in self.study.trials
+            if t.state.is_finished() and t.number not in self._requeued
+        ]
+        sign = -1.0 if self.most else 1.0
+        return sorted(ended, key=lambda t: math.inf if t.value is None else sign * t.value)
+
+    def _requeue(self) -> None:
+        """Put first what was under way when the process before this one died."""
+        for trial in self.study.get_trials(deepcopy=False, states=(self._states.RUNNING,)):
+            self.study.set_user_attr(REQUEUED, [*self._requeued, trial.number])
+            self.study.enqueue_trial(trial.params)
+            self.study.tell(trial.number, state=self._states.FAIL)
+
+    @property
+    def _requeued(self) -> list[int]:
+        return list(self.study.user_attrs.get(REQUEUED, ()))
+
+
+def _overrides(params: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(f"{key}={value}" for key, value in params.items())
+
+
+def _distribution(optuna: Any, space: Interval | Choice) -> Any:
+    if isinstance(space, Choice):
+        return optuna.distributions.CategoricalDistribution(space.options)
+    if space.whole:
+        step = 1 if space.step is None else int(space.step)
+        return optuna.distributions.IntDistribution(
+            int(space.low), int(space.high), log=space.log, step=step
+        )
+    return optuna.distributions.FloatDistribution(
+        space.low, space.high, log=space.log, step=space.step
+    )
+
+
+def _name(space: Space, fixed: Sequence[str], monitor: str) -> str:
+    """Return a name that is the same for the same question."""
+    asked = [word for word in fixed if word.partition("=")[0].split(".")[0] not in LEFT_OUT]
+    text = json.dumps([{k: str(v) for k, v in space.items()}, sorted(asked), monitor])
+    return f"search-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError:
+        from nnbench.config.installation import install_command
+
+        raise MissingPackage(
+            "Received search.trials; the package optuna is not installed. Install it: "
+            f"{install_command('search')}"
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna

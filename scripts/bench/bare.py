@@ -92,8 +92,9 @@ def torch_loop(
     from torch import nn
 
     torch.set_num_threads(p.task.threads)
+    device = p.task.device
     images = len(p.task.architecture.input_shape) == 3
-    net, sigmoid = _torch_net(p), p.task.loss.name == "mse"
+    net, sigmoid = _torch_net(p).to(device), p.task.loss.name == "mse"
     kind = nn.MSELoss(reduction="sum") if sigmoid else nn.CrossEntropyLoss(reduction="sum")
     x = torch.from_numpy(p.x).permute(0, 3, 1, 2).contiguous() if images else torch.from_numpy(p.x)
     test = torch.from_numpy(p.test)
@@ -101,13 +102,14 @@ def torch_loop(
     if channels_last:
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         x, test = (a.contiguous(memory_format=torch.channels_last) for a in (x, test))
-    t = torch.from_numpy(p.t if sigmoid else p.labels.astype(np.int64))
+    x, test = x.to(device), test.to(device)
+    t = torch.from_numpy(p.t if sigmoid else p.labels.astype(np.int64)).to(device)
     momentum = getattr(p.task.optimizer, "momentum", 0.0)
     optimizer = torch.optim.SGD(net.parameters(), lr=p.lr, momentum=momentum)
     batch = p.task.batch_size
     factor = 1.0 / batch / (p.t.shape[1] if sigmoid else 1)
-    seed = torch.tensor(factor)
-    order = torch.arange(len(x))
+    seed = torch.tensor(factor, device=device)
+    order = torch.arange(len(x), device=device)
     chunk = max(1, 64 * 2**20 // (x[0].numel() * 4 * batch)) * batch
 
     def epoch() -> float:

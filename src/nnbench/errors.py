@@ -39,6 +39,12 @@ class RunFailed(NNBenchError):  # noqa: N818
     exit_code = 1
 
 
+class OutOfMemory(RunFailed):
+    """The run does not fit into the memory of the machine or the GPU."""
+
+    exit_code = 2
+
+
 class RunKilled(RunFailed):
     """A run's worker was killed from outside; it can be resumed from its last checkpoint."""
 

@@ -66,6 +66,7 @@ def describe(packages: Sequence[str], *, device: str = "cpu") -> dict[str, Any]:
         "commit": commit(),
         "source_digest": source_digest(),
         "gpu": None if device == "cpu" else gpu_name(),
+        "gpu_driver": None if device == "cpu" else gpu_driver(),
     }
 
 
@@ -156,12 +157,21 @@ def usable_cores() -> int:
 
 def gpu_name() -> str | None:
     """Return the name of the first visible NVIDIA GPU, when nvidia-smi answers in two seconds."""
+    return _nvidia("name")
+
+
+def gpu_driver() -> str | None:
+    """Return the version of the NVIDIA driver, as `gpu_name` finds it."""
+    return _nvidia("driver_version")
+
+
+def _nvidia(fact: str) -> str | None:
     if shutil.which("nvidia-smi") is None:
         return None
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
     if visible in ("", "-1"):
         return None
-    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader", f"--id={visible}"]
+    command = ["nvidia-smi", f"--query-gpu={fact}", "--format=csv,noheader", f"--id={visible}"]
     return _first_line(command, seconds=2.0)
 
 

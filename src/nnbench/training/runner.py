@@ -45,6 +45,7 @@ def execute(
         if job.nudged:
             trainer.load(moved_by_one_ulp(trainer.params()))
         where = machine.describe(config.backend.packages, device=config.device.name)
+        where["accelerator"] = getattr(trainer, "accelerator", None)
     announce({"event": "phase", "phase": "warm-up"})
     with clock.phase("warm_up"):
         trainer.warm_up(len(dataset.splits["train"]))

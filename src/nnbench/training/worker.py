@@ -49,7 +49,7 @@ def main() -> int:
         return 2
     except Exception as error:
         if message := out_of_memory(error):
-            announce({"event": "error", "kind": "RunFailed", "message": message})
+            announce({"event": "error", "kind": "OutOfMemory", "message": message})
             return 2
         traceback.print_exc()
         summary = f"{type(error).__name__}: {error}".splitlines()[0]

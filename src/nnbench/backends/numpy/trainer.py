@@ -5,7 +5,6 @@ Runs on the CPU with NumPy and on CUDA with CuPy: `xp` is the only place that kn
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ import numpy as np
 
 from nnbench.backends.arrays import checked_tokens
 from nnbench.backends.numpy.build import build_layer
+from nnbench.backends.numpy.device import accelerator, array_module
 from nnbench.backends.numpy.flat import Flat
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.losses import logit_gradient
@@ -40,7 +40,8 @@ class NumpyTrainer:
 
     def __init__(self, task: Task, splits: Mapping[str, Split]) -> None:
         self.task = task
-        self.xp = _array_module(task.device)
+        self.xp = np if _stays_on_cpu(task) else array_module(task.device)
+        self.accelerator = accelerator(self.xp)
         execution = _execution(task.execution, self.xp)
         if task.architecture.takes_tokens:
             checked_tokens(task, splits)
@@ -246,6 +247,11 @@ class NumpyTrainer:
         return x.reshape(len(x), *self.task.architecture.input_shape)
 
 
+def _stays_on_cpu(task: Task) -> bool:
+    """Tell whether device=auto means the CPU: `fused` runs nowhere else."""
+    return task.device == "auto" and task.execution == "fused"
+
+
 def _execution(name: str, xp: Any) -> str:
     """Return what `name` means here; raises UnsupportedSpec for what there is not."""
     if name == "auto":
@@ -260,26 +266,6 @@ def _execution(name: str, xp: Any) -> str:
             "Use backend.execution=reference."
         )
     return name
-
-
-def _array_module(device: str) -> Any:
-    """Return numpy or, for CUDA, cupy."""
-    if device == "cpu":
-        return np
-    try:
-        cupy = importlib.import_module("cupy")
-        count = cupy.cuda.runtime.getDeviceCount()
-    except ImportError:
-        count, reason = 0, "CuPy is not installed; pip install '.[cuda]'"
-    except Exception as error:  # CuPy raises its own classes where there is no driver
-        count, reason = 0, str(error).splitlines()[0]
-    if count:
-        return cupy
-    if device == "auto":
-        return np
-    raise UnsupportedSpec(
-        f"Received device=cuda; backend=numpy finds none ({reason}). Use device=cpu."
-    )
 
 
 def _host(array: Any) -> Array:

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nnbench.backends.cuda import Accelerator, refusal
+from nnbench.backends.protocol import Semantics
 from nnbench.errors import UnsupportedSpec
 
 # How torch.compile is called, None where it is not.
@@ -32,22 +34,43 @@ def compiled(function: Callable[..., Tensor], options: dict[str, Any]) -> Callab
 
 
 def find_device(name: str) -> torch.device:
-    """Return the device called `name`; raises UnsupportedSpec when it is not there."""
+    """Return the device called `name`; raises UnsupportedSpec when it cannot be used."""
     if name not in ("cpu", "cuda", "auto"):
         raise UnsupportedSpec(f"Received device={name}; backend=torch has cpu, cuda, auto.")
-    if name == "cuda" and not torch.cuda.is_available():
-        build = f"a build for CUDA {torch.version.cuda}" if torch.version.cuda else "a CPU build"
-        raise UnsupportedSpec(
-            f"Received device=cuda; PyTorch sees no CUDA device here ({torch.__version__}, "
-            f"{build}); use device=cpu."
-        )
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    if name == "cpu":
+        return torch.device("cpu")
+    try:
+        torch.zeros(1, device="cuda").item()  # finds out what is_available() only guesses
+    except (AssertionError, RuntimeError) as error:
+        if name == "auto":
+            return torch.device("cpu")
+        raise refusal(f"PyTorch {torch.__version__}", error) from None
+    return torch.device("cuda")
 
 
-def fix_arithmetic(threads: int) -> None:
-    """Set the thread count, and forbid TF32 so that float32 means float32."""
+def fix_arithmetic(threads: int, semantics: Semantics) -> None:
+    """Set the thread count, and forbid TF32 so that float32 means float32.
+
+    Matched semantics also make cuDNN take algorithms whose sums come out the same every time.
+    """
     torch.set_num_threads(threads)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = semantics == "matched"
+    torch.backends.cudnn.benchmark = False
+
+
+def accelerator(device: torch.device) -> Accelerator | None:
+    """Return what run.json says of the GPU and of the arithmetic on it, None for the CPU."""
+    if device.type != "cuda":
+        return None
+    properties = torch.cuda.get_device_properties(device)
+    return {
+        "name": properties.name,
+        "compute_capability": f"{properties.major}.{properties.minor}",
+        "memory_bytes": properties.total_memory,
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "tf32": torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32,
+        "cudnn_deterministic": torch.backends.cudnn.deterministic,
+    }

@@ -18,7 +18,13 @@ from torch.utils.data import DataLoader, TensorDataset
 from nnbench.backends.arrays import begins, input_array, target_array
 from nnbench.backends.protocol import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
 from nnbench.backends.torch import layers, losses, optimizers
-from nnbench.backends.torch.process import EXECUTIONS, compiled, find_device, fix_arithmetic
+from nnbench.backends.torch.process import (
+    EXECUTIONS,
+    accelerator,
+    compiled,
+    find_device,
+    fix_arithmetic,
+)
 from nnbench.backends.torch.profile import profile_rows
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
@@ -52,7 +58,8 @@ class TorchTrainer:
                 "Received backend.execution=cudagraph; CUDA graphs need device=cuda. Use "
                 "backend.execution=eager or compile."
             )
-        fix_arithmetic(task.threads)
+        fix_arithmetic(task.threads, task.semantics)
+        self.accelerator = accelerator(self._device)
         self._net = layers.build(task).to(self._device)
         self._located = layers.located(task.architecture, self._net)
         self._loss_sum = losses.loss_sum(task)
@@ -147,7 +154,8 @@ class TorchTrainer:
         for key, (tensor, _) in self._located.items():
             prefix = f"optimizer.{key}."
             for name in (n for n in state if n.startswith(prefix)):
-                value = torch.tensor(state[name], device=self._device)
+                counts = name.endswith(".step") and not self._optimizer.defaults.get("fused")
+                value = torch.tensor(state[name], device="cpu" if counts else self._device)
                 self._optimizer.state[tensor][name.removeprefix(prefix)] = value
         self._generator.set_state(torch.tensor(state["generator"]))
 

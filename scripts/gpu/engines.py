@@ -1,0 +1,66 @@
+"""Part 4: Keras on torch and on JAX."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import partial
+
+from gpu.rows import Job, Row, Setting
+from gpu.trainers import Backend
+
+BLOCKS = (
+    *("dense", "sgd momentum", "conv2d same", "dropout", "batch_norm 2d", "adam"),
+    *("max_pool2d", "embedding", "layer_norm", "rmsprop"),
+)
+TIMED = ("W3", "W1")
+
+
+def jobs(setting: Setting) -> list[Job]:
+    """Return two jobs for each engine: whether it agrees, and how fast it is."""
+    if setting.lacks("keras"):
+        return []
+    engines = [name for name in ("torch", "jax") if not setting.lacks(name)]
+    kinds = [(kind, engine) for kind in ("agreement", "timings") for engine in engines]
+    return [
+        Job(
+            f"Keras on {engine}",
+            {"engine": engine, "kind": kind},
+            {
+                "KERAS_BACKEND": engine,
+                "JAX_ENABLE_X64": "1",
+                "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            },
+            timed=kind == "timings",
+        )
+        for kind, engine in kinds
+    ]
+
+
+def run(setting: Setting, seconds: float, engine: str, kind: str) -> Iterator[Row]:
+    """Yield the rows of an engine, in float32: Keras has no other arithmetic on these two."""
+    from gpu import loops, stopwatch
+    from gpu.compiled import agreement
+    from gpu.workloads import WORKLOADS
+
+    end, label = time.monotonic() + seconds, f"Keras on {engine}"
+    if kind == "agreement":
+        make = Backend("keras", setting.device)
+        yield from agreement(setting, end, label, make, "fit", BLOCKS, "float32")
+        return
+    known = {workload.name: workload for workload in WORKLOADS}
+    for name in TIMED[: 1 if setting.quick else None]:
+        if time.monotonic() > end:
+            yield Row(f"{name} {label}", "skipped", "no time left")
+            continue
+        workload = known[name].shorter(20 if setting.quick else 500)
+        makers: dict[str, stopwatch.Make] = {
+            f"{label}, fit": partial(stopwatch.trainer, "keras", "fit", setting.device, workload)
+        }
+        bare = "bare JAX, an epoch compiled by XLA" if engine == "jax" else "bare torch"
+        makers[bare] = (
+            partial(loops.bare_jax, workload)
+            if engine == "jax"
+            else partial(loops.bare_torch, workload, setting.device)
+        )
+        yield from stopwatch.race(workload, makers, {f"{label}, fit": bare}, 3)

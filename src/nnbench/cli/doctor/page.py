@@ -49,8 +49,7 @@ def examine(results: Path, *, probe_seconds: float) -> dict[str, list[Finding]]:
         "Data sets": data,
         "Results": kept,
     }
-    brought = checkup.plugins(answers)
-    return report | ({"Plug-ins": brought} if brought else {})
+    return {name: each for name, each in report.items() if each or name != "Plug-ins"}
 
 
 def show(report: dict[str, list[Finding]], console: Console) -> None:

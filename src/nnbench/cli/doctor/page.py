@@ -48,6 +48,7 @@ def examine(results: Path, *, probe_seconds: float) -> dict[str, list[Finding]]:
         "BLAS and threads": checkup.blas_and_threads(answers["numpy"]),
         "Data sets": data,
         "Results": kept,
+        "Plug-ins": checkup.plugins(answers),
     }
     return {name: each for name, each in report.items() if each or name != "Plug-ins"}
 

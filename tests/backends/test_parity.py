@@ -111,5 +111,7 @@ def test_the_step_and_the_layer_that_part_are_named() -> None:
                 self._params[ParamKey(0, "kernel")] *= 1.0 + 1e-9
             return stats
 
-    with pytest.raises(AssertionError, match=r"step 5 of 21 parts, most in layer 1 \(dense\)"):
+    with pytest.raises(
+        AssertionError, match=r"diverges at step 5 of 21, most in layer 1 \(dense\)"
+    ):
         equals_the_reference(Wrong, "reference", SMALL)

@@ -15,19 +15,8 @@ from nnbench.model import counter
 from nnbench.model.layers import Augment, Dropout
 
 
-def signed(word: int) -> int:
-    """Return the int32 with the bits of `word`."""
-    return word - 2**32 if word >= 2**31 else word
-
-
 def _shifted(h: Tensor, by: int) -> Tensor:
     return (h >> by) & (2 ** (32 - by) - 1)
-
-
-def _mix(h: Tensor) -> Tensor:
-    for shift, factor in counter.MIX:
-        h = (h ^ _shifted(h, shift)) * signed(factor)
-    return h ^ _shifted(h, 16)
 
 
 class Random(nn.Module):
@@ -48,7 +37,7 @@ class Random(nn.Module):
         count = math.prod(shape)
         if self.index is None or len(self.index) < count:
             self.index = torch.arange(count, dtype=torch.int32, device=device)
-        words = _mix(_mix(self.index[:count] + self.key[0]) ^ self.key[1])
+        words = counter.bits(self.index[:count], self.key, _shifted, counter.signed)
         return _shifted(words, 32 - counter.FRACTION_BITS).view(shape)
 
 
@@ -86,11 +75,8 @@ class RandomAugment(Random):
         n, rows, columns, _ = images.shape
         s, device = self.augment.shift, images.device
         numbers = self.bits((n, 3), device)
-        down, across = (numbers[:, i, None] % (2 * s + 1) for i in (0, 1))
-        mirrored = numbers[:, 2, None] & int(self.augment.flip)
-        row = torch.arange(rows, device=device) + 2 * s - down
-        column = torch.arange(columns, device=device)
-        column = column + mirrored * (columns - 1 - 2 * column) + 2 * s - across
+        places = (torch.arange(length, device=device) for length in (rows, columns))
+        row, column = self.augment.sources(numbers, *places)
         padded = functional.pad(images, (0, 0, s, s, s, s))
         image = torch.arange(n, device=device)[:, None, None]
         return padded[image, row[:, :, None], column[:, None, :]].view(inputs.shape)

@@ -45,6 +45,8 @@ LONG = (
     "nnbench -m backend=numpy,torch seed=0,1,2 batch_size=32",
     "nnbench report",
     "nnbench ops --size 200 --rounds 2",
+    "nnbench check backend=torch",
+    "nnbench parity backend=numpy,torch epochs=1",
     "nnbench claims",
     "nnbench claims numpy_vs_pytorch_analysis",
     "nnbench explain create_nn_from_numpy/published_numpy_b1 "

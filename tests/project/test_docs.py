@@ -107,7 +107,7 @@ def test_a_documented_command_runs(
     if any(word.isupper() or word == "backend=NAME" for word in words):
         pytest.skip("capitals stand for something")
     if words and words[0] == "ui":
-        pytest.skip("a server: tests/test_ui.py starts it")
+        pytest.skip("a server: tests/cli/test_ui.py starts it")
     if words[:2] == ["data", "fetch"]:
         if "NNBENCH_DATA" not in os.environ:
             pytest.skip("needs the network or NNBENCH_DATA")

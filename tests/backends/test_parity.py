@@ -50,15 +50,11 @@ def numpy_weights(dtype: str) -> Params:
     return trained(NumpyTrainer(task, splits), params, twenty_epochs())
 
 
-def slow_where(condition: bool) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.slow] if condition else []
-
-
 @pytest.mark.parametrize(
     ("backend", "execution", "dtype", "bound"),
     [
-        # A fit of 20,000 batches takes a quarter of a minute.
-        pytest.param(b, e, dtype, bound, marks=slow_where((e, dtype) == ("fit", "float32")))
+        # A fit of 20,000 batches takes half a minute; its steps are compared in test_blocks.
+        pytest.param(b, e, dtype, bound, marks=[pytest.mark.slow] * (e == "fit"))
         for b, e in BACKENDS
         for dtype, bound in (("float64", 1e-12), ("float32", 1e-4))
     ],

@@ -36,11 +36,16 @@ def _bits(setting: Setting, seconds: float, label: str) -> Iterator[Row]:
     """Train every block in two processes and compare the weights, bit for bit."""
     command = [sys.executable, "-P", "-m", "gpu.bits", label, setting.device]
     command.append("8" if setting.quick else "1000")
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    both = [subprocess.Popen(command, **pipes, text=True) for _ in range(2)]  # type: ignore[call-overload]
     try:
         found: list[dict[str, str]] = []
         for process in both:
-            text, _ = process.communicate(timeout=seconds)
+            text, errors = process.communicate(timeout=seconds)
+            if process.returncode:
+                last = (errors.strip().splitlines() or ["it said nothing"])[-1]
+                yield Row(f"{label}: the same bits twice", "failed", last[:300])
+                return
             found.append(json.loads(text.strip().splitlines()[-1]))
     except subprocess.TimeoutExpired:
         yield Row(f"{label}: the same bits twice", "skipped", "no time left")

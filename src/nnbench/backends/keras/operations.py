@@ -14,7 +14,7 @@ from nnbench.backends.operations import FILTERS, IMAGES, KERNEL, Dtype, Operatio
 
 def operations(n: int, dtype: Dtype, threads: int) -> Operations:
     """Return the calls by name, see `nnbench.backends.operations`; no gradient is among them."""
-    process.prepare("cpu", threads)
+    process.prepare("cpu", threads, "matched")
     rng = np.random.default_rng(0)
 
     def draw(*shape: int) -> Any:

@@ -13,13 +13,15 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 
+from nnbench.backends.cuda import Accelerator, refusal
+from nnbench.backends.protocol import Semantics
 from nnbench.errors import UnsupportedSpec
 
 NO_SEED = 87654321  # what tf.compat.v1.get_seed returns while no global seed is set
 
 
-def prepare(device: str, threads: int) -> str:
-    """Fix device and threads for the engine; return the Keras device to train on.
+def prepare(device: str, threads: int, semantics: Semantics) -> str:
+    """Fix device, threads and arithmetic for the engine; return the Keras device to train on.
 
     Raises UnsupportedSpec where the device is not there, or the engine already runs otherwise.
     """
@@ -32,13 +34,59 @@ def prepare(device: str, threads: int) -> str:
     if device not in ("cpu", "cuda", "auto"):
         raise UnsupportedSpec(f"Received device={device}; backend=keras has cpu, cuda, auto.")
     cards, version = prepares[engine](device, threads)
+    if engine == "torch":
+        _make_cudnn_deterministic(semantics == "matched")
     if device == "cuda" and not cards:
-        raise UnsupportedSpec(
-            f"Received device=cuda; {engine} sees no CUDA device here ({version}); use device=cpu."
-        )
+        raise refusal(f"Keras on {engine} {version}", _why_no_card(engine, version))
     name = "cpu" if device == "cpu" or not cards else "gpu"
     # torch calls its first device by another name, and Keras compares names.
     return name.replace("gpu", "cuda") if engine == "torch" else f"{name}:0"
+
+
+def accelerator(device: str) -> Accelerator | None:
+    """Return what run.json says of the GPU behind a Keras device, None for the CPU."""
+    if device.startswith("cpu"):
+        return None
+    engine = keras.backend.backend()
+    if engine == "torch":
+        import torch
+
+        return {
+            "name": torch.cuda.get_device_name(),
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),
+            "tf32": torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32,
+            "cudnn_deterministic": torch.backends.cudnn.deterministic,
+        }
+    if engine == "jax":
+        import jax
+
+        precision = str(jax.config.jax_default_matmul_precision)
+        return {"name": jax.devices("gpu")[0].device_kind, "matmul_precision": precision}
+    import tensorflow as tf
+
+    card = tf.config.list_physical_devices("GPU")[0]
+    name = tf.config.experimental.get_device_details(card).get("device_name", "GPU")
+    return {"name": name, "tf32": tf.config.experimental.tensor_float_32_execution_enabled()}
+
+
+def _make_cudnn_deterministic(wanted: bool) -> None:
+    import torch
+
+    torch.backends.cudnn.deterministic = wanted
+    torch.backends.cudnn.benchmark = False
+
+
+def _why_no_card(engine: str, version: str) -> str:
+    """Return why there is no card, in the engine's own words where it has any."""
+    if engine == "torch":
+        import torch
+
+        try:
+            torch.cuda.init()
+        except (AssertionError, RuntimeError) as error:
+            return str(error)
+    return "built without CUDA" if "CPU build" in version else "no CUDA GPUs"
 
 
 def check_precision(dtype: str) -> None:

@@ -30,7 +30,8 @@ class KerasTrainer:
 
     def __init__(self, task: Task, splits: Mapping[str, Split]) -> None:
         self.task = task
-        self._device = process.prepare(task.device, task.threads)
+        self._device = process.prepare(task.device, task.threads, task.semantics)
+        self.accelerator = process.accelerator(self._device)
         process.check_precision(task.dtype)
         kind = execution_class(task.execution)
         with self._settings():

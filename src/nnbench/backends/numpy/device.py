@@ -70,6 +70,12 @@ def accelerator(xp: Any) -> Accelerator | None:
     }
 
 
+def wait(xp: Any) -> None:
+    """Return when the device is idle."""
+    if xp is not np:
+        xp.cuda.get_current_stream().synchronize()
+
+
 def _dotted(version: int) -> str:
     """Return 13.0 for 13000."""
     return f"{version // 1000}.{version % 1000 // 10}"

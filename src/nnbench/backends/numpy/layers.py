@@ -52,6 +52,11 @@ class Layer:
         return dy
 
 
+def counting(like: Array, n: int) -> Array:
+    """Return 0, 1, ..., n-1 as uint32, on the device of `like`."""
+    return np.ones_like(like, dtype=np.uint32, shape=(n,)).cumsum(dtype=np.uint32) - np.uint32(1)
+
+
 class Dense(Layer):
     """`y = x W + b`, so `dW = x^T dy`, `db = sum over the batch of dy`, `dx = dy W^T`."""
 
@@ -81,7 +86,11 @@ class Embedding(Layer):
     def param_grads(self, x: Array, dy: Array) -> Arrays:
         """Return for each token the sum of dy over its places."""
         kernel = np.zeros_like(self.parameters["kernel"])
-        np.add.at(kernel, x, dy)
+        if isinstance(kernel, np.ndarray):
+            np.add.at(kernel, x, dy)
+        else:  # additions at an index come in any order on a GPU; a matrix product has its own
+            met = x.reshape(1, -1) == counting(kernel, len(kernel))[:, None]
+            kernel += met.astype(kernel.dtype) @ dy.reshape(-1, dy.shape[-1])
         return {"kernel": kernel}
 
 

@@ -6,14 +6,9 @@ import math
 
 import numpy as np
 
-from nnbench.backends.numpy.layers import Array, Layer
+from nnbench.backends.numpy.layers import Array, Layer, counting
 from nnbench.model import counter, layers
 from nnbench.model.counter import Words
-
-
-def counting(like: Array, n: int) -> Array:
-    """Return 0, 1, ..., n-1 as uint32, on the device of `like`."""
-    return np.ones_like(like, dtype=np.uint32, shape=(n,)).cumsum(dtype=np.uint32) - np.uint32(1)
 
 
 def random_bits(like: Array, shape: tuple[int, ...], key: Words) -> Array:

@@ -15,15 +15,20 @@ PASSES = {"forward_training": "forward", "param_grads": "backward", "input_grad"
 
 
 class Stopwatch:
-    """Adds up seconds and calls by place and operation; costs about 0.1 us a call."""
+    """Adds up seconds and calls by place and operation; costs about 0.1 us a call.
 
-    def __init__(self) -> None:
+    `wait` returns when the device is idle: a GPU goes on working while a call is over.
+    """
+
+    def __init__(self, wait: Callable[[], object] = lambda: None) -> None:
+        self._wait = wait
         self._found: defaultdict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
 
     def time(self, place: str, call: Callable[[], Any], name: str | None = None) -> Any:
         """Return what `call` returns, its seconds counted towards `place` and its own name."""
         start = time.perf_counter()
         result = call()
+        self._wait()
         seconds = time.perf_counter() - start
         found = self._found[place, name or operation(call)]
         found[0] += seconds

@@ -13,7 +13,7 @@ import numpy as np
 
 from nnbench.backends.arrays import checked_tokens
 from nnbench.backends.numpy.build import build_layer
-from nnbench.backends.numpy.device import accelerator, array_module
+from nnbench.backends.numpy.device import accelerator, array_module, wait
 from nnbench.backends.numpy.flat import Flat
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.losses import logit_gradient
@@ -188,7 +188,7 @@ class NumpyTrainer:
         """Take the steps of `walk` with a stopwatch around every operation."""
         assert walk.order is not None
         keys = self.keys(walk.first_step, len(walk.lr))
-        watch = Stopwatch()
+        watch = Stopwatch(lambda: wait(self.xp)) if self.xp is not np else Stopwatch()
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             if self._fused:
                 self._fused.profile(watch, walk.order, walk.lr, keys)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -49,6 +51,19 @@ class Graphs:
             self._latest = graph
 
 
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Let nothing be freed by chance within the block: recording does not survive it."""
+    gc.collect()
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
 class _Graph:
     """The graph of one batch size, with the memory that it reads and writes."""
 
@@ -66,7 +81,7 @@ class _Graph:
         for parameter in self._parameters:
             parameter.grad = None  # backward then writes, and does not add
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
+        with _no_garbage_collection(), torch.cuda.graph(self.graph):
             self.total += learn(self.inputs, self.targets)
         self._gradients = [parameter.grad for parameter in self._parameters]
         self._kept = [module.index for module in net.drawing().values()]  # read by the graph

@@ -1,4 +1,4 @@
-# nnbench: set-up, demonstration and checks. Each target does its own set-up.
+# nnbench: set-up, demo and checks. Each target does its own set-up.
 #
 #   make setup PYTHON=python3.12        another interpreter for .venv
 #   make setup PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml constraints.txt
 		$(PIP_ARGS) -c constraints.txt -e '.[all,dev]'
 	@touch $@
 
-demo: setup ## train numpy, torch and keras on the same walk over real digits and compare them
+demo: setup ## train numpy, torch and keras on the same digits, in the same order, and compare them
 	$(BIN)/nnbench -m backend=numpy,torch,keras seed=0,1 epochs=20
 	@echo "Browse the runs: $(BIN)/nnbench ui"
 

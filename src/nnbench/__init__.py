@@ -1,8 +1,7 @@
 """nnbench: fair comparisons of neural-network frameworks.
 
-`nnbench.run(["backend=torch", "seed=1"])` trains one run in a fresh process and returns its
-RunResult; `nnbench.runs()` returns every recorded run as a DataFrame. Importing nnbench loads no
-framework.
+What the commands do, as functions: `nnbench.run(["backend=torch", "seed=1"])` trains one run in a
+fresh process and returns its record; see docs/python.md. Importing nnbench loads no framework.
 """
 
 from __future__ import annotations
@@ -10,20 +9,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nnbench.api import run, runs
+    from nnbench.api import claims, explain, parity, report, run, runs, sweep
 
     __version__: str
 
-__all__ = ["__version__", "run", "runs"]
+__all__ = ["__version__", "claims", "explain", "parity", "report", "run", "runs", "sweep"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"run", "runs"}:
-        from nnbench import api
-
-        return getattr(api, name)
     if name == "__version__":
         from nnbench.config.installation import VERSION
 
         return VERSION
+    if name in __all__:
+        from nnbench import api
+
+        return getattr(api, name)
     raise AttributeError(f"module 'nnbench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,19 +1,24 @@
-"""nnbench from Python: `run` for one run, `runs` for a table of all."""
+"""nnbench from Python: what the commands do, as functions that return objects."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from nnbench.config.composition import compose
-from nnbench.records.frame import frame
-from nnbench.records.run import RunResult, read_runs
-from nnbench.sweeps.loop import run_one
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from nnbench.records.run import RunResult
+    from nnbench.reporting.asking import Report
+    from nnbench.reporting.claims.text import StudyAnswers
+    from nnbench.reporting.explain.asking import Explanation
+    from nnbench.sweeps.loop import SweepResult
+    from nnbench.sweeps.side_by_side import ParityCertificate
+
+Folder = str | os.PathLike[str]
 
 
 def run(overrides: Sequence[str] = ()) -> RunResult:
@@ -21,14 +26,76 @@ def run(overrides: Sequence[str] = ()) -> RunResult:
 
     Raises NNBenchError, one line, where it cannot be done.
     """
+    from nnbench.config.composition import compose
+    from nnbench.sweeps.loop import run_one
+
     return run_one(compose(overrides))
 
 
-def runs(results: str | os.PathLike[str] = "results") -> pd.DataFrame:
+def sweep(overrides: Sequence[str], *, fresh: bool = False) -> SweepResult:
+    """Train every combination, as `nnbench -m OVERRIDES...` does; finished runs are taken.
+
+    `fresh` runs them again. Runs that fail are in the result's `failures`; ConfigError is raised
+    before the first where one cannot be.
+    """
+    from nnbench.config.grid import compose_all
+    from nnbench.sweeps.cells import Asked
+    from nnbench.sweeps.loop import run_sweep
+
+    name = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+    return run_sweep(compose_all(overrides), name, asked=Asked(fresh))
+
+
+def runs(results: Folder = "results") -> pd.DataFrame:
     """Return every recorded run of a results folder, oldest first, one row each.
 
     Columns: run_id, name, status, created, the configuration (dotted), parameters, the figures
     of the kept epoch (accuracies from 0 to 1), epoch_seconds (training time, the median of all
     epochs but the first) and phases (seconds).
     """
+    from nnbench.records.frame import frame
+    from nnbench.records.run import read_runs
+
     return frame(read_runs(Path(results)))
+
+
+def report(words: Sequence[str] = (), results: Folder = "results", **asked: Any) -> Report:
+    """Compare the recorded runs that fit `words`, as `nnbench report WORDS...` does.
+
+    `asked` are `uri`, `experiment`, `sweep`, `baseline` and `title`.
+    """
+    from nnbench.reporting import asking
+
+    return asking.report(words, Path(results), **asked)
+
+
+def explain(
+    first: str | RunResult,
+    last: str | RunResult,
+    overrides: Sequence[str] = (),
+    *,
+    seeds: int = 1,
+    results: Folder = "results",
+) -> Explanation:
+    """Say why two runs differ, as `nnbench explain A B` does, running what is missing."""
+    from nnbench.reporting.explain import asking
+
+    return asking.explain(first, last, overrides, seeds, Path(results))
+
+
+def parity(overrides: Sequence[str] = ()) -> list[ParityCertificate]:
+    """Train backends side by side and judge whether they agree, as `nnbench parity` does."""
+    from nnbench.sweeps.side_by_side import agreements
+
+    return [each for found in agreements(overrides) for each in found.certificates]
+
+
+def claims(study: str | None = None, results: Folder = "results") -> list[StudyAnswers]:
+    """Answer the claims of the publications from the runs on record; see `nnbench claims`.
+
+    Returns an entry for each study whose cases are among the runs, or for `study` alone.
+    """
+    from nnbench.records.run import read_runs
+    from nnbench.reporting.claims.text import answered
+
+    return [each for each in answered(read_runs(Path(results))) if study in (None, each.name)]

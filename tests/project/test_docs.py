@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import nnbench
+from nnbench import extend
 from nnbench.config import catalogue
 from nnbench.records.run import SCHEMA_VERSION, read_runs
 from support import ROOT
@@ -159,16 +160,23 @@ def test_the_backend_of_the_documents_passes_the_kit(nnbench: Nnbench, tmp_path:
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
-    env = {"PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}"}
     check, run, parity = blocks("bash", [page])[0].strip().splitlines()
-    done = nnbench(*shlex.split(check)[1:], env=env)
+    done = nnbench(*shlex.split(check)[1:])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "pass  sigmoid: " in done.stdout
     assert "  -   gelu: Received layer gelu; backend=mine has dense nets." in done.stdout
-    assert nnbench(*shlex.split(run)[1:], "tracking=local", env=env).returncode == 0
-    done = nnbench(*shlex.split(parity)[1:], env=env)
+    assert nnbench(*shlex.split(run)[1:], "tracking=local").returncode == 0
+    done = nnbench(*shlex.split(parity)[1:])
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(" pass ") == 2
+
+
+def test_backends_need_nothing_but_the_module_for_their_authors() -> None:
+    page = (ROOT / "docs" / "backends.md").read_text()
+    imported = set(re.findall(r"^\s*(?:from|import) (nnbench[\w.]*)", page, flags=re.MULTILINE))
+    assert imported == {"nnbench.extend"}
+    for name in set(re.findall(r"`nnbench\.extend\.(\w+)`", page)):
+        assert name in extend.__all__
 
 
 def test_make_targets_in_the_documents_exist() -> None:

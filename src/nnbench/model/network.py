@@ -13,22 +13,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from nnbench.errors import ConfigError
-from nnbench.model.layers import (
-    Activation,
-    ActivationName,
-    Augment,
-    AvgPool2d,
-    BatchNorm,
-    Conv2d,
-    Dense,
-    Dropout,
-    Embedding,
-    Flatten,
-    Layer,
-    MaxPool2d,
-    Shape,
-    flat_length,
-)
+from nnbench.model import layers as spec
+from nnbench.model.layers import ActivationName, Augment, Layer, Shape, flat_length
 
 WIDTHS = ("filters", "size", "units")  # what tells how wide a layer is
 
@@ -87,14 +73,14 @@ class Architecture:
     @property
     def takes_tokens(self) -> bool:
         """Tell whether inputs are integers for an embedding, not numbers."""
-        return bool(self.layers) and isinstance(self.layers[0], Embedding)
+        return bool(self.layers) and isinstance(self.layers[0], spec.Embedding)
 
     def shapes(self) -> Iterator[tuple[int, Layer, Shape, Shape]]:
         """Yield (position, layer, input shape, output shape) from input to logits."""
         shape = self.input_shape
         for position, layer in enumerate(self.layers):
             try:
-                if isinstance(layer, Embedding) and position:
+                if isinstance(layer, spec.Embedding) and position:
                     raise ConfigError("takes integer tokens, so that it must be the first layer")
                 after = layer.output_shape(shape)
             except ConfigError as error:
@@ -132,16 +118,16 @@ class Architecture:
         """
         found = set()
         for position, layer in enumerate(self.layers):
-            if isinstance(layer, Dense | Conv2d) and layer.bias:
+            if isinstance(layer, spec.Dense | spec.Conv2d) and layer.bias:
                 passed = (
                     (i, after)
                     for i, after in enumerate(self.layers[position + 1 :], start=position + 1)
-                    if not isinstance(after, MaxPool2d | AvgPool2d | Flatten)
-                    and after != Activation("linear")
-                    and after != Dropout(0.0)
+                    if not isinstance(after, spec.MaxPool2d | spec.AvgPool2d | spec.Flatten)
+                    and after != spec.Activation("linear")
+                    and after != spec.Dropout(0.0)
                 )
                 i, after = next(passed, (position, layer))
-                if isinstance(after, BatchNorm):
+                if isinstance(after, spec.BatchNorm):
                     found |= {ParamKey(position, "bias"), ParamKey(i, "mean")}
         return found
 
@@ -165,14 +151,14 @@ class Architecture:
         """Return a short description such as `784-128-10 sigmoid/sigmoid, no bias`."""
         sizes = ["x".join(str(n) for n in self.input_shape)]
         for layer in self.layers:
-            if isinstance(layer, Dense):
+            if isinstance(layer, spec.Dense):
                 sizes.append(str(layer.units))
-            elif isinstance(layer, Dropout):
+            elif isinstance(layer, spec.Dropout):
                 sizes.append(f"dropout{layer.rate:g}")
-            elif not isinstance(layer, Activation | Flatten):
+            elif not isinstance(layer, spec.Activation | spec.Flatten):
                 width = next((getattr(layer, n) for n in WIDTHS if hasattr(layer, n)), "")
                 sizes.append(f"{layer.name.removesuffix('2d')}{width}")
-        hidden = dict.fromkeys(a.name for a in self.layers if isinstance(a, Activation))
+        hidden = dict.fromkeys(a.name for a in self.layers if isinstance(a, spec.Activation))
         functions = "/".join((*hidden, self.output_activation))
         biased = any(getattr(layer, "bias", False) for layer in self.layers)
         return f"{'-'.join(sizes)} {functions}" + ("" if biased else ", no bias")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,10 +101,15 @@ def groups(runs: Sequence[RunResult]) -> list[list[RunResult]]:
         if run.semantics == "matched" and run.status == "finished":
             found[pair_key(run)].setdefault(label(run), run)
     ordered = (
-        sorted(group.values(), key=lambda run: run.config["backend"]["name"] != "numpy")
+        sorted(group.values(), key=lambda run: not _is_numpy(run.config["backend"]))
         for group in found.values()
     )
     return [group for group in ordered if len(group) > 1]
+
+
+def _is_numpy(backend: Mapping[str, Any]) -> bool:
+    """Tell nnbench's own NumPy backend from one that a package calls so."""
+    return backend["name"] == "numpy" and not backend.get("origin")
 
 
 def certify(reference: RunResult, perturbed: RunResult, run: RunResult) -> Certificate:

@@ -125,6 +125,15 @@ class RunResult:
     schema_version: int = SCHEMA_VERSION
     directory: Path | None = field(default=None, compare=False)
 
+    def __repr__(self) -> str:
+        kept = self.kept
+        figure = ""
+        if kept is not None:
+            name = "loss" if kept.test_accuracy is None else "accuracy"
+            value = kept.test_loss if kept.test_accuracy is None else kept.test_accuracy
+            figure = f", test {name} {value:.4g}" if value is not None else ""
+        return f"<RunResult {self.run_id} {self.name}: {self.status}{figure}>"
+
     @property
     def kept(self) -> EpochRecord | None:
         """Return the record of the epoch whose weights were kept."""

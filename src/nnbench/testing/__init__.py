@@ -23,9 +23,8 @@ from nnbench.errors import UnsupportedSpec
 from nnbench.testing import random_nets
 from nnbench.testing.blocks import BLOCKS
 from nnbench.testing.cases import Case
-from nnbench.testing.checks import CHECKS
+from nnbench.testing.checks import CHECKS, Subject
 from nnbench.testing.equality import equals_the_reference
-from nnbench.testing.subject import Subject
 
 __all__ = [
     "BLOCKS",
@@ -59,7 +58,7 @@ def check_trainer(
 
     float64 is the proof; `dtype` float32 is for backends that have nothing else.
     """
-    subject = Subject(make, execution, dtype=dtype)
+    subject = Subject(make, execution, dtype)
     for name, check in CHECKS.items():
         yield _result(name.replace("_", " "), partial(check, subject))
     cases = BLOCKS | {f"random net {i}": random_nets.seeded(i) for i in range(RANDOM_NETS)}

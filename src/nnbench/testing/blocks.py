@@ -4,79 +4,58 @@ from __future__ import annotations
 
 from functools import partial
 
-from nnbench.model.layers import (
-    Activation,
-    Augment,
-    AvgPool2d,
-    BatchNorm,
-    Conv2d,
-    Dense,
-    Dropout,
-    Embedding,
-    Flatten,
-    LayerNorm,
-    MaxPool2d,
-)
+from nnbench.model import layers as spec
+from nnbench.model import schedule as schedules
 from nnbench.model.losses import Loss
 from nnbench.model.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
-from nnbench.model.schedule import (
-    Constant,
-    Cosine,
-    Exponential,
-    OneCycle,
-    Phases,
-    Plateau,
-    Schedule,
-    Step,
-    Warmup,
-)
 from nnbench.testing.cases import EPOCHS, SHAPES, STEPS, VOCABULARY, Case, case
 
 IMAGE = SHAPES["image"]
+RELU, SIGMOID, TANH, GELU = map(spec.Activation, ("relu", "sigmoid", "tanh", "gelu"))  # type: ignore[arg-type]
 _flat = partial(case, inputs="flat")
-_small = partial(_flat, Dense(6), Activation("tanh"))
-_tokens = partial(case, Embedding(VOCABULARY, 3), inputs="tokens")
-_image = partial(case, Conv2d(3), Activation("tanh"), Flatten())
+_small = partial(_flat, spec.Dense(6), TANH)
+_tokens = partial(case, spec.Embedding(VOCABULARY, 3), inputs="tokens")
+_image = partial(case, spec.Conv2d(3), TANH, spec.Flatten())
 
 LAYERS: dict[str, Case] = {
-    "dense": _flat(Dense(6), Activation("tanh")),
-    "dense without bias": _flat(Dense(6, bias=False), Activation("tanh")),
+    "dense": _flat(spec.Dense(6), TANH),
+    "dense without bias": _flat(spec.Dense(6, bias=False), TANH),
     "no hidden layer": _flat(),
-    "relu": _flat(Dense(6), Activation("relu"), Dense(5), Activation("relu")),
-    "sigmoid": _flat(Dense(6), Activation("sigmoid"), Dense(5), Activation("sigmoid")),
-    "tanh": _flat(Dense(6), Activation("tanh"), Dense(5), Activation("tanh")),
-    "gelu": _flat(Dense(6), Activation("gelu"), Dense(5), Activation("gelu")),
-    "softmax inside": _flat(Dense(6), Activation("softmax")),
-    "softmax of images": case(Conv2d(3), Activation("softmax"), Flatten()),
-    "linear": _flat(Dense(6), Activation("linear")),
-    "conv2d valid": case(Conv2d(3), Activation("tanh"), Flatten()),
-    "conv2d same": case(Conv2d(3, padding="same"), Activation("tanh"), Flatten()),
-    "conv2d same, stride 2": case(Conv2d(3, 3, 2, "same"), Activation("tanh"), Flatten()),
-    "conv2d same, kernel 2": case(Conv2d(3, 2, 1, "same"), Activation("tanh"), Flatten()),
-    "conv2d stride 2, no bias": case(Conv2d(3, 2, 2, bias=False), Activation("tanh"), Flatten()),
-    "conv2d twice": case(
-        Conv2d(3), Activation("relu"), Conv2d(2, 2), Activation("relu"), Flatten()
+    "relu": _flat(spec.Dense(6), RELU, spec.Dense(5), RELU),
+    "sigmoid": _flat(spec.Dense(6), SIGMOID, spec.Dense(5), SIGMOID),
+    "tanh": _flat(spec.Dense(6), TANH, spec.Dense(5), TANH),
+    "gelu": _flat(spec.Dense(6), GELU, spec.Dense(5), GELU),
+    "softmax inside": _flat(spec.Dense(6), spec.Activation("softmax")),
+    "softmax of images": case(spec.Conv2d(3), spec.Activation("softmax"), spec.Flatten()),
+    "linear": _flat(spec.Dense(6), spec.Activation("linear")),
+    "conv2d valid": case(spec.Conv2d(3), TANH, spec.Flatten()),
+    "conv2d same": case(spec.Conv2d(3, padding="same"), TANH, spec.Flatten()),
+    "conv2d same, stride 2": case(spec.Conv2d(3, 3, 2, "same"), TANH, spec.Flatten()),
+    "conv2d same, kernel 2": case(spec.Conv2d(3, 2, 1, "same"), TANH, spec.Flatten()),
+    "conv2d stride 2, no bias": case(spec.Conv2d(3, 2, 2, bias=False), TANH, spec.Flatten()),
+    "conv2d twice": case(spec.Conv2d(3), RELU, spec.Conv2d(2, 2), RELU, spec.Flatten()),
+    "max_pool2d": case(spec.Conv2d(3), spec.MaxPool2d(), RELU, spec.Flatten()),
+    "max_pool2d first": case(spec.MaxPool2d(), spec.Flatten(), spec.Dense(5), TANH),
+    "max_pool2d overlapping": case(spec.Conv2d(2), spec.MaxPool2d(3, 1), spec.Flatten()),
+    "avg_pool2d": case(spec.Conv2d(3), SIGMOID, spec.AvgPool2d(), spec.Flatten()),
+    "avg_pool2d overlapping": case(spec.Conv2d(2), spec.AvgPool2d(3, 2), spec.Flatten()),
+    "flatten": case(spec.Flatten(), spec.Dense(5), TANH),
+    "batch_norm 1d": _flat(spec.Dense(6, bias=False), spec.BatchNorm(), RELU),
+    "batch_norm 1d after a bias": _flat(spec.Dense(6), spec.BatchNorm(0.3, 1e-3), TANH),
+    "batch_norm 2d": case(spec.Conv2d(3), spec.BatchNorm(), RELU, spec.MaxPool2d(), spec.Flatten()),
+    "batch_norm first": case(spec.BatchNorm(), spec.Flatten(), spec.Dense(5), TANH),
+    "batch_norm of a sequence": _tokens(spec.BatchNorm(), spec.Flatten()),
+    "layer_norm": _flat(spec.Dense(6), spec.LayerNorm(), RELU),
+    "layer_norm of images": case(spec.Conv2d(3), spec.LayerNorm(), RELU, spec.Flatten()),
+    "dropout": _flat(spec.Dense(12), TANH, spec.Dropout(0.4)),
+    "dropout of images": case(
+        spec.Conv2d(3), spec.Dropout(0.2), TANH, spec.Flatten(), spec.Dropout()
     ),
-    "max_pool2d": case(Conv2d(3), MaxPool2d(), Activation("relu"), Flatten()),
-    "max_pool2d first": case(MaxPool2d(), Flatten(), Dense(5), Activation("tanh")),
-    "max_pool2d overlapping": case(Conv2d(2), MaxPool2d(3, 1), Flatten()),
-    "avg_pool2d": case(Conv2d(3), Activation("sigmoid"), AvgPool2d(), Flatten()),
-    "avg_pool2d overlapping": case(Conv2d(2), AvgPool2d(3, 2), Flatten()),
-    "flatten": case(Flatten(), Dense(5), Activation("tanh")),
-    "batch_norm 1d": _flat(Dense(6, bias=False), BatchNorm(), Activation("relu")),
-    "batch_norm 1d after a bias": _flat(Dense(6), BatchNorm(0.3, 1e-3), Activation("tanh")),
-    "batch_norm 2d": case(Conv2d(3), BatchNorm(), Activation("relu"), MaxPool2d(), Flatten()),
-    "batch_norm first": case(BatchNorm(), Flatten(), Dense(5), Activation("tanh")),
-    "batch_norm of a sequence": _tokens(BatchNorm(), Flatten()),
-    "layer_norm": _flat(Dense(6), LayerNorm(), Activation("relu")),
-    "layer_norm of images": case(Conv2d(3), LayerNorm(), Activation("relu"), Flatten()),
-    "dropout": _flat(Dense(12), Activation("tanh"), Dropout(0.4)),
-    "dropout of images": case(Conv2d(3), Dropout(0.2), Activation("tanh"), Flatten(), Dropout()),
-    "embedding": _tokens(Flatten(), Dense(5), Activation("tanh")),
-    "embedding, layer_norm": _tokens(LayerNorm(), Flatten(), Dropout(0.1)),
-    "augment shift": _image(augment=Augment(IMAGE, shift=2)),
-    "augment flip": _image(augment=Augment(IMAGE, flip=True)),
-    "augment shift and flip": _image(augment=Augment(IMAGE, 3, True)),
+    "embedding": _tokens(spec.Flatten(), spec.Dense(5), TANH),
+    "embedding, layer_norm": _tokens(spec.LayerNorm(), spec.Flatten(), spec.Dropout(0.1)),
+    "augment shift": _image(augment=spec.Augment(IMAGE, shift=2)),
+    "augment flip": _image(augment=spec.Augment(IMAGE, flip=True)),
+    "augment shift and flip": _image(augment=spec.Augment(IMAGE, 3, True)),
 }
 LOSSES: dict[str, Case] = {
     **{
@@ -108,7 +87,7 @@ OPTIMIZERS: dict[str, Case] = {
         optimizer=Adam(beta1=0.8, beta2=0.99, epsilon=1e-6, weight_decay=0.02)
     ),
     "adam clip_norm": _small(optimizer=Adam(clip_norm=0.2)),
-    "adam of an embedding": _tokens(Flatten(), optimizer=Adam(clip_norm=0.5)),
+    "adam of an embedding": _tokens(spec.Flatten(), optimizer=Adam(clip_norm=0.5)),
     "adamw": _small(optimizer=AdamW(weight_decay=0.05)),
     "rmsprop": _small(optimizer=RMSprop(), rate=0.003),
     "rmsprop weight_decay": _small(
@@ -120,7 +99,7 @@ OPTIMIZERS: dict[str, Case] = {
 }
 
 
-def _scheduled(schedule: Schedule) -> Case:
+def _scheduled(schedule: schedules.Schedule) -> Case:
     scores = (1.0, 2.0)  # got worse: a plateau's rate falls
     return _small(
         rate=1.0,
@@ -132,14 +111,14 @@ def _scheduled(schedule: Schedule) -> Case:
 SCHEDULES: dict[str, Case] = {
     f"schedule {schedule.name}": _scheduled(schedule)
     for schedule in (
-        Constant(0.03),
-        Phases((0, 1), (0.03, 0.01)),
-        Step(0.03, every=1, factor=0.5),
-        Exponential(0.03, factor=0.7),
-        Cosine(0.03),
-        Warmup(0.03, warmup_epochs=1, decay="linear"),
-        OneCycle(0.03),
-        Plateau(0.03, factor=0.5, patience=0),
+        schedules.Constant(0.03),
+        schedules.Phases((0, 1), (0.03, 0.01)),
+        schedules.Step(0.03, every=1, factor=0.5),
+        schedules.Exponential(0.03, factor=0.7),
+        schedules.Cosine(0.03),
+        schedules.Warmup(0.03, warmup_epochs=1, decay="linear"),
+        schedules.OneCycle(0.03),
+        schedules.Plateau(0.03, factor=0.5, patience=0),
     )
 }
 BLOCKS: dict[str, Case] = LAYERS | LOSSES | OPTIMIZERS | SCHEDULES

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -21,11 +20,12 @@ from nnbench.model.optimizers import SGD, Optimizer
 SAMPLES, BATCH = 200, 32  # six full batches and a ragged one of 8
 STEPS, EPOCHS = 7, 3
 OUTPUTS, VOCABULARY = 4, 11
-InputKind = Literal["image", "ties", "flat", "tokens"]
+InputKind = Literal["image", "ties", "flat", "pixels", "tokens"]
 SHAPES: dict[InputKind, tuple[int, ...]] = {
     "image": (8, 7, 2),
     "ties": (8, 7, 2),  # images of few values
     "flat": (12,),
+    "pixels": (112,),
     "tokens": (9,),
 }
 Rates = Callable[[int], NDArray[np.float64]]
@@ -119,7 +119,6 @@ def case(
     return Case(task, data, rate / BATCH if loss.over_batch == "sum" else rate, rates)
 
 
-@cache
 def splits(inputs: InputKind, kind: TaskKind) -> dict[str, Split]:
     """Return random inputs with labels or, in regression, numbers; the same each time."""
     rng = np.random.default_rng(3)
@@ -127,6 +126,7 @@ def splits(inputs: InputKind, kind: TaskKind) -> dict[str, Split]:
     draw: dict[InputKind, Callable[[], NDArray[Any]]] = {
         "image": lambda: rng.integers(0, 256, shape).astype(np.uint8),
         "ties": lambda: rng.integers(0, 3, shape).astype(np.uint8),
+        "pixels": lambda: rng.integers(0, 256, shape).astype(np.uint8),
         "flat": lambda: rng.standard_normal(shape),
         "tokens": lambda: rng.integers(0, VOCABULARY, shape),
     }

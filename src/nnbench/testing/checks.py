@@ -5,18 +5,44 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from nnbench.backends.parity import relative_difference, trained
-from nnbench.backends.protocol import State
+from nnbench.backends.protocol import DType, State, Trainer, TrainerFactory, Walk
 from nnbench.errors import UnsupportedSpec
 from nnbench.model import metrics
-from nnbench.model.layers import Activation, Conv2d, Flatten, MaxPool2d
+from nnbench.model.layers import Activation, Conv2d, Dense, Flatten, MaxPool2d
+from nnbench.model.losses import Loss
 from nnbench.model.network import ParamKey
-from nnbench.testing.cases import case
-from nnbench.testing.subject import BATCH, SAMPLES, STEPS, Subject
+from nnbench.testing.cases import BATCH, OUTPUTS, SAMPLES, STEPS, case
+
+
+class Subject:
+    """A trainer under test: a sigmoid net on flat images of bytes, summed binary cross-entropy."""
+
+    def __init__(self, make: TrainerFactory, execution: str, dtype: DType = "float64") -> None:
+        layers = Dense(16), Activation("sigmoid")
+        self.case = case(*layers, inputs="pixels", loss=Loss("bce", "sum")).of(dtype)
+        self.make, self.dtype = make, dtype
+        self.task, self.splits = self.case.on(execution), self.case.splits
+        self.params = self.case.params
+
+    @cached_property
+    def _built(self) -> Trainer:
+        return self.make(self.task, self.splits)
+
+    @property
+    def trainer(self) -> Trainer:
+        """The trainer, freshly loaded; built once, since compiling may take seconds."""
+        self._built.load(self.params)
+        return self._built
+
+    def walk(self, epoch: int = 0) -> Walk:
+        """A shuffled epoch whose learning rate falls within it."""
+        return self.case.walks()[epoch]
 
 
 def global_random_state() -> tuple[Any, ...]:
@@ -133,7 +159,7 @@ def evaluate_is_pure(s: Subject) -> None:
     trainer = s.trainer
     before = _copied(trainer.state())
     logits = trainer.evaluate("test")
-    _require(logits.shape == (SAMPLES, 10), f"evaluate() returned shape {logits.shape}")
+    _require(logits.shape == (SAMPLES, OUTPUTS), f"evaluate() returned shape {logits.shape}")
     _require(np.array_equal(trainer.evaluate("test"), logits), "a second evaluate() differs")
     _require(_same(trainer.state(), before), "evaluate() changed the state")
 
@@ -195,7 +221,7 @@ def first_maximum_gets_the_gradient(s: Subject) -> None:
     params[ParamKey(0, "kernel")][...] = 0.5
     walk = [tied.steps()[0]]
     expected = trained(NumpyTrainer(tied.task, tied.splits), params, walk)
-    found = trained(s.make(tied.on(s.execution), tied.splits), params, walk)
+    found = trained(s.make(tied.on(s.task.execution), tied.splits), params, walk)
     off = relative_difference(expected, found)
     _require(
         off <= 500 * float(np.finfo(s.dtype).eps),

@@ -11,33 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from nnbench.model.layers import (
-    Activation,
-    Augment,
-    AvgPool2d,
-    BatchNorm,
-    Conv2d,
-    Dense,
-    Dropout,
-    Embedding,
-    Flatten,
-    Layer,
-    LayerNorm,
-    MaxPool2d,
-    Shape,
-)
+from nnbench.model import layers as spec
+from nnbench.model import schedule as schedules
+from nnbench.model.layers import Layer
 from nnbench.model.losses import Loss
 from nnbench.model.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
-from nnbench.model.schedule import (
-    Constant,
-    Cosine,
-    Exponential,
-    OneCycle,
-    Phases,
-    Schedule,
-    Step,
-    Warmup,
-)
 from nnbench.testing.cases import EPOCHS, SHAPES, STEPS, VOCABULARY, Case, InputKind, case
 
 Choose = Callable[[Sequence[Any]], Any]
@@ -63,7 +41,7 @@ def random_case(choose: Choose) -> Case:
     schedule = _schedule(choose, rate)
     augment = None
     if inputs == "image" and choose((True, False, False)):
-        augment = Augment(IMAGE, choose((0, 1, 2)), choose(FLAGS))
+        augment = spec.Augment(IMAGE, choose((0, 1, 2)), choose(FLAGS))
     return case(
         *layers,
         inputs=inputs,
@@ -82,40 +60,49 @@ IMAGE = SHAPES["image"]
 
 def _images(choose: Choose) -> list[Layer]:
     layers: list[Layer] = []
-    shape: Shape = SHAPES["image"]
+    shape: spec.Shape = SHAPES["image"]
     for _ in range(choose((1, 1, 2))):
         size = min(choose((1, 2, 3)), *shape[:2])
-        conv = Conv2d(
+        conv = spec.Conv2d(
             choose((2, 3, 4)), size, choose((1, 1, 2)), choose(("valid", "same")), choose(FLAGS)
         )
-        block = [conv, *choose(((), (), (BatchNorm(),), (LayerNorm(),))), _activation(choose)]
+        block = [
+            conv,
+            *choose(((), (), (spec.BatchNorm(),), (spec.LayerNorm(),))),
+            _activation(choose),
+        ]
         shape = conv.output_shape(shape)
         if min(shape[:2]) >= 2 and choose(FLAGS):
-            pool = choose((MaxPool2d, AvgPool2d))(2, choose((None, 1)))
+            pool = choose((spec.MaxPool2d, spec.AvgPool2d))(2, choose((None, 1)))
             block.insert(choose((1, len(block))), pool)
             shape = pool.output_shape(shape)
         layers += [*block, *_dropout(choose)]
-    return [*layers, Flatten()]
+    return [*layers, spec.Flatten()]
 
 
 def _tokens(choose: Choose) -> list[Layer]:
-    normalised = choose(((), (), (LayerNorm(),), (BatchNorm(),)))
-    return [Embedding(VOCABULARY, choose((2, 3, 4))), *normalised, *_dropout(choose), Flatten()]
+    normalised = choose(((), (), (spec.LayerNorm(),), (spec.BatchNorm(),)))
+    return [
+        spec.Embedding(VOCABULARY, choose((2, 3, 4))),
+        *normalised,
+        *_dropout(choose),
+        spec.Flatten(),
+    ]
 
 
 def _dense(choose: Choose) -> list[Layer]:
-    dense = Dense(choose((3, 5, 8)), choose((True, True, False)))
-    normalised = choose(((), (), (BatchNorm(),), (LayerNorm(),)))
+    dense = spec.Dense(choose((3, 5, 8)), choose((True, True, False)))
+    normalised = choose(((), (), (spec.BatchNorm(),), (spec.LayerNorm(),)))
     return [dense, *normalised, _activation(choose), *_dropout(choose)]
 
 
 def _activation(choose: Choose) -> Layer:
-    return Activation(choose(ACTIVATIONS))
+    return spec.Activation(choose(ACTIVATIONS))
 
 
 def _dropout(choose: Choose) -> list[Layer]:
     rate = choose((0.0, 0.0, 0.2, 0.5))
-    return [Dropout(rate)] if rate else []
+    return [spec.Dropout(rate)] if rate else []
 
 
 def _optimizer(choose: Choose) -> tuple[Optimizer, float]:
@@ -133,15 +120,15 @@ def _optimizer(choose: Choose) -> tuple[Optimizer, float]:
     )
 
 
-def _schedule(choose: Choose, rate: float) -> Schedule:
+def _schedule(choose: Choose, rate: float) -> schedules.Schedule:
     return choose(
         (
-            Constant(rate),
-            Phases((0, 1), (rate, 0.1 * rate)),
-            Step(rate, every=1, factor=0.5),
-            Exponential(rate, factor=0.7),
-            Cosine(rate),
-            Warmup(rate, warmup_epochs=1, decay="cosine"),
-            OneCycle(max_lr=rate),
+            schedules.Constant(rate),
+            schedules.Phases((0, 1), (rate, 0.1 * rate)),
+            schedules.Step(rate, every=1, factor=0.5),
+            schedules.Exponential(rate, factor=0.7),
+            schedules.Cosine(rate),
+            schedules.Warmup(rate, warmup_epochs=1, decay="cosine"),
+            schedules.OneCycle(max_lr=rate),
         )
     )

@@ -60,13 +60,18 @@ def make_architecture(config: RunConfig, dataset: Dataset) -> Architecture:
 
 
 def trainer_factory(config: RunConfig) -> TrainerFactory:
-    """Import what the backend's `_target_` names. Raises ConfigError where that fails."""
+    """Import what the backend's `_target_` names. Raises ConfigError where that fails.
+
+    A third party's module may fail in any way, and that is no fault of the run's.
+    """
     module, _, name = config.backend.target.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:
+        lines = str(error).splitlines() or [""]
         raise ConfigError(
-            f"Received backend._target_={config.backend.target}; cannot import it ({error})."
+            f"Cannot use backend={config.backend.name}: importing {config.backend.target} failed "
+            f"({type(error).__name__}: {lines[0]})."
         ) from None
 
 

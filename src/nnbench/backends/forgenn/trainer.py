@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nnbench.backends.arrays import input_array, target_array
 from nnbench.backends.protocol import Params, State, Task, TrainStats, Walk
+from nnbench.backends.trainers import rehearse
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
 from nnbench.model import optimizers as spec
@@ -57,11 +58,7 @@ class ForgeNNTrainer:
 
     def warm_up(self, n: int) -> None:
         """Take a step of each batch shape, and put everything back."""
-        before, size = self.state(), self.task.batch_size
-        visited = min(n, size + n % size)
-        steps = self.task.steps(visited)
-        self.train(Walk(np.arange(visited), np.zeros(steps), visited, 0, 0, 0))
-        self.restore(before)
+        rehearse(self, self.task, n)
 
     def train(self, walk: Walk) -> TrainStats:
         """Take the steps of `walk`."""

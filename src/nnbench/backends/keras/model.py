@@ -12,13 +12,12 @@ from keras import ops
 from nnbench.backends.keras.normalisation import MatchedBatchNorm
 from nnbench.backends.keras.randomness import CounterDropout, Random, RandomAugment
 from nnbench.backends.protocol import Task
-from nnbench.errors import UnsupportedSpec
+from nnbench.backends.trainers import supported
 from nnbench.model import layers
 from nnbench.model.counter import AUGMENT_STREAM
 from nnbench.model.losses import Loss
 from nnbench.model.network import ParamKey
 
-ACTIVATIONS = ("linear", "sigmoid", "tanh", "relu", "gelu", "softmax")
 # Keras' names of roles where they are not ours; of those of an embedding, `EMBEDDING`.
 ATTRIBUTES = {
     "scale": "gamma",
@@ -37,7 +36,8 @@ def gelu(x: Any) -> Any:
     return 0.5 * x * (1.0 + ops.erf(x * math.sqrt(0.5)))
 
 
-FORMULAS = {"gelu": gelu}  # instead of Keras' function of that name
+OWN = ("linear", "sigmoid", "tanh", "relu", "softmax")  # Keras' functions of that name
+ACTIVATIONS: dict[str, Any] = {**dict(zip(OWN, OWN, strict=True)), "gelu": gelu}
 
 
 def _dense(layer: layers.Dense, dtype: str, initializer: Any) -> Any:
@@ -59,11 +59,8 @@ def _conv2d(layer: layers.Conv2d, dtype: str, initializer: Any) -> Any:
 
 
 def _activation(layer: layers.Activation, dtype: str, initializer: Any) -> Any:
-    if layer.name not in ACTIVATIONS:
-        raise UnsupportedSpec(
-            f"Received activation={layer.name}; backend=keras has {', '.join(ACTIVATIONS)}."
-        )
-    return keras.layers.Activation(FORMULAS.get(layer.name, layer.name), dtype=dtype)
+    function = supported(ACTIVATIONS, layer.name, "activation", "keras")
+    return keras.layers.Activation(function, dtype=dtype)
 
 
 # How to build each layer from (layer, dtype, initializer); image layers are channels-last anyway.
@@ -141,14 +138,9 @@ def build(task: Task) -> Net:
     native = NATIVE if task.semantics == "native" else {}
     modules = []
     for position, layer, _, _ in architecture.shapes():
-        if type(layer) not in LAYERS:
-            known = ", ".join(kind.__name__ for kind in LAYERS)
-            raise UnsupportedSpec(
-                f"Received layer {type(layer).__name__}; backend=keras has {known}."
-            )
+        make = supported(LAYERS, type(layer), "layer", "keras")
         initializer = keras.initializers.GlorotUniform(seed=(task.seed << 8) + position)
-        make = native.get(type(layer), LAYERS[type(layer)])
-        modules.append(make(layer, dtype, initializer))
+        modules.append(native.get(type(layer), make)(layer, dtype, initializer))
     drawing = {i: module for i, module in enumerate(modules) if isinstance(module, Random)}
     first = [keras.Input(architecture.input_shape, dtype=input_dtype(task))]
     if architecture.augment:
@@ -195,9 +187,7 @@ def sample_losses(loss: Loss, activation: str) -> Callable[[Any, Any], Any]:
     if loss.name == "cross_entropy":
         return cross_entropy
     formulas = {"bce": bce, "mse": squared_error, "l1": absolute_error}
-    if loss.name not in formulas:
-        raise UnsupportedSpec(f"backend=keras has no loss {loss.name}.")
-    per_output = formulas[loss.name]
+    per_output = supported(formulas, loss.name, "loss", "keras")
     reduce = ops.sum if loss.over_outputs == "sum" else ops.mean
     return lambda t, z: reduce(per_output(t, z), axis=-1)
 

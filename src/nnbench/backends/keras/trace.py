@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from nnbench.backends.keras.executions import drawn_keys
 from nnbench.backends.keras.model import Net, sample_losses
-from nnbench.backends.protocol import Task, Walk
-
-Arrays = list[Any]
+from nnbench.backends.protocol import Params, Task, Walk
 
 
 def step_gradients(
     task: Task, net: Net, inputs: Any, targets: Any, walk: Walk
-) -> tuple[Arrays, Arrays, Arrays]:
+) -> tuple[list[Any], list[Any], Params]:
     """Return activations, gradients with respect to each layer's output, and of the parameters.
 
     The state of the net may be changed by it.
@@ -33,7 +32,9 @@ def step_gradients(
             activations.append(output)
         losses = sample_losses(task.loss, task.architecture.output_activation)(t, activations[-1])
         loss = tf.reduce_sum(losses) * task.loss.batch_scale(len(x))
-    trained = [net.variables[key].value for key in task.architecture.parameter_shapes()]
+    keys = list(task.architecture.parameter_shapes())
+    trained = [net.variables[key].value for key in keys]
     found = tape.gradient(loss, [*activations[1:], *trained])
-    dense = [tf.convert_to_tensor(g) for g in found]
-    return activations, dense[: len(net.layers)], dense[len(net.layers) :]
+    arrays = [np.array(tf.convert_to_tensor(g)) for g in found]
+    passed, gradients = arrays[: len(net.layers)], arrays[len(net.layers) :]
+    return list(map(np.array, activations)), passed, dict(zip(keys, gradients, strict=True))

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from nnbench.backends.arrays import begins, input_array, target_array
+from nnbench.backends.arrays import target_array
 from nnbench.backends.keras import process
 from nnbench.backends.keras.executions import Execution, execution_class
 from nnbench.backends.keras.model import Net, build, input_dtype
 from nnbench.backends.keras.optimizers import build_optimizer
 from nnbench.backends.protocol import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
+from nnbench.backends.trainers import resident, traced
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
 
@@ -39,7 +40,7 @@ class KerasTrainer:
             self._optimizer.build(self.model.trainable_variables)
             self._own = [*self._optimizer.variables, *_other_variables(net)]
             self._fresh = [np.array(keras.ops.convert_to_numpy(v)) for v in self._own]
-            self._inputs = _resident(task, splits, kind.place)
+            self._inputs = resident(task, splits, kind.place)
             self._net = net
             self._targets = kind.place(target_array(task, splits["train"]))
             self._execution: Execution = kind(
@@ -73,22 +74,13 @@ class KerasTrainer:
             raise UnsupportedSpec("backend=keras shows a step on backend.engine=tensorflow alone.")
         from nnbench.backends.keras.trace import step_gradients
 
-        before, old = self.state(), self.params()
-        with self._settings():
-            activations, passed, gradients = step_gradients(
-                self.task, self._net, self._inputs["train"].array, self._targets, walk
-            )
-        self.restore(before)
-        self.train(walk)
-        trained = self.task.architecture.parameter_shapes()
-        first = min(key.layer for key in trained)
-        new = self.params()
-        return StepTrace(
-            [np.array(a) for a in activations],
-            [None if i < first else np.array(g) for i, g in enumerate(passed)],
-            {key: np.array(g) for key, g in zip(trained, gradients, strict=True)},
-            {key: new[key] - old[key] for key in trained},
-        )
+        def take_apart(walk: Walk) -> tuple[list[Any], list[Any], Params]:
+            with self._settings():
+                return step_gradients(
+                    self.task, self._net, self._inputs["train"].array, self._targets, walk
+                )
+
+        return traced(self, walk, take_apart)
 
     def profile(self, walk: Walk) -> list[ProfileRow]:
         """Take the steps of `walk` under TensorFlow's profiler; see `profile_rows`."""
@@ -151,24 +143,3 @@ def _other_variables(net: Net) -> list[Any]:
     """Return the model's variables that are no weights: seeds of Keras' own dropout, keys."""
     weights = {id(variable) for variable in net.variables.values()}
     return [variable for variable in net.model.variables if id(variable) not in weights]
-
-
-class _Resident(NamedTuple):
-    """Inputs where the execution wants them; the first `samples` rows are the split's own."""
-
-    array: Any
-    samples: int
-
-
-def _resident(
-    task: Task, splits: Mapping[str, Split], place: Callable[[NDArray[Any]], Any]
-) -> dict[str, _Resident]:
-    """Place every split; one that begins the training split shares its memory."""
-    train = splits["train"]
-    shared = place(input_array(task, train))
-    return {
-        name: _Resident(
-            shared if begins(split, train) else place(input_array(task, split)), len(split)
-        )
-        for name, split in splits.items()
-    }

@@ -21,6 +21,7 @@ from nnbench.backends.numpy.optimizers import Rule
 from nnbench.backends.numpy.randomness import Dropout, augmented
 from nnbench.backends.numpy.stopwatch import Stopwatch
 from nnbench.backends.protocol import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
+from nnbench.backends.trainers import rehearse, supported, traced
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
 from nnbench.model import counter, metrics
@@ -79,12 +80,7 @@ class NumpyTrainer:
 
     def warm_up(self, n: int) -> None:
         """Take a step of each batch shape: BLAS gets its threads, every plan its arrays."""
-        before = self.state()
-        size = self.task.batch_size
-        visited = min(n, self.slice_multiple * size + n % size)
-        order = np.arange(visited)
-        self.train(Walk(order, np.zeros(self.task.steps(visited)), visited, 0, 0, 0))
-        self.restore(before)
+        rehearse(self, self.task, n)
 
     def train(self, walk: Walk) -> TrainStats:
         """Step through the walk; the losses are computed from the stored logits."""
@@ -127,7 +123,7 @@ class NumpyTrainer:
     def _build_fused(self) -> Fused:
         """Return the fused form of the steps; imported here, for SciPy's BLAS takes its time."""
         from nnbench.backends.numpy.fused import Fused
-        from nnbench.backends.numpy.fused.material import Material
+        from nnbench.backends.numpy.fused.stage import Material
 
         data, targets = self._inputs["train"], self._target_matrix
         material = Material(self.task, data, targets, self.layers, self._weights)
@@ -173,21 +169,19 @@ class NumpyTrainer:
 
     def trace(self, walk: Walk) -> StepTrace:
         """Take the one step of `walk`, as `train` does, and return what went on in it."""
-        assert walk.order is not None
-        before = self.state()
+        return traced(self, walk, self._take_apart)
+
+    def _take_apart(self, walk: Walk) -> tuple[list[Array], list[Array | None], Params]:
+        """Return activations, gradients with respect to each layer's output, and parameters'."""
         indices = self.xp.asarray(walk.order)
         x, t = self._gather("train", indices), self._target_matrix[indices]
         activations = self.activations(x, self.keys(walk.first_step, 1)[0])
         grads, passed = self.backward(activations, t)
-        below = len(self.layers) - len(passed)
-        old = self.params()
-        self.restore(before)  # batch norm has gathered once; the real step does it again
-        self.train(walk)
-        return StepTrace(
+        below = [None] * (len(self.layers) - len(passed))
+        return (
             [_host(a).copy() for a in activations],
-            [None] * below + [_host(dy).copy() for dy in reversed(passed)],
+            [*below, *(_host(dy).copy() for dy in reversed(passed))],
             {key: _host(g).copy() for key, g in grads.items()},
-            {key: p - old[key] for key, p in self.params().items() if key in grads},
         )
 
     def profile(self, walk: Walk) -> list[ProfileRow]:
@@ -256,10 +250,7 @@ def _execution(name: str, xp: Any) -> str:
     """Return what `name` means here; raises UnsupportedSpec for what there is not."""
     if name == "auto":
         return "fused" if xp is np else "reference"
-    if name not in EXECUTIONS:
-        raise UnsupportedSpec(
-            f"Received backend.execution={name}; backend=numpy has {', '.join(EXECUTIONS)}."
-        )
+    supported(dict.fromkeys(EXECUTIONS), name, "backend.execution", "numpy")
     if name == "fused" and xp is not np:
         raise UnsupportedSpec(
             "Received backend.execution=fused with device=cuda; it runs on the CPU alone. "

@@ -9,22 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nnbench.backends.protocol import Task, UnsupportedSpec
+from nnbench.backends.protocol import Task
 from nnbench.backends.torch.randomness import CounterDropout, Random, RandomAugment
+from nnbench.backends.trainers import supported
+from nnbench.model import layers as spec
 from nnbench.model.counter import AUGMENT_STREAM
-from nnbench.model.layers import (
-    Activation,
-    AvgPool2d,
-    BatchNorm,
-    Conv2d,
-    Dense,
-    Dropout,
-    Embedding,
-    Flatten,
-    LayerNorm,
-    MaxPool2d,
-    Shape,
-)
+from nnbench.model.layers import Shape
 from nnbench.model.network import Architecture, ParamKey
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -54,17 +44,13 @@ class Entry(NamedTuple):
     places: dict[str, Place]
 
 
-def _dense(layer: Dense, shape: Shape, dtype: torch.dtype) -> nn.Module:
+def _dense(layer: spec.Dense, shape: Shape, dtype: torch.dtype) -> nn.Module:
     return nn.Linear(shape[0], layer.units, bias=layer.bias, dtype=dtype)
 
 
 def activation(name: str) -> nn.Module:
     """Return the module of an activation; raises UnsupportedSpec for one that torch lacks here."""
-    if name not in ACTIVATIONS:
-        raise UnsupportedSpec(
-            f"Received activation={name}; backend=torch has {', '.join(ACTIVATIONS)}."
-        )
-    return ACTIVATIONS[name]()
+    return supported(ACTIVATIONS, name, "activation", "torch")()
 
 
 class _Conv2d(nn.Conv2d):
@@ -76,7 +62,7 @@ class _Conv2d(nn.Conv2d):
         return super().forward(functional.pad(input, self.pads) if self.pads else input)
 
 
-def _conv2d(layer: Conv2d, shape: Shape, dtype: torch.dtype) -> nn.Module:
+def _conv2d(layer: spec.Conv2d, shape: Shape, dtype: torch.dtype) -> nn.Module:
     module = _Conv2d(
         shape[2], layer.filters, layer.kernel_size, layer.stride, bias=layer.bias, dtype=dtype
     )
@@ -102,7 +88,7 @@ class _ChannelsLast(nn.Module):
 class _LayerNorm(_ChannelsLast):
     """torch's layer norm over the channels of images."""
 
-    def __init__(self, layer: LayerNorm, shape: Shape, dtype: torch.dtype) -> None:
+    def __init__(self, layer: spec.LayerNorm, shape: Shape, dtype: torch.dtype) -> None:
         super().__init__(nn.LayerNorm(shape[-1], eps=layer.epsilon, dtype=dtype))
         self.weight, self.bias = self.inner.weight, self.inner.bias
 
@@ -110,7 +96,7 @@ class _LayerNorm(_ChannelsLast):
 class _BatchNorm(nn.Module):
     """torch's batch norm, which the spec follows; a batch of one value per channel is taken too."""
 
-    def __init__(self, layer: BatchNorm, shape: Shape, dtype: torch.dtype) -> None:
+    def __init__(self, layer: spec.BatchNorm, shape: Shape, dtype: torch.dtype) -> None:
         super().__init__()
         self.layer = layer
         self.weight = nn.Parameter(torch.ones(shape[-1], dtype=dtype))
@@ -177,22 +163,22 @@ KERNEL_AND_BIAS = {"kernel": Place("weight", (2, 3, 1, 0)), "bias": Place("bias"
 SCALE_AND_OFFSET = {"scale": Place("weight", (0,)), "offset": Place("bias", (0,))}
 MOMENTS = {"mean": Place("mean", (0,)), "variance": Place("variance", (0,))}
 LAYERS: dict[type, Entry] = {
-    Dense: Entry(_dense, {"kernel": Place("weight", (1, 0)), "bias": Place("bias", (0,))}),
-    Conv2d: Entry(_conv2d, KERNEL_AND_BIAS),
-    MaxPool2d: Entry(lambda layer, shape, dtype: nn.MaxPool2d(layer.size, layer.step), {}),
-    AvgPool2d: Entry(lambda layer, shape, dtype: nn.AvgPool2d(layer.size, layer.step), {}),
-    Flatten: Entry(lambda layer, shape, dtype: _ChannelsLast(nn.Flatten()), {}),
-    BatchNorm: Entry(_BatchNorm, SCALE_AND_OFFSET | MOMENTS),
-    LayerNorm: Entry(_LayerNorm, SCALE_AND_OFFSET),
-    Dropout: Entry(lambda layer, shape, dtype: CounterDropout(layer), {}),
-    Embedding: Entry(
+    spec.Dense: Entry(_dense, {"kernel": Place("weight", (1, 0)), "bias": Place("bias", (0,))}),
+    spec.Conv2d: Entry(_conv2d, KERNEL_AND_BIAS),
+    spec.MaxPool2d: Entry(lambda layer, shape, dtype: nn.MaxPool2d(layer.size, layer.step), {}),
+    spec.AvgPool2d: Entry(lambda layer, shape, dtype: nn.AvgPool2d(layer.size, layer.step), {}),
+    spec.Flatten: Entry(lambda layer, shape, dtype: _ChannelsLast(nn.Flatten()), {}),
+    spec.BatchNorm: Entry(_BatchNorm, SCALE_AND_OFFSET | MOMENTS),
+    spec.LayerNorm: Entry(_LayerNorm, SCALE_AND_OFFSET),
+    spec.Dropout: Entry(lambda layer, shape, dtype: CounterDropout(layer), {}),
+    spec.Embedding: Entry(
         lambda layer, shape, dtype: nn.Embedding(layer.vocabulary, layer.units, dtype=dtype),
         {"kernel": Place("weight", (0, 1))},
     ),
-    Activation: Entry(lambda layer, shape, dtype: activation(layer.name), {}),
+    spec.Activation: Entry(lambda layer, shape, dtype: activation(layer.name), {}),
 }
 # What native semantics have instead: torch's own masks, from its own generator.
-NATIVE: dict[type, Build] = {Dropout: lambda layer, shape, dtype: nn.Dropout(layer.rate)}
+NATIVE: dict[type, Build] = {spec.Dropout: lambda layer, shape, dtype: nn.Dropout(layer.rate)}
 
 
 def build(task: Task) -> Net:
@@ -206,13 +192,8 @@ def build(task: Task) -> Net:
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(task.seed)
         for _, layer, shape, _ in task.architecture.shapes():
-            if type(layer) not in LAYERS:
-                names = ", ".join(known.__name__ for known in LAYERS)
-                raise UnsupportedSpec(
-                    f"Received layer {type(layer).__name__}; backend=torch has {names}."
-                )
-            make = native.get(type(layer), LAYERS[type(layer)].build)
-            modules.append(make(layer, shape, dtype))
+            entry = supported(LAYERS, type(layer), "layer", "torch")
+            modules.append(native.get(type(layer), entry.build)(layer, shape, dtype))
     augment = task.architecture.augment
     return Net(modules, RandomAugment(augment) if augment else None)
 

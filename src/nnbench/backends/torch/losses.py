@@ -3,44 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from nnbench.backends.protocol import Task, UnsupportedSpec
+from nnbench.backends.protocol import Task
 from nnbench.backends.torch.layers import activation
+from nnbench.backends.trainers import supported
 
-LossSum = Callable[[Tensor, Tensor], Tensor]
-
-
-def _mse(output: nn.Module) -> LossSum:
-    return lambda z, t: functional.mse_loss(output(z), t, reduction="sum")
-
-
-def _l1(output: nn.Module) -> LossSum:
-    return lambda z, t: functional.l1_loss(output(z), t, reduction="sum")
-
-
-def _bce(output: nn.Module) -> LossSum:
-    return lambda z, t: functional.binary_cross_entropy_with_logits(z, t, reduction="sum")
-
-
-def _cross_entropy(output: nn.Module) -> LossSum:
-    return lambda z, t: functional.cross_entropy(z, t, reduction="sum")
-
-
-LOSSES: dict[str, Callable[[nn.Module], LossSum]] = {
-    "mse": _mse,
-    "l1": _l1,
-    "bce": _bce,
-    "cross_entropy": _cross_entropy,
+# torch's function, and whether it takes outputs rather than logits.
+LOSSES: dict[str, tuple[Callable[..., Tensor], bool]] = {
+    "mse": (functional.mse_loss, True),
+    "l1": (functional.l1_loss, True),
+    "bce": (functional.binary_cross_entropy_with_logits, False),
+    "cross_entropy": (functional.cross_entropy, False),
 }
 
 
-def loss_sum(task: Task) -> LossSum:
+def loss_sum(task: Task) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the sum over outputs and batch, from logits `(batch, outputs)` and targets."""
-    if task.loss.name not in LOSSES:
-        raise UnsupportedSpec(
-            f"Received loss={task.loss.name}; backend=torch has {', '.join(LOSSES)}."
-        )
-    return LOSSES[task.loss.name](activation(task.architecture.output_activation))
+    function, of_outputs = supported(LOSSES, task.loss.name, "loss", "torch")
+    summed = partial(function, reduction="sum")
+    output = activation(task.architecture.output_activation)
+    return (lambda z, t: summed(output(z), t)) if of_outputs else summed

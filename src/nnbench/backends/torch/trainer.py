@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from nnbench.backends.arrays import begins, input_array, target_array
+from nnbench.backends.arrays import target_array
 from nnbench.backends.protocol import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
 from nnbench.backends.torch import layers, losses, optimizers
 from nnbench.backends.torch.process import (
@@ -26,12 +26,14 @@ from nnbench.backends.torch.process import (
     fix_arithmetic,
 )
 from nnbench.backends.torch.profile import profile_rows
+from nnbench.backends.trainers import rehearse, resident, supported, traced
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
 from nnbench.model import counter, streams
 
 GATHER_BYTES = 64 * 2**20
 EVALUATE_ROWS = 2048
+Array = NDArray[np.floating]
 Batches = Iterable[tuple[Tensor, Tensor]]
 
 
@@ -46,11 +48,7 @@ class TorchTrainer:
     slice_multiple = 1
 
     def __init__(self, task: Task, splits: Mapping[str, Split]) -> None:
-        if task.execution not in EXECUTIONS:
-            raise UnsupportedSpec(
-                f"Received backend.execution={task.execution}; backend=torch has "
-                f"{', '.join(EXECUTIONS)}."
-            )
+        options = supported(EXECUTIONS, task.execution, "backend.execution", "torch")
         self._task = task
         self._device = find_device(task.device)
         if task.execution == "cudagraph" and self._device.type != "cuda":
@@ -63,12 +61,13 @@ class TorchTrainer:
         self._net = layers.build(task).to(self._device)
         self._located = layers.located(task.architecture, self._net)
         self._loss_sum = losses.loss_sum(task)
-        options = EXECUTIONS[task.execution]
         self._losses = self._forward if options is None else compiled(self._forward, options)
         self._optimizer = optimizers.build(self._net.parameters(), task, self._device)
         self._generator = torch.Generator().manual_seed(task.seed)
         self._targets = torch.from_numpy(target_array(task, splits["train"])).to(self._device)
-        self._inputs = self._resident(splits)
+        self._inputs = resident(
+            task, splits, lambda array: torch.from_numpy(array).to(self._device)
+        )
 
     def load(self, params: Params) -> None:
         """Take weights in canonical layout; reset the optimizer's state."""
@@ -79,13 +78,8 @@ class TorchTrainer:
 
     def warm_up(self, n: int) -> None:
         """Take a full and a ragged step, evaluate, and put everything back as it was."""
-        size = self._task.batch_size
-        visited = min(n, size + n % size)
-        before = self.state()
-        order = np.zeros(visited, dtype=np.int64)
-        self.train(Walk(order, np.zeros(self._task.steps(visited)), visited, 0, 0, 0))
-        self._logits(self._inputs["train"][:1])
-        self.restore(before)
+        rehearse(self, self._task, n)
+        self._logits(self._inputs["train"].array[:1])
 
     def train(self, walk: Walk) -> TrainStats:
         """Take the steps of `walk`; return once the device is idle."""
@@ -101,7 +95,10 @@ class TorchTrainer:
 
     def trace(self, walk: Walk) -> StepTrace:
         """Take the one step of `walk`, as `train` does, and return what went on in it."""
-        before, old = self.state(), self.params()
+        return traced(self, walk, self._take_apart)
+
+    def _take_apart(self, walk: Walk) -> tuple[list[Array], list[Array | None], Params]:
+        """Return activations, gradients with respect to each layer's output, and parameters'."""
         self._set_keys(walk)
         inputs, targets = next(iter(self._gathered(walk)))
         outputs = self._net.outputs(inputs)
@@ -109,30 +106,21 @@ class TorchTrainer:
             output.retain_grad()
         self._optimizer.zero_grad()
         self._loss_sum(outputs[-1], targets).backward(self._scale(len(inputs)))
-        trained = self._task.architecture.parameter_shapes()
         gradients = {
-            key: _canonical(tensor.grad, axes)
-            for key, (tensor, axes) in self._located.items()
-            if key in trained and tensor.grad is not None
+            key: _canonical(self._located[key][0].grad, self._located[key][1])
+            for key in self._task.architecture.parameter_shapes()
         }
-        first = min(key.layer for key in trained)
-        activations = [_image(output) for output in outputs]
-        passed = [
-            None if i < first or output.grad is None else _image(output.grad)
-            for i, output in enumerate(outputs[1:])
-        ]
-        self.restore(before)
-        self.train(walk)
-        updates: Params = {k: p - old[k] for k, p in self.params().items() if k in gradients}
-        return StepTrace(activations, passed, gradients, updates)
+        passed = [None if o.grad is None else _image(o.grad) for o in outputs[1:]]
+        return [_image(output) for output in outputs], passed, gradients
 
     def profile(self, walk: Walk) -> list[ProfileRow]:
         """Take the steps of `walk` under torch.profiler; each operation's time without others'."""
         return profile_rows(lambda: self.train(walk), len(walk.lr), self._device.type)
 
-    def evaluate(self, split: str) -> NDArray[np.floating]:
+    def evaluate(self, split: str) -> Array:
         """Return the logits `(n, outputs)`: evaluation mode, before the output activation."""
-        return self._logits(self._inputs[split])
+        array, samples = self._inputs[split]
+        return self._logits(array[:samples])
 
     def params(self) -> Params:
         """Return host copies in canonical layout."""
@@ -159,20 +147,9 @@ class TorchTrainer:
                 self._optimizer.state[tensor][name.removeprefix(prefix)] = value
         self._generator.set_state(torch.tensor(state["generator"]))
 
-    def _resident(self, splits: Mapping[str, Split]) -> dict[str, Tensor]:
-        """Return each split's inputs on the device; a split that begins another is a view of it."""
-        train = splits["train"]
-        inputs = torch.from_numpy(input_array(self._task, train)).to(self._device)
-        return {
-            name: inputs[: len(split)]
-            if begins(split, train)
-            else torch.from_numpy(input_array(self._task, split)).to(self._device)
-            for name, split in splits.items()
-        }
-
     def _gathered(self, walk: Walk) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the walk's batches as views of chunks of at most about `GATHER_BYTES`."""
-        inputs, size = self._inputs["train"], self._task.batch_size
+        inputs, size = self._inputs["train"].array, self._task.batch_size
         row_bytes = inputs[0].numel() * inputs.element_size()
         chunk = max(1, GATHER_BYTES // (row_bytes * size)) * size
         order = (
@@ -187,7 +164,7 @@ class TorchTrainer:
     def _loaded(self, walk: Walk) -> Batches:
         """Return a DataLoader in the walk's order, or shuffling where it leaves the order open."""
         data = TensorDataset(
-            self._inputs["train"][: None if walk.order is not None else walk.samples],
+            self._inputs["train"].array[: None if walk.order is not None else walk.samples],
             self._targets[: None if walk.order is not None else walk.samples],
         )
         loader: Batches = DataLoader(
@@ -258,7 +235,7 @@ class TorchTrainer:
         value = loss.output_scale(outputs) * loss.batch_scale(batch)
         return torch.tensor(value, dtype=getattr(torch, self._task.dtype), device=self._device)
 
-    def _logits(self, inputs: Tensor) -> NDArray[np.floating]:
+    def _logits(self, inputs: Tensor) -> Array:
         self._net.eval()
         with torch.inference_mode():
             parts = [self._net(rows).cpu().numpy() for rows in inputs.split(EVALUATE_ROWS)]
@@ -271,9 +248,9 @@ def _keys(walk: Walk, steps: int, stream: int) -> Tensor:
     return torch.from_numpy(counter.keys(walk.seed, walk.first_step, steps, stream).view(np.int32))
 
 
-def _canonical(tensor: Tensor, axes: tuple[int, ...]) -> NDArray[np.floating]:
+def _canonical(tensor: Tensor, axes: tuple[int, ...]) -> Array:
     return tensor.detach().permute(axes).cpu().numpy().copy(order="C")
 
 
-def _image(tensor: Tensor) -> NDArray[np.floating]:
+def _image(tensor: Tensor) -> Array:
     return _canonical(tensor, (0, 2, 3, 1) if tensor.dim() == 4 else tuple(range(tensor.dim())))

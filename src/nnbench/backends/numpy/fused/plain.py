@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nnbench.backends.numpy.fused.blas import Blas, Call
-from nnbench.backends.numpy.fused.material import Material
-from nnbench.backends.numpy.fused.stage import Sink
+from nnbench.backends.numpy.fused.stage import Material, Sink
 from nnbench.backends.numpy.layers import Array
 
 

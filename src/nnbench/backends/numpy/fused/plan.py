@@ -7,13 +7,11 @@ from functools import partial
 import numpy as np
 
 from nnbench.backends.numpy.fused.blas import Blas, Call, Step
-from nnbench.backends.numpy.fused.material import Material
 from nnbench.backends.numpy.fused.pointwise import gradient_factor, logit_calls
-from nnbench.backends.numpy.fused.stage import Sink
+from nnbench.backends.numpy.fused.stage import Material, Program, Sink
 from nnbench.backends.numpy.fused.stages import build_stages, gather_calls, in_parts
 from nnbench.backends.numpy.fused.updates import Update
 from nnbench.backends.numpy.layers import Array
-from nnbench.backends.numpy.stopwatch import Stopwatch
 
 # Samples at a time, so that what their layers need stays in the cache: of images; in evaluation of
 # anything else, and where the weights themselves do not fit, so many that they are read seldom.
@@ -23,10 +21,11 @@ EVALUATED_LARGE = 2048
 LARGE_BYTES = 2**21
 
 
-class Plan:
+class Plan(Program):
     """Takes steps of `n` samples; `logits` are those of the last one."""
 
     def __init__(self, material: Material, update: Update, blas: Blas, n: int) -> None:
+        super().__init__()
         architecture = material.task.architecture
         size = PART if in_parts(architecture) else n
         starts = range(0, n, size)
@@ -38,7 +37,6 @@ class Plan:
         # A full batch in the same order as before is in its place already.
         self._stays = size == n == len(material.inputs) and architecture.augment is None
         self._gather: list[Call] = []
-        self.steps: list[Step] = []
         parts: dict[int, _Part] = {}
         for start in starts:
             rows, logits = self._rows[start : start + size], self.logits[start : start + size]
@@ -49,15 +47,10 @@ class Plan:
             if self._stays:
                 self._gather = gather
             else:
-                self.steps += [("batch", call) for call in gather]
+                self.add("batch", gather)
             sink = self.update.sink.adding() if start else self.update.sink
-            self.steps += part.calls(sink)
-            self.steps.append(("loss", partial(np.copyto, logits, part.logits)))
-        self._calls = [call for _, call in self.steps]
-
-    def watch(self, stopwatch: Stopwatch) -> None:
-        """Put the stopwatch around every call."""
-        self._calls = [partial(stopwatch.time, place, call) for place, call in self.steps]
+            self.extend(part.steps(sink))
+            self.add("loss", [partial(np.copyto, logits, part.logits)])
 
     def take(self, rows: Array, lr: float) -> None:
         """Take a step over the training samples `rows` with learning rate `lr`."""
@@ -66,7 +59,7 @@ class Plan:
             for call in self._gather:
                 call()
         self._scale[...] = self._factor * lr if self.update.in_gradient else self._factor
-        for call in self._calls:
+        for call in self.calls:
             call()
         self.update.apply(lr)
 
@@ -110,7 +103,7 @@ class _Part:
             for call in stage.forward(self.blas)
         ]
 
-    def calls(self, sink: Sink) -> list[Step]:
+    def steps(self, sink: Sink) -> list[Step]:
         """Return the calls that compute the logits and bring the gradients to `sink`."""
         if sink.beta not in self._made:
             self._made[sink.beta] = self._passes(sink)

@@ -45,6 +45,11 @@ def tanh(x: Array, out: Array) -> list[Call]:
     return [partial(np.tanh, x, out)]
 
 
+def linear(x: Array, out: Array) -> list[Call]:
+    """Return the call for `out = x`, none where they are one array."""
+    return [] if x is out else [partial(np.copyto, out, x)]
+
+
 def times_relu_slope(dy: Array, y: Array, out: Array) -> list[Call]:
     """Return the calls for `out = dy (y > 0)`."""
     positive = np.empty_like(y, bool)
@@ -76,6 +81,7 @@ def times_tanh_slope(dy: Array, y: Array, out: Array) -> list[Call]:
 
 # Activations whose slope follows from their value, so that they need not keep their input.
 IN_PLACE: dict[str, tuple[Any, Any]] = {
+    "linear": (linear, lambda dy, y, out: linear(dy, out)),
     "relu": (relu, times_relu_slope),
     "sigmoid": (sigmoid, times_sigmoid_slope),
     "tanh": (tanh, times_tanh_slope),

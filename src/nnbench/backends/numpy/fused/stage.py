@@ -1,13 +1,57 @@
-"""What a plan is made of: stages, each the counterpart of one layer or of a few in a row."""
+"""What plans are made of: calls, stages (one for a layer or a few in a row), and their material."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 from nnbench.backends.numpy.flat import Flat
-from nnbench.backends.numpy.fused.blas import Blas, Call
-from nnbench.backends.numpy.layers import Array
+from nnbench.backends.numpy.fused.blas import Blas, Call, Step
+from nnbench.backends.numpy.layers import Array, Layer
+from nnbench.backends.numpy.stopwatch import Stopwatch
+from nnbench.backends.protocol import Task
+from nnbench.model.counter import Words
+
+
+@dataclass
+class Material:
+    """The task, data as they are stored, the layers of `reference` and the weights.
+
+    `training` tells what the layers do with them; `keys` are those of the step that is about to
+    be taken.
+    """
+
+    task: Task
+    inputs: Array
+    targets: Array
+    layers: list[Layer]
+    weights: Flat
+    training: bool = True
+    keys: dict[int, Words] = field(default_factory=dict)
+
+
+class Program:
+    """Calls to be made one after the other; `steps` has each with what it is part of."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.calls: list[Call] = []
+
+    def add(self, place: str, calls: Iterable[Call]) -> None:
+        """Append calls that are part of `place`: `batch`, `1 forward`, `loss`, ..."""
+        self.extend((place, call) for call in calls)
+
+    def extend(self, steps: Iterable[Step]) -> None:
+        """Append steps."""
+        steps = list(steps)
+        self.steps += steps
+        self.calls += [call for _, call in steps]
+
+    def watch(self, stopwatch: Stopwatch) -> None:
+        """Put the stopwatch around every call."""
+        self.calls = [partial(stopwatch.time, place, call) for place, call in self.steps]
 
 
 @dataclass(frozen=True)

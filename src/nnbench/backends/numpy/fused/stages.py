@@ -10,10 +10,9 @@ import numpy as np
 from nnbench.backends.numpy.fused.blas import Blas, Call
 from nnbench.backends.numpy.fused.dense import Dense
 from nnbench.backends.numpy.fused.images import Conv
-from nnbench.backends.numpy.fused.material import Material
 from nnbench.backends.numpy.fused.plain import Plain
 from nnbench.backends.numpy.fused.pointwise import IN_PLACE, Pointwise
-from nnbench.backends.numpy.fused.stage import Stage
+from nnbench.backends.numpy.fused.stage import Material, Stage
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.randomness import augmented
 from nnbench.model import counter

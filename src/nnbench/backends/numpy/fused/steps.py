@@ -7,7 +7,6 @@ import dataclasses
 import numpy as np
 
 from nnbench.backends.numpy.fused.blas import Blas
-from nnbench.backends.numpy.fused.material import Material
 from nnbench.backends.numpy.fused.online import BLOCK, Online, dense_layers
 from nnbench.backends.numpy.fused.plan import (
     EVALUATED,
@@ -17,6 +16,7 @@ from nnbench.backends.numpy.fused.plan import (
     Evaluation,
     Plan,
 )
+from nnbench.backends.numpy.fused.stage import Material
 from nnbench.backends.numpy.fused.stages import in_parts
 from nnbench.backends.numpy.fused.updates import Update
 from nnbench.backends.numpy.layers import Array

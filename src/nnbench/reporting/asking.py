@@ -1,0 +1,116 @@
+"""Asking for a report: which runs it is about, and the report as pages and tables."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nnbench.errors import ResultsError
+from nnbench.records.run import RunResult
+from nnbench.reporting.comparison.content import Report as Content
+from nnbench.reporting.comparison.content import build
+from nnbench.reporting.comparison.frame import epochs_frame, groups_frame, runs_frame, write_data
+from nnbench.reporting.comparison.select import local, of_explanation, select
+from nnbench.reporting.pages import html, markdown
+from nnbench.tracking.download import from_store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TITLE = "nnbench report"
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """A report on recorded runs: `content` is all that it says, `left_out` what it is not about."""
+
+    content: Content
+    title: str = TITLE
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """Return the comparisons of backends alone, as sentences."""
+        return self.content.verdicts
+
+    @cached_property
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """Return its tables: `groups`, `runs` and `epochs`, a row for each."""
+        return {
+            "groups": groups_frame(self.content),
+            "runs": runs_frame(self.content),
+            "epochs": epochs_frame(self.content),
+        }
+
+    def html(self) -> str:
+        """Return one page that needs nothing beside it, plots included."""
+        with tempfile.TemporaryDirectory() as folder:
+            return html.html(self.content, self.title, self._plots(Path(folder)))
+
+    def markdown(self) -> str:
+        """Return the report as Markdown, without plots."""
+        return markdown.markdown(self.content, self.title)
+
+    def write(self, folder: Path) -> Path:
+        """Write the page, Markdown, data and plots into `folder`; return the page."""
+        page = folder / "report.html"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_data(self.content, folder)
+            plots = self._plots(folder / "plots")
+            text = markdown.markdown(self.content, self.title, [f"plots/{n}.svg" for n in plots])
+            (folder / "report.md").write_text(text, encoding="utf-8")
+            page.write_text(html.html(self.content, self.title, plots), encoding="utf-8")
+        except OSError as error:
+            raise ResultsError(f"Cannot write {folder}: {error.strerror}; choose --out.") from None
+        return page
+
+    def _plots(self, folder: Path) -> dict[str, bytes]:
+        """Draw the plots into `folder`; return the SVG files by name."""
+        from nnbench.reporting.pages.plots import write_plots
+
+        names = write_plots(self.content, folder)
+        return {name.removesuffix(".svg"): (folder / name).read_bytes() for name in names}
+
+    def __repr__(self) -> str:
+        count = len(self.content.runs)
+        return f"<Report on {count} run{'s' * (count != 1)}: {' '.join(self.verdicts)}>"
+
+
+def report(
+    words: Sequence[str] = (),
+    results: Path = Path("results"),
+    *,
+    uri: str | None = None,
+    experiment: str | None = None,
+    sweep: str | None = None,
+    baseline: str | None = None,
+    title: str = TITLE,
+) -> Report:
+    """Compare the runs that fit `words` (`KEY=VALUE` settings or parts of names; all must fit).
+
+    They are those of `results`, or of the MLflow store at `uri`; `experiment` and `sweep` narrow
+    them down, ratios are taken against `baseline`, a group or backend. Raises NNBenchError.
+    """
+    if uri:
+        with tempfile.TemporaryDirectory() as folder:
+            runs = from_store(uri, experiment or "nnbench", Path(folder))
+            return Report(build(select(runs, words, None, sweep), baseline), title)
+    runs, problems = local(results)
+    left_out = list(problems)
+    if experiment is None and sweep is None:
+        runs, bridges = _without_explanations(runs)
+        if bridges:
+            left_out.append(f"{bridges} runs of nnbench explain (--sweep explain)")
+    content = build(select(runs, words, experiment, sweep), baseline)
+    return Report(content, title, tuple(left_out))
+
+
+def _without_explanations(runs: list[RunResult]) -> tuple[list[RunResult], int]:
+    """Return the runs that were made to be compared, if there are any, and how many others."""
+    kept = [run for run in runs if not of_explanation(run)]
+    return (kept, len(runs) - len(kept)) if kept else (runs, 0)

@@ -1,0 +1,80 @@
+"""nnbench from Python: what each function returns, and what an import costs."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nnbench
+from nnbench.errors import ConfigError
+from support.commands import TINY
+
+
+def test_no_package_has_the_name_of_a_function() -> None:
+    names = set(nnbench.__all__) - {"__version__"}
+    assert names == {"claims", "explain", "parity", "report", "run", "runs", "sweep"}
+    for name in names:
+        assert callable(getattr(nnbench, name))
+        assert importlib.util.find_spec(f"nnbench.{name}") is None
+
+
+def test_importing_it_is_light() -> None:
+    code = (
+        "import sys, nnbench; nnbench.sweep; "
+        "print({'numpy', 'pandas', 'hydra', 'torch', 'mlflow', 'rich'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_a_sweep_and_what_is_made_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One backend of two breaks in its worker; the other's runs are there, and compared."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    (tmp_path / "broken.py").write_text(
+        "class Broken:\n def __init__(self, task, splits): raise RuntimeError('it broke')\n"
+    )
+    broken = "backend._target_=broken.Broken"
+    with pytest.raises(ConfigError, match="a sweep takes a list of values"):
+        nnbench.sweep(["schedule=constant", "schedule.lr=interval(0.1,1)", *TINY])
+    with pytest.raises(ConfigError, match="seed=a; must be an integer"):
+        nnbench.sweep(["seed=a,1", *TINY])
+    found = nnbench.sweep(["seed=0,1", "batch_size=16,32", *TINY[:3], TINY[4]])
+    assert repr(found) == f"<SweepResult {found.name}: 4 of 4 runs>"
+    assert (found.left, found.failures, found.signal) == (0, (), None)
+    table = found.comparison
+    assert list(table.columns[:3]) == ["seed", "batch_size", "status"]
+    assert list(table.index) == [run.name for run in found.runs]
+    again = nnbench.sweep(["seed=0,1", "batch_size=16,32", *TINY[:3], TINY[4]])
+    assert [run.run_id for run in again.runs] == [run.run_id for run in found.runs]
+    table = nnbench.runs()
+    assert set(table["name"]) == {run.name for run in found.runs}
+    assert len(table) == 4
+    failed = nnbench.sweep(["seed=0,5", broken, *TINY])
+    assert [type(each.error).__name__ for each in failed.failures] == ["RunFailed"] * 2
+    assert repr(failed).endswith(": 0 of 2 runs, 2 failed>")
+    report = nnbench.report(["batch_size=16"])
+    assert len(report.frames["runs"]) == 2
+    assert "<html" in report.html()
+    assert report.markdown().startswith("# nnbench report")
+    run = found.runs[0]
+    assert repr(run).startswith(f"<RunResult {run.run_id} {run.name}: finished, test accuracy ")
+
+
+def test_what_an_explanation_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    same = nnbench.explain("seed=1", "seed=1", TINY)
+    assert repr(same) == "<Explanation From seed=1 to seed=1: nothing>"
+    found = nnbench.explain("loss=bce", "loss=mse", TINY)
+    assert [change.name for change in found.changes] == ["loss"]
+    accuracy, time = found.gaps
+    assert (accuracy.figure, time.figure) == ("test accuracy", "time per epoch")
+    assert found.sentences()[0].startswith("test accuracy: ")
+    assert found.write(tmp_path / "out").read_text() == found.markdown()
+    alone = nnbench.explain("backend=numpy", "backend=numpy_reference", TINY)
+    assert alone.agreement is not None
+    assert [each.outcome for each in alone.agreement.certificates] == ["pass"]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gpu.kit import SUBJECTS, needs
+from gpu.kit import SUBJECTS, subjects
 from gpu.rows import Job, Row, Setting
 from gpu.trainers import Backend
 
@@ -22,8 +22,7 @@ def jobs(setting: Setting) -> list[Job]:
     return [
         Job(f"{label}: {kind}", {"kind": kind, "label": label})
         for kind in KINDS
-        for label in SUBJECTS
-        if not setting.lacks(*needs(label, setting))
+        for label in subjects(setting)
     ]
 
 

@@ -53,7 +53,7 @@ def run(setting: Setting, seconds: float, engine: str, kind: str) -> Iterator[Ro
         if time.monotonic() > end:
             yield Row(f"{name} {label}", "skipped", "no time left")
             continue
-        workload = known[name].shorter(20 if setting.quick else 500)
+        workload = known[name].shorter(20 if setting.quick else 200)
         makers: dict[str, stopwatch.Make] = {
             f"{label}, fit": partial(stopwatch.trainer, "keras", "fit", setting.device, workload)
         }

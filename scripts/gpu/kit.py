@@ -9,7 +9,11 @@ from typing import Any
 from gpu.rows import Job, Row, Setting
 from gpu.trainers import Backend
 
-SUBJECTS = {"torch eager": ("torch", "eager"), "numpy reference": ("numpy", "reference")}
+SUBJECTS = {
+    "torch eager": ("torch", "eager"),
+    "numpy reference": ("numpy", "reference"),
+    "torch cudagraph": ("torch", "cudagraph"),
+}
 KINDS = ("float64", "float32")
 
 
@@ -18,9 +22,14 @@ def jobs(setting: Setting) -> list[Job]:
     return [
         Job(f"{label} {dtype}", {"label": label, "dtype": dtype})
         for dtype in KINDS
-        for label in SUBJECTS
-        if not setting.lacks(*needs(label, setting))
+        for label in subjects(setting)
     ]
+
+
+def subjects(setting: Setting) -> list[str]:
+    """Return the subjects that the device and the packages have."""
+    there = [label for label in SUBJECTS if not setting.lacks(*needs(label, setting))]
+    return [label for label in there if setting.device == "cuda" or "cuda" not in label]
 
 
 def needs(label: str, setting: Setting) -> tuple[str, ...]:

@@ -50,15 +50,11 @@ def numpy_weights(dtype: str) -> Params:
     return trained(NumpyTrainer(task, splits), params, twenty_epochs())
 
 
-def slow_where(condition: bool) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.slow] if condition else []
-
-
 @pytest.mark.parametrize(
     ("backend", "execution", "dtype", "bound"),
     [
-        # A fit of 20,000 batches takes a quarter of a minute.
-        pytest.param(b, e, dtype, bound, marks=slow_where((e, dtype) == ("fit", "float32")))
+        # A fit of 20,000 batches takes half a minute; its steps are compared in test_blocks.
+        pytest.param(b, e, dtype, bound, marks=[pytest.mark.slow] * (e == "fit"))
         for b, e in BACKENDS
         for dtype, bound in (("float64", 1e-12), ("float32", 1e-4))
     ],
@@ -111,5 +107,7 @@ def test_the_step_and_the_layer_that_part_are_named() -> None:
                 self._params[ParamKey(0, "kernel")] *= 1.0 + 1e-9
             return stats
 
-    with pytest.raises(AssertionError, match=r"step 5 of 21 parts, most in layer 1 \(dense\)"):
+    with pytest.raises(
+        AssertionError, match=r"diverges at step 5 of 21, most in layer 1 \(dense\)"
+    ):
         equals_the_reference(Wrong, "reference", SMALL)

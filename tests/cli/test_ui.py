@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from nnbench import errors
 from nnbench.cli.ui import command, free_port, runs_page, ui
 from nnbench.errors import ResultsError
 from nnbench.tracking.store import DATABASE_NAME, Experiment, open_store, quiet
+from support import SOURCE
+from support.commands import PATIENCE, wait_for
 
 SCRIPT = "import sys; from nnbench.cli.ui import command; command.main(sys.argv[1:])"
 
@@ -73,35 +73,31 @@ def test_it_serves_until_interrupted(tmp_path: Path) -> None:
         run = client.create_run(experiment, run_name="first")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        source = str(Path(errors.__file__).parents[1])
         process = subprocess.Popen(
             [sys.executable, "-c", SCRIPT, "--results", str(tmp_path), "--port", str(port)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=os.environ | {"PYTHONPATH": source, "DISPLAY": "", "PYTHONUNBUFFERED": "1"},
+            env=os.environ | {"PYTHONPATH": str(SOURCE), "DISPLAY": "", "PYTHONUNBUFFERED": "1"},
         )
         try:
             lines = lines_of(process)
-            first = lines.get(timeout=60)
+            first = lines.get(timeout=PATIENCE)
             assert first.startswith(f"Port {port} is taken; using ")
             used = int(first.split()[-1].rstrip("."))
-            output = [lines.get(timeout=90) for _ in range(3)]
+            output = [lines.get(timeout=PATIENCE) for _ in range(3)]
             link = f"http://127.0.0.1:{used}/#/experiments/{experiment}/runs?workflowType=machine_"
             assert link in output[1]
             assert ask(used, "runs/get?run_id=" + run.info.run_id)["run"]["info"]
         finally:
             process.send_signal(signal.SIGINT)
-            code = process.wait(timeout=30)
+            code = process.wait(timeout=PATIENCE)
     assert code == 0
-    deadline = time.monotonic() + 10
-    while free_port(used) != used and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert free_port(used) == used
+    wait_for(lambda: free_port(used) == used)
     assert not list(tmp_path.glob("mlruns"))
 
 
 def ask(port: int, what: str) -> Any:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"http://127.0.0.1:{port}/api/2.0/mlflow/{what}", timeout=20) as answer:
+    with opener.open(f"http://127.0.0.1:{port}/api/2.0/mlflow/{what}", timeout=PATIENCE) as answer:
         return json.load(answer)

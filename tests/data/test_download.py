@@ -8,7 +8,6 @@ import http.server
 import shutil
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -121,7 +120,7 @@ def test_without_network_or_files_the_way_out_is_named(
     own = tmp_path / "own"
     lay({"t10k-labels-idx1-ubyte": small["t10k-labels-idx1-ubyte"]}, own)
     monkeypatch.setenv("NNBENCH_DATA", str(own))
-    with socket.socket() as silent:  # takes connections and never answers
+    with socket.socket() as silent:  # takes connections and never answers: only a deadline ends it
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         with socket.socket() as closed:
@@ -130,10 +129,8 @@ def test_without_network_or_files_the_way_out_is_named(
             mirrors = tuple(f"http://127.0.0.1:{port}/" for port in ports)
             monkeypatch.setattr(mnist.MNIST, "mirrors", mirrors)
             monkeypatch.setattr(download, "FIRST_FILE_SECONDS", 0.5)
-            start = time.monotonic()
             with pytest.raises(DataError) as caught:
                 load(tmp_path / "root")
-            assert time.monotonic() - start < 5.0  # a deadline, not a timing
     message = str(caught.value)
     for part in (
         "use data=mnist_5k, which is embedded",

@@ -49,6 +49,8 @@ LONG = (
     "nnbench report",
     "nnbench ops --size 200 --rounds 2",
     "nnbench claims --out docs/results/claims.md",
+    "nnbench check backend=torch",
+    "nnbench parity backend=numpy,torch epochs=1",
     "nnbench claims numpy_vs_pytorch_analysis",
     "nnbench explain create_nn_from_numpy/published_numpy_b1 "
     "create_nn_from_numpy/published_torch_b1",

@@ -22,6 +22,7 @@ PAGE = (ROOT / "docs" / "backends.md").read_text()
 FILES = dict(re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", PAGE, flags=re.DOTALL))
 MARK = 'import pathlib\npathlib.Path("imported").touch()\n'
 TRAINER = "from nnbench.backends.numpy import NumpyTrainer as T\n"
+OWN_STUDY = "create_nn_from_numpy"
 BACKEND = "name: {}\n_target_: {}\nexecution: reference\nexecutions: [reference]\n"
 
 Done = subprocess.CompletedProcess[str]
@@ -130,7 +131,7 @@ def folder(tmp_path: Path) -> Path:
         (("--help",), "own_study              [own]"),
         (("doctor",), "own                 backend=mine, study own_study"),
         (("backend=mien",), "mine (own), numpy, numpy_reference"),
-        (("study",), "own_study: Own"),
+        (("study",), "own_study from own: Own"),
         (("arch", "backend=mine", *TINY), "parameters"),
         (("backend=mine", *TINY), "finished"),
         (("-m", "backend=mine,numpy", *TINY), "parity pass: mine against numpy"),
@@ -201,7 +202,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "wrong": {"unread.yaml": "name: [\n", "list.yaml": "- 1\n", "short.yaml": "name: a\n"},
         "other": {"numpy.yaml": numpy, "fake.yaml": numpy, "a.yaml": twin, "code.py": TRAINER},
         "second": {"a.yaml": twin, "b.yaml": twin},
-        "study": {"experiments/bad/study.yaml": "title: [\n"},
+        "study": {f"experiments/{name}/study.yaml": "title: [\n" for name in ("bad", OWN_STUDY)},
     }
     for name, files in packages.items():
         write(folder, distribution(name, f"p_{name}", files))
@@ -210,11 +211,13 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 LEFT_OUT = [
     "gone 2.0: entry point gone = p_gone: there is no package p_gone",
-    "wrong 2.0: .*/list.yaml is left out: it is not a mapping of keys to values",
-    "wrong 2.0: .*/short.yaml is left out: it lacks _target_, execution, executions",
-    "wrong 2.0: .*/unread.yaml is left out: not YAML in line 2: .*",
-    "other 2.0: .*/numpy.yaml is left out: nnbench has backend=numpy; rename the file",
-    "second 2.0: .*/a.yaml is left out: other 2.0 has backend=a; rename the file",
+    "wrong 2.0: .*/list.yaml: must hold KEY: VALUE lines, received .*",
+    "wrong 2.0: .*/short.yaml: lacks _target_, execution, executions",
+    "wrong 2.0: .*/unread.yaml:2: not valid YAML: .*",
+    "other 2.0: .*/numpy.yaml: nnbench has backend=numpy; rename the file",
+    "second 2.0: .*/a.yaml: other 2.0 has backend=a; rename the file",
+    "study 2.0: .*/bad/study.yaml:2: not valid YAML: .*",
+    "study 2.0: .*/create_nn_from_numpy/study.yaml: nnbench has a study create_nn_from_numpy",
 ]
 
 
@@ -235,9 +238,9 @@ def test_a_broken_package_costs_one_line(broken: Path, tmp_path: Path) -> None:
     ("backend", "message"),
     [
         ("crash", "Cannot use backend=crash: importing p_crash.Crash failed (ZeroDivisionError: "),
-        ("unread", "unread.yaml: not YAML in line 2"),
-        ("list", "list.yaml of wrong 2.0: it is not a mapping of keys to values."),
-        ("short", "short.yaml of wrong 2.0: it lacks _target_, execution, executions."),
+        ("unread", "unread.yaml:2: not valid YAML: "),
+        ("list", "list.yaml: must hold KEY: VALUE lines"),
+        ("short", "short.yaml: lacks _target_, execution, executions."),
     ],
 )
 def test_asked_for_it_says_what_is_wrong(
@@ -247,6 +250,16 @@ def test_asked_for_it_says_what_is_wrong(
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_broken_study_stops_no_other(broken: Path, tmp_path: Path) -> None:
+    shown = nnbench_with(broken, tmp_path, "claims", "--recorded")
+    assert shown.returncode == 0, shown.stderr
+    assert "study.yaml:2: not valid YAML" in shown.stdout
+    assert "cnn-1a" in shown.stdout
+    named = nnbench_with(broken, tmp_path, "claims", "bad")
+    assert named.returncode == 2
+    assert len(named.stderr.strip().splitlines()) == 1
 
 
 def test_other_backends_run_beside_a_broken_one(broken: Path, tmp_path: Path) -> None:

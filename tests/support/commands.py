@@ -22,7 +22,7 @@ TINY = ["data=synthetic", "data.samples=200", "epochs=2", "batch_size=32", "trac
 
 Nnbench = Callable[..., "subprocess.CompletedProcess[str]"]
 T = TypeVar("T")
-PATIENCE = 240  # seconds until a command counts as hanging, on a busy machine too
+PATIENCE = 600  # seconds until a command counts as hanging, on a busy machine too
 
 
 def here(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:

@@ -230,7 +230,7 @@ def test_the_scorecard_has_every_check_and_says_what_failed() -> None:
     assert len(results) == len(CHECKS) + len(BLOCKS) + RANDOM_NETS
     assert results["ragged batch counts"].outcome == "failed"
     assert results["ragged batch counts"].detail == "the ragged last batch changed nothing"
-    assert results["adam"].detail.startswith("step 7 of 21 parts, most in layer")
+    assert results["adam"].detail.startswith("diverges at step 7 of 21, most in layer")
     assert results["parameters round trip"].outcome == "passed"
 
 

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import shlex
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -21,7 +22,7 @@ import pytest
 from nnbench.tracking import content
 from nnbench.tracking.mlflow import DEAD_SECONDS
 from nnbench.tracking.note import command, note
-from nnbench.tracking.store import DATABASE_NAME, experiments, without_password
+from nnbench.tracking.store import DATABASE_NAME, experiments, open_store, without_password
 from support import SOURCE, TESTS
 from support.commands import PATIENCE, wait_for
 from support.records import CONFIG, epoch, make_run
@@ -33,6 +34,27 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A results folder with a space in its name, in an empty working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path / "my results"
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without runs; MLflow takes a second to make one."""
+    folder, copy = tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("tables")
+    open_store(None, "Default", folder)
+    with (
+        contextlib.closing(sqlite3.connect(folder / DATABASE_NAME)) as made,
+        contextlib.closing(sqlite3.connect(copy / DATABASE_NAME)) as found,
+    ):
+        made.backup(found)
+    return copy / DATABASE_NAME
+
+
+@pytest.fixture
+def stored(results: Path, tables: Path) -> Path:
+    """A results folder that has a store, without runs."""
+    results.mkdir()
+    shutil.copy(tables, results)
+    return results
 
 
 def test_a_run_arrives_complete(results: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -90,24 +112,24 @@ def test_nothing_is_left_beside_the_results(results: Path) -> None:
     assert set(changed) <= {"MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"} | {"PYTEST_CURRENT_TEST"}
 
 
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [("diverged", "FINISHED"), ("failed", "FAILED"), ("killed", "KILLED")],
-)
-def test_status(results: Path, status: Any, expected: str) -> None:
-    run = make_run(results / "runs" / "r1", status=status, message="it ended\nearly")
-    (answer,) = mirror(results, run)
-    found = client_of(results).get_run(answer["mlflow_run_id"])
-    assert found.info.status == expected
-    assert found.data.tags["nnbench.status"] == status
-    assert "> it ended\n" in found.data.tags["mlflow.note.content"]
+def test_status(stored: Path) -> None:
+    expected = {"diverged": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
+    runs = [
+        make_run(stored / "runs" / status, status=status, message="it ended\nearly")
+        for status in expected
+    ]
+    for run, answer in zip(runs, mirror(stored, *runs), strict=True):
+        found = client_of(stored).get_run(answer["mlflow_run_id"])
+        assert found.info.status == expected[run.status]
+        assert found.data.tags["nnbench.status"] == run.status
+        assert "> it ended\n" in found.data.tags["mlflow.note.content"]
 
 
-def test_figures_that_are_not_numbers_are_skipped(results: Path) -> None:
+def test_figures_that_are_not_numbers_are_skipped(stored: Path) -> None:
     broken = epoch(1, train_loss=math.nan, test_loss=math.inf, train_accuracy=None)
-    run = make_run(results / "runs" / "r1", epochs=(epoch(0), broken), status="diverged")
-    (answer,) = mirror(results, run)
-    client = client_of(results)
+    run = make_run(stored / "runs" / "r1", epochs=(epoch(0), broken), status="diverged")
+    (answer,) = mirror(stored, run)
+    client = client_of(stored)
     steps = {
         key: [m.step for m in client.get_metric_history(answer["mlflow_run_id"], key)]
         for key in ("train/loss", "test/loss", "train/accuracy", "test/accuracy")
@@ -121,15 +143,15 @@ def test_figures_that_are_not_numbers_are_skipped(results: Path) -> None:
     assert "final/test_loss" not in client.get_run(answer["mlflow_run_id"]).data.metrics
 
 
-def test_one_sink_serves_many_runs_and_many_epochs(results: Path) -> None:
+def test_one_sink_serves_many_runs_and_many_epochs(stored: Path) -> None:
     many = tuple(epoch(n) for n in range(300))
     runs = [
-        make_run(results / "runs" / "r1", epochs=many),
-        make_run(results / "runs" / "r2"),
-        make_run(results / "runs" / "r3", epochs=(), kept_epoch=None, status="killed", data={}),
+        make_run(stored / "runs" / "r1", epochs=many),
+        make_run(stored / "runs" / "r2"),
+        make_run(stored / "runs" / "r3", epochs=(), kept_epoch=None, status="killed", data={}),
     ]
-    answers = mirror(results, *runs)
-    client = client_of(results)
+    answers = mirror(stored, *runs)
+    client = client_of(stored)
     ids = [answer["mlflow_run_id"] for answer in answers]
     assert len(set(ids)) == 3
     history = client.get_metric_history(ids[0], "test/accuracy")
@@ -140,12 +162,12 @@ def test_one_sink_serves_many_runs_and_many_epochs(results: Path) -> None:
     assert client.get_run(ids[2]).info.status == "KILLED"
 
 
-def test_epochs_appear_while_the_run_goes_on(results: Path) -> None:
-    run = make_run(results / "runs" / "r1")
-    with open_sink(results) as sink:
+def test_epochs_appear_while_the_run_goes_on(stored: Path) -> None:
+    run = make_run(stored / "runs" / "r1")
+    with open_sink(stored) as sink:
         sink.start(dataclasses.replace(run, status="running", epochs=()))
         sink.epochs(run, run.epochs[:1])
-        assert len(wait_for(lambda: stored_losses(results))) == 1
+        assert len(wait_for(lambda: stored_losses(stored))) == 1
         assert "error" not in sink.finish(run)
 
 
@@ -158,14 +180,14 @@ def stored_losses(results: Path) -> list[Any]:
     return []
 
 
-def test_a_run_that_is_recorded_already_is_taken_up(results: Path) -> None:
-    run = make_run(results / "runs" / "r1", epochs=(epoch(0), epoch(1)))
-    (first,) = mirror(results, run)
+def test_a_run_that_is_recorded_already_is_taken_up(stored: Path) -> None:
+    run = make_run(stored / "runs" / "r1", epochs=(epoch(0), epoch(1)))
+    (first,) = mirror(stored, run)
     longer = dataclasses.replace(run, epochs=(*run.epochs, epoch(2)), tracking=first)
-    with open_sink(results) as sink:
+    with open_sink(stored) as sink:
         second = sink.finish(longer)
     assert second["mlflow_run_id"] == first["mlflow_run_id"]
-    history = client_of(results).get_metric_history(first["mlflow_run_id"], "train/loss")
+    history = client_of(stored).get_metric_history(first["mlflow_run_id"], "train/loss")
     assert sorted(m.step for m in history) == [0, 1, 2]
 
 
@@ -179,9 +201,10 @@ RACE = """
 import sys, time
 from pathlib import Path
 import mlflow
-from nnbench.tracking.store import open_store
+from nnbench.tracking import mlflow as sink, store
 from support.records import make_run
 from support.tracking import mirror
+store.LOCK_SECONDS = sink.FINISH_SECONDS = 600.0  # who is patient is not what is raced for
 results, name = Path(sys.argv[1]), sys.argv[2]
 run = make_run(results / "runs" / name)
 (results / f"{name} is ready").touch()
@@ -216,19 +239,19 @@ def test_four_processes_on_a_fresh_store(results: Path) -> None:
     assert race.tags["mlflow.experimentKind"] == "custom_model_development"
 
 
-def test_a_deleted_experiment_is_restored(results: Path) -> None:
-    (first,) = mirror(results, make_run(results / "runs" / "r1"))
-    client_of(results).delete_experiment(first["experiment_id"])
-    (second,) = mirror(results, make_run(results / "runs" / "r2"))
+def test_a_deleted_experiment_is_restored(stored: Path) -> None:
+    (first,) = mirror(stored, make_run(stored / "runs" / "r1"))
+    client_of(stored).delete_experiment(first["experiment_id"])
+    (second,) = mirror(stored, make_run(stored / "runs" / "r2"))
     assert second["experiment_id"] == first["experiment_id"]
-    assert client_of(results).get_experiment(first["experiment_id"]).lifecycle_stage == "active"
+    assert client_of(stored).get_experiment(first["experiment_id"]).lifecycle_stage == "active"
 
 
-def test_experiments_newest_active_first(results: Path) -> None:
-    mirror(results, make_run(results / "runs" / "r1"), experiment="old")
-    newer = make_run(results / "runs" / "r2", created="2026-02-02T03:04:05+00:00")
-    mirror(results, newer, experiment="new")
-    found = experiments(results)
+def test_experiments_newest_active_first(stored: Path) -> None:
+    mirror(stored, make_run(stored / "runs" / "r1"), experiment="old")
+    newer = make_run(stored / "runs" / "r2", created="2026-02-02T03:04:05+00:00")
+    mirror(stored, newer, experiment="new")
+    found = experiments(stored)
     assert [experiment.name for experiment in found] == ["new", "old"]
     assert all(experiment.has_view for experiment in found)
 
@@ -284,11 +307,11 @@ def test_a_damaged_store_is_one_line(results: Path, capfd: pytest.CaptureFixture
     assert capfd.readouterr() == ("", "")
 
 
-def test_long_values_are_cut(results: Path) -> None:
+def test_long_values_are_cut(stored: Path) -> None:
     config = CONFIG | {"data": CONFIG["data"] | {"path": "p" * 9000}}
-    run = make_run(results / "runs" / "r1", config=config, fingerprint="f" * 9000)
-    (answer,) = mirror(results, run)
-    found = client_of(results).get_run(answer["mlflow_run_id"])
+    run = make_run(stored / "runs" / "r1", config=config, fingerprint="f" * 9000)
+    (answer,) = mirror(stored, run)
+    found = client_of(stored).get_run(answer["mlflow_run_id"])
     assert found.data.params["data.path"] == "p" * 5999 + "…"
     assert len(found.data.tags["mlflow.note.content"]) == content.TAG_CHARACTERS
 
@@ -338,13 +361,12 @@ def test_a_store_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
     code = "import sys; from nnbench.tracking.store import open_store; from pathlib import Path; "
     code += "open_store(None, 'e', Path(sys.argv[1]))"
     database = tmp_path / "mlflow.db"
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
-    while not (tmp_path / "mlflow.db.new").exists() and process.poll() is None:
-        time.sleep(0.005)
-    time.sleep(0.2)
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+    begun = tmp_path / "mlflow.db.new"
+    wait_for(lambda: begun.exists() and begun.stat().st_size, process)
     process.kill()
-    process.wait()
-    assert (tmp_path / "mlflow.db.new").exists(), "the kill came in the middle"
+    process.communicate()
+    assert begun.exists(), "the kill came in the middle"
     assert not database.exists()
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
     assert not list(tmp_path.glob("mlflow.db.new*"))

@@ -121,7 +121,7 @@ def first_parting(
     batch_size: int,
     excluded: Collection[ParamKey] = (),
 ) -> tuple[int, int] | None:
-    """Return the step (from 0) of the last walk, and the layer, in which the two part first.
+    """Return the step (from 0) of the last walk, and the layer, in which the two diverge first.
 
     None where they do not within that walk.
     """
@@ -138,11 +138,11 @@ def first_parting(
 
 
 def compare(
-    expected: Params, nudged: Params, found: Params, excluded: Collection[ParamKey] = ()
+    expected: Params, perturbed: Params, found: Params, excluded: Collection[ParamKey] = ()
 ) -> Agreement:
-    """Return how far `found` and `nudged` are from `expected`."""
+    """Return how far `found` and `perturbed` are from `expected`."""
     differences = layer_differences(expected, found, excluded)
-    one_ulps = layer_differences(expected, nudged, excluded)
+    one_ulps = layer_differences(expected, perturbed, excluded)
     return Agreement(_largest(differences), _largest(one_ulps), differences, one_ulps)
 
 
@@ -154,9 +154,8 @@ def agreement(
     excluded: Collection[ParamKey] = (),
 ) -> Agreement:
     """Return how far `other` is away after all `walks`; see `drift`."""
-    return [step["other"] for step in drift(reference, {"other": other}, params, walks, excluded)][
-        -1
-    ]
+    *_, last = drift(reference, {"other": other}, params, walks, excluded)
+    return last["other"]
 
 
 def trained(trainer: Trainer, params: Params, walks: Iterable[Walk]) -> Params:

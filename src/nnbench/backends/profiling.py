@@ -28,7 +28,9 @@ def profile(name: str, trainer: Trainer, walk: Walk, batch_size: int) -> Profile
     Raises UnsupportedSpec where the backend has no profile.
     """
     if not isinstance(trainer, Profiler):
-        raise UnsupportedSpec(f"backend={name} has no profile; it has no method profile.")
+        raise UnsupportedSpec(
+            f"backend={name} cannot be profiled; its trainer has no method profile."
+        )
     trainer.warm_up(walk.samples)
     multiple = trainer.slice_multiple
     steps = min(len(walk.lr), multiple)

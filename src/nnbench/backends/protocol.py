@@ -88,7 +88,7 @@ class Walk:
     def part(self, start: int, stop: int, batch_size: int) -> Walk:
         """Return the steps from `start` up to `stop`, counted within this walk."""
         if self.order is None:
-            raise ValueError("A walk in the framework's own order cannot be cut.")
+            raise ValueError("An epoch that the framework shuffles cannot be split.")
         order = self.order[start * batch_size : stop * batch_size]
         return replace(
             self,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 
 from nnbench.cli import COMMANDS
-from nnbench.config import catalogue, sources
-from nnbench.config.studies import studies
+from nnbench.config import catalogue, sources, studies
 
 HEAD = """\
 nnbench: fair comparisons of neural-network frameworks
@@ -54,8 +53,8 @@ def _line(option: catalogue.Option) -> str:
 
 def _from_elsewhere() -> list[str]:
     """Return the studies that do not come with nnbench, and what of plug-ins is left out."""
-    lines, wrong = [], [f"  {problem}" for problem in catalogue.problems()]
-    for name, path in studies().items():
+    lines, wrong = [], [f"  {each}" for each in (*catalogue.problems(), *studies.problems())]
+    for name, path in studies.studies().items():
         if origin := sources.source_of_study(path).origin:
             lines.append(f"  {name:<22} [{origin}]")
     if lines:

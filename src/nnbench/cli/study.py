@@ -17,14 +17,14 @@ import click
 def command(name: str | None, overrides: Sequence[str]) -> int:
     """Run a study, or list the studies."""
     from nnbench.cli.claims import answer_claims
-    from nnbench.config.studies import read_study, studies
+    from nnbench.config.studies import read_study, studies, with_origin
     from nnbench.errors import ConfigError
 
     if name is not None:
         return answer_claims([name, *overrides], 1, False, None)
     for each in studies():
         try:
-            click.echo(f"{each}: {read_study(each)['title']}")
+            click.echo(f"{with_origin(each)}: {read_study(each)['title']}")
         except ConfigError as error:
-            click.echo(f"{each}: {error}")
+            click.echo(f"{with_origin(each)}: {error}")
     return 0

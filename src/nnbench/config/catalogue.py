@@ -8,8 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from nnbench.config.located import load
 from nnbench.config.sources import Problem, Source, broken_packages, root, sources
 from nnbench.errors import ConfigError
 
@@ -35,7 +34,7 @@ class Option:
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """Return what the file says, nothing of what it takes from others."""
+        """Return what the file says, not what it takes from others. Raises ConfigError."""
         return _mapping(self.path, self.path.stat().st_mtime_ns)
 
     def inherited(self, key: str) -> Any:
@@ -82,7 +81,7 @@ def every_option() -> list[Option]:
 def problems() -> list[Problem]:
     """Return everything that is brought from elsewhere and left out, with the reason."""
     wrong = [
-        Problem(option.source.origin, f"{option.path} is left out: {problem}")
+        Problem(option.source.origin, problem)
         for group in groups()
         for option, problem in _files(group)
         if problem is not None
@@ -102,7 +101,7 @@ def check_backend(source: Source, name: str) -> None:
     assert source.conf is not None
     option = Option("backend", name, source.conf / "backend" / f"{name}.yaml", source)
     if fault := _fault(option):
-        raise ConfigError(f"Received backend={name}; {option.path} of {source.origin}: {fault}.")
+        raise ConfigError(f"Received backend={name} of {source.origin}: {fault}.")
 
 
 def distinction(source: Source, name: str) -> str | None:
@@ -120,7 +119,7 @@ def _files(group: str) -> Iterator[tuple[Option, str | None]]:
             option = Option(group, path.stem, path, source)
             if path.stem in owners:
                 owner = owners[path.stem].origin or "nnbench"
-                yield option, f"{owner} has {group}={path.stem}; rename the file"
+                yield option, f"{path}: {owner} has {group}={path.stem}; rename the file"
                 continue
             owners[path.stem] = source
             yield option, _fault(option) if source.origin else None
@@ -131,31 +130,17 @@ def _fault(option: Option) -> str | None:
     try:
         values = option.values
         _ = option.text
-    except (OSError, ValueError) as error:
-        return str(error)
+    except ConfigError as error:
+        return str(error).rstrip(".")
     if option.group != "backend" or "defaults" in values:
         return None
     if missing := [key for key in BACKEND_KEYS if key not in values]:
-        return f"it lacks {', '.join(missing)}"
+        return f"{option.path}: lacks {', '.join(missing)}"
     executions = values["executions"]
     few = not isinstance(executions, list) or not executions
-    return f"received executions: {executions}; must be a list, as [plain]" if few else None
+    return f"{option.path}: executions must be a list, as [plain]" if few else None
 
 
 @cache
 def _mapping(path: Path, changed: int) -> Mapping[str, Any]:
-    """Return a YAML file's mapping. Raises ValueError, one line, where it is none."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(yaml_fault(error)) from None
-    if not isinstance(values, dict):
-        raise ValueError("it is not a mapping of keys to values")
-    return values
-
-
-def yaml_fault(error: yaml.YAMLError) -> str:
-    """Return what is wrong with a YAML file, in one line."""
-    mark = getattr(error, "problem_mark", None)
-    where = f" in line {mark.line + 1}" if mark else ""
-    return f"not YAML{where}: {getattr(error, 'problem', None) or error}"
+    return load(path)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
-from nnbench.config.catalogue import root
-from nnbench.config.composition import Composer, register_experiments
+from nnbench.config.composition import Composer, with_experiments
 from nnbench.config.mistakes import explain
 from nnbench.config.run import Cell
+from nnbench.config.sources import root
 from nnbench.errors import ConfigError
 
 
@@ -25,7 +25,7 @@ def compose_all(overrides: Sequence[str]) -> list[Cell]:
     from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
-    register_experiments(overrides)
+    overrides = with_experiments(overrides)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(root() / "conf"), version_base="1.3"):

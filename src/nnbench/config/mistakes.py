@@ -6,7 +6,7 @@ import re
 
 import yaml
 
-from nnbench.config.catalogue import Option, groups, main_values, options, yaml_fault
+from nnbench.config.catalogue import Option, groups, main_values, options
 from nnbench.config.studies import experiments
 from nnbench.schema import suggest
 
@@ -35,7 +35,8 @@ def explain(error: BaseException) -> str:
 
 def _not_yaml(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
-    return f"Cannot read {mark.name if mark else 'a configuration file'}: {yaml_fault(error)}."
+    where = f"{mark.name}:{mark.line + 1}" if mark else "a configuration file"
+    return f"{where}: not valid YAML: {getattr(error, 'problem', None) or 'cannot be read'}."
 
 
 def _not_there(key: str) -> str:

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nnbench.config.catalogue import groups, main_values, options
 from nnbench.config.located import Located, load, refused
-from nnbench.config.sources import experiments_folders, source_of_study
+from nnbench.config.sources import Problem, experiments_folders, source_of_study, sources
 from nnbench.errors import ConfigError
 from nnbench.schema import suggest
 
 KEYS = (
     "title", "question", "common", "cases", "pairs", "claims", "figures", "measured", "size",
 )  # fmt: skip
-BACKEND_VALUES = ("execution", "engine")  # what a study that is data alone may set of a backend
+BACKEND_VALUES = ("backend.execution", "backend.engine")  # what data may set of a backend
 
 
 def studies() -> dict[str, Path]:
@@ -32,6 +32,44 @@ def studies() -> dict[str, Path]:
         for path in sorted(folder.glob("*/study.yaml")):
             found.setdefault(path.parent.name, path)
     return found
+
+
+def with_origin(name: str) -> str:
+    """Return the name of a study, with its origin where that is not nnbench."""
+    path = studies().get(name)
+    origin = source_of_study(path).origin if path else ""
+    return f"{name} from {origin}" if origin else name
+
+
+def sound(say: Callable[[str], object]) -> list[str]:
+    """Return the studies that can be read, those with a mistake being no fault of nnbench's."""
+    for problem in problems():
+        say(f"Left out: {problem}")
+    return [name for name, path in studies().items() if _mistake(path) is None]
+
+
+def problems() -> list[Problem]:
+    """Return the studies from elsewhere that are left out, with the reason."""
+    known, found = studies(), []
+    for source in sources()[1:]:
+        paths = sorted(source.experiments.glob("*/study.yaml")) if source.experiments else []
+        for path in paths:
+            name = path.parent.name
+            if known[name] != path:
+                owner = source_of_study(known[name]).origin or "nnbench"
+                found.append(Problem(source.origin, f"{path}: {owner} has a study {name}"))
+            elif mistake := _mistake(path):
+                found.append(Problem(source.origin, mistake.rstrip(".")))
+    return found
+
+
+def _mistake(path: Path) -> str | None:
+    """Return what is wrong with a study from elsewhere, None for nothing."""
+    try:
+        _read(path, path.stat().st_mtime_ns)
+    except ConfigError as error:
+        return str(error) if source_of_study(path).origin else None
+    return None
 
 
 def read_study(name: str) -> Mapping[str, Any]:
@@ -55,8 +93,7 @@ def _read(path: Path, changed: int) -> Mapping[str, Any]:
             raise refused(study, key, f"Missing '{key}'; must be text.")
     study["cases"] = _cases(study)
     if not source_of_study(path).code:
-        for case in study["cases"].values():
-            _check_data(case)
+        _check_data(study["cases"])
     for pair in study.setdefault("pairs", []):
         for case in pair:
             check_case(case, study, study, "pairs")
@@ -136,19 +173,22 @@ def _cases(study: Located) -> dict[str, Located]:
     return found
 
 
-def _check_data(case: Located) -> None:
-    """Raise ConfigError where a case is more than data, as one that names code is."""
-    for key in case:
-        root, _, inner = key.partition(".")
-        if root not in {*main_values(), *groups()} - {"hydra"}:
-            raise refused(case, key, f"Unknown key '{key}'; must be a value of the run.")
-        if root == "backend" and inner and inner not in BACKEND_VALUES:
-            raise refused(
-                case,
-                key,
-                f"Received {key}; a study in the working directory is data and may set "
-                f"{' and '.join(BACKEND_VALUES)} of a backend alone (--config-dir brings code).",
-            )
+def _check_data(cases: Mapping[str, Located]) -> None:
+    """Raise ConfigError where a case does more than to choose options and to set values.
+
+    A backend's `_target_` and environment name code, Hydra's own settings and a launcher's too.
+    """
+    allowed = {*groups(), *main_values()} - {"hydra", "launcher"}
+    for case in cases.values():
+        for key in case:
+            backend = key.startswith("backend.") and key not in BACKEND_VALUES
+            if backend or key.split(".")[0] not in allowed:
+                raise refused(
+                    case,
+                    key,
+                    f"Received {key}; a study in the working directory is data alone and may not "
+                    "set it. --config-dir brings studies that may.",
+                )
 
 
 def _mapping(values: Located, key: str) -> Located:

@@ -7,7 +7,7 @@ resuming needs no generator's state.
 1. A key of two words for each (seed, step, stream): Threefry-2x32 of 20 rounds (Salmon, Moraes,
    Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"), once per step, by NumPy.
 2. The bits of value `i` (its position in the batch, canonical layout): `mix(mix(i + k0) ^ k1)`
-   with `mix` the 32-bit finalizer of MurmurHash3 (Appleby 2011). Backends write this one out.
+   with `mix` the 32-bit finalizer of MurmurHash3 (Appleby 2011), on the backend's own arrays.
 
 Steps count from the start of the run, so that the epoch need not be part of the key; `stream` is
 the layer's position.
@@ -15,6 +15,7 @@ the layer's position.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -51,16 +52,32 @@ def threefry(key: Words, counter: Words) -> Words:
     return np.stack([x, y], axis=-1)
 
 
-def mix(h: Any) -> Any:
-    """Return MurmurHash3's finalizer of the words `h` (uint32, NumPy or CuPy)."""
+def signed(word: int) -> int:
+    """Return the int32 with the bits of `word`, for frameworks that lack unsigned words."""
+    return word - 2**32 if word >= 2**31 else word
+
+
+def shifted(h: Any, by: int) -> Any:
+    """Return the words `h` (uint32, NumPy or CuPy) moved right by `by` bits."""
+    return h >> np.uint32(by)
+
+
+def mix(h: Any, shifted: Callable[[Any, int], Any] = shifted, word: Any = np.uint32) -> Any:
+    """Return MurmurHash3's finalizer of the words `h`; the other arguments as in `bits`."""
     for shift, factor in MIX:
-        h = (h ^ (h >> np.uint32(shift))) * np.uint32(factor)
-    return h ^ (h >> np.uint32(16))
+        h = (h ^ shifted(h, shift)) * word(factor)
+    return h ^ shifted(h, 16)
 
 
-def bits(index: Any, key: Words) -> Any:
-    """Return the 32 random bits of each `index` (uint32, NumPy or CuPy) under `key` `(2,)`."""
-    return mix(mix(index + key[0]) ^ key[1])
+def bits(
+    index: Any, key: Any, shifted: Callable[[Any, int], Any] = shifted, word: Any = np.uint32
+) -> Any:
+    """Return the 32 random bits of each `index` under `key` `(2,)`.
+
+    Words are uint32, NumPy's or CuPy's. For those of another framework `shifted` moves words to
+    the right, zeros coming in, and `word` makes one from an integer.
+    """
+    return mix(mix(index + key[0], shifted, word) ^ key[1], shifted, word)
 
 
 def threshold(rate: float) -> int:

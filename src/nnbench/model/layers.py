@@ -7,7 +7,7 @@ layout: Dense kernel `(fan_in, fan_out)`, Conv2d kernel `(height, width, c_in, c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from nnbench.errors import ConfigError
 from nnbench.schema import above, at_least, within
@@ -264,6 +264,18 @@ class Augment:
                 f"Received augment.shift={self.shift} and augment.flip={str(self.flip).lower()}; "
                 f"augmentation needs images, the data has inputs of shape {self.image}."
             )
+
+    def sources(self, numbers: Any, row: Any, column: Any) -> tuple[Any, Any]:
+        """Return which rows `(n, rows)` and columns of the images padded by `shift` to take.
+
+        `numbers` `(n, 3)` are each image's random bits, `row` and `column` count from 0; whole
+        numbers of any framework.
+        """
+        s, last = self.shift, self.image[1] - 1
+        down, across = (numbers[:, i : i + 1] % (2 * s + 1) for i in (0, 1))
+        column = column + (numbers[:, 2:] & int(self.flip)) * (last - 2 * column)
+        # Positions in the padded image: s + row - (down - s), and so on.
+        return row + 2 * s - down, column + 2 * s - across
 
 
 def flat_length(shape: Shape) -> int:

@@ -79,7 +79,7 @@ def mean_loss(
 
 
 def accuracy(logits: NDArray[Any], labels: NDArray[Any]) -> float:
-    """Return the share (0 to 1) of samples whose largest logit is their label; first wins ties.
+    """Return the fraction (0 to 1) of samples whose largest logit is their label; first wins ties.
 
     Taken before the output activation, which would only add ties (a saturated sigmoid).
     """

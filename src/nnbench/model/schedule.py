@@ -148,9 +148,9 @@ class Plateau(_ByEpoch):
         return rate
 
 
-def _cosine(start: float, end: float, share: float) -> float:
-    """Return the way from `start` (share 0) to `end` (share 1) along half a cosine."""
-    return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * share))
+def _cosine(start: float, end: float, fraction: float) -> float:
+    """Return the way from `start` (fraction 0) to `end` (fraction 1) along half a cosine."""
+    return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * fraction))
 
 
 @dataclass(frozen=True)
@@ -189,10 +189,10 @@ class Warmup(_ByStep):
         warm = max(round(self.warmup_epochs * steps), 1)
         if step < warm:
             return self.lr * (step + 1) / warm
-        share = (step - warm) / max(total - warm, 1)
+        fraction = (step - warm) / max(total - warm, 1)
         if self.decay == "cosine":
-            return _cosine(self.lr, self.final_lr, share)
-        return self.lr + (self.final_lr - self.lr) * share * (self.decay == "linear")
+            return _cosine(self.lr, self.final_lr, fraction)
+        return self.lr + (self.final_lr - self.lr) * fraction * (self.decay == "linear")
 
 
 @dataclass(frozen=True)
@@ -215,8 +215,8 @@ class OneCycle(_ByStep):
         top = self.pct_start * total - 1.0
         if step <= top and top > 0:
             return _cosine(start, self.max_lr, step / top)
-        share = (step - top) / max(total - 1.0 - top, 1.0)
-        return _cosine(self.max_lr, start / self.final_div, min(share, 1.0))
+        fraction = (step - top) / max(total - 1.0 - top, 1.0)
+        return _cosine(self.max_lr, start / self.final_div, min(fraction, 1.0))
 
 
 Schedule = Constant | Phases | Step | Exponential | Cosine | Warmup | OneCycle | Plateau

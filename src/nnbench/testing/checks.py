@@ -131,7 +131,10 @@ def slice_law(s: Subject) -> None:
     trainer = s.trainer
     for start, stop in zip([0, *cuts], [*cuts, STEPS], strict=True):
         trainer.train(walk.part(start, stop, BATCH))
-    _require(_same(trainer.params(), whole), "parts of the walk do not equal the whole")
+    _require(
+        _same(trainer.params(), whole),
+        "training on parts of an epoch differs from training on the whole",
+    )
 
 
 def warm_up_changes_nothing(s: Subject) -> None:
@@ -151,7 +154,7 @@ def load_resets_the_optimizer(s: Subject) -> None:
     first = trainer.params()
     trainer = s.trainer
     trainer.train(s.walk())
-    _require(_same(trainer.params(), first), "load() kept something of the earlier training")
+    _require(_same(trainer.params(), first), "load() kept optimizer state of earlier training")
 
 
 def evaluate_is_pure(s: Subject) -> None:
@@ -174,7 +177,7 @@ def state_and_restore_continue(s: Subject) -> None:
     trainer = s.trainer
     trainer.restore(kept)
     trainer.train(s.walk(1))
-    _require(_same(trainer.params(), expected), "a restored run went another way")
+    _require(_same(trainer.params(), expected), "training from a restored state differs")
 
 
 def inputs_are_left_alone(s: Subject) -> None:
@@ -183,7 +186,10 @@ def inputs_are_left_alone(s: Subject) -> None:
     s.trainer.train(walk)
     _require(s.splits["train"].digest() == digest, "training changed the split")
     unchanged = np.array_equal(walk.order, s.walk().order)  # type: ignore[arg-type]
-    _require(unchanged and np.array_equal(walk.lr, s.walk().lr), "training changed the walk")
+    _require(
+        unchanged and np.array_equal(walk.lr, s.walk().lr),
+        "training changed the epoch order or its learning rates",
+    )
 
 
 def global_random_state_is_untouched(s: Subject) -> None:

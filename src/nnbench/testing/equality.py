@@ -11,7 +11,7 @@ def equals_the_reference(make: TrainerFactory, execution: str, case: Case) -> Ag
     """Compare the weights after each of 21 steps; return how far apart they are in the end.
 
     Of a chaotic case the stable prefix is compared. Raises AssertionError naming the step and the
-    layer that part first.
+    layer that diverge first.
     """
     from nnbench.backends.numpy import NumpyTrainer
 
@@ -27,10 +27,11 @@ def equals_the_reference(make: TrainerFactory, execution: str, case: Case) -> Ag
         parted = found[judged.parted]
         layer = case.task.architecture.layers[parted.layer]
         raise AssertionError(
-            f"step {judged.parted + 1} of {len(found)} parts, most in layer {parted.layer + 1} "
-            f"({layer.name}): weights differ by {parted.difference:.1e} of the largest; one ulp "
-            f"makes {parted.one_ulp:.1e}"
+            f"diverges at step {judged.parted + 1} of {len(found)}, most in layer "
+            f"{parted.layer + 1} ({layer.name}): weights differ by "
+            f"{parted.difference:.1e} of the largest, by {parted.one_ulp:.1e} when the initial "
+            "weights are perturbed by 1 ulp"
         )
     if not judged.compared:
-        raise AssertionError("chaotic from the first step: nothing can be compared")
+        raise AssertionError("chaotic from the first step; there is nothing to compare")
     return found[judged.compared - 1]

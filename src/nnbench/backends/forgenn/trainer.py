@@ -153,7 +153,7 @@ def _dense_layers(task: Task) -> tuple[list[int], list[str]]:
             activations.append("linear")
         elif isinstance(layer, Activation) and layer.name in ACTIVATIONS and positions:
             if activations[-1] != "linear":
-                raise UnsupportedSpec("backend=forgenn has no activation behind another.")
+                raise UnsupportedSpec("backend=forgenn has no activation after another.")
             activations[-1] = layer.name
         elif not (isinstance(layer, Flatten) and not positions):
             what = "dense layer without bias" if isinstance(layer, Dense) else f"layer {layer.name}"
@@ -162,7 +162,7 @@ def _dense_layers(task: Task) -> tuple[list[int], list[str]]:
                 "and tanh."
             )
     if positions[-1] != len(task.architecture.layers) - 1:
-        raise UnsupportedSpec("backend=forgenn needs a dense layer as the last one.")
+        raise UnsupportedSpec("backend=forgenn needs a dense layer at the end.")
     return positions, activations
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -26,26 +27,31 @@ def drawn_keys(net: Net, walk: Walk) -> NDArray[np.int32]:
     return keys.view(np.int32)
 
 
-class Execution(Protocol):
-    """Runs walks.
+class Execution:
+    """A way to run epochs, on inputs and targets that `place` has put where it wants them."""
 
-    `place` puts an array where the execution wants it; `prepare` compiles for walks of n samples
-    and may leave the state changed.
-    """
+    place: Callable[[NDArray[Any]], Any]
 
-    @staticmethod
-    def place(array: NDArray[Any]) -> Any: ...  # noqa: D102
+    def __init__(self, task: Task, net: Net, optimizer: Any, inputs: Any, targets: Any) -> None:
+        self.task, self.net, self.model, self.optimizer = task, net, net.model, optimizer
+        self.inputs, self.targets = inputs, targets
 
-    def prepare(self, n: int) -> None: ...  # noqa: D102
+    def prepare(self, n: int) -> None:
+        """Compile for epochs of n samples; the state may be another afterwards."""
+        raise NotImplementedError
 
-    def run(self, walk: Walk) -> TrainStats: ...  # noqa: D102
+    def run(self, walk: Walk) -> TrainStats:
+        """Take the steps of `walk`."""
+        raise NotImplementedError
 
 
-class Fit:
+class Fit(Execution):
     """`model.compile` and `model.fit` on the walk's samples, in the walk's order.
 
     Resident input: from arrays. Native input: from a tf.data pipeline.
     """
+
+    place = staticmethod(np.asarray)
 
     def __init__(self, task: Task, net: Net, optimizer: Any, inputs: Any, targets: Any) -> None:
         if task.input == "native" and keras.backend.backend() != "tensorflow":
@@ -53,18 +59,12 @@ class Fit:
                 "Received input=native; backend=keras takes it from tf.data, which needs "
                 "backend.engine=tensorflow. Use input=resident."
             )
-        self.task, self.net, self.model, self.optimizer = task, net, net.model, optimizer
-        self.inputs, self.targets = inputs, targets
+        super().__init__(task, net, optimizer, inputs, targets)
         self._summed = task.loss.over_batch == "sum"
         # The loss that fit reports weighs summed batches wrongly; a metric then takes its place.
         losses = sample_losses(task.loss, task.architecture.output_activation)
         metrics = [keras.metrics.MeanMetricWrapper(losses, name="mean", dtype=task.dtype)]
         net.model.compile(optimizer=optimizer, loss=FitLoss(task), metrics=metrics * self._summed)
-
-    @staticmethod
-    def place(array: NDArray[Any]) -> Any:
-        """Return `array` itself: `fit` takes NumPy arrays."""
-        return array
 
     def prepare(self, n: int) -> None:
         """Fit a walk with a full and the ragged batch, so that both shapes are traced."""

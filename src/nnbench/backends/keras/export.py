@@ -21,7 +21,7 @@ def export(architecture: Architecture, params: Params, path: Path) -> list[Path]
             modules.append(keras.layers.Activation(layer.name, dtype=dtype))
         else:
             make = NATIVE.get(type(layer), LAYERS[type(layer)])
-            modules.append(make(layer, dtype, keras.initializers.GlorotUniform(seed=0)))
+            modules.append(make(layer, keras.initializers.GlorotUniform(seed=0), dtype))
     inputs = keras.Input(
         architecture.input_shape, dtype="int64" if architecture.takes_tokens else dtype
     )

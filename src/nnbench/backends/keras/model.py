@@ -40,13 +40,13 @@ OWN = ("linear", "sigmoid", "tanh", "relu", "softmax")  # Keras' functions of th
 ACTIVATIONS: dict[str, Any] = {**dict(zip(OWN, OWN, strict=True)), "gelu": gelu}
 
 
-def _dense(layer: layers.Dense, dtype: str, initializer: Any) -> Any:
+def _dense(layer: layers.Dense, initializer: Any, dtype: str) -> Any:
     return keras.layers.Dense(
         layer.units, use_bias=layer.bias, kernel_initializer=initializer, dtype=dtype
     )
 
 
-def _conv2d(layer: layers.Conv2d, dtype: str, initializer: Any) -> Any:
+def _conv2d(layer: layers.Conv2d, initializer: Any, dtype: str) -> Any:
     return keras.layers.Conv2D(
         layer.filters,
         layer.kernel_size,
@@ -58,55 +58,40 @@ def _conv2d(layer: layers.Conv2d, dtype: str, initializer: Any) -> Any:
     )
 
 
-def _activation(layer: layers.Activation, dtype: str, initializer: Any) -> Any:
-    function = supported(ACTIVATIONS, layer.name, "activation", "keras")
-    return keras.layers.Activation(function, dtype=dtype)
-
-
-# How to build each layer from (layer, dtype, initializer); image layers are channels-last anyway.
-LAYERS: dict[type, Callable[[Any, str, Any], Any]] = {
-    layers.Dense: _dense,
-    layers.Activation: _activation,
-    layers.Flatten: lambda layer, dtype, _: keras.layers.Flatten(dtype=dtype),
-    layers.Conv2d: _conv2d,
-    layers.MaxPool2d: lambda layer, dtype, _: keras.layers.MaxPooling2D(
-        layer.size, layer.step, dtype=dtype
-    ),
-    layers.AvgPool2d: lambda layer, dtype, _: keras.layers.AveragePooling2D(
-        layer.size, layer.step, dtype=dtype
-    ),
-    layers.BatchNorm: lambda layer, dtype, _: MatchedBatchNorm(layer, dtype),
-    layers.LayerNorm: lambda layer, dtype, _: keras.layers.LayerNormalization(
-        epsilon=layer.epsilon, dtype=dtype
-    ),
-    layers.Dropout: lambda layer, dtype, _: CounterDropout(layer, dtype),
-    layers.Embedding: lambda layer, dtype, _: keras.layers.Embedding(
-        layer.vocabulary, layer.units, dtype=dtype
-    ),
-}
-
-
-def _own_batch_norm(layer: layers.BatchNorm, dtype: str, initializer: Any) -> Any:
-    return keras.layers.BatchNormalization(
-        momentum=1.0 - layer.momentum, epsilon=layer.epsilon, dtype=dtype
-    )
-
-
-def _own_dropout(layer: layers.Dropout, dtype: str, initializer: Any) -> Any:
-    return keras.layers.Dropout(layer.rate, seed=initializer.seed, dtype=dtype)
-
-
-def _own_embedding(layer: layers.Embedding, dtype: str, initializer: Any) -> Any:
+def _own_embedding(layer: layers.Embedding, initializer: Any, dtype: str) -> Any:
     uniform = keras.initializers.RandomUniform(-0.05, 0.05, seed=initializer.seed)  # its default
     return keras.layers.Embedding(
         layer.vocabulary, layer.units, embeddings_initializer=uniform, dtype=dtype
     )
 
 
+def _own_batch_norm(layer: layers.BatchNorm, initializer: Any, dtype: str) -> Any:
+    return keras.layers.BatchNormalization(
+        momentum=1.0 - layer.momentum, epsilon=layer.epsilon, dtype=dtype
+    )
+
+
+Make = Callable[[Any, Any, str], Any]  # from (layer, initializer, dtype)
+own = keras.layers
+# How to build each layer; image layers are channels-last anyway.
+LAYERS: dict[type, Make] = {
+    layers.Dense: _dense,
+    layers.Activation: lambda layer, _, dtype: own.Activation(
+        supported(ACTIVATIONS, layer.name, "activation", "keras"), dtype=dtype
+    ),
+    layers.Flatten: lambda layer, _, dtype: own.Flatten(dtype=dtype),
+    layers.Conv2d: _conv2d,
+    layers.MaxPool2d: lambda x, _, dtype: own.MaxPooling2D(x.size, x.step, dtype=dtype),
+    layers.AvgPool2d: lambda x, _, dtype: own.AveragePooling2D(x.size, x.step, dtype=dtype),
+    layers.BatchNorm: lambda layer, _, dtype: MatchedBatchNorm(layer, dtype),
+    layers.LayerNorm: lambda x, _, dtype: own.LayerNormalization(epsilon=x.epsilon, dtype=dtype),
+    layers.Dropout: lambda layer, _, dtype: CounterDropout(layer, dtype),
+    layers.Embedding: lambda x, _, dtype: own.Embedding(x.vocabulary, x.units, dtype=dtype),
+}
 # What native semantics have instead: Keras' own.
-NATIVE: dict[type, Callable[[Any, str, Any], Any]] = {
+NATIVE: dict[type, Make] = {
     layers.BatchNorm: _own_batch_norm,
-    layers.Dropout: _own_dropout,
+    layers.Dropout: lambda x, init, dtype: own.Dropout(x.rate, seed=init.seed, dtype=dtype),
     layers.Embedding: _own_embedding,
 }
 
@@ -140,7 +125,7 @@ def build(task: Task) -> Net:
     for position, layer, _, _ in architecture.shapes():
         make = supported(LAYERS, type(layer), "layer", "keras")
         initializer = keras.initializers.GlorotUniform(seed=(task.seed << 8) + position)
-        modules.append(native.get(type(layer), make)(layer, dtype, initializer))
+        modules.append(native.get(type(layer), make)(layer, initializer, dtype))
     drawing = {i: module for i, module in enumerate(modules) if isinstance(module, Random)}
     first = [keras.Input(architecture.input_shape, dtype=input_dtype(task))]
     if architecture.augment:
@@ -170,23 +155,15 @@ def sample_losses(loss: Loss, activation: str) -> Callable[[Any, Any], Any]:
     """Return the function (targets, logits) -> losses `(batch,)`, reduced over the outputs."""
     activate = keras.activations.get(activation)
 
-    def bce(t: Any, z: Any) -> Any:
+    if loss.name == "cross_entropy":
+        return lambda t, z: keras.losses.sparse_categorical_crossentropy(t, z, from_logits=True)
+    formulas: dict[str, Callable[[Any, Any], Any]] = {
         # Not spelled out with maximum and abs: their derivatives at 0 would add up to 1 - t
         # there, where p - t = 1/2 - t is right, and a net of zeros has all its logits at 0.
-        return ops.binary_crossentropy(t, z, from_logits=True)
-
-    def squared_error(t: Any, z: Any) -> Any:
-        return ops.square(activate(z) - t)
-
-    def absolute_error(t: Any, z: Any) -> Any:
-        return ops.abs(activate(z) - t)
-
-    def cross_entropy(t: Any, z: Any) -> Any:
-        return keras.losses.sparse_categorical_crossentropy(t, z, from_logits=True)
-
-    if loss.name == "cross_entropy":
-        return cross_entropy
-    formulas = {"bce": bce, "mse": squared_error, "l1": absolute_error}
+        "bce": lambda t, z: ops.binary_crossentropy(t, z, from_logits=True),
+        "mse": lambda t, z: ops.square(activate(z) - t),
+        "l1": lambda t, z: ops.abs(activate(z) - t),
+    }
     per_output = supported(formulas, loss.name, "loss", "keras")
     reduce = ops.sum if loss.over_outputs == "sum" else ops.mean
     return lambda t, z: reduce(per_output(t, z), axis=-1)

@@ -15,23 +15,12 @@ from nnbench.model import counter
 from nnbench.model.layers import Augment, Dropout
 
 
-def signed(word: int) -> int:
-    """Return the int32 with the bits of `word`."""
-    return word - 2**32 if word >= 2**31 else word
-
-
 def _shifted(h: Any, by: int) -> Any:
     return ops.bitwise_and(ops.right_shift(h, _word(by)), _word(2 ** (32 - by) - 1))
 
 
 def _word(value: int) -> Any:
-    return ops.convert_to_tensor(value, dtype="int32")
-
-
-def _mix(h: Any) -> Any:
-    for shift, factor in counter.MIX:
-        h = ops.multiply(ops.bitwise_xor(h, _shifted(h, shift)), _word(signed(factor)))
-    return ops.bitwise_xor(h, _shifted(h, 16))
+    return ops.convert_to_tensor(counter.signed(value), dtype="int32")
 
 
 class Random(keras.layers.Layer):
@@ -44,7 +33,7 @@ class Random(keras.layers.Layer):
     def bits(self, x: Any, per_sample: int) -> Any:
         """Return the 24 random bits of `(batch, per_sample)` values for the samples of x."""
         index = ops.arange(ops.shape(x)[0] * per_sample, dtype="int32")
-        words = _mix(ops.bitwise_xor(_mix(ops.add(index, self.key[0])), self.key[1]))
+        words = counter.bits(index, self.key, _shifted, _word)
         return ops.reshape(_shifted(words, 32 - counter.FRACTION_BITS), (-1, per_sample))
 
 
@@ -82,11 +71,8 @@ class RandomAugment(Random):
         height, width = rows + 2 * s, columns + 2 * s
         images = ops.reshape(inputs, (-1, rows, columns, channels))
         numbers = self.bits(images, 3)
-        moves = ops.mod(numbers[:, :2], _word(2 * s + 1))
-        mirrored = ops.bitwise_and(numbers[:, 2:], _word(int(self.augment.flip)))
-        row = ops.arange(rows, dtype="int32") + 2 * s - moves[:, :1]
-        column = ops.arange(columns, dtype="int32")
-        column = column + mirrored * (columns - 1 - 2 * column) + 2 * s - moves[:, 1:]
+        places = (ops.arange(length, dtype="int32") for length in (rows, columns))
+        row, column = self.augment.sources(numbers, *places)
         pixels = row[:, :, None] * width + column[:, None, :]
         padded = ops.pad(images, ((0, 0), (s, s), (s, s), (0, 0)))
         flat = ops.reshape(padded, (-1, height * width, channels))

@@ -71,7 +71,7 @@ class KerasTrainer:
     def trace(self, walk: Walk) -> StepTrace:
         """Take the one step of `walk`, as `train` does, and return what went on in it."""
         if keras.backend.backend() != "tensorflow":
-            raise UnsupportedSpec("backend=keras shows a step on backend.engine=tensorflow alone.")
+            raise UnsupportedSpec("backend=keras traces steps with backend.engine=tensorflow only.")
         from nnbench.backends.keras.trace import step_gradients
 
         def take_apart(walk: Walk) -> tuple[list[Any], list[Any], Params]:
@@ -85,7 +85,9 @@ class KerasTrainer:
     def profile(self, walk: Walk) -> list[ProfileRow]:
         """Take the steps of `walk` under TensorFlow's profiler; see `profile_rows`."""
         if keras.backend.backend() != "tensorflow":
-            raise UnsupportedSpec("backend=keras has a profile on backend.engine=tensorflow alone.")
+            raise UnsupportedSpec(
+                "backend=keras can be profiled with backend.engine=tensorflow only."
+            )
         from nnbench.backends.keras.profile import profile_rows
 
         return profile_rows(lambda: self.train(walk), len(walk.lr))

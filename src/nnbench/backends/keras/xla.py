@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from nnbench.backends.keras.executions import drawn_keys
+from nnbench.backends.keras.executions import Execution, drawn_keys
 from nnbench.backends.keras.model import Net, sample_losses
 from nnbench.backends.protocol import Task, TrainStats, Walk
 
@@ -18,7 +18,7 @@ from nnbench.backends.protocol import Task, TrainStats, Walk
 Loop = Callable[[Any, Any, Any, Any], Any]
 
 
-class Xla:
+class Xla(Execution):
     """A tf.function compiled by XLA that takes all full batches of a walk in one while loop.
 
     The number of steps is an argument, so that a slice of a walk runs the same program; the
@@ -26,18 +26,13 @@ class Xla:
     """
 
     compiled = True
+    place = staticmethod(tf.constant)
 
     def __init__(self, task: Task, net: Net, optimizer: Any, inputs: Any, targets: Any) -> None:
-        self.task, self.net, self.model, self.optimizer = task, net, net.model, optimizer
-        self.inputs, self.targets = inputs, targets
+        super().__init__(task, net, optimizer, inputs, targets)
         self._losses = sample_losses(task.loss, task.architecture.output_activation)
         self._loops: dict[tuple[int, int], Loop] = {}
         self._capacity = 0
-
-    @staticmethod
-    def place(array: NDArray[Any]) -> Any:
-        """Return `array` on the device, where it stays."""
-        return tf.constant(array)
 
     def prepare(self, n: int) -> None:
         """Compile both programs by running one step of each."""

@@ -42,8 +42,19 @@ class Rule:
             norm = sum((g * g).sum() for g in grads.values()) ** 0.5
             factor = min(1.0, self.rule.clip_norm / (norm + 1e-6))
             grads = {key: g * factor for key, g in grads.items()}
+        if not isinstance(self.weights.vector, np.ndarray):
+            self._step_at_once(grads, lr)
+            return
         for key, w in self.weights.views.items():
             self._change(w, grads[key], lr, *(b.views[key] for b in self.buffers.values()))
+
+    def _step_at_once(self, grads: Params, lr: float) -> None:
+        """Do the same on a GPU, where every operation is a launch: all parameters as one."""
+        gradient = self.weights.like()
+        for key, view in gradient.views.items():
+            view[...] = grads[key]
+        buffers = (b.vector for b in self.buffers.values())
+        self.update(self.weights.vector, gradient.vector, lr, *buffers)
 
     def step_vector(self, gradient: Array, lr: float) -> None:
         """Do the same from one vector of gradients, laid out like the weights.

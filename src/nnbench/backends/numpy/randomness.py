@@ -18,8 +18,8 @@ def counting(like: Array, n: int) -> Array:
 
 def random_bits(like: Array, shape: tuple[int, ...], key: Words) -> Array:
     """Return the 24 random bits of each value of an array of `shape`, as uint32."""
-    bits = counter.bits(counting(like, math.prod(shape)), key)
-    return bits.reshape(shape) >> np.uint32(32 - counter.FRACTION_BITS)
+    bits = counter.bits(counting(like, math.prod(shape)), key).reshape(shape)
+    return counter.shifted(bits, 32 - counter.FRACTION_BITS)
 
 
 class Dropout(Layer):
@@ -46,12 +46,7 @@ def augmented(spec: layers.Augment, inputs: Array, key: Words) -> Array:
     n, rows, columns, _ = images.shape
     s = spec.shift
     numbers = random_bits(images, (n, 3), key)
-    down, across = (numbers[:, i, None] % np.uint32(2 * s + 1) for i in (0, 1))
-    mirrored = numbers[:, 2, None] & np.uint32(spec.flip)
-    column = counting(images, columns)
-    # Positions in the padded image: s + row - (down - s), and so on.
-    row = counting(images, rows) + 2 * s - down
-    column = column + mirrored * (columns - 1 - 2 * column) + 2 * s - across
+    row, column = spec.sources(numbers, counting(images, rows), counting(images, columns))
     padded = np.pad(images, ((0, 0), (s, s), (s, s), (0, 0)))
     image = counting(images, n)[:, None, None]
     return padded[image, row[:, :, None], column[:, None, :]].reshape(inputs.shape)

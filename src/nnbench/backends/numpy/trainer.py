@@ -253,7 +253,7 @@ def _execution(name: str, xp: Any) -> str:
     supported(dict.fromkeys(EXECUTIONS), name, "backend.execution", "numpy")
     if name == "fused" and xp is not np:
         raise UnsupportedSpec(
-            "Received backend.execution=fused with device=cuda; it runs on the CPU alone. "
+            "Received backend.execution=fused with device=cuda; it runs on the CPU only. "
             "Use backend.execution=reference."
         )
     return name

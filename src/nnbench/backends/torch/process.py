@@ -14,11 +14,11 @@ from nnbench.backends.cuda import Accelerator, refusal
 from nnbench.backends.protocol import Semantics
 from nnbench.errors import UnsupportedSpec
 
-# How torch.compile is called, None where it is not.
+# How torch.compile is called, None where it is not; cudagraph records what eager launches.
 EXECUTIONS: dict[str, dict[str, Any] | None] = {
     "eager": None,
     "compile": {"dynamic": False},
-    "cudagraph": {"dynamic": False, "mode": "reduce-overhead"},
+    "cudagraph": None,
 }
 
 

@@ -15,19 +15,8 @@ from nnbench.model import counter
 from nnbench.model.layers import Augment, Dropout
 
 
-def signed(word: int) -> int:
-    """Return the int32 with the bits of `word`."""
-    return word - 2**32 if word >= 2**31 else word
-
-
 def _shifted(h: Tensor, by: int) -> Tensor:
     return (h >> by) & (2 ** (32 - by) - 1)
-
-
-def _mix(h: Tensor) -> Tensor:
-    for shift, factor in counter.MIX:
-        h = (h ^ _shifted(h, shift)) * signed(factor)
-    return h ^ _shifted(h, 16)
 
 
 class Random(nn.Module):
@@ -37,7 +26,7 @@ class Random(nn.Module):
     """
 
     key: Tensor
-    _index: Tensor | None = None
+    index: Tensor | None = None  # 0, 1, 2, ... up to the most that was drawn at once
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,9 +35,9 @@ class Random(nn.Module):
     def bits(self, shape: torch.Size | tuple[int, ...], device: torch.device) -> Tensor:
         """Return the 24 random bits of each value of an array of `shape`, canonical order."""
         count = math.prod(shape)
-        if self._index is None or len(self._index) < count:
-            self._index = torch.arange(count, dtype=torch.int32, device=device)
-        words = _mix(_mix(self._index[:count] + self.key[0]) ^ self.key[1])
+        if self.index is None or len(self.index) < count:
+            self.index = torch.arange(count, dtype=torch.int32, device=device)
+        words = counter.bits(self.index[:count], self.key, _shifted, counter.signed)
         return _shifted(words, 32 - counter.FRACTION_BITS).view(shape)
 
 
@@ -68,7 +57,7 @@ class CounterDropout(Random):
         shape = x.permute(0, 2, 3, 1).shape if images else x.shape
         kept = self.bits(shape, x.device) >= self.threshold
         kept = kept.permute(0, 3, 1, 2) if images else kept
-        return x * (kept * torch.tensor(self.factor, dtype=x.dtype, device=x.device))
+        return x * (kept * torch.full((), self.factor, dtype=x.dtype, device=x.device))
 
 
 class RandomAugment(Random):
@@ -86,11 +75,8 @@ class RandomAugment(Random):
         n, rows, columns, _ = images.shape
         s, device = self.augment.shift, images.device
         numbers = self.bits((n, 3), device)
-        down, across = (numbers[:, i, None] % (2 * s + 1) for i in (0, 1))
-        mirrored = numbers[:, 2, None] & int(self.augment.flip)
-        row = torch.arange(rows, device=device) + 2 * s - down
-        column = torch.arange(columns, device=device)
-        column = column + mirrored * (columns - 1 - 2 * column) + 2 * s - across
+        places = (torch.arange(length, device=device) for length in (rows, columns))
+        row, column = self.augment.sources(numbers, *places)
         padded = functional.pad(images, (0, 0, s, s, s, s))
         image = torch.arange(n, device=device)[:, None, None]
         return padded[image, row[:, :, None], column[:, None, :]].view(inputs.shape)

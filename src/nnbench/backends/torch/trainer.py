@@ -1,7 +1,7 @@
 """One training run in PyTorch: the loop that a reader of its documentation would write.
 
-`eager` as it stands; `compile` with the net and the loss through torch.compile, `cudagraph` the
-same with its launches recorded as CUDA graphs.
+`eager` as it stands; `compile` with the net and the loss through torch.compile; `cudagraph` with
+the launches of forward and backward recorded as CUDA graphs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from nnbench.backends.arrays import target_array
 from nnbench.backends.protocol import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
 from nnbench.backends.torch import layers, losses, optimizers
+from nnbench.backends.torch.graphs import Graphs
 from nnbench.backends.torch.process import (
     EXECUTIONS,
     accelerator,
@@ -60,8 +61,12 @@ class TorchTrainer:
         self.accelerator = accelerator(self._device)
         self._net = layers.build(task).to(self._device)
         self._located = layers.located(task.architecture, self._net)
+        self._parameters = list(self._net.parameters())
+        self._clip_norm = task.optimizer.clip_norm
+        self._scales: dict[int, Tensor] = {}  # by batch size
         self._loss_sum = losses.loss_sum(task)
         self._losses = self._forward if options is None else compiled(self._forward, options)
+        self._graphs = Graphs(self._net, self._learn) if task.execution == "cudagraph" else None
         self._optimizer = optimizers.build(self._net.parameters(), task, self._device)
         self._generator = torch.Generator().manual_seed(task.seed)
         self._targets = torch.from_numpy(target_array(task, splits["train"])).to(self._device)
@@ -190,33 +195,37 @@ class TorchTrainer:
 
         The loss's scale enters as the seed of `backward`, which saves a multiplication a step.
         """
-        net, losses, optimizer = self._net, self._losses, self._optimizer
-        parameters, clip_norm = list(net.parameters()), self._task.optimizer.clip_norm
+        net, optimizer, graphs = self._net, self._optimizer, self._graphs
         sums = []
-        size, rate = -1, None
-        graphs = self._task.execution == "cudagraph"  # the next launch writes to the same place
+        rate = None
+        if graphs:
+            graphs.begin()
         keys = [
             (module.key, iter(_keys(walk, len(walk.lr), stream).to(self._device)))
             for stream, module in net.drawing().items()
         ]
         for (inputs, targets), step_rate in zip(batches, walk.lr.tolist(), strict=True):
-            if len(inputs) != size:
-                size = len(inputs)
-                scale = self._scale(size)
             if step_rate != rate:
                 rate = step_rate
                 for group in optimizer.param_groups:
                     group["lr"] = rate
             for key, words in keys:
                 key.copy_(next(words))
-            loss = losses(inputs, targets)
-            optimizer.zero_grad()
-            loss.backward(scale)
-            if clip_norm is not None:
-                nn.utils.clip_grad_norm_(parameters, clip_norm)
+            if graphs:
+                graphs.learn(inputs, targets)
+            else:
+                sums.append(self._learn(inputs, targets))
             optimizer.step()
-            sums.append(loss.detach().clone() if graphs else loss.detach())
-        return sums
+        return graphs.totals() if graphs else sums
+
+    def _learn(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Leave the gradients of a batch in the parameters; return the sum of its losses."""
+        loss = self._losses(inputs, targets)
+        self._optimizer.zero_grad()
+        loss.backward(self._scale(len(inputs)))
+        if self._clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+        return loss.detach()
 
     def _set_keys(self, walk: Walk) -> None:
         """Set the keys of the first step of `walk`."""
@@ -230,10 +239,13 @@ class TorchTrainer:
 
     def _scale(self, batch: int) -> Tensor:
         """Return the factor that turns the sum over a batch into the loss that is minimised."""
-        loss = self._task.loss
-        outputs = self._task.architecture.output_shape()[-1]
-        value = loss.output_scale(outputs) * loss.batch_scale(batch)
-        return torch.tensor(value, dtype=getattr(torch, self._task.dtype), device=self._device)
+        if batch not in self._scales:
+            loss = self._task.loss
+            outputs = self._task.architecture.output_shape()[-1]
+            value = loss.output_scale(outputs) * loss.batch_scale(batch)
+            dtype = getattr(torch, self._task.dtype)
+            self._scales[batch] = torch.tensor(value, dtype=dtype, device=self._device)
+        return self._scales[batch]
 
     def _logits(self, inputs: Tensor) -> Array:
         self._net.eval()

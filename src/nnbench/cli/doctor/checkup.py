@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nnbench.cli.doctor.probe import Answer
-from nnbench.config import installation
-from nnbench.config.catalogue import Option, every_option, options, problems
+from nnbench.config import catalogue, installation, studies
+from nnbench.config.catalogue import Option, every_option, options
 from nnbench.config.sources import source_of_study, sources
-from nnbench.config.studies import studies
 from nnbench.records import machine
 from nnbench.records.environment import forced
 
@@ -84,7 +83,7 @@ def from_elsewhere() -> dict[str, Option]:
 
 def plugins(answers: Mapping[str, Answer]) -> list[Finding]:
     """Say what packages and folders bring, whether their backends work, and what is left out."""
-    named = {name: source_of_study(path) for name, path in studies().items()}
+    named = {name: source_of_study(path) for name, path in studies.studies().items()}
     findings = []
     for source in sources()[1:]:
         brought = [f"{o.group}={o.name}" for o in every_option() if o.source == source]
@@ -97,7 +96,8 @@ def plugins(answers: Mapping[str, Answer]) -> list[Finding]:
         found = f"{target} of {option.source.origin}{detail}"
         remedy = "" if works else f"mend or uninstall {option.source.name}"
         findings.append(Finding(f"backend={option.name}", "OK" if works else "!!", found, remedy))
-    return findings + [Finding(problem.origin, "!!", problem.text) for problem in problems()]
+    wrong = [*catalogue.problems(), *studies.problems()]
+    return findings + [Finding(problem.origin, "!!", problem.text) for problem in wrong]
 
 
 def _backend(

@@ -48,9 +48,9 @@ def examine(results: Path, *, probe_seconds: float) -> dict[str, list[Finding]]:
         "BLAS and threads": checkup.blas_and_threads(answers["numpy"]),
         "Data sets": data,
         "Results": kept,
+        "Plug-ins": checkup.plugins(answers),
     }
-    brought = checkup.plugins(answers)
-    return report | ({"Plug-ins": brought} if brought else {})
+    return {name: each for name, each in report.items() if each or name != "Plug-ins"}
 
 
 def show(report: dict[str, list[Finding]], console: Console) -> None:

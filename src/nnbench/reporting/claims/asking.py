@@ -11,7 +11,7 @@ from typing import Any
 
 from nnbench.config.composition import compose
 from nnbench.config.run import Cell
-from nnbench.config.studies import read_study, studies
+from nnbench.config.studies import read_study, sound
 from nnbench.errors import ConfigError, MissingPackage
 from nnbench.records.identity import LEFT_OUT
 from nnbench.records.run import RunResult, read_runs
@@ -57,7 +57,7 @@ def ask(
     if seeds < 1:
         raise ConfigError(f"Received --seeds {seeds}; must be at least 1.")
     observer = observer or Observer()
-    chosen = {name: read_study(name) for name in names or studies()}
+    chosen = {name: read_study(name) for name in names or sound(observer.say)}
     cells = {
         name: _cells(name, study, overrides, seeds, observer)
         for name, study in chosen.items()

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from nnbench.config.studies import read_study, studies
+from nnbench.config.studies import read_study, studies, with_origin
 from nnbench.records.run import RunResult
 from nnbench.reporting.claims.expression import Figures
 from nnbench.reporting.claims.verdicts import (
@@ -120,7 +120,7 @@ def claims_text(studies: Sequence[StudyAnswers]) -> Group:
     """Return the claims for the terminal: a table for each study, and below it the reasons."""
     parts: list[Any] = []
     for study in studies:
-        title = Text(f"{study.title} ({study.name}; {study.basis})", style="bold")
+        title = Text(f"{study.title} ({with_origin(study.name)}; {study.basis})", style="bold")
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
         for head in HEADS:
             table.add_column(head, overflow="fold")

@@ -26,7 +26,7 @@ from nnbench.cli import options
 @click.option(
     "--fail-if",
     multiple=True,
-    help="Exit with 1 if this is met, as 'torch.time > 1.1 * numpy.time'; see docs/reports.md",
+    help="Exit with 1 if this is met, as 'torch.time > 1.1 * numpy.time'; see docs/reports.md.",
 )
 def command(
     words: tuple[str, ...],

@@ -314,7 +314,7 @@ def test_ls_lists_what_is_recorded(nnbench: Nnbench, tmp_path: Path) -> None:
     run = only_run(tmp_path)
     assert run.run_id[:8] in nnbench("ls").stdout
     assert run.run_id[:8] in nnbench("ls", "numpy", "s0", "--status", "finished").stdout
-    assert "None of the 1 runs" in nnbench("ls", "torch").stdout
+    assert "No run in results matches (1 recorded)." in nnbench("ls", "torch").stdout
 
 
 def test_show_and_rm(nnbench: Nnbench, tmp_path: Path) -> None:

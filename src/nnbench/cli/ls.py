@@ -37,7 +37,7 @@ def command(words: tuple[str, ...], results: Path, last: int, status: str | None
         and all(word in f"{run.name} {run.run_id} {run.sweep}" for word in words)
     ]
     if not chosen:
-        click.echo(f"None of the {len(runs)} runs in {results} is like that.")
+        click.echo(f"No run in {results} matches ({len(runs)} recorded).")
         return 0
     shown = chosen[-last:] if last else chosen
     Console().print(listing(shown))

@@ -248,7 +248,7 @@ def test_the_command(nnbench: Nnbench, tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/results/mlflow.db"
     fetched = nnbench("report", "--uri", store, "--out", "other", "--fail-if", "numpy.time > 0")
     assert fetched.returncode == 1, fetched.stderr
-    assert "it holds that numpy.time > 0" in fetched.stderr
+    assert "condition met: numpy.time > 0" in fetched.stderr
     other = pd.read_csv(tmp_path / "other" / "groups.csv")
     pd.testing.assert_frame_equal(other, groups)
     for words, said in (

@@ -26,7 +26,7 @@ def locked(directory: Path) -> Iterator[None]:
         with FileLock(directory / LOCK_NAME, timeout=LINGER_SECONDS):
             yield
     except Timeout:
-        raise RunBusy(f"Another process is at the run in {directory}.") from None
+        raise RunBusy(f"Another process is already working on the run in {directory}.") from None
 
 
 def is_locked(directory: Path) -> bool:

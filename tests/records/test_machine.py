@@ -56,7 +56,8 @@ def test_description_is_plain_json_and_names_this_machine() -> None:
 
 def test_thread_count_and_kernel_are_those_of_the_loaded_blas() -> None:
     code = (
-        "import json; from nnbench.records import machine;print(json.dumps(machine.describe(('numpy',))))"
+        "import json; from nnbench.records import machine;"
+        "print(json.dumps(machine.describe(('numpy',))))"
     )
     one = json.loads(in_fresh_interpreter(code, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1"))
     assert one["threads"]["blas"] == 1

@@ -90,12 +90,19 @@ def parity(overrides: Sequence[str] = ()) -> list[ParityCertificate]:
     return [each for found in agreements(overrides) for each in found.certificates]
 
 
-def claims(study: str | None = None, results: Folder = "results") -> list[StudyAnswers]:
-    """Answer the claims of the publications from the runs on record; see `nnbench claims`.
+def claims(
+    study: str | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    seeds: int = 3,
+    recorded: bool = False,
+    results: Folder = "results",
+) -> list[StudyAnswers]:
+    """Answer the claims of `study`, of all studies without one, as `nnbench claims` does.
 
-    Returns an entry for each study whose cases are among the runs, or for `study` alone.
+    Runs what is missing; with `recorded` nothing, so that what is missing stays unanswered.
     """
-    from nnbench.records.run import read_runs
-    from nnbench.reporting.claims.text import answered
+    from nnbench.reporting.claims.asking import ask
 
-    return [each for each in answered(read_runs(Path(results))) if study in (None, each.name)]
+    words = [*overrides, f"results={results}"]
+    return list(ask([study] if study else [], words, seeds, recorded).studies)

@@ -16,7 +16,7 @@ import click
 @click.argument("overrides", nargs=-1)
 def command(name: str | None, overrides: Sequence[str]) -> int:
     """Run a study, or list the studies."""
-    from nnbench.cli.claims import answer_claims
+    from nnbench.cli.answering import answer_claims
     from nnbench.config.studies import read_study, studies, with_origin
     from nnbench.errors import ConfigError
 

@@ -29,8 +29,8 @@ def equals_the_reference(make: TrainerFactory, execution: str, case: Case) -> Ag
         raise AssertionError(
             f"diverges at step {judged.parted + 1} of {len(found)}, most in layer "
             f"{parted.layer + 1} ({layer.name}): weights differ by "
-            f"{parted.difference:.1e} of the largest, by {parted.one_ulp:.1e} when the initial "
-            "weights are perturbed by 1 ulp"
+            f"{parted.difference:.1e} of the largest, by {parted.one_ulp:.1e} when the "
+            "initial weights are perturbed by 1 ulp"
         )
     if not judged.compared:
         raise AssertionError("chaotic from the first step; there is nothing to compare")

@@ -42,7 +42,8 @@ def environment() -> dict[str, str]:
 def test_gpu_check_needs_neither_hydra_nor_mlflow_nor_keras(
     bare_python: Path, tmp_path: Path
 ) -> None:
-    gone = "import importlib.util as u; print([n for n in ('hydra', 'mlflow', 'keras') if u.find_spec(n)])"
+    names = ("hydra", "mlflow", "keras", "tensorflow")
+    gone = f"import importlib.util as u; print([n for n in {names} if u.find_spec(n)])"
     asked = subprocess.run(
         [bare_python, "-c", gone], capture_output=True, text=True, check=True, env=environment()
     )
@@ -57,7 +58,7 @@ def test_gpu_check_needs_neither_hydra_nor_mlflow_nor_keras(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     first = done.stdout.splitlines()[0]
-    for name in ("hydra", "mlflow", "keras", "tensorflow"):
+    for name in names:
         assert name in first.partition("lacks")[2]
     said = json.loads((tmp_path / "out" / "gpu.json").read_text())
     outcomes = {part["name"]: {row["outcome"] for row in part["rows"]} for part in said["parts"]}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,9 @@ from nnbench.backends import cuda
 from nnbench.backends.numpy import NumpyTrainer, layers, trainer
 from nnbench.backends.numpy.device import array_module
 from nnbench.backends.protocol import Trainer
-from nnbench.errors import UnsupportedSpec
+from nnbench.errors import OutOfMemory, RunFailed, UnsupportedSpec
 from nnbench.testing import BLOCKS, equals_the_reference
+from support.commands import TINY, Nnbench
 from support.strict_array import StrictArray, strict, strict_special
 
 
@@ -153,6 +156,20 @@ def test_without_cupy_auto_is_the_cpu_and_cuda_is_refused() -> None:
         array_module("cuda")
     with pytest.raises(UnsupportedSpec, match="device=tpu"):
         array_module("tpu")
+
+
+def test_auto_without_a_gpu_is_on_record_as_the_cpu(nnbench: Nnbench, tmp_path: Path) -> None:
+    done = nnbench("device=auto", *TINY)
+    assert done.returncode == 0, done.stderr
+    (record,) = (tmp_path / "results" / "runs").glob("*/run.json")
+    said = json.loads(record.read_text())
+    assert said["machine"]["accelerator"] is None
+    assert said["config"]["backend"]["execution"] == "fused"
+
+
+def test_a_run_out_of_memory_is_bad_input_and_a_failed_run() -> None:
+    assert OutOfMemory("").exit_code == 2
+    assert isinstance(OutOfMemory(""), RunFailed)
 
 
 def test_matched_semantics_forbid_what_changes_bits() -> None:

@@ -14,13 +14,14 @@ from gpu.rows import Job, Row, Setting
 from gpu.trainers import Backend
 
 KINDS = ("bits", "memory", "exhausted")
+SECONDS = 60.0  # for one job
 LIMIT_BYTES = 1_500_000_000  # what a process may take where memory has to run out
 
 
 def jobs(setting: Setting) -> list[Job]:
     """Return a job for each kind of behaviour and backend."""
     return [
-        Job(f"{label}: {kind}", {"kind": kind, "label": label})
+        Job(f"{label}: {kind}", {"kind": kind, "label": label}, seconds=SECONDS)
         for kind in KINDS
         for label in subjects(setting)
     ]

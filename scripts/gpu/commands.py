@@ -179,7 +179,9 @@ def _judged(
         last = (said or done.stdout.strip().splitlines() or [""])[-1]
         return False, f"exit code {done.returncode}, not {code}: {last}"
     if line == ["doctor"]:
-        cards = [" ".join(s.split()) for s in done.stdout.splitlines() if "cuda:" in s]
+        cards = [
+            " ".join(s.split(" /")[0].split()) for s in done.stdout.splitlines() if "cuda:" in s
+        ]
         return True, f"exit code {code}; {'; '.join(cards)}"
     if code:
         complaints = [s for s in said if s.startswith("nnbench: ")]

@@ -34,8 +34,8 @@ def run_jobs(
     end = time.monotonic() + seconds
     beside = [job for job in jobs if not job.timed]
     timed = [job for job in jobs if job.timed]
-    waiting = sum(job.seconds or 0.0 for job in timed) or (seconds / 2 if timed else 0.0)
-    _run_all(part, beside, setting, end - (waiting if beside else 0.0), on_row)
+    waiting = seconds * len(timed) / len(jobs) if beside else 0.0
+    _run_all(part, beside, setting, end - waiting, on_row)
     _run_all(part, timed, setting, end, on_row, together=1)
 
 

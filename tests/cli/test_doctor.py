@@ -98,7 +98,7 @@ def test_remedies_work_from_any_folder_and_never_name_another_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    commands = [installation.install_command(extra) for extra in ("", "torch", "keras", "cuda")]
+    commands = [installation.install_command(extra) for extra in ("", "torch", "cuda12", "cuda13")]
     assert f"-e '{ROOT}[torch]' -c {ROOT / 'constraints.txt'}" in commands[1]
     assert not [c for c in commands if "install nnbench" in c]
 
@@ -121,7 +121,9 @@ def test_the_gpu_reason_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkup.machine, "gpu_name", lambda: "H1")
     without = only(checkup.devices(works), "cuda: torch")
     assert without.found == "H1; installed without CUDA"
-    assert "[cuda]" in without.remedy
+    assert "[cuda12]" in without.remedy
+    monkeypatch.setattr(checkup.machine, "gpu_driver", lambda: "580.159.04")
+    assert "[cuda13]" in only(checkup.devices(works), "cuda: torch").remedy
     seen = works | {"torch": Answer("torch", "works", devices=("H1",))}
     assert only(checkup.devices(seen), "cuda: torch").mark == "OK"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")

@@ -156,8 +156,10 @@ def test_every_framework_s_out_of_memory_is_one_line_with_the_size() -> None:
     class OutOfMemoryError(RuntimeError):
         pass
 
+    jaxs = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 16106127360 bytes."
     torchs = "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 139"
     for error, said in (
+        (RuntimeError(jaxs), "Out of memory (trying to allocate 16106127360 bytes); use"),
         (OutOfMemoryError(torchs), "Out of memory on the GPU (Tried to allocate 20.00 GiB); use"),
         (OutOfMemoryError("Out of memory allocating 8,192 bytes"), "(allocating 8,192 bytes); use"),
         (ValueError("OOM when allocating tensor with shape[64,10]"), "with shape[64,10]); use"),

@@ -66,12 +66,12 @@ def out_of_memory(error: Exception) -> str | None:
     text = " ".join(str(error).split())
     kind = type(error).__name__
     signs = ("out of memory", "OOM when allocating", "can't allocate memory", "Unable to allocate")
-    said = kind == "OutOfMemoryError" or any(sign in text for sign in signs)
+    said = kind == "OutOfMemoryError" or any(sign.lower() in text.lower() for sign in signs)
     if not said and not isinstance(error, MemoryError):
         return None
     size = re.search(
-        r"[Tt]ried to allocate [\d.,]+ \w+|allocating [\d,]+ bytes|allocating tensor with shape"
-        r"\[[\d,]*\]|Unable to allocate [\d.]+ \w+",
+        r"(?:[Tt]ried|trying) to allocate [\d.,]+ ?\w+|allocating [\d,]+ bytes|"
+        r"allocating tensor with shape\[[\d,]*\]|Unable to allocate [\d.]+ \w+",
         text,
     )
     where = "on the GPU " if "CUDA" in text or "GPU" in text or "cupy" in repr(type(error)) else ""

@@ -140,7 +140,13 @@ def _cuda(subject: str, answer: Answer, gpu: str | None) -> Finding:
     if answer.facts.get("cuda_build"):
         return Finding(subject, "!!", f"{gpu}; not seen by it", "update the NVIDIA driver")
     lacks = answer.detail or "installed without CUDA"
-    return Finding(subject, "--", f"{gpu}; {lacks}", installation.install_command("cuda"))
+    return Finding(subject, "--", f"{gpu}; {lacks}", installation.install_command(_cuda_extra()))
+
+
+def _cuda_extra() -> str:
+    """Return the extra for the NVIDIA driver here; CUDA 13 needs version 580."""
+    major = (machine.gpu_driver() or "").partition(".")[0]
+    return "cuda13" if major.isdigit() and int(major) >= 580 else "cuda12"
 
 
 def blas_and_threads(numpy: Answer) -> list[Finding]:

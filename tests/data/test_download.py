@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nnbench import data
-from nnbench.data import download, mnist
+from nnbench.data import catalog, download, mnist
 from nnbench.errors import DataError
 from support.small_mnist import flip, lay, load, small, truncate
 
@@ -97,7 +96,7 @@ def test_fetch_replaces_what_is_damaged_in_the_cache(
     with pytest.raises(DataError, match="nnbench data fetch mnist"):
         load()
     monkeypatch.setattr(mnist.MNIST, "mirrors", (serve(lay(small, tmp_path / "served")),))
-    assert data.fetch("mnist") == cached
+    assert catalog.fetch("mnist") == cached
     load()
 
 
@@ -106,11 +105,11 @@ def test_fetch_leaves_the_users_own_files_alone(
 ) -> None:
     own = lay(small, tmp_path / "own")
     monkeypatch.setenv("NNBENCH_DATA", str(own))
-    assert data.fetch("mnist") == own
+    assert catalog.fetch("mnist") == own
     path = own / "t10k-labels-idx1-ubyte.gz"
     path.write_bytes(b"damaged")
     with pytest.raises(DataError, match=r"t10k-labels.* is no IDX file"):
-        data.fetch("mnist")
+        catalog.fetch("mnist")
     assert path.read_bytes() == b"damaged"
 
 

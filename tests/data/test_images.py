@@ -41,7 +41,7 @@ def clothes(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
             (f"{prefix}-labels-idx1-ubyte", (np.arange(n) % 10).astype(np.uint8)),
         ):
             files[name] = gzip.compress(idx_bytes(array))
-            sums[name] = idx.packed(hashlib.md5(files[name]).hexdigest(), array.shape)
+            sums[name] = idx.Checksum(hashlib.md5(files[name]).hexdigest(), array.shape)
     monkeypatch.setattr(mnist.FASHION_MNIST, "sums", sums)
     return files
 

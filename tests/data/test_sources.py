@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from nnbench import data
-from nnbench.data import cache, digits, mnist, mnist_5k
+from nnbench.data import cache, catalog, digits, mnist, mnist_5k
 from nnbench.data.config import Digits, Mnist5k, Synthetic
 from nnbench.data.packaged import PackagedTable
 from nnbench.errors import ConfigError, DataError
@@ -115,7 +115,7 @@ def test_no_cache_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("NNBENCH_CACHE", str(tmp_path / "file"))
     assert len(load(Mnist5k()).splits["train"]) == 4000
     with pytest.raises(DataError, match="Cannot write to the cache"):
-        data.fetch("mnist_5k")
+        catalog.fetch("mnist_5k")
 
 
 def test_a_damaged_or_missing_package_is_named(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_available_tells_where_data_are_and_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NNBENCH_DATA", raising=False)
-    states = {state.name: state for state in data.available()}
+    states = {state.name: state for state in catalog.available()}
     assert list(states) == [
         "mnist_5k",
         "mnist",
@@ -250,21 +250,21 @@ def test_available_tells_where_data_are_and_what_to_do(
         assert state.usable == (name not in elsewhere)
         assert bool(state.remedy) == (name in elsewhere)
     assert states["mnist_5k"].where.endswith("mnist_5k.csv.gz")
-    fetched = data.fetch("mnist_5k")
-    assert {s.name: s.where for s in data.available()}["mnist_5k"] == str(fetched)
+    fetched = catalog.fetch("mnist_5k")
+    assert {s.name: s.where for s in catalog.available()}["mnist_5k"] == str(fetched)
     for name in mnist.MNIST.sums:
         (tmp_path / name).write_bytes(b"damaged")
     monkeypatch.setenv("NNBENCH_DATA", str(tmp_path))
-    state = {state.name: state for state in data.available()}["mnist"]
+    state = {state.name: state for state in catalog.available()}["mnist"]
     assert (state.usable, state.where) == (False, str(tmp_path))
     assert "is no IDX file" in state.remedy
 
 
 def test_fetch_knows_what_can_be_fetched() -> None:
     with pytest.raises(ConfigError, match=r"Received mnist_5; must be one of .* mean 'mnist_5k'"):
-        data.fetch("mnist_5")
+        catalog.fetch("mnist_5")
     with pytest.raises(ConfigError, match="Received digits; it needs no download"):
-        data.fetch("digits")
+        catalog.fetch("digits")
 
 
 def test_loading_imports_nothing_heavy(own_cache: Path) -> None:

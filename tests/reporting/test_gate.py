@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nnbench.errors import ConfigError
-from nnbench.reporting.comparison.gate import holds
+from nnbench.reporting.claims.expression import holds
 
 FIGURES = {
     "torch": {"time": 0.4, "accuracy": 0.95},

@@ -36,7 +36,9 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, bytes]:
         files[f"{prefix}-labels-idx1-ubyte"] = idx_bytes(labels)
         files[f"{prefix}-images-idx3-ubyte"] = idx_bytes(images)
     assert files.keys() == mnist.MNIST.sums.keys()
-    sums = {name: idx.content(hashlib.sha256(files[name]).hexdigest()) for name in mnist.MNIST.sums}
+    sums = {
+        name: idx.Checksum(hashlib.sha256(files[name]).hexdigest()) for name in mnist.MNIST.sums
+    }
     monkeypatch.setattr(mnist.MNIST, "sums", sums)
     monkeypatch.setattr(mnist.MNIST, "mirrors", ())
     monkeypatch.setenv("NNBENCH_CACHE", str(tmp_path / "cache"))

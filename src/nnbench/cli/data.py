@@ -17,7 +17,7 @@ def show() -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from nnbench.data import available
+    from nnbench.data.catalog import available
 
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("data=", "what", "usable", "where, or how to get it"):
@@ -33,7 +33,7 @@ def show() -> int:
 @click.argument("name")
 def fetch(name: str) -> int:
     """Fetch one data set and say where it is."""
-    from nnbench.data import fetch as fetch_data
+    from nnbench.data.catalog import fetch as fetch_data
 
     click.echo(f"{name}: verified, in {fetch_data(name)}")
     return 0

@@ -41,7 +41,7 @@ def command(
 
     from nnbench.config.installation import need
     from nnbench.reporting.asking import report
-    from nnbench.reporting.comparison.gate import holds
+    from nnbench.reporting.claims.expression import holds
     from nnbench.reporting.pages.terminal import report_text
 
     need("nnbench report", "pandas", "pyarrow", "matplotlib", "seaborn")

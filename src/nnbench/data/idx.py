@@ -13,7 +13,6 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,32 +25,21 @@ GZIP = b"\x1f\x8b"
 
 @dataclass(frozen=True)
 class Checksum:
-    """What identifies a file: the SHA-256 of its content, or the MD5 of its gzipped form.
+    """What identifies a file: the SHA-256 of its content or, with a `shape`, the MD5 of its gzip.
 
     Of a file that is unpacked the latter can say nothing; then its `shape` has to do.
     """
 
-    kind: Literal["sha256", "md5 of gz"]
     value: str
     shape: tuple[int, ...] | None = None
 
     def holds(self, stored: bytes, content: bytes, array: NDArray[np.uint8]) -> bool:
         """Tell whether a file, as stored and decompressed, is the one."""
-        if self.kind == "sha256":
+        if self.shape is None:
             return hashlib.sha256(content).hexdigest() == self.value
         if stored[:2] == GZIP:
             return hashlib.md5(stored, usedforsecurity=False).hexdigest() == self.value
         return array.shape == self.shape
-
-
-def content(sha256: str) -> Checksum:
-    """Return the checksum of a file known by its content."""
-    return Checksum("sha256", sha256)
-
-
-def packed(md5: str, shape: tuple[int, ...]) -> Checksum:
-    """Return the checksum of a file known by its gzipped form and its shape."""
-    return Checksum("md5 of gz", md5, shape)
 
 
 def read(path: Path, axes: int, checksum: Checksum) -> NDArray[np.uint8]:
@@ -60,19 +48,15 @@ def read(path: Path, axes: int, checksum: Checksum) -> NDArray[np.uint8]:
     Raises DataError, naming what is wrong, where the file cannot be read, is truncated, has
     another magic number or another checksum.
     """
-    stored = _stored(path)
+    try:
+        stored = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
     data = _decompressed(path, stored)
     array = _parse(path, data, axes)
     if not checksum.holds(stored, data, array):
         raise DataError(f"{path} is damaged: wrong checksum")
     return array
-
-
-def _stored(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _decompressed(path: Path, data: bytes) -> bytes:

@@ -22,6 +22,9 @@ from nnbench.data.prepare import Payload
 from nnbench.errors import DataError
 
 Files = Mapping[str, Path]
+T10K_LABELS, TRAIN_LABELS = "t10k-labels-idx1-ubyte", "train-labels-idx1-ubyte"
+T10K_IMAGES, TRAIN_IMAGES = "t10k-images-idx3-ubyte", "train-images-idx3-ubyte"
+PARTS = {"train": (TRAIN_IMAGES, TRAIN_LABELS), "test": (T10K_IMAGES, T10K_LABELS)}
 
 
 @dataclass
@@ -45,20 +48,13 @@ class IdxSource:
 
         Raises DataError where they are damaged, or neither found nor downloaded.
         """
-        files = self.find(root)
-        if files is None:
-            self._download(root)
-            files = self.files_in(self.cached())
-        return self.load(files)
+        return self.load(self.find(root) or self._download(root))
 
     def load(self, files: Files) -> Payload:
         """Return the images in `files`, every one verified. Raises DataError."""
         parts = {}
-        for part, prefix in (("train", "train"), ("test", "t10k")):
-            name = f"{prefix}-images-idx3-ubyte"
-            images = self.verified(name, files[name])
-            name = f"{prefix}-labels-idx1-ubyte"
-            labels = self.verified(name, files[name])
+        for part, names in PARTS.items():
+            images, labels = (self.verified(name, files[name]) for name in names)
             parts[part] = Split(images, labels.astype(np.int64))
         published = "".join(self.sums[name].value for name in sorted(self.sums))
         return Payload(parts, hashlib.sha256(published.encode()).hexdigest(), f"data={self.name}")
@@ -125,12 +121,13 @@ class IdxSource:
         axes = int(name[name.index("idx") + 3])
         return idx.read(path, axes, self.sums[name])
 
-    def _download(self, root: str | None) -> None:
-        """Complete the cache. Raises DataError saying where files were looked for."""
+    def _download(self, root: str | None) -> Files:
+        """Complete the cache; return its files. Raises DataError saying where they were sought."""
         have = self.files_in(self.cached())
         wanted = {f"{n}.gz": functools.partial(self._array, n) for n in self.sums if n not in have}
         try:
             download.fetch(wanted, self.mirrors, self.cached())
+            return self.files_in(self.cached())
         except DataError as error:
             looked = ", ".join(self._state(folder) for folder in self.locations(root))
             raise DataError(
@@ -146,8 +143,6 @@ class IdxSource:
         return f"{folder} (lacks {lacks})" if have else str(folder)
 
 
-T10K_LABELS, TRAIN_LABELS = "t10k-labels-idx1-ubyte", "train-labels-idx1-ubyte"
-T10K_IMAGES, TRAIN_IMAGES = "t10k-images-idx3-ubyte", "train-images-idx3-ubyte"
 SHA256 = {  # of the files after decompression
     T10K_LABELS: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
     TRAIN_LABELS: "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -156,7 +151,7 @@ SHA256 = {  # of the files after decompression
 }
 MNIST = IdxSource(
     "mnist",
-    {name: idx.content(value) for name, value in SHA256.items()},
+    {name: idx.Checksum(value) for name, value in SHA256.items()},
     (
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -170,10 +165,10 @@ MNIST = IdxSource(
 FASHION_MNIST = IdxSource(
     "fashion_mnist",
     {
-        T10K_LABELS: idx.packed("bb300cfdad3c16e7a12a480ee83cd310", (10_000,)),
-        TRAIN_LABELS: idx.packed("25c81989df183df01b3e8a0aad5dffbe", (60_000,)),
-        T10K_IMAGES: idx.packed("bef4ecab320f06d8554ea6380940ec79", (10_000, 28, 28)),
-        TRAIN_IMAGES: idx.packed("8d4fb7e6c68d591d4c3dfef9ec88bf0d", (60_000, 28, 28)),
+        T10K_LABELS: idx.Checksum("bb300cfdad3c16e7a12a480ee83cd310", (10_000,)),
+        TRAIN_LABELS: idx.Checksum("25c81989df183df01b3e8a0aad5dffbe", (60_000,)),
+        T10K_IMAGES: idx.Checksum("bef4ecab320f06d8554ea6380940ec79", (10_000, 28, 28)),
+        TRAIN_IMAGES: idx.Checksum("8d4fb7e6c68d591d4c3dfef9ec88bf0d", (60_000, 28, 28)),
     },
     (
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",

@@ -33,12 +33,6 @@ class Normal:
     scale: Annotated[float, above(0.0)] = 0.01
     name: Literal["normal"] = "normal"
 
-    def draw(
-        self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int
-    ) -> NDArray[np.float64]:
-        """Return one parameter of `shape`."""
-        return self.scale * rng.standard_normal(shape) if role == "kernel" else np.zeros(shape)
-
 
 @dataclass(frozen=True)
 class Uniform:
@@ -55,12 +49,6 @@ class Uniform:
                 "init.low must be less than init.high."
             )
 
-    def draw(
-        self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int
-    ) -> NDArray[np.float64]:
-        """Return one parameter of `shape`."""
-        return rng.uniform(self.low, self.high, shape)
-
 
 @dataclass(frozen=True)
 class He:
@@ -68,12 +56,6 @@ class He:
 
     distribution: Distribution = "normal"
     name: Literal["he"] = "he"
-
-    def draw(
-        self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int
-    ) -> NDArray[np.float64]:
-        """Return one parameter of `shape`."""
-        return _with_variance(2.0 / fan_in, self.distribution, rng, role, shape)
 
 
 @dataclass(frozen=True)
@@ -86,38 +68,12 @@ class Glorot:
     distribution: Distribution = "uniform"
     name: Literal["glorot"] = "glorot"
 
-    def draw(
-        self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int
-    ) -> NDArray[np.float64]:
-        """Return one parameter of `shape`."""
-        fan_out = flat_length(shape[:-2]) * shape[-1]
-        return _with_variance(2.0 / (fan_in + fan_out), self.distribution, rng, role, shape)
-
-
-def _with_variance(
-    variance: float, distribution: Distribution, rng: np.random.Generator, role: str, shape: Shape
-) -> NDArray[np.float64]:
-    """Draw a kernel of that variance around 0; anything else is 0."""
-    if role != "kernel":
-        return np.zeros(shape)
-    if distribution == "normal":
-        return math.sqrt(variance) * rng.standard_normal(shape)
-    limit = math.sqrt(3.0 * variance)
-    return rng.uniform(-limit, limit, shape)
-
 
 @dataclass(frozen=True)
 class TorchDefault:
     """`U(-a, a)` with `a = 1 / sqrt(fan_in)`, biases too: what torch.nn.Linear does."""
 
     name: Literal["torch_default"] = "torch_default"
-
-    def draw(
-        self, rng: np.random.Generator, role: str, shape: Shape, fan_in: int
-    ) -> NDArray[np.float64]:
-        """Return one parameter of `shape`."""
-        limit = 1.0 / math.sqrt(fan_in)
-        return rng.uniform(-limit, limit, shape)
 
 
 @dataclass(frozen=True)
@@ -142,7 +98,7 @@ class NativeInit:
 
 
 Drawn = Normal | Uniform | He | Glorot | TorchDefault
-InitConfig = Normal | Uniform | He | Glorot | TorchDefault | FromRun | NativeInit
+InitConfig = Drawn | FromRun | NativeInit
 
 
 def initial_params(init: Drawn, architecture: Architecture, seed: int, dtype: str) -> Params:
@@ -155,8 +111,29 @@ def initial_params(init: Drawn, architecture: Architecture, seed: int, dtype: st
             continue
         fan_in = flat_length(shapes[ParamKey(key.layer, "kernel")][:-1])
         rng = generator(seed, "init", key.layer, key.role)
-        params[key] = init.draw(rng, key.role, shape, fan_in).astype(dtype)
+        params[key] = _drawn(init, rng, key.role, shape, fan_in).astype(dtype)
     return params
+
+
+def _drawn(
+    init: Drawn, rng: np.random.Generator, role: str, shape: Shape, fan_in: int
+) -> NDArray[np.float64]:
+    """Return one parameter of `shape`."""
+    match init:
+        case Uniform():
+            return rng.uniform(init.low, init.high, shape)
+        case TorchDefault():
+            return rng.uniform(-1.0 / math.sqrt(fan_in), 1.0 / math.sqrt(fan_in), shape)
+        case _ if role != "kernel":
+            return np.zeros(shape)
+        case Normal():
+            return init.scale * rng.standard_normal(shape)
+    fan_out = flat_length(shape[:-2]) * shape[-1]
+    variance = 2.0 / (fan_in if isinstance(init, He) else fan_in + fan_out)
+    if init.distribution == "normal":
+        return math.sqrt(variance) * rng.standard_normal(shape)
+    limit = math.sqrt(3.0 * variance)
+    return rng.uniform(-limit, limit, shape)
 
 
 def complete_params(

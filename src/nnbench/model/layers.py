@@ -6,6 +6,7 @@ layout: Dense kernel `(fan_in, fan_out)`, Conv2d kernel `(height, width, c_in, c
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -95,11 +96,8 @@ class Conv2d(_Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return `(height, width, filters)`."""
-        height, width, _ = _image(shape)
-        k, s = self.kernel_size, self.stride
-        pads = self.pads(shape)
-        rows = (height + sum(pads[0]) - k) // s + 1
-        columns = (width + sum(pads[1]) - k) // s + 1
+        k, lengths = self.kernel_size, zip(_image(shape), self.pads(shape), strict=False)
+        rows, columns = ((n + sum(pad) - k) // self.stride + 1 for n, pad in lengths)
         if rows < 1 or columns < 1:
             raise ConfigError(f"has kernel_size={k}, larger than its input {shape}")
         return (rows, columns, self.filters)
@@ -108,11 +106,9 @@ class Conv2d(_Layer):
         """Return the zeros (before, after) of rows and of columns."""
         if self.padding == "valid":
             return (0, 0), (0, 0)
-        totals = (self._same(shape[0]), self._same(shape[1]))
-        return (totals[0] // 2, -(-totals[0] // 2)), (totals[1] // 2, -(-totals[1] // 2))
-
-    def _same(self, length: int) -> int:
-        return max((-(-length // self.stride) - 1) * self.stride + self.kernel_size - length, 0)
+        k, s = self.kernel_size, self.stride
+        rows, columns = (max((-(-n // s) - 1) * s + k - n, 0) for n in shape[:2])
+        return (rows // 2, -(-rows // 2)), (columns // 2, -(-columns // 2))
 
     def parameter_shapes(self, shape: Shape) -> Shapes:
         """Return the shapes of `kernel` and, with bias, `bias`."""
@@ -280,10 +276,7 @@ class Augment:
 
 def flat_length(shape: Shape) -> int:
     """Return the number of values in an array of `shape`."""
-    length = 1
-    for n in shape:
-        length *= n
-    return length
+    return math.prod(shape)
 
 
 def _image(shape: Shape) -> Shape:

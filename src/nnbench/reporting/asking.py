@@ -13,7 +13,7 @@ from nnbench.errors import ResultsError
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.content import Report as Content
 from nnbench.reporting.comparison.content import build
-from nnbench.reporting.comparison.frame import epochs_frame, groups_frame, runs_frame, write_data
+from nnbench.reporting.comparison.frame import epochs_frame, groups_frame, runs_frame
 from nnbench.reporting.comparison.select import local, of_explanation, select
 from nnbench.reporting.pages import html, markdown
 from nnbench.tracking.download import from_store
@@ -60,7 +60,9 @@ class Report:
         page = folder / "report.html"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            write_data(self.content, folder)
+            for name, frame in self.frames.items():
+                frame.to_csv(folder / f"{name}.csv", index=False)
+                frame.to_parquet(folder / f"{name}.parquet", index=False)
             plots = self._plots(folder / "plots")
             text = markdown.markdown(self.content, self.title, [f"plots/{n}.svg" for n in plots])
             (folder / "report.md").write_text(text, encoding="utf-8")

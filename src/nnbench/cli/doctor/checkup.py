@@ -175,7 +175,7 @@ def _default(name: str) -> Any:
 
 def data_sets() -> list[Finding]:
     """Say which data sets can be used without being asked for files."""
-    from nnbench import data
+    from nnbench.data.catalog import available
 
     return [
         Finding(
@@ -185,7 +185,7 @@ def data_sets() -> list[Finding]:
             remedy=entry.remedy,
             needed=entry.name == DEFAULT_DATA,
         )
-        for entry in data.available()
+        for entry in available()
     ]
 
 

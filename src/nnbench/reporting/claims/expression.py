@@ -51,6 +51,17 @@ def evaluate(text: str, figures: Figures, what: str) -> bool | float:
     return reader.read(tree.body)
 
 
+def holds(condition: str, figures: Figures) -> bool:
+    """Tell whether `condition` is true of `figures`, as `nnbench report --fail-if` asks.
+
+    Raises ConfigError as `evaluate` does, and for what is no condition.
+    """
+    found = evaluate(condition, figures, "--fail-if")
+    if not isinstance(found, bool):
+        raise ConfigError(f"Received --fail-if {condition!r}; it compares nothing.")
+    return found
+
+
 def names(text: str) -> list[str]:
     """Return the names, in order, whose figures the expression `text` has."""
     found = []

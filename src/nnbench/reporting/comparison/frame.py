@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnbench.records.run import RunResult
@@ -48,21 +47,6 @@ def runs_frame(report: Report) -> pd.DataFrame:
         row |= {"parameters": run.parameters, "memory": run.peak_memory_bytes}
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def write_data(report: Report, folder: Path) -> list[Path]:
-    """Write groups, runs and epochs as CSV with all digits, and as parquet."""
-    written = []
-    frames = {
-        "groups": groups_frame(report),
-        "runs": runs_frame(report),
-        "epochs": epochs_frame(report),
-    }
-    for name, frame in frames.items():
-        frame.to_csv(folder / f"{name}.csv", index=False)
-        frame.to_parquet(folder / f"{name}.parquet", index=False)
-        written += [folder / f"{name}.csv", folder / f"{name}.parquet"]
-    return written
 
 
 def _runs(report: Report) -> Iterator[tuple[RunResult, dict[str, Any]]]:

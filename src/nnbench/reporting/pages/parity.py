@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rich import box
 from rich.console import Group
 from rich.table import Table
 
+from nnbench.formatting import near
 from nnbench.sweeps.side_by_side import Agreement
 
 
@@ -35,10 +34,6 @@ def parity_table(found: Agreement) -> Group:
     return Group(
         table,
         "Relative to the largest weight; allowed is 100 times the effect of one ulp in the "
-        f"initial weights. By epoch and layer: {_short(found.directory)}/parity.json",
+        f"initial weights. By epoch and layer: {near(found.directory)}/parity.json",
         *(each.text for each in certificates if each.outcome != "pass"),
     )
-
-
-def _short(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -17,7 +17,18 @@ from nnbench.records.certificate import label, pair_key, sentences
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.notes import epoch_note, flag_notes, forced_kernel_notes
 
-Cells = list[tuple[str, Callable[[RunResult], str]]]
+# Title, figure of the run's kept epoch, and how it is written.
+FIGURES: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
+    ("test acc", "test_accuracy", percent),
+    ("train acc", "train_accuracy", percent),
+    ("gap", "generalization_gap", percent),
+    ("test loss", "test_loss", number),
+)
+REGRESSION_FIGURES = (
+    ("test loss", "test_loss", number),
+    ("train loss", "train_loss", number),
+    ("gap", "generalization_gap", number),
+)
 
 
 def comparison(runs: Sequence[RunResult]) -> Group:
@@ -41,40 +52,24 @@ def _comparison_table(runs: Sequence[RunResult], semantics: str) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     regression = all(r.kept is None or r.kept.test_accuracy is None for r in runs)
     table.add_column("run", overflow="fold", min_width=12)
-    for name in ["status"] * any(r.status != "finished" for r in runs):
-        table.add_column(name)
-    figures = _loss_cells() if regression else _accuracy_cells()
-    figures += [("epoch", lambda r: duration(r.epoch_seconds))]
-    for name, _ in figures:
+    unfinished = any(r.status != "finished" for r in runs)
+    if unfinished:
+        table.add_column("status")
+    figures = REGRESSION_FIGURES if regression else FIGURES
+    for name in (*(name for name, _, _ in figures), "epoch"):
         table.add_column(name, justify="right")
     if semantics == "matched" and len({label(r) for r in runs}) > 1:
         table.add_column("dW", justify="right")
     first = _first_of_each(runs)
     for run in runs:
         row = [run.name]
-        row += [run.status] if any(r.status != "finished" for r in runs) else []
-        row += [cell(run) for _, cell in figures]
+        row += [run.status] if unfinished else []
+        row += [written(run.figure(name)) for _, name, written in figures]
+        row += [duration(run.epoch_seconds)]
         if len(row) < len(table.columns):
             row.append(_difference(first[pair_key(run)], run))
         table.add_row(*row)
     return table
-
-
-def _accuracy_cells() -> Cells:
-    return [
-        ("test acc", lambda r: percent(r.figure("test_accuracy"))),
-        ("train acc", lambda r: percent(r.figure("train_accuracy"))),
-        ("gap", lambda r: percent(r.figure("generalization_gap"))),
-        ("test loss", lambda r: number(r.figure("test_loss"))),
-    ]
-
-
-def _loss_cells() -> Cells:
-    return [
-        ("test loss", lambda r: number(r.figure("test_loss"))),
-        ("train loss", lambda r: number(r.figure("train_loss"))),
-        ("gap", lambda r: number(r.figure("generalization_gap"))),
-    ]
 
 
 def _first_of_each(runs: Sequence[RunResult]) -> dict[str, RunResult]:

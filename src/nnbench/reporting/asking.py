@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnbench.errors import ResultsError
-from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.content import Report as Content
 from nnbench.reporting.comparison.content import build
 from nnbench.reporting.comparison.frame import epochs_frame, groups_frame, runs_frame
@@ -104,15 +103,9 @@ def report(
             return Report(build(select(runs, words, None, sweep), baseline), title)
     runs, problems = local(results)
     left_out = list(problems)
-    if experiment is None and sweep is None:
-        runs, bridges = _without_explanations(runs)
-        if bridges:
-            left_out.append(f"{bridges} runs of nnbench explain (--sweep explain)")
+    compared = [run for run in runs if not of_explanation(run)]
+    if experiment is None and sweep is None and 0 < len(compared) < len(runs):
+        left_out.append(f"{len(runs) - len(compared)} runs of nnbench explain (--sweep explain)")
+        runs = compared
     content = build(select(runs, words, experiment, sweep), baseline)
     return Report(content, title, tuple(left_out))
-
-
-def _without_explanations(runs: list[RunResult]) -> tuple[list[RunResult], int]:
-    """Return the runs that were made to be compared, if there are any, and how many others."""
-    kept = [run for run in runs if not of_explanation(run)]
-    return (kept, len(runs) - len(kept)) if kept else (runs, 0)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rich import box
 from rich.console import Group
 from rich.markup import escape
-from rich.table import Table
 
 from nnbench.formatting import duration
+from nnbench.reporting.pages.grid import fold, right, titled
 
 STATES = {
     "finished": "finished",
@@ -36,11 +35,7 @@ def plan_table(rows: Sequence[PlanRow]) -> Group:
     shared = set.intersection(*(set(row.overrides) for row in rows)) if rows[1:] else set()
     words = " ".join(word for word in rows[0].overrides if word in shared)
     title = f"Plan, each run with {words}" if words else "Plan"
-    table = Table(box=box.SIMPLE_HEAD, title=escape(title), title_justify="left")
-    table.add_column("run", overflow="fold")
-    table.add_column("state")
-    table.add_column("time", justify="right")
-    table.add_column("why", overflow="fold")
+    table = titled(fold("run"), "state", right("time"), fold("why"), title=escape(title))
     left = [row for row in rows if row.state not in ("finished", "impossible")]
     for row in rows:
         estimate = "?" if row.seconds is None else f"about {duration(row.seconds)}"

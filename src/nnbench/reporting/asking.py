@@ -47,8 +47,10 @@ class Report:
 
     def html(self) -> str:
         """Return one page that needs nothing beside it, plots included."""
+        from nnbench.reporting.pages.plots import write_plots
+
         with tempfile.TemporaryDirectory() as folder:
-            return html.html(self.content, self.title, self._plots(Path(folder)))
+            return html.html(self.content, self.title, write_plots(self.content, Path(folder)))
 
     def markdown(self) -> str:
         """Return the report as Markdown, without plots."""
@@ -56,26 +58,21 @@ class Report:
 
     def write(self, folder: Path) -> Path:
         """Write the page, Markdown, data and plots into `folder`; return the page."""
+        from nnbench.reporting.pages.plots import write_plots
+
         page = folder / "report.html"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, frame in self.frames.items():
                 frame.to_csv(folder / f"{name}.csv", index=False)
                 frame.to_parquet(folder / f"{name}.parquet", index=False)
-            plots = self._plots(folder / "plots")
+            plots = write_plots(self.content, folder / "plots")
             text = markdown.markdown(self.content, self.title, [f"plots/{n}.svg" for n in plots])
             (folder / "report.md").write_text(text, encoding="utf-8")
             page.write_text(html.html(self.content, self.title, plots), encoding="utf-8")
         except OSError as error:
             raise ResultsError(f"Cannot write {folder}: {error.strerror}; choose --out.") from None
         return page
-
-    def _plots(self, folder: Path) -> dict[str, bytes]:
-        """Draw the plots into `folder`; return the SVG files by name."""
-        from nnbench.reporting.pages.plots import write_plots
-
-        names = write_plots(self.content, folder)
-        return {name.removesuffix(".svg"): (folder / name).read_bytes() for name in names}
 
     def __repr__(self) -> str:
         count = len(self.content.runs)

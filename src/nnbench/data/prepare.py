@@ -50,10 +50,8 @@ def build(payload: Payload, config: DataConfig, kind: TaskKind, seed: int) -> Da
     splits = payload.parts
     if "all" in splits:
         splits = _split(payload, kind, config.name, split_seed)
-    splits = {
-        "train": _first(splits["train"], config.train_samples, "train"),
-        "test": _first(splits["test"], config.test_samples, "test"),
-    }
+    kept = {"train": config.train_samples, "test": config.test_samples}
+    splits = {name: _first(splits[name], n, name) for name, n in kept.items()}
     splits = _with_validation(splits, config.val_fraction)
     splits, scale = _normalised(splits, config.normalize, payload.unit_scale)
     train = splits["train"]

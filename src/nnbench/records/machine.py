@@ -39,10 +39,12 @@ def describe(packages: Sequence[str], *, device: str = "cpu") -> dict[str, Any]:
     `blas` lists the loaded BLAS libraries, NumPy's first.
     `gpu` is asked for only when `device` is not `cpu`. What cannot be found out is None.
     """
-    import psutil
-
     environment = switches()  # before anything imported here adds its own
-    pools = _pools()
+    import numpy  # noqa: F401 - loads its BLAS
+    import psutil
+    import threadpoolctl
+
+    pools = threadpoolctl.threadpool_info()
     blas = _blas_pools(pools)
     chosen = blas[0] if blas else {}
     openmp = [pool["num_threads"] for pool in pools if pool["user_api"] == "openmp"]
@@ -172,15 +174,6 @@ def _nvidia(fact: str) -> str | None:
         return None
     command = ["nvidia-smi", f"--query-gpu={fact}", "--format=csv,noheader", f"--id={visible}"]
     return _first_line(command, seconds=2.0)
-
-
-def _pools() -> list[dict[str, Any]]:
-    """Return the thread pools of the loaded libraries, NumPy's BLAS among them."""
-    import numpy  # noqa: F401 - loads its BLAS
-    import threadpoolctl
-
-    pools: list[dict[str, Any]] = threadpoolctl.threadpool_info()
-    return pools
 
 
 def _pool(pool: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -42,19 +43,15 @@ def plan_table(rows: Sequence[PlanRow]) -> Group:
         words = " ".join(word for word in row.overrides if word not in shared) or "as configured"
         why = escape(row.reason or "")
         table.add_row(escape(words), STATES[row.state], estimate if row in left else "", why)
-    counts = [
-        f"{sum(row.state == state for row in rows)} {words}"
-        for state, words in STATES.items()
-        if any(row.state == state for row in rows)
-    ]
+    number = Counter(row.state for row in rows)
+    counts = [f"{number[state]} {words}" for state, words in STATES.items() if number[state]]
     known = [row.seconds for row in left if row.seconds is not None]
     if not left:
         total = "Nothing left to run."
     elif not known:
         total = "No estimate: no comparable run recorded."
     else:
-        rest = (
-            f", and {len(left) - len(known)} without an estimate" if len(left) > len(known) else ""
-        )
+        unknown = len(left) - len(known)
+        rest = f", and {unknown} without an estimate" if unknown else ""
         total = f"About {duration(sum(known))}{rest}."
     return Group(table, f"{', '.join(counts)}. {total}")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnbench.data.config import DataConfig
+from nnbench.data.config import DataConfig, Sequences, Synthetic
 from nnbench.data.dataset import ArraySpec, Dataset, Split
 from nnbench.errors import ConfigError, DataError
 from nnbench.model import streams
@@ -50,10 +50,8 @@ def build(payload: Payload, config: DataConfig, kind: TaskKind, seed: int) -> Da
     splits = payload.parts
     if "all" in splits:
         splits = _split(payload, kind, config.name, split_seed)
-    splits = {
-        "train": _first(splits["train"], config.train_samples, "train"),
-        "test": _first(splits["test"], config.test_samples, "test"),
-    }
+    kept = {"train": config.train_samples, "test": config.test_samples}
+    splits = {name: _first(splits[name], n, name) for name, n in kept.items()}
     splits = _with_validation(splits, config.val_fraction)
     splits, scale = _normalised(splits, config.normalize, payload.unit_scale)
     train = splits["train"]
@@ -65,6 +63,13 @@ def build(payload: Payload, config: DataConfig, kind: TaskKind, seed: int) -> Da
         outputs=outputs,
         payload_digest=payload.digest,
     )
+
+
+def generated(config: Synthetic | Sequences, split: Split) -> Payload:
+    """Return samples that were drawn for `config`, to be split."""
+    identity = digest(split.inputs, split.targets)
+    origin = f"data={config.name}"
+    return Payload({"all": split}, identity, origin, test_fraction=config.test_fraction)
 
 
 def only(payload: Payload, part: str | None, test_fraction: float) -> Payload:

@@ -6,7 +6,7 @@ import numpy as np
 
 from nnbench.data.config import Sequences
 from nnbench.data.dataset import Split
-from nnbench.data.prepare import Payload, digest
+from nnbench.data.prepare import Payload, generated
 from nnbench.model import streams
 
 
@@ -23,10 +23,4 @@ def read(config: Sequences, seed: int) -> Payload:
         rows = chains[labels, tokens[:, i - 1]]
         drawn = rng.random((config.samples, 1))
         tokens[:, i] = np.minimum((rows < drawn).sum(axis=1), v - 1)
-    whole = Split(tokens, labels)
-    return Payload(
-        {"all": whole},
-        digest(whole.inputs, whole.targets),
-        "data=sequences",
-        test_fraction=config.test_fraction,
-    )
+    return generated(config, Split(tokens, labels))

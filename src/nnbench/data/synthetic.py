@@ -6,7 +6,7 @@ import numpy as np
 
 from nnbench.data.config import Synthetic
 from nnbench.data.dataset import Split
-from nnbench.data.prepare import Payload, digest
+from nnbench.data.prepare import Payload, generated
 from nnbench.errors import ConfigError
 from nnbench.model import streams
 from nnbench.model.losses import TaskKind
@@ -21,13 +21,8 @@ def read(config: Synthetic, kind: TaskKind, seed: int) -> Payload:
     """
     split_seed = seed if config.split_seed is None else config.split_seed
     rng = streams.generator(split_seed, "synthetic", kind)
-    whole = _clusters(config, rng) if kind == "classification" else _teacher(config, rng)
-    return Payload(
-        {"all": whole},
-        digest(whole.inputs, whole.targets),
-        "data=synthetic",
-        test_fraction=config.test_fraction,
-    )
+    draw = _clusters if kind == "classification" else _teacher
+    return generated(config, draw(config, rng))
 
 
 def _clusters(config: Synthetic, rng: np.random.Generator) -> Split:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from nnbench.backends.parity import Agreement, Verdict, compare, verdict
@@ -37,7 +37,6 @@ class Certificate:
     verdict: Verdict
     step: int | None = None
     layer: int | None = None
-    runs: tuple[str, ...] = field(default=())
 
     def as_data(self) -> dict[str, Any]:
         """Return what run.json keeps: outcome, and the drift by epoch and by layer."""
@@ -131,7 +130,6 @@ def certify(reference: RunResult, perturbed: RunResult, run: RunResult) -> Certi
         epochs=epochs,
         layers=tuple(row.layer for row in run.layers),
         verdict=verdict(epochs),
-        runs=(reference.run_id, run.run_id),
     )
 
 

@@ -61,9 +61,7 @@ class Said:
 
 
 Flag = Steered | Crowded | Beside | Said
-KINDS: dict[str, type[Flag]] = {
-    "steered": Steered, "crowded": Crowded, "beside": Beside, "said": Said,
-}  # fmt: skip
+KINDS: dict[str, type[Flag]] = {kind.name: kind for kind in (Steered, Crowded, Beside, Said)}
 
 
 def read_flag(value: str | Mapping[str, Any]) -> Flag:

@@ -90,19 +90,20 @@ def recorded(wanted: str, results: Path) -> RunResult:
 
 def run_name(cell: Cell, unnamed: Collection[str] = ()) -> str:
     """Return a short readable name, good in a legend: `torch b32 s1 scale=0.1`."""
+    from nnbench.config.catalogue import groups
+
     config = cell.config
     if config.name:
         return config.name
     if config.case:
         return f"{config.case.rpartition('/')[2]} s{config.seed}"
-    parts = [config.backend.label]
-    parts += [f"b{config.batch_size}", f"s{config.seed}"]
+    parts = [config.backend.label, f"b{config.batch_size}", f"s{config.seed}"]
     for override in cell.overrides:
         key, _, value = override.lstrip("+~").partition("=")
         told = override in unnamed or key.split(".")[0] in UNNAMED or key.startswith("hydra")
         if not told:
             # A chosen option tells its group (`relu`), a value does not (`scale=0.1`).
-            parts.append(f"{key.split('.')[-1]}={_short(value)}" if _is_value(key) else value)
+            parts.append(value if key in groups() else f"{key.split('.')[-1]}={_short(value)}")
     return " ".join(parts)[:80]
 
 
@@ -112,12 +113,6 @@ def _short(value: str) -> str:
         return f"{float(value):.4g}" if len(value) > MOST_DIGITS else value
     except ValueError:
         return value
-
-
-def _is_value(key: str) -> bool:
-    from nnbench.config.catalogue import groups
-
-    return key not in groups()
 
 
 def make_directory(results: Path, name: str, folder: str = RUNS_NAME) -> Path:

@@ -39,10 +39,12 @@ def describe(packages: Sequence[str], *, device: str = "cpu") -> dict[str, Any]:
     `blas` lists the loaded BLAS libraries, NumPy's first.
     `gpu` is asked for only when `device` is not `cpu`. What cannot be found out is None.
     """
-    import psutil
-
     environment = switches()  # before anything imported here adds its own
-    pools = _pools()
+    import numpy  # noqa: F401 - loads its BLAS
+    import psutil
+    import threadpoolctl
+
+    pools = threadpoolctl.threadpool_info()
     blas = _blas_pools(pools)
     chosen = blas[0] if blas else {}
     openmp = [pool["num_threads"] for pool in pools if pool["user_api"] == "openmp"]
@@ -116,13 +118,8 @@ def peak_memory_bytes() -> int | None:
 
     On Linux not by getrusage: what it says begins at the size of the process that started this one.
     """
-    try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as lines:
-            for line in lines:
-                if line.startswith("VmHWM:"):
-                    return 1024 * int(line.split()[1])
-    except OSError:
-        pass
+    if kibibytes := _value_in("/proc/self/status", "VmHWM"):
+        return 1024 * int(kibibytes.split()[0])
     try:
         import resource
     except ImportError:  # Windows
@@ -135,17 +132,21 @@ def peak_memory_bytes() -> int | None:
 
 def cpu_name() -> str:
     """Return the processor's model name, or the architecture where the system has no name."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
+    if name := _value_in("/proc/cpuinfo", "model name"):
+        return name
     if sys.platform == "darwin":
         name = _first_line(["sysctl", "-n", "machdep.cpu.brand_string"], seconds=1.0)
         return name or platform.machine()
     return platform.processor() or platform.machine()
+
+
+def _value_in(path: str, key: str) -> str | None:
+    """Return the first value of `key` in a file of `KEY: VALUE` lines, None where there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as lines:
+            return next((s.partition(":")[2].strip() for s in lines if s.startswith(key)), None)
+    except OSError:
+        return None
 
 
 def usable_cores() -> int:
@@ -175,24 +176,9 @@ def _nvidia(fact: str) -> str | None:
     return _first_line(command, seconds=2.0)
 
 
-def _pools() -> list[dict[str, Any]]:
-    """Return the thread pools of the loaded libraries, NumPy's BLAS among them."""
-    import numpy  # noqa: F401 - loads its BLAS
-    import threadpoolctl
-
-    pools: list[dict[str, Any]] = threadpoolctl.threadpool_info()
-    return pools
-
-
 def _pool(pool: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "internal_api": pool["internal_api"],
-        "version": pool.get("version"),
-        "architecture": pool.get("architecture"),
-        "threading_layer": pool.get("threading_layer"),
-        "num_threads": pool["num_threads"],
-        "library": Path(pool["filepath"]).name,
-    }
+    keys = ("internal_api", "version", "architecture", "threading_layer", "num_threads")
+    return {key: pool.get(key) for key in keys} | {"library": Path(pool["filepath"]).name}
 
 
 def _blas_pools(pools: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -6,7 +6,6 @@ without keeping their weights. Small parameters are kept whole.
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from nnbench.errors import ResultsError
 from nnbench.model.init import Params
 from nnbench.model.network import ParamKey
 from nnbench.model.streams import generator
-from nnbench.records.files import write_atomically
+from nnbench.records.files import write_arrays
 
 TRAJECTORY_NAME = "trajectory.npz"
 SAMPLED = 512
@@ -36,9 +35,7 @@ def _positions(key: ParamKey, size: int) -> slice | np.ndarray:
 def save(path: Path, samples: list[Params]) -> None:
     """Write samples, one per epoch, as arrays `(epochs, k)` by key."""
     stacked = {str(key): np.stack([s[key] for s in samples]) for key in samples[0]}
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **stacked)
-    write_atomically(path, buffer.getvalue())
+    write_arrays(path, stacked)
 
 
 def load(directory: Path) -> list[Params]:

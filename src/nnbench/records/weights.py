@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from nnbench.model import metrics
 from nnbench.model.init import Params
 from nnbench.model.layers import ActivationName
 from nnbench.model.network import ParamKey
-from nnbench.records.files import write_atomically
+from nnbench.records.files import write_arrays, write_atomically
 from nnbench.records.run import WEIGHTS_NAME
 
 PICKLES = (b"\x80", b"PK\x03\x04")  # protocol 2 and later; the zip archives of torch.save
@@ -77,9 +76,7 @@ def save_predictions(
     }
     if targets.ndim == 1:
         arrays["predicted"] = logits.argmax(axis=1)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    write_atomically(path, buffer.getvalue())
+    write_arrays(path, arrays)
 
 
 def largest_difference(a: Params, b: Params) -> float | None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnbench.errors import ResultsError
-from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.content import Report as Content
 from nnbench.reporting.comparison.content import build
 from nnbench.reporting.comparison.frame import epochs_frame, groups_frame, runs_frame
@@ -48,8 +47,10 @@ class Report:
 
     def html(self) -> str:
         """Return one page that needs nothing beside it, plots included."""
+        from nnbench.reporting.pages.plots import write_plots
+
         with tempfile.TemporaryDirectory() as folder:
-            return html.html(self.content, self.title, self._plots(Path(folder)))
+            return html.html(self.content, self.title, write_plots(self.content, Path(folder)))
 
     def markdown(self) -> str:
         """Return the report as Markdown, without plots."""
@@ -57,26 +58,21 @@ class Report:
 
     def write(self, folder: Path) -> Path:
         """Write the page, Markdown, data and plots into `folder`; return the page."""
+        from nnbench.reporting.pages.plots import write_plots
+
         page = folder / "report.html"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, frame in self.frames.items():
                 frame.to_csv(folder / f"{name}.csv", index=False)
                 frame.to_parquet(folder / f"{name}.parquet", index=False)
-            plots = self._plots(folder / "plots")
+            plots = write_plots(self.content, folder / "plots")
             text = markdown.markdown(self.content, self.title, [f"plots/{n}.svg" for n in plots])
             (folder / "report.md").write_text(text, encoding="utf-8")
             page.write_text(html.html(self.content, self.title, plots), encoding="utf-8")
         except OSError as error:
             raise ResultsError(f"Cannot write {folder}: {error.strerror}; choose --out.") from None
         return page
-
-    def _plots(self, folder: Path) -> dict[str, bytes]:
-        """Draw the plots into `folder`; return the SVG files by name."""
-        from nnbench.reporting.pages.plots import write_plots
-
-        names = write_plots(self.content, folder)
-        return {name.removesuffix(".svg"): (folder / name).read_bytes() for name in names}
 
     def __repr__(self) -> str:
         count = len(self.content.runs)
@@ -104,15 +100,9 @@ def report(
             return Report(build(select(runs, words, None, sweep), baseline), title)
     runs, problems = local(results)
     left_out = list(problems)
-    if experiment is None and sweep is None:
-        runs, bridges = _without_explanations(runs)
-        if bridges:
-            left_out.append(f"{bridges} runs of nnbench explain (--sweep explain)")
+    compared = [run for run in runs if not of_explanation(run)]
+    if experiment is None and sweep is None and 0 < len(compared) < len(runs):
+        left_out.append(f"{len(runs) - len(compared)} runs of nnbench explain (--sweep explain)")
+        runs = compared
     content = build(select(runs, words, experiment, sweep), baseline)
     return Report(content, title, tuple(left_out))
-
-
-def _without_explanations(runs: list[RunResult]) -> tuple[list[RunResult], int]:
-    """Return the runs that were made to be compared, if there are any, and how many others."""
-    kept = [run for run in runs if not of_explanation(run)]
-    return (kept, len(runs) - len(kept)) if kept else (runs, 0)

@@ -199,10 +199,7 @@ def _t_interval(values: Sequence[float]) -> tuple[float, float, float]:
     n, middle = len(values), statistics.mean(values)
     if n == 1:
         return middle, math.inf, 1.0
-    error = statistics.stdev(values) / math.sqrt(n)
-    if error == 0.0:
-        return middle, 0.0, 0.0 if middle else 1.0
-    return middle, _t(n - 1) * error, _p(middle / error, n - 1)
+    return _around(middle, statistics.stdev(values) / math.sqrt(n), n - 1)
 
 
 def _welch(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
@@ -210,11 +207,15 @@ def _welch(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]
     if len(a) == 1 or len(b) == 1:
         return middle, math.inf, 1.0
     parts = [_variance(values) / len(values) for values in (a, b)]
-    error = math.sqrt(sum(parts))
+    sizes = (len(a), len(b))
+    squares = sum(p**2 / (n - 1) for p, n in zip(parts, sizes, strict=True))
+    return _around(middle, math.sqrt(sum(parts)), sum(parts) ** 2 / squares if squares else 1.0)
+
+
+def _around(middle: float, error: float, freedom: float) -> tuple[float, float, float]:
+    """Return `middle`, half its interval's width, and p, of a mean with that standard error."""
     if error == 0.0:
         return middle, 0.0, 0.0 if middle else 1.0
-    sizes = (len(a), len(b))
-    freedom = sum(parts) ** 2 / sum(p**2 / (n - 1) for p, n in zip(parts, sizes, strict=True))
     return middle, _t(freedom) * error, _p(middle / error, freedom)
 
 

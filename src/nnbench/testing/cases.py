@@ -123,14 +123,11 @@ def splits(inputs: InputKind, kind: TaskKind) -> dict[str, Split]:
     """Return random inputs with labels or, in regression, numbers; the same each time."""
     rng = np.random.default_rng(3)
     shape = (SAMPLES, *SHAPES[inputs])
-    draw: dict[InputKind, Callable[[], NDArray[Any]]] = {
-        "image": lambda: rng.integers(0, 256, shape).astype(np.uint8),
-        "ties": lambda: rng.integers(0, 3, shape).astype(np.uint8),
-        "pixels": lambda: rng.integers(0, 256, shape).astype(np.uint8),
-        "flat": lambda: rng.standard_normal(shape),
-        "tokens": lambda: rng.integers(0, VOCABULARY, shape),
-    }
-    x = draw[inputs]()
+    limit = {"ties": 3, "tokens": VOCABULARY}.get(inputs, 256)
+    x: NDArray[Any]
+    x = rng.standard_normal(shape) if inputs == "flat" else rng.integers(0, limit, shape)
+    if inputs not in ("flat", "tokens"):
+        x = x.astype(np.uint8)
     labels = kind == "classification"
     y = rng.integers(0, OUTPUTS, SAMPLES) if labels else rng.standard_normal((SAMPLES, OUTPUTS))
     split = Split(x, np.asarray(y))

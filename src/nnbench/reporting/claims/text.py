@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from rich import box
 from rich.console import Group
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from nnbench.config.studies import read_study, studies, with_origin
@@ -25,6 +23,7 @@ from nnbench.reporting.claims.verdicts import (
     read_figures,
     shown,
 )
+from nnbench.reporting.pages.grid import fold, titled
 
 HEADS = ("claim", "published", "measured, as published", "measured, matched", "verdict")
 HOW = (
@@ -121,9 +120,7 @@ def claims_text(studies: Sequence[StudyAnswers]) -> Group:
     parts: list[Any] = []
     for study in studies:
         title = Text(f"{study.title} ({with_origin(study.name)}; {study.basis})", style="bold")
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-        for head in HEADS:
-            table.add_column(head, overflow="fold")
+        table = titled(*map(fold, HEADS))
         for each, row in zip(study.answers, study.rows(), strict=True):
             table.add_row(*map(Text, (*row[:-1], _outcome(each))))
         parts += ["", title, Text(study.question), table]
@@ -171,7 +168,5 @@ def answer_study(
     """Answer the claims of a study over `figures`, by seed or by round of timing operations."""
     asked = [*read_claims(study), *read_figures(study)]
     answers = tuple(answer(claim, figures) for claim in asked)
-    found = StudyAnswers(name, study["title"], study["question"], answers)
-    if "measured" in study:
-        return replace(found, rounds=len(figures))
-    return replace(found, seeds=tuple(sorted(figures)))
+    seeds, rounds = ((), len(figures)) if "measured" in study else (tuple(sorted(figures)), 0)
+    return StudyAnswers(name, study["title"], study["question"], answers, seeds, rounds)

@@ -210,7 +210,7 @@ def _against(base: Group, group: Group, time: Comparison) -> Against:
     accuracy, p = None, None
     if len(shared) > 1:
         accuracy, p = paired_difference([a[s] for s in shared], [b[s] for s in shared])
-    different = tuple(str(finding) for finding in findings(base, group))
+    different = tuple(findings(base, group).values())
     return Against(group.label, base.label, time, accuracy, p, different)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from nnbench.reporting.comparison.groups import Group, Table
 
@@ -34,27 +33,14 @@ EFFECTS = {
 COMPARED = "backend"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One difference between two groups: the setting, its two values, what it is known to do."""
-
-    setting: str
-    first: object
-    second: object
-    effect: str
-
-    def __str__(self) -> str:
-        return f"{self.setting}: {self.first} against {self.second} ({self.effect})"
-
-
-def findings(a: Group, b: Group, compared: str = COMPARED) -> list[Finding]:
-    """Return what differs between two groups besides `compared`."""
-    keys = sorted(a.settings.keys() | b.settings.keys())
-    return [
-        Finding(key, a.settings.get(key), b.settings.get(key), effect(key))
-        for key in keys
-        if key not in (compared, "case", "seed") and a.settings.get(key) != b.settings.get(key)
-    ]
+def findings(a: Group, b: Group) -> dict[str, str]:
+    """Return what differs between two groups besides the backend: a sentence by setting."""
+    found = {}
+    for key in sorted((a.settings.keys() | b.settings.keys()) - {COMPARED, "case", "seed"}):
+        first, second = a.settings.get(key), b.settings.get(key)
+        if first != second:
+            found[key] = f"{key}: {first} against {second} ({effect(key)})"
+    return found
 
 
 def effect(key: str) -> str:

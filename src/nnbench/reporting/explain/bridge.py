@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from nnbench.config.run import Cell, label_of
@@ -122,10 +123,7 @@ def _order(
 
 
 def _path(first: Values, last: Values, steps: Sequence[Change]) -> tuple[Values, ...]:
-    path = [first]
-    for step in steps:
-        path.append(applied(path[-1], last, (step,)))
-    return tuple(path)
+    return tuple(accumulate(steps, lambda at, step: applied(at, last, (step,)), initial=first))
 
 
 def applied(values: Values, last: Values, steps: Sequence[Change]) -> dict[str, Any]:

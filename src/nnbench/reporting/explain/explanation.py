@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import mean
 
-from rich import box
 from rich.console import Group
 from rich.markup import escape
-from rich.table import Table
 
 from nnbench.formatting import duration, number, percent
+from nnbench.reporting.pages.grid import fold, titled
 from nnbench.reporting.statistics import interval
 
 NAMED = 0.10  # of the gap: what explains less is not named as an explanation
@@ -185,8 +184,7 @@ def average(gaps: Sequence[Gap]) -> Gap:
 
 def explanation(title: str, gaps: Sequence[Gap]) -> Group:
     """Return a table of the changes with what each does to every figure, and the conclusions."""
-    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("change", overflow="fold")
+    table = titled(fold("change"), title=escape(title))
     for each in gaps:
         table.add_column(each.figure, justify="right")
         table.add_column("", no_wrap=True)

@@ -8,17 +8,15 @@ from rich import box
 from rich.table import Table
 
 from nnbench.model.network import LayerRow
+from nnbench.reporting.pages.grid import fold, right
 
 
 def layer_table(rows: Sequence[LayerRow]) -> Table:
     """Return one line per layer with its output's shape, its parameters and buffers, and sums."""
     buffered = any(row.buffers for row in rows)
-    table = Table(box=box.SIMPLE, show_footer=True, pad_edge=False)
-    table.add_column("#", justify="right")
-    table.add_column("layer", overflow="fold")
-    table.add_column("output", justify="right")
     total = f"{sum(row.parameters for row in rows):,}"
-    table.add_column("parameters", total, justify="right")
+    columns = (right("#"), fold("layer"), right("output"), right("parameters", total))
+    table = Table(*columns, box=box.SIMPLE, show_footer=True, pad_edge=False)
     if buffered:
         table.add_column("buffers", f"{sum(row.buffers for row in rows):,}", justify="right")
     for i, row in enumerate(rows, start=1):

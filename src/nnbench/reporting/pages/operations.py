@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from rich import box
 from rich.console import Group
 from rich.table import Table
 
 from nnbench.backends.operations import MEANINGS
 from nnbench.formatting import duration
+from nnbench.reporting.pages.grid import right, titled
 from nnbench.reporting.statistics import paired_ratio
 
 Times = Mapping[str, Mapping[str, Sequence[float]]]
@@ -20,11 +20,9 @@ def operations_table(times: Times, size: int, dtype: str, threads: int) -> Group
     """Return one line per operation and backend: median time, ratio against the first backend."""
     first = next(iter(times))
     one = "one thread" if threads == 1 else f"{threads} threads"
-    table = Table(title=f"n = {size:,}, {dtype}, {one}", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("operation")
-    table.add_column("backend")
-    table.add_column("time", justify="right")
-    table.add_column(f"times as long as {first}, 95 % interval")
+    ratio = f"times as long as {first}, 95 % interval"
+    title = f"n = {size:,}, {dtype}, {one}"
+    table = titled("operation", "backend", right("time"), ratio, title=title)
     for name in MEANINGS:
         base = times[first].get(name)
         for backend in times:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from rich import box
 from rich.console import Group
-from rich.table import Table
 
 from nnbench.formatting import near
+from nnbench.reporting.pages.grid import fold, titled
 from nnbench.sweeps.side_by_side import Agreement
 
 
 def parity_table(found: Agreement) -> Group:
     """Return one line for each backend that was compared, and what did not pass in words."""
     config, certificates = found.config, found.certificates
-    table = Table(
+    heads = ("", "outcome", "epochs compared", "difference", "allowed", "largest in layer")
+    table = titled(
+        *map(fold, heads),
         title=f"{found.architecture}, {config.dtype}, {config.epochs} epochs of "
         f"{found.steps:,} steps, against {certificates[0].reference}",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
     )
-    for name in ("", "outcome", "epochs compared", "difference", "allowed", "largest in layer"):
-        table.add_column(name, overflow="fold")
     for each in certificates:
         last = max(each.compared_epochs, 1) - 1
         table.add_row(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rich import box
 from rich.console import Group
 from rich.markup import escape
-from rich.table import Table
 
 from nnbench.formatting import duration
+from nnbench.reporting.pages.grid import fold, right, titled
 
 STATES = {
     "finished": "finished",
@@ -36,30 +36,22 @@ def plan_table(rows: Sequence[PlanRow]) -> Group:
     shared = set.intersection(*(set(row.overrides) for row in rows)) if rows[1:] else set()
     words = " ".join(word for word in rows[0].overrides if word in shared)
     title = f"Plan, each run with {words}" if words else "Plan"
-    table = Table(box=box.SIMPLE_HEAD, title=escape(title), title_justify="left")
-    table.add_column("run", overflow="fold")
-    table.add_column("state")
-    table.add_column("time", justify="right")
-    table.add_column("why", overflow="fold")
+    table = titled(fold("run"), "state", right("time"), fold("why"), title=escape(title))
     left = [row for row in rows if row.state not in ("finished", "impossible")]
     for row in rows:
         estimate = "?" if row.seconds is None else f"about {duration(row.seconds)}"
         words = " ".join(word for word in row.overrides if word not in shared) or "as configured"
         why = escape(row.reason or "")
         table.add_row(escape(words), STATES[row.state], estimate if row in left else "", why)
-    counts = [
-        f"{sum(row.state == state for row in rows)} {words}"
-        for state, words in STATES.items()
-        if any(row.state == state for row in rows)
-    ]
+    number = Counter(row.state for row in rows)
+    counts = [f"{number[state]} {words}" for state, words in STATES.items() if number[state]]
     known = [row.seconds for row in left if row.seconds is not None]
     if not left:
         total = "Nothing left to run."
     elif not known:
         total = "No estimate: no comparable run recorded."
     else:
-        rest = (
-            f", and {len(left) - len(known)} without an estimate" if len(left) > len(known) else ""
-        )
+        unknown = len(left) - len(known)
+        rest = f", and {unknown} without an estimate" if unknown else ""
         total = f"About {duration(sum(known))}{rest}."
     return Group(table, f"{', '.join(counts)}. {total}")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnbench.records.certificate import label as backend_of
-from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.content import Report, TableContent
 from nnbench.reporting.comparison.fairness import COMPARED
 from nnbench.reporting.comparison.frame import epochs_frame
@@ -28,13 +26,15 @@ EFFECTS: dict[str, Callable[[Group], Iterable[float]]] = {
     "test accuracy": lambda group: group.figures("test_accuracy").values(),
     "seconds per epoch": lambda group: group.seconds().values(),
 }
+# A small legend beside the axes, where it hides nothing.
+BESIDE: dict[str, Any] = {"fontsize": "x-small", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
 MOST_EFFECTS = 4  # settings beside each other
 
 
-def write_plots(report: Report, folder: Path) -> list[str]:
-    """Write every plot as SVG and PNG; return the names of the SVG files."""
+def write_plots(report: Report, folder: Path) -> dict[str, bytes]:
+    """Write every plot as SVG and PNG; return the SVG by name."""
     folder.mkdir(parents=True, exist_ok=True)
-    names = []
+    plots = {}
     frame = epochs_frame(report)
     frame = frame[frame["table"] == 1]
     for name, draw in _drawings(report, frame).items():
@@ -43,10 +43,10 @@ def write_plots(report: Report, folder: Path) -> list[str]:
             continue
         with warnings.catch_warnings():  # of labels that leave no room
             warnings.simplefilter("ignore", UserWarning)
-            (folder / f"{name}.svg").write_bytes(_svg(figure))
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
             figure.savefig(folder / f"{name}.png", dpi=150)
-        names.append(f"{name}.svg")
-    return names
+        plots[name] = (folder / f"{name}.svg").read_bytes()
+    return plots
 
 
 def _drawings(report: Report, frame: pd.DataFrame) -> dict[str, Callable[[], Figure | None]]:
@@ -61,9 +61,7 @@ def _drawings(report: Report, frame: pd.DataFrame) -> dict[str, Callable[[], Fig
         "time_ratios": lambda: _ratios(content),
         "time_ledger": lambda: _ledger(content),
         "effects": lambda: _effects(content),
-        "parity_drift": lambda: _drift(
-            [run for group in content.table.groups for run in group.runs]
-        ),
+        "parity_drift": lambda: _drift(content),
         **pictures(content.table.groups, report.answers),
     }
 
@@ -153,7 +151,7 @@ def _ledger(content: TableContent) -> Figure | None:
         left = [a + b for a, b in zip(left, widths, strict=True)]
     axes.invert_yaxis()
     axes.set(xlabel="seconds of a run")
-    axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    axes.legend(loc="upper left", **BESIDE)
     return figure
 
 
@@ -192,8 +190,9 @@ def _effects(content: TableContent) -> Figure | None:
     return figure
 
 
-def _drift(runs: Sequence[RunResult]) -> Figure | None:
+def _drift(content: TableContent) -> Figure | None:
     """Draw how far each certified run drifted from its reference, and how far it was allowed to."""
+    runs = [run for group in content.table.groups for run in group.runs]
     certified = [run for run in runs if run.parity and len(run.parity["difference"]) > 1]
     if not certified:
         return None
@@ -208,7 +207,7 @@ def _drift(runs: Sequence[RunResult]) -> Figure | None:
         axes.plot([], [], color=color, label=label)
     axes.plot([], [], color="black", linestyle=":", label="allowed")
     axes.set(xlabel="epoch", ylabel="difference / largest weight", yscale="log")
-    axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    axes.legend(loc="upper left", **BESIDE)
     return figure
 
 
@@ -227,11 +226,4 @@ def _legend(axes: Any) -> None:
     if legend is not None:
         import seaborn as sns
 
-        sns.move_legend(axes, "upper left", bbox_to_anchor=(1.0, 1.0), title=None,
-                        fontsize="x-small", frameon=False)  # fmt: skip
-
-
-def _svg(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
+        sns.move_legend(axes, "upper left", title=None, **BESIDE)

@@ -8,10 +8,11 @@ from typing import Any
 
 from rich import box
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from nnbench.errors import ResultsError
 from nnbench.formatting import duration
+from nnbench.reporting.pages.grid import fold, right
 
 BAR = 20  # characters of a full bar
 
@@ -31,7 +32,11 @@ def profile_table(title: str, said: Mapping[str, Any], top: int) -> Table:
         f"{duration(total)} per step under the profiler, {duration(said['step_seconds'])} without; "
         f"{said['steps']:,} steps"
     )
+    names = ("part", "operation") if placed else ("operation",)
     table = Table(
+        *map(fold, names),
+        *map(right, ("calls", "us", "fraction")),
+        Column("", no_wrap=True),
         title=escape(title),
         caption=caption,
         title_justify="left",
@@ -39,11 +44,6 @@ def profile_table(title: str, said: Mapping[str, Any], top: int) -> Table:
         box=box.SIMPLE,
         pad_edge=False,
     )
-    for name in ("part", "operation") if placed else ("operation",):
-        table.add_column(name, overflow="fold")
-    for name in ("calls", "us", "fraction"):
-        table.add_column(name, justify="right")
-    table.add_column("", no_wrap=True)
     rest = rows[top:]
     shown = [(place(row, said["layers"]), row) for row in rows[:top]]
     if rest:

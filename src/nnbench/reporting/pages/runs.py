@@ -8,7 +8,7 @@ from typing import Any
 from rich import box
 from rich.console import Group
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from nnbench.formatting import (
     EPOCH_TIME,
@@ -22,6 +22,7 @@ from nnbench.formatting import (
 )
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.notes import epoch_note, flag_notes, forced_kernel_notes
+from nnbench.reporting.pages.grid import fold, right
 from nnbench.reporting.pages.layers import layer_table
 
 
@@ -29,10 +30,13 @@ def summary(run: RunResult) -> Group:
     """Return the summary of one run: what it was, its figures, its time, where it is kept."""
     config = run.config
     table = Table(
-        title=f"{run.name}: {run.status}", title_justify="left", show_header=False, box=box.SIMPLE
+        Column(style="bold"),
+        fold(),
+        title=f"{run.name}: {run.status}",
+        title_justify="left",
+        show_header=False,
+        box=box.SIMPLE,
     )
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
     samples = run.data["samples"]
     backend = config["backend"]
     rows = [
@@ -43,16 +47,11 @@ def summary(run: RunResult) -> Group:
     ]
     if run.kept:
         rows += _figures(run)
-    rows += [
-        ("epoch time", _epoch_time(run)),
-        ("run time", _ledger(run)),
-        *(
-            [("memory", f"{memory(run.peak_memory_bytes)} at the peak")]
-            if run.peak_memory_bytes
-            else []
-        ),
-        ("results", str(run.directory and near(run.directory))),
-    ]
+    what = ONE_EPOCH if len(run.epochs) == 1 else EPOCH_TIME
+    rows += [("epoch time", f"{duration(run.epoch_seconds)} ({what})"), ("run time", _ledger(run))]
+    if run.peak_memory_bytes:
+        rows.append(("memory", f"{memory(run.peak_memory_bytes)} at the peak"))
+    rows.append(("results", str(run.directory and near(run.directory))))
     for name, value in rows:
         table.add_row(name, value)
     notes = [*map(str, run.flags), *forced_kernel_notes([run])]
@@ -86,18 +85,13 @@ def _figures(run: RunResult) -> list[tuple[str, str]]:
     kept = run.kept
     assert kept is not None
     which = "" if kept is run.epochs[-1] else f" (kept: epoch {kept.epoch + 1})"
-    rows = [("loss", f"train {number(kept.train_loss)}, test {number(kept.test_loss)}{which}")]
-    if kept.test_accuracy is not None:
-        rows.append(
-            (
-                "accuracy",
-                f"train {percent(kept.train_accuracy)}, test {percent(kept.test_accuracy)}",
-            )
-        )
-        rows.append(("generalization gap", percent(kept.generalization_gap)))
-    else:
-        rows.append(("generalization gap", f"{number(kept.generalization_gap)} in loss"))
-    return rows
+    loss = f"train {number(kept.train_loss)}, test {number(kept.test_loss)}{which}"
+    if kept.test_accuracy is None:
+        gap = f"{number(kept.generalization_gap)} in loss"
+        return [("loss", loss), ("generalization gap", gap)]
+    accuracy = f"train {percent(kept.train_accuracy)}, test {percent(kept.test_accuracy)}"
+    gap = percent(kept.generalization_gap)
+    return [("loss", loss), ("accuracy", accuracy), ("generalization gap", gap)]
 
 
 def _ledger(run: RunResult) -> str:
@@ -113,11 +107,6 @@ def _ledger(run: RunResult) -> str:
     }
     listed = ", ".join(f"{name} {duration(value)}" for name, value in parts.items())
     return f"{duration(p.wall_seconds)}: {listed}"
-
-
-def _epoch_time(run: RunResult) -> str:
-    what = ONE_EPOCH if len(run.epochs) == 1 else EPOCH_TIME
-    return f"{duration(run.epoch_seconds)} ({what})"
 
 
 ID_CHARACTERS = 8  # enough to name a run by
@@ -149,11 +138,8 @@ def listing(runs: Sequence[RunResult]) -> Group:
 
 def course(run: RunResult) -> Table:
     """Return how the figures of a run went, epoch by epoch: first, curve, last."""
-    table = Table(box=box.SIMPLE, show_header=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    table.add_column()
-    table.add_column(justify="right")
+    columns = (Column(style="bold"), right(), "", right())
+    table = Table(*columns, box=box.SIMPLE, show_header=False)
     figures: list[tuple[str, str, Callable[[float | None], str]]] = [
         ("test accuracy", "test_accuracy", percent),
         ("train accuracy", "train_accuracy", percent),

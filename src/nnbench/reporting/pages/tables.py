@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Group
 from rich.table import Table
 
@@ -16,6 +15,7 @@ from nnbench.records import weights
 from nnbench.records.certificate import label, pair_key, sentences
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.notes import epoch_note, flag_notes, forced_kernel_notes
+from nnbench.reporting.pages.grid import fold, titled
 
 # Title, figure of the run's kept epoch, and how it is written.
 FIGURES: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
@@ -49,9 +49,8 @@ def comparison(runs: Sequence[RunResult]) -> Group:
 
 def _comparison_table(runs: Sequence[RunResult], semantics: str) -> Table:
     title = f"{count(len(runs), 'run')}, {semantics} semantics"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = titled(fold("run", min_width=12), title=title)
     regression = all(r.kept is None or r.kept.test_accuracy is None for r in runs)
-    table.add_column("run", overflow="fold", min_width=12)
     unfinished = any(r.status != "finished" for r in runs)
     if unfinished:
         table.add_column("status")

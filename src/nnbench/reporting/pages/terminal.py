@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from statistics import mean
 
-from rich import box
 from rich.console import Group as Lines
 from rich.markup import escape
 from rich.table import Table
@@ -15,6 +14,7 @@ from nnbench.formatting import sparkline
 from nnbench.reporting.comparison.content import READING, Report, TableContent
 from nnbench.reporting.comparison.groups import Group
 from nnbench.reporting.pages.cells import COLUMNS
+from nnbench.reporting.pages.grid import fold, right, titled
 
 SHOWN = ("group", "seeds", "test accuracy", "epoch")
 CURVE = 12  # characters
@@ -29,18 +29,10 @@ def report_text(report: Report) -> Lines:
 def _table(content: TableContent, number: int, among: int) -> Table:
     curves = {group.label: accuracies(group) for group in content.table.groups}
     known = [value for curve in curves.values() for value in curve]
-    table = Table(
-        title=f"Table {number}" if among > 1 else None, title_justify="left", box=box.SIMPLE_HEAD
-    )
     columns = [column for column in COLUMNS if column.title in SHOWN]
-    for column in columns:
-        is_name = column.title == "group"
-        table.add_column(
-            column.title,
-            justify="left" if is_name else "right",
-            overflow="fold",
-            no_wrap=not is_name,
-        )
+    figures = [right(c.title, overflow="fold", no_wrap=True) for c in columns[1:]]
+    title = f"Table {number}" if among > 1 else None
+    table = titled(fold(columns[0].title), *figures, title=title)
     if known:
         table.add_column("by epoch", no_wrap=True)
     for row in content.rows:

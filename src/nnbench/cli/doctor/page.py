@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -21,22 +22,22 @@ STYLES = {"OK": "green", "--": "dim", "!!": "bold red"}
 @click.command(help="Say what is usable on this machine, and the remedy for what is not.")
 @click.option("--results", default="results", show_default=True, help="the results folder")
 def command(results: str) -> int:
-    """Print the report; 0 when a run with no arguments can work, else 1."""
+    """Parse the arguments."""
     return doctor(Path(results))
 
 
 def doctor(results: Path) -> int:
     """Print what is usable here; return 0 when a run with no arguments can work, else 1."""
-    report = examine(results, probe_seconds=PROBE_SECONDS)
+    report = examine(results)
     show(report, Console(highlight=False))
-    return 0 if all(checkup.sound(findings) for findings in report.values()) else 1
+    return 1 if checkup.lacking(chain(*report.values())) else 0
 
 
-def examine(results: Path, *, probe_seconds: float) -> dict[str, list[Finding]]:
+def examine(results: Path) -> dict[str, list[Finding]]:
     """Return the findings by section; the frameworks are asked while the rest is looked at."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         names = [*probe.PROBES, *checkup.from_elsewhere()]
-        asked = pool.submit(probe.ask, names, seconds=probe_seconds)
+        asked = pool.submit(probe.ask, names, seconds=PROBE_SECONDS)
         python = checkup.python_and_packages()
         data = checkup.data_sets()
         kept = checkup.results_folder(results)
@@ -88,11 +89,6 @@ def _table(report: dict[str, list[Finding]]) -> Table:
 
 
 def _verdict(report: dict[str, list[Finding]]) -> Text:
-    lacking = [f.subject for findings in report.values() for f in findings if _lacks(f)]
-    if lacking:
+    if lacking := checkup.lacking(chain(*report.values())):
         return Text(f"`nnbench` cannot run yet; see the remedy for: {', '.join(lacking)}.")
     return Text("`nnbench` can run. OK: usable, --: not here and not needed, !!: worth a look.")
-
-
-def _lacks(finding: Finding) -> bool:
-    return finding.needed and finding.mark != "OK"

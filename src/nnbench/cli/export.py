@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from nnbench.cli import options
-from nnbench.errors import ConfigError, MissingPackage
+from nnbench.config.installation import lacks
+from nnbench.errors import ConfigError
 
 FORMATS = {"torch": ".pt", "keras": ".keras"}
 
@@ -69,9 +70,4 @@ def _export(kind: str, record: Any, params: Any, path: Path) -> list[Path]:
 
         return export_keras(net, params, path)
     except ModuleNotFoundError as error:
-        from nnbench.config.installation import install_command
-
-        raise MissingPackage(
-            f"Received --format {kind}; the package {error.name} is not installed. Install it: "
-            f"{install_command(kind)}"
-        ) from None
+        raise lacks(f"--format {kind}", str(error.name), kind) from None

@@ -15,16 +15,15 @@ from nnbench.errors import ConfigError
 FORMATS = {"torch": ".pt", "keras": ".keras"}
 
 
-@click.command(
-    help="Write the net of a run (its name, id or folder) so that plain PyTorch (a state_dict and "
-    "the lines that build its model) or plain Keras (.keras) loads it without nnbench."
-)
+@click.command()
 @click.option("--format", "kind", type=click.Choice(list(FORMATS)), required=True)
 @click.option("--out", type=click.Path(dir_okay=False), help="file to write; default: in the run")
 @options.results
 @click.argument("run")
 def command(kind: str, out: str | None, results: Path, run: str) -> int:
-    """Export and say what was written."""
+    """Write the net of a run (its name, id or folder) so that plain PyTorch (a state_dict and the
+    lines that build its model) or plain Keras (.keras) loads it without nnbench.
+    """
     from nnbench.records import weights
     from nnbench.records.lookup import find_run
     from nnbench.records.run import RunResult

@@ -36,7 +36,7 @@ START_SECONDS = 90.0
 STOP_SECONDS = 2.0
 
 
-@click.command("ui", help="Browse the recorded runs in MLflow's user interface.")
+@click.command("ui")
 @options.results
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="First to try."
@@ -45,7 +45,7 @@ STOP_SECONDS = 2.0
     "--browser/--no-browser", default=True, help="Open a browser where there is a display."
 )
 def command(results: Path, port: int, browser: bool) -> int:
-    """Parse the arguments."""
+    """Browse the recorded runs in MLflow's user interface."""
     return ui(results, port, open_browser=browser)
 
 

@@ -19,10 +19,10 @@ PLAIN_WIDTH = 400
 STYLES = {"OK": "green", "--": "dim", "!!": "bold red"}
 
 
-@click.command(help="Say what is usable on this machine, and the remedy for what is not.")
+@click.command()
 @click.option("--results", default="results", show_default=True, help="the results folder")
 def command(results: str) -> int:
-    """Parse the arguments."""
+    """Say what is usable on this machine, and the remedy for what is not."""
     return doctor(Path(results))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from nnbench.config import studies
 from nnbench.config.catalogue import check_backend, distinction, source_of
 from nnbench.config.mistakes import all_keys, explain
 from nnbench.config.run import Cell
-from nnbench.config.sources import Source, experiments_folders, root
+from nnbench.config.sources import experiments_folders, root
 from nnbench.errors import ConfigError
 
 
@@ -37,7 +38,8 @@ def with_experiments(overrides: Sequence[str]) -> list[str]:
 
 def _cases(text: str) -> str:
     patterns = text.removeprefix("experiment=").split(",")
-    found = [case for p in patterns for case in (studies.matching(p) if "*" in p else [p])]
+    cases = studies.experiments()
+    found = [c for p in patterns for c in (fnmatch.filter(cases, p) if "*" in p else [p])]
     return f"experiment={','.join(found)}" if found else text
 
 
@@ -148,13 +150,9 @@ def to_cell(task: Any, choices: Mapping[str, Any], overrides: Sequence[str]) -> 
         return Cell.read(plain, overrides)
     except ConfigError as error:
         studies.check_values(str(plain["case"]), all_keys())
-        raise _with_origin(error, source) from None
-
-
-def _with_origin(error: ConfigError, source: Source) -> ConfigError:
-    """Return an error that may be the fault of a backend's file with where that is from."""
-    ours = not source.origin or "backend" not in str(error)
-    return error if ours else ConfigError(f"{error} The backend is from {source.origin}.")
+        if source.origin and "backend" in str(error):
+            error = ConfigError(f"{error} The backend is from {source.origin}.")
+        raise error from None
 
 
 class Composer:

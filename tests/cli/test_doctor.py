@@ -12,9 +12,8 @@ from packaging.requirements import Requirement
 from rich.console import Console
 
 import nnbench
-from nnbench.cli.doctor import checkup, probe
+from nnbench.cli.doctor import checkup, doctor, probe, show
 from nnbench.cli.doctor.checkup import Finding
-from nnbench.cli.doctor.page import doctor, show
 from nnbench.cli.doctor.probe import Answer
 from nnbench.config import installation
 
@@ -192,7 +191,7 @@ def test_plain_output_keeps_lines_whole_and_brackets(tmp_path: Path) -> None:
 
 def test_doctor_reports_all_sections_and_stays_light(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from nnbench.cli.doctor.page import doctor;"
+        "import sys; from pathlib import Path; from nnbench.cli.doctor import doctor;"
         "code = doctor(Path('results'));"
         "print(sorted({'torch', 'tensorflow', 'keras', 'mlflow', 'pandas'} & set(sys.modules)));"
         "sys.exit(code)"
@@ -214,6 +213,6 @@ def test_doctor_reports_all_sections_and_stays_light(tmp_path: Path) -> None:
 
 def test_doctor_fails_when_numpy_does(plant, tmp_path: Path, monkeypatch, capsys) -> None:
     plant(numpy=CRASH, torch=MISSING, tensorflow=BROKEN, cupy=BROKEN)
-    monkeypatch.setattr("nnbench.cli.doctor.page.PROBE_SECONDS", 60)
+    monkeypatch.setattr("nnbench.cli.doctor.PROBE_SECONDS", 60)
     assert doctor(tmp_path / "results") == 1
     assert "cannot run yet; see the remedy for: numpy" in capsys.readouterr().out

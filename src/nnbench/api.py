@@ -38,7 +38,7 @@ def sweep(overrides: Sequence[str], *, fresh: bool = False) -> SweepResult:
     `fresh` runs them again. Runs that fail are in the result's `failures`; ConfigError is raised
     before the first where one cannot be.
     """
-    from nnbench.config.grid import compose_all
+    from nnbench.config.composition import compose_all
     from nnbench.sweeps.cells import Asked
     from nnbench.sweeps.loop import run_sweep
 

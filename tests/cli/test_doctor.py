@@ -12,9 +12,8 @@ from packaging.requirements import Requirement
 from rich.console import Console
 
 import nnbench
-from nnbench.cli.doctor import checkup, probe
+from nnbench.cli.doctor import checkup, doctor, probe, show
 from nnbench.cli.doctor.checkup import Finding
-from nnbench.cli.doctor.page import doctor, show
 from nnbench.cli.doctor.probe import Answer
 from nnbench.config import installation
 
@@ -54,7 +53,7 @@ def test_a_crashing_and_a_broken_import_are_told_apart(plant) -> None:
     assert answers["cupy"].detail == "ImportError: libgone.so: cannot open"
     found = checkup.backends(answers | {"keras": Answer("keras", "works")})
     assert only(found, "torch").mark == "!!"
-    assert checkup.sound(found)
+    assert not checkup.lacking(found)
 
 
 def test_an_import_that_hangs_is_left_alone(plant) -> None:
@@ -90,8 +89,8 @@ def test_a_missing_backend_names_the_extra_and_does_not_fail(
     assert torch.mark == "--"
     assert "pip install -e '.[torch]' -c constraints.txt" in torch.remedy
     assert "'.[keras]'" in only(found, "keras").remedy
-    assert checkup.sound([torch])
-    assert not checkup.sound([only(found, "numpy")])
+    assert not checkup.lacking([torch])
+    assert checkup.lacking([only(found, "numpy")])
 
 
 def test_remedies_work_from_any_folder_and_never_name_another_project(
@@ -104,13 +103,13 @@ def test_remedies_work_from_any_folder_and_never_name_another_project(
 
 
 def test_unmet_requirements_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert checkup.sound(checkup.python_and_packages())
+    assert not checkup.lacking(checkup.python_and_packages())
     wanted = [Requirement("numpy<1"), Requirement("no-such-distribution>=2"), Requirement("scipy")]
     monkeypatch.setattr(installation, "requirements", lambda extra="": wanted)
     found = checkup.python_and_packages()
     assert "asked: numpy<1" in only(found, "numpy").found
     assert "missing" in only(found, "no-such-distribution").found
-    assert not checkup.sound(found)
+    assert checkup.lacking(found)
 
 
 def test_the_gpu_reason_fits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +136,7 @@ def test_forced_kernels_are_worth_a_look(monkeypatch: pytest.MonkeyPatch) -> Non
     (forced,) = [f for f in found if "OPENBLAS_CORETYPE" in f.found]
     assert (forced.mark, "unset OPENBLAS_CORETYPE" in forced.remedy) == ("!!", True)
     assert only(found, "threads").found.startswith("1 in runs")
-    assert checkup.sound(found)
+    assert not checkup.lacking(found)
 
 
 def test_runs_are_counted_in_a_store_that_mlflow_made(
@@ -175,9 +174,9 @@ def test_results_that_cannot_be_written_fail(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     found = checkup.results_folder(tmp_path / "file" / "results")
     assert only(found, "folder").mark == "!!"
-    assert not checkup.sound(found)
+    assert checkup.lacking(found)
     missing = checkup.results_folder(tmp_path / "not" / "yet")
-    assert checkup.sound(missing)
+    assert not checkup.lacking(missing)
     assert not (tmp_path / "not").exists()
 
 
@@ -194,7 +193,7 @@ def test_plain_output_keeps_lines_whole_and_brackets(tmp_path: Path) -> None:
 
 def test_doctor_reports_all_sections_and_stays_light(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from nnbench.cli.doctor.page import doctor;"
+        "import sys; from pathlib import Path; from nnbench.cli.doctor import doctor;"
         "code = doctor(Path('results'));"
         "print(sorted({'torch', 'tensorflow', 'keras', 'mlflow', 'pandas'} & set(sys.modules)));"
         "sys.exit(code)"
@@ -216,6 +215,6 @@ def test_doctor_reports_all_sections_and_stays_light(tmp_path: Path) -> None:
 
 def test_doctor_fails_when_numpy_does(plant, tmp_path: Path, monkeypatch, capsys) -> None:
     plant(numpy=CRASH, torch=MISSING, tensorflow=BROKEN, cupy=BROKEN)
-    monkeypatch.setattr("nnbench.cli.doctor.page.PROBE_SECONDS", 60)
+    monkeypatch.setattr("nnbench.cli.doctor.PROBE_SECONDS", 60)
     assert doctor(tmp_path / "results") == 1
     assert "cannot run yet; see the remedy for: numpy" in capsys.readouterr().out

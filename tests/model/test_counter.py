@@ -102,7 +102,7 @@ def test_keras_draws_the_same_bits() -> None:
     from nnbench.backends.keras import process
     from nnbench.backends.keras.randomness import CounterDropout, RandomAugment
 
-    process.prepare("cpu", 1)  # before TensorFlow starts with threads of its own
+    process.prepare("cpu", 1, "matched")  # before TensorFlow starts with threads of its own
     x = np.random.default_rng(0).random(SHAPE)
     layer = CounterDropout(Dropout(0.3), "float64")
     layer.key.assign(key().view(np.int32))
@@ -114,11 +114,11 @@ def test_keras_draws_the_same_bits() -> None:
 
 
 def numpy_dropout(x: Any) -> Any:
-    return numpy_side.Dropout(Dropout(0.3), {}).forward_training(x, key())
+    return numpy_side.Dropout({}, Dropout(0.3)).forward_training(x, key())
 
 
 def test_dropout_keeps_the_share_and_the_mean() -> None:
-    y = numpy_side.Dropout(Dropout(0.3), {}).forward_training(np.ones(100_000), key())
+    y = numpy_side.Dropout({}, Dropout(0.3)).forward_training(np.ones(100_000), key())
     assert set(np.unique(y)) == {0.0, 1.0 / 0.7}
     assert abs((y == 0).mean() - 0.3) < 6 * (0.21 / 100_000) ** 0.5
 

@@ -114,4 +114,4 @@ def test_a_record_that_was_changed_is_told(nnbench: Nnbench, results: Path) -> N
     values["epochs"][0]["test_accuracy"] = 0.99
     record.write_text(json.dumps(values, indent=1))
     assert len(read_runs(results)) == 6
-    assert "its digest does not fit" in " ".join(nnbench("ls").stderr.split())
+    assert "its digest does not match" in " ".join(nnbench("ls").stderr.split())

@@ -9,13 +9,12 @@ import click
 from nnbench.cli import options
 
 
-@click.command(
-    help="Print the layers of the net that a run with these overrides would train, with shapes "
-    "and parameter counts, as in `nnbench arch arch=lenet5 data=mnist_5k`."
-)
+@click.command()
 @options.overrides
 def command(overrides: Sequence[str]) -> int:
-    """Build the net for the data and print its table."""
+    """Print the layers of the net that a run with these overrides would train, with shapes and
+    parameter counts, as in `nnbench arch arch=lenet5 data=mnist_5k`.
+    """
     from rich.console import Console
 
     from nnbench import data

@@ -13,12 +13,10 @@ from nnbench.cli import options
 MARKS = {"passed": "pass", "failed": "FAIL", "unsupported": "  - "}
 
 
-@click.command(
-    help="Check that a backend does what every backend must, as in `nnbench check backend=torch`."
-)
+@click.command()
 @options.overrides
 def command(overrides: Sequence[str]) -> int:
-    """Run the kit in a fresh process and print one line per check."""
+    """Check that a backend does what every backend must, as in `nnbench check backend=torch`."""
     from nnbench.config.composition import compose
     from nnbench.errors import ChecksFailed, ConfigError
     from nnbench.sweeps.process import complaint, run_module

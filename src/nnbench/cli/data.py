@@ -5,14 +5,14 @@ from __future__ import annotations
 import click
 
 
-@click.group(help="List the data sets, or fetch one.")
+@click.group()
 def command() -> None:
-    """Group the two sub-commands."""
+    """List the data sets, or fetch one."""
 
 
-@command.command("list", help="Say which data sets are usable here, and how to get the others.")
+@command.command("list")
 def show() -> int:
-    """Print every data set with where it is or the remedy."""
+    """Say which data sets are usable here, and how to get the others."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -29,10 +29,10 @@ def show() -> int:
     return 0
 
 
-@command.command(help="Put a data set where runs find it, and verify it.")
+@command.command()
 @click.argument("name")
 def fetch(name: str) -> int:
-    """Fetch one data set and say where it is."""
+    """Put a data set where runs find it, and verify it."""
     from nnbench.data.catalog import fetch as fetch_data
 
     click.echo(f"{name}: verified, in {fetch_data(name)}")

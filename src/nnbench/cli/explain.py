@@ -10,12 +10,7 @@ import click
 from nnbench.cli import options
 
 
-@click.command(
-    help="Say why two runs differ: walk from A to B one change at a time, in two orders, run what "
-    "is missing, and say how much of the gap in accuracy and time each change explains. A and B "
-    "are recorded runs (name, id or folder), cases (STUDY/CASE) or overrides in quotes, as in "
-    '`nnbench explain "loss=bce" "loss=mse backend=torch"`. OVERRIDES apply to both.'
-)
+@click.command()
 @click.argument("first", metavar="A")
 @click.argument("last", metavar="B")
 @click.argument("overrides", nargs=-1)
@@ -25,7 +20,11 @@ from nnbench.cli import options
 def command(
     first: str, last: str, overrides: Sequence[str], seeds: int, results: Path, out: Path | None
 ) -> int:
-    """Run the bridge between A and B and explain the gaps; see `nnbench.reporting.explain`."""
+    """Say why two runs differ: walk from A to B one change at a time, in two orders, run what is
+    missing, and say how much of the gap in accuracy and time each change explains. A and B are
+    recorded runs (name, id or folder), cases (STUDY/CASE) or overrides in quotes, as in `nnbench
+    explain "loss=bce" "loss=mse backend=torch"`. OVERRIDES apply to both.
+    """
     from rich.console import Console
 
     from nnbench.cli.progress import Display

@@ -9,21 +9,21 @@ from typing import Any
 import click
 
 from nnbench.cli import options
-from nnbench.errors import ConfigError, MissingPackage
+from nnbench.config.installation import lacks
+from nnbench.errors import ConfigError
 
 FORMATS = {"torch": ".pt", "keras": ".keras"}
 
 
-@click.command(
-    help="Write the net of a run (its name, id or folder) so that plain PyTorch (a state_dict and "
-    "the lines that build its model) or plain Keras (.keras) loads it without nnbench."
-)
+@click.command()
 @click.option("--format", "kind", type=click.Choice(list(FORMATS)), required=True)
 @click.option("--out", type=click.Path(dir_okay=False), help="file to write; default: in the run")
 @options.results
 @click.argument("run")
 def command(kind: str, out: str | None, results: Path, run: str) -> int:
-    """Export and say what was written."""
+    """Write the net of a run (its name, id or folder) so that plain PyTorch (a state_dict and the
+    lines that build its model) or plain Keras (.keras) loads it without nnbench.
+    """
     from nnbench.records import weights
     from nnbench.records.lookup import find_run
     from nnbench.records.run import RunResult
@@ -69,9 +69,4 @@ def _export(kind: str, record: Any, params: Any, path: Path) -> list[Path]:
 
         return export_keras(net, params, path)
     except ModuleNotFoundError as error:
-        from nnbench.config.installation import install_command
-
-        raise MissingPackage(
-            f"Received --format {kind}; the package {error.name} is not installed. Install it: "
-            f"{install_command(kind)}"
-        ) from None
+        raise lacks(f"--format {kind}", str(error.name), kind) from None

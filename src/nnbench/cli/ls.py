@@ -11,13 +11,13 @@ from nnbench.cli import options
 STATUSES = ("running", "finished", "diverged", "failed", "killed")
 
 
-@click.command(help="List the recorded runs of a results folder, oldest first.")
+@click.command()
 @click.argument("words", nargs=-1)
 @options.results
 @click.option("--last", default=20, show_default=True, help="how many, 0 for all")
 @click.option("--status", type=click.Choice(STATUSES), help="only runs with this status")
 def command(words: tuple[str, ...], results: Path, last: int, status: str | None) -> int:
-    """Print the table of runs, of those whose name, id or sweep contains every one of `words`."""
+    """List the recorded runs of a results folder, oldest first."""
     from rich.console import Console
 
     from nnbench.records.run import Folder

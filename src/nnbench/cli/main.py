@@ -87,7 +87,6 @@ def run(arguments: list[str]) -> None:
     arguments = _flags_first([word for word in arguments if word not in FLAGS]) + asked
     import hydra
     from hydra.core.hydra_config import HydraConfig
-    from omegaconf import open_dict
 
     arguments = composition.with_experiments(arguments)
 
@@ -95,14 +94,10 @@ def run(arguments: list[str]) -> None:
 
     def task(config: Any) -> None:
         """Run the one job. Hydra prints a line of its own about what a task raises."""
-        whole = config.copy()
-        with open_dict(whole):
-            whole.hydra = HydraConfig.get()
-        hydra_config = HydraConfig.get()
-        launcher = hydra_config.launcher
-        overrides = [str(o) for o in hydra_config.overrides.task]
+        chosen = HydraConfig.get()
+        launcher = chosen.launcher
         try:
-            cell = composition.to_cell(whole, overrides)
+            cell = composition.to_cell(config, chosen.runtime.choices, chosen.overrides.task)
             run_cells([cell], None, Asked(launcher.get("fresh"), launcher.get("plan")))
         except BaseException as error:
             caught.append(error)

@@ -9,16 +9,15 @@ from pathlib import Path
 import click
 
 
-@click.command(
-    help="Time single operations side by side: matrix product, convolution, activations, a "
-    "backward pass; as in `nnbench ops --size 1000 backend=numpy,torch`."
-)
+@click.command()
 @click.option("--size", default=1000, show_default=True, help="Rows and columns of the matrices.")
 @click.option("--rounds", default=5, show_default=True, help="How many turns each backend gets.")
 @click.option("--out", type=click.Path(dir_okay=False), help="Write the times here (JSON).")
 @click.argument("overrides", nargs=-1)
 def command(size: int, rounds: int, out: str | None, overrides: Sequence[str]) -> int:
-    """Time the operations of each backend in turn and print them against the first."""
+    """Time single operations side by side: matrix product, convolution, activations, a backward
+    pass; as in `nnbench ops --size 1000 backend=numpy,torch`.
+    """
     from rich.console import Console
 
     from nnbench.errors import ConfigError, ResultsError

@@ -9,15 +9,14 @@ import click
 from nnbench.cli import options
 
 
-@click.command(
-    help="Train several backends side by side in float64 and float32 and say whether their weights "
-    "agree: pass, fail (with the first step and layer that diverge) or chaotic. As in `nnbench "
-    "parity arch=lenet5 backend=numpy,torch`; without backend= all that are installed, without "
-    "epochs= 5 epochs, without dtype= both."
-)
+@click.command()
 @options.overrides
 def command(overrides: Sequence[str]) -> int:
-    """Certify a configuration and print its tables; exits 1 where backends disagree."""
+    """Train several backends side by side in float64 and float32 and say whether their weights
+    agree: pass, fail (with the first step and layer that diverge) or chaotic. As in `nnbench parity
+    arch=lenet5 backend=numpy,torch`; without backend= all that are installed, without epochs= 5
+    epochs, without dtype= both.
+    """
     from rich.console import Console
 
     from nnbench.errors import ChecksFailed

@@ -13,15 +13,14 @@ from nnbench.cli import options
 PLOTS = (".png", ".svg", ".pdf")
 
 
-@click.command(
-    help="Show where the time of a training step goes: for NumPy by layer and operation, for a "
-    "framework its own profile; as in `nnbench profile batch_size=32`."
-)
+@click.command()
 @click.option("--top", default=20, show_default=True, help="How many rows to show.")
 @click.option("--plot", type=click.Path(dir_okay=False), help="Draw it here (png, svg, pdf).")
 @options.overrides
 def command(top: int, plot: str | None, overrides: Sequence[str]) -> int:
-    """Profile each backend of the overrides in a process of its own and print the tables."""
+    """Show where the time of a training step goes: for NumPy by layer and operation, for a
+    framework its own profile; as in `nnbench profile batch_size=32`.
+    """
     from rich.console import Console
 
     from nnbench.config.installation import need

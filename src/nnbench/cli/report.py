@@ -10,10 +10,7 @@ import click
 from nnbench.cli import options
 
 
-@click.command(
-    help="Compare recorded runs: verdicts with intervals, tables, plots, and what else differs. "
-    "WORDS choose runs, as backend=numpy batch_size=32 or parts of names; all must fit."
-)
+@click.command()
 @click.argument("words", nargs=-1)
 @click.option("--runs", "filters", multiple=True, help="The same as WORDS.")
 @options.results
@@ -36,7 +33,9 @@ def command(
     fail_if: tuple[str, ...],
     **asked: Any,
 ) -> int:
-    """Write the report, print its tables and verdicts, check the conditions."""
+    """Compare recorded runs: verdicts with intervals, tables, plots, and what else differs. WORDS
+    choose runs, as backend=numpy batch_size=32 or parts of names; all must fit.
+    """
     from rich.console import Console
 
     from nnbench.config.installation import need

@@ -12,12 +12,12 @@ from nnbench.errors import ResultsError
 from nnbench.formatting import count
 
 
-@click.command(help="Delete recorded runs (name, id or folder), and what MLflow has of them.")
+@click.command()
 @click.argument("runs", nargs=-1, required=True)
 @options.results
 @click.option("--yes", is_flag=True, help="skip the confirmation")
 def command(runs: tuple[str, ...], results: Path, yes: bool) -> int:
-    """Delete after asking; a run that somebody is at stays."""
+    """Delete recorded runs (name, id or folder), and what MLflow has of them."""
     from nnbench.records.lookup import recorded
     from nnbench.tracking.sync import forget
 

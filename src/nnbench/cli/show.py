@@ -9,11 +9,11 @@ import click
 from nnbench.cli import options
 
 
-@click.command(help="Show a recorded run: RUN is its name, its id or its folder.")
+@click.command()
 @click.argument("run")
 @options.results
 def command(run: str, results: Path) -> int:
-    """Print the summary of a run, the course of its figures and its command."""
+    """Show a recorded run: RUN is its name, its id or its folder."""
     from rich.console import Console
 
     from nnbench.records.lookup import recorded

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 import click
 
 
-@click.command(
-    help="Run a published comparison once and print published against measured, as published and "
-    "matched, with verdicts; without NAME list the studies. OVERRIDES apply to each case, as in "
-    "data=mnist_5k epochs=10. `nnbench claims` does the same over several seeds."
-)
+@click.command()
 @click.argument("name", required=False)
 @click.argument("overrides", nargs=-1)
 def command(name: str | None, overrides: Sequence[str]) -> int:
-    """Run a study, or list the studies."""
+    """Run a published comparison once and print published against measured, as published and
+    matched, with verdicts; without NAME list the studies. OVERRIDES apply to each case, as in
+    data=mnist_5k epochs=10. `nnbench claims` does the same over several seeds.
+    """
     from nnbench.cli.answering import answer_claims
     from nnbench.config.studies import read_study, studies, with_origin
     from nnbench.errors import ConfigError

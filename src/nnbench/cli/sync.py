@@ -9,10 +9,7 @@ import click
 from nnbench.cli import options
 
 
-@click.command(
-    help="Upload what MLflow lacks of the recorded runs: those that a server did not take, or "
-    "the RUNs named. What is there already is not uploaded again."
-)
+@click.command()
 @click.argument("runs", nargs=-1)
 @options.results
 @click.option("--uri", help="to this server or database  [default: each run's own]")
@@ -25,7 +22,9 @@ def command(
     experiment: str | None,
     everything: bool,
 ) -> int:
-    """Upload run by run, saying what came of it."""
+    """Upload what MLflow lacks of the recorded runs: those that a server did not take, or the RUNs
+    named. What is there already is not uploaded again.
+    """
     from nnbench.records.lookup import recorded
     from nnbench.records.run import Folder
     from nnbench.tracking.sync import missing, upload

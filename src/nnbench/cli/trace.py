@@ -13,15 +13,14 @@ from nnbench.cli import options
 FIRST_VALUES = 3
 
 
-@click.command(
-    help="Show one step of training layer by layer: what goes through it, the gradients, the "
-    "updates; as in `nnbench trace --step 1 backend=numpy,torch epochs=1`."
-)
+@click.command()
 @click.option("--step", default=1, show_default=True, help="Which step of the run, from 1.")
 @click.option("--out", type=click.Path(dir_okay=False), help="Write all arrays here (npz).")
 @options.overrides
 def command(step: int, out: str | None, overrides: Sequence[str]) -> int:
-    """Trace a step and print its tables; every array goes into an npz file."""
+    """Show one step of training layer by layer: what goes through it, the gradients, the updates;
+    as in `nnbench trace --step 1 backend=numpy,torch epochs=1`.
+    """
     import numpy as np
 
     from nnbench.errors import ConfigError

@@ -13,7 +13,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO
 
 import click
 
@@ -34,10 +34,9 @@ HOST = "127.0.0.1"
 PORTS_TRIED = 50
 START_SECONDS = 90.0
 STOP_SECONDS = 2.0
-LOG_LINES = 5
 
 
-@click.command("ui", help="Browse the recorded runs in MLflow's user interface.")
+@click.command("ui")
 @options.results
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="First to try."
@@ -45,10 +44,9 @@ LOG_LINES = 5
 @click.option(
     "--browser/--no-browser", default=True, help="Open a browser where there is a display."
 )
-@click.pass_context
-def command(context: click.Context, results: Path, port: int, browser: bool) -> None:
-    """Parse the arguments of `nnbench ui`."""
-    context.exit(ui(results, port, open_browser=browser))
+def command(results: Path, port: int, browser: bool) -> int:
+    """Browse the recorded runs in MLflow's user interface."""
+    return ui(results, port, open_browser=browser)
 
 
 def ui(results: Path, port: int, open_browser: bool) -> int:
@@ -70,7 +68,8 @@ def ui(results: Path, port: int, open_browser: bool) -> int:
             found = _experiments(results)
             _wait_until_up(server, address, log)
             _announce(address, found, open_browser)
-            _serve(server, log)
+            code = server.wait()  # until Ctrl-C; a server that ends by itself is an error
+            raise ResultsError(f"MLflow's server ended with exit code {code}: {_last_line(log)}")
         except KeyboardInterrupt:
             click.echo("\nStopped.")
             return 0
@@ -162,12 +161,6 @@ def has_display() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _serve(server: subprocess.Popen[bytes], log: IO[bytes]) -> NoReturn:
-    """Wait for Ctrl-C; a server that ends by itself is an error."""
-    code = server.wait()
-    raise ResultsError(f"MLflow's server ended with exit code {code}: {_last_line(log)}")
-
-
 def _stop(server: subprocess.Popen[bytes]) -> None:
     """End the server and the worker processes that it started."""
     for wish in (signal.SIGTERM, signal.SIGKILL):
@@ -195,6 +188,5 @@ def _ending_on_terminate() -> Iterator[None]:
 
 def _last_line(log: IO[bytes]) -> str:
     log.seek(0)
-    lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
-    lines = [line for line in lines if line]
-    return lines[-1] if lines else "it said nothing"
+    lines = log.read().decode(errors="replace").strip().splitlines()
+    return lines[-1].strip() if lines else "it said nothing"

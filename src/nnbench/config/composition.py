@@ -1,13 +1,13 @@
-"""Hydra: from overrides to a checked configuration, with errors for people.
-
-Where Hydra looks is `nnbench.config.sources`; its search path is set by a plugin of ours.
-"""
+"""Hydra: from overrides to a checked configuration, with errors for people."""
 
 from __future__ import annotations
 
+import contextlib
+import fnmatch
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from nnbench.config import studies
 from nnbench.config.catalogue import check_backend, distinction, source_of
 from nnbench.config.mistakes import all_keys, explain
 from nnbench.config.run import Cell
-from nnbench.config.sources import Source, experiments_folders, root
+from nnbench.config.sources import experiments_folders, root
 from nnbench.errors import ConfigError
 
 
@@ -38,7 +38,8 @@ def with_experiments(overrides: Sequence[str]) -> list[str]:
 
 def _cases(text: str) -> str:
     patterns = text.removeprefix("experiment=").split(",")
-    found = [case for p in patterns for case in (studies.matching(p) if "*" in p else [p])]
+    cases = studies.experiments()
+    found = [c for p in patterns for c in (fnmatch.filter(cases, p) if "*" in p else [p])]
     return f"experiment={','.join(found)}" if found else text
 
 
@@ -64,25 +65,57 @@ def compose(overrides: Sequence[str]) -> Cell:
     Raises ConfigError, one line, for anything that cannot be.
     """
     from hydra import compose as hydra_compose
+
+    words = with_experiments(overrides)
+    with _hydra():
+        config = hydra_compose("config", words, return_hydra_config=True)
+        return to_cell(*_without_hydra(config), overrides)
+
+
+def compose_all(overrides: Sequence[str]) -> list[Cell]:
+    """Return the cells that `nnbench -m OVERRIDES...` would run, the last key changing fastest.
+
+    Raises ConfigError, one line, for anything that cannot be.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.types import RunMode
+
+    words = with_experiments(overrides)
+    with _hydra() as hydra:
+        loader = hydra.config_loader
+        parsed = OverridesParser.create(config_loader=loader).parse_overrides(words)
+        composer = Composer(loader, loader.load_configuration("config", [], RunMode.MULTIRUN))
+        return [composer.cell(each) for each in product(*map(_words, parsed))]
+
+
+@contextlib.contextmanager
+def _hydra() -> Iterator[Any]:
+    """Open Hydra on nnbench's configuration; its errors become ConfigError."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    words = with_experiments(overrides)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
-            config = hydra_compose("config", words, return_hydra_config=True)
-            return to_cell(config, overrides)
+            yield GlobalHydra.instance().hydra
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise ConfigError(explain(error)) from None
 
 
-def to_cell(config: Any, overrides: Sequence[str]) -> Cell:
-    """Check a composed Hydra config (its `hydra` node included) and return it as a Cell."""
-    return _to_cell(*_without_hydra(config), overrides)
+def _words(override: Any) -> list[str]:
+    """Return an override for each of the values that `override` lists."""
+    key = override.get_key_element()
+    if not override.is_sweep_override():
+        return [f"{key}={override.get_value_element_as_str()}"]
+    if not override.is_discrete_sweep():
+        raise ConfigError(
+            f"Received {override.input_line}; a sweep takes a list of values, as in {key}=0.1,0.2. "
+            "To search a range: nnbench -m search.trials=N KEY=interval(LOW,HIGH)"
+        )
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
 
 
 def _without_hydra(config: Any) -> tuple[Any, dict[str, Any]]:
@@ -96,7 +129,8 @@ def _without_hydra(config: Any) -> tuple[Any, dict[str, Any]]:
     return task, choices
 
 
-def _to_cell(task: Any, choices: Mapping[str, Any], overrides: Sequence[str]) -> Cell:
+def to_cell(task: Any, choices: Mapping[str, Any], overrides: Sequence[str]) -> Cell:
+    """Check the task's part of a composed config, with the options chosen by group."""
     from omegaconf import OmegaConf
     from omegaconf.errors import MissingMandatoryValue
 
@@ -116,13 +150,9 @@ def _to_cell(task: Any, choices: Mapping[str, Any], overrides: Sequence[str]) ->
         return Cell.read(plain, overrides)
     except ConfigError as error:
         studies.check_values(str(plain["case"]), all_keys())
-        raise _with_origin(error, source) from None
-
-
-def _with_origin(error: ConfigError, source: Source) -> ConfigError:
-    """Return an error that may be the fault of a backend's file with where that is from."""
-    ours = not source.origin or "backend" not in str(error)
-    return error if ours else ConfigError(f"{error} The backend is from {source.origin}.")
+        if source.origin and "backend" in str(error):
+            error = ConfigError(f"{error} The backend is from {source.origin}.")
+        raise error from None
 
 
 class Composer:
@@ -156,7 +186,7 @@ class Composer:
         task = shared.copy()
         for p in values:
             OmegaConf.update(task, p.key_or_group, p.value(), merge=True)
-        return _to_cell(task, choices, overrides)
+        return to_cell(task, choices, overrides)
 
     def _parse(self, text: str) -> Any:
         if text not in self._parsed:

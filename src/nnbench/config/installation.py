@@ -1,7 +1,6 @@
 """What the project asks to have installed, what is, and the command that closes the gap.
 
-In a checkout pyproject.toml speaks, elsewhere the metadata of the installed wheel. The remedy
-never names the project on a package index: another project has that name there.
+The remedy never names nnbench on a package index: another project has that name there.
 """
 
 from __future__ import annotations
@@ -93,6 +92,14 @@ def need(what: str, *modules: str, otherwise: str = "") -> None:
     for module in modules:
         if find_spec(module) is None:
             raise missing(what, module, otherwise)
+
+
+def lacks(received: str, package: str, extra: str | None) -> MissingPackage:
+    """Return the error for what was `received` and needs a package of `extra`."""
+    remedy = install_command(extra) if extra else package
+    return MissingPackage(
+        f"Received {received}; the package {package} is not installed. Install it: {remedy}"
+    )
 
 
 def missing(what: str, module: str, otherwise: str = "") -> MissingPackage:

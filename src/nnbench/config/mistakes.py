@@ -10,6 +10,8 @@ from nnbench.config.catalogue import Option, groups, main_values, options
 from nnbench.config.studies import experiments
 from nnbench.schema import suggest
 
+MALFORMED = "Received '{0}'; must be KEY=VALUE, as in batch_size=32 (see nnbench --help)"
+
 
 def explain(error: BaseException) -> str:
     """Turn an error of Hydra, OmegaConf or YAML into one line that says what to do."""
@@ -23,7 +25,7 @@ def explain(error: BaseException) -> str:
         (r"An item is already at '([^']+)'", "Received +{0}=...; it exists: leave out the '+'."),
         (r"Interpolation key '([^']+)' not found", _not_there),
         (r"Missing mandatory value: (\S+)", "Missing value for {0}; set it with {0}=..."),
-        (r"Error parsing override '(.+?)' (?:missing EQUAL|mismatched)", _malformed),
+        (r"Error parsing override '(.+?)' (?:missing EQUAL|mismatched)", MALFORMED),
         (r"Key '([^']+)' is not in struct", _unknown_key),
     ):
         found = re.search(pattern, text)
@@ -50,10 +52,6 @@ def _not_there(key: str) -> str:
     owners = _owners(group, inner)
     remedy = f"use {group}={' or '.join(owners)}" if owners else "set it"
     return f"A value is taken from {key}, which the chosen {group} lacks; {remedy}."
-
-
-def _malformed(text: str) -> str:
-    return f"Received '{text}'; must be KEY=VALUE, as in batch_size=32 (see nnbench --help)"
 
 
 def _unknown_key(key: str) -> str:

@@ -1,8 +1,4 @@
-"""The run configuration: typed, range-checked, and free of Hydra, so that the worker reads it too.
-
-`read_config` turns the resolved values (from Hydra in the command line, from JSON in the worker)
-into a `RunConfig` and checks what can be checked before anything is loaded.
-"""
+"""The run configuration: typed, range-checked, and free of Hydra: the worker reads it too."""
 
 from __future__ import annotations
 

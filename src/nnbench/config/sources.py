@@ -1,8 +1,4 @@
-"""Where configuration and studies come from: nnbench itself, folders, installed packages.
-
-Each source has config groups in one folder and studies in another. Packages are found by their
-entry points in the group `nnbench.plugins`, and none is imported: a broken one costs a line.
-"""
+"""Where configuration and studies come from: nnbench itself, folders, installed packages."""
 
 from __future__ import annotations
 
@@ -82,7 +78,9 @@ def sources() -> list[Source]:
     found: list[Source] = []
     seen: set[Path] = set()
     for each in (own, *typed, *_packages()[0], here):
-        folders = [f if f and f.is_dir() and f not in seen else None for f in _folders(each)]
+        folders = [
+            f if f and f.is_dir() and f not in seen else None for f in (each.conf, each.experiments)
+        ]
         seen.update(folder for folder in folders if folder)
         if any(folders):
             found.append(replace(each, conf=folders[0], experiments=folders[1]))
@@ -102,10 +100,6 @@ def source_of_study(study: Path) -> Source:
 def broken_packages() -> list[Problem]:
     """Return a problem for each package whose entry point leads nowhere."""
     return list(_packages()[1])
-
-
-def _folders(source: Source) -> tuple[Path | None, Path | None]:
-    return source.conf, source.experiments
 
 
 @cache  # what is installed stays as it is while a process lives; looking takes a moment

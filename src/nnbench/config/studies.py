@@ -7,7 +7,6 @@ to start from.
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -110,11 +109,6 @@ def experiments() -> dict[str, Mapping[str, Any]]:
             continue
         found |= {f"{name}/{case}": values for case, values in cases.items()}
     return found
-
-
-def matching(pattern: str) -> list[str]:
-    """Return the cases that `STUDY/CASE` with `*` names, in the order of their files."""
-    return fnmatch.filter(experiments(), pattern)
 
 
 def check_keys(values: Mapping[str, Any], allowed: Collection[str], what: str) -> None:

@@ -24,7 +24,6 @@ class Asked:
 
 
 AS_USUAL = Asked()
-BUSY = "Another process is already running this configuration in {}."
 
 
 def checked_plan(cells: Sequence[Cell], asked: Asked) -> tuple[Planner, list[Step]]:
@@ -68,15 +67,16 @@ def run_or_take_up(
     if step.run is not None and is_complete(step):
         return step.run
     claim = Claim(results, planner.fingerprint(cell))
+    busy = RunBusy(f"Another process is already running this configuration in {results}.")
     if not claim.take():
-        raise RunBusy(BUSY.format(results))
+        raise busy
     try:
         step = planner.look(cell)
         if step.state == "finished":
             assert step.run is not None
             return step.run if is_complete(step) else session.mirror(step.run)
         if step.state == "running":
-            raise RunBusy(BUSY.format(results))
+            raise busy
         stopped = step.run if step.state == "stopped" else None
         return session.run(cell, stopped=stopped, place=place)
     finally:

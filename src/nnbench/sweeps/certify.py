@@ -61,9 +61,5 @@ def _located(certificate: Certificate, reference: Cell, other: Cell) -> dict[str
     epochs = certificate.verdict.parted + 1
     both = [Cell(cell.values | {"epochs": epochs}) for cell in (reference, other)]
     said = ask("parity", both)["certificates"][0]
-    found = replace(
-        certificate,
-        step=said["parted_step"],
-        layer=said["parted_layer"],
-    )
+    found = replace(certificate, step=said["parted_step"], layer=said["parted_layer"])
     return found.as_data() | {"text": str(found)}

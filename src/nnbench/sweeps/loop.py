@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nnbench.config.launcher import Slurm
 from nnbench.config.run import Cell, RunConfig
@@ -103,7 +103,7 @@ def run_sweep(
     config = cells[0].config
     shared = set.intersection(*(set(cell.overrides) for cell in cells))
     tracked = not all(is_complete(step) for step in steps)
-    with Sweeping(config, sweep, observer, shared, tracked) as sweeping:
+    with open_sweep(config, sweep, observer, shared, tracked) as sweeping:
         try:
             sweeping.run(cells, planner)
         finally:
@@ -160,40 +160,32 @@ def outlook(steps: Sequence[Step], planner: Planner) -> Outlook:
     )
 
 
+@contextlib.contextmanager
+def open_sweep(
+    config: RunConfig, sweep: str, observer: Observer, unnamed: Collection[str], tracked: bool
+) -> Iterator[Sweeping]:
+    """Open what the runs of a sweep share; `tracked`: MLflow takes part, if it is asked for."""
+    interrupts = Interrupts(on_ask=observer.stopping)
+    sinks = open_sink(config) if tracked else contextlib.nullcontext()
+    with sinks as sink, observer, interrupts:
+        yield Sweeping(config, Session(observer, sink, sweep, unnamed, interrupts), interrupts)
+
+
 class Sweeping:
     """A sweep on its way: sink, observer, signals, and what has come of its cells so far."""
 
-    def __init__(
-        self,
-        config: RunConfig,
-        sweep: str,
-        observer: Observer,
-        unnamed: Collection[str],
-        tracked: bool = True,
-    ) -> None:
-        self.config, self.observer = config, observer
-        self.interrupts = Interrupts(on_ask=observer.stopping)
+    def __init__(self, config: RunConfig, session: Session, interrupts: Interrupts) -> None:
+        self.config, self.session, self.interrupts = config, session, interrupts
+        self.observer = session.observer
         self.failures: list[Failure] = []
-        self._sweep, self._unnamed, self._tracked = sweep, unnamed, tracked
         self._found: dict[Cell, RunResult] = {}
-        self._open = contextlib.ExitStack()
-
-    def __enter__(self) -> Sweeping:
-        sink = self._open.enter_context(open_sink(self.config)) if self._tracked else None
-        self._open.enter_context(self.observer)
-        self._open.enter_context(self.interrupts)
-        self.session = Session(self.observer, sink, self._sweep, self._unnamed, self.interrupts)
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self._open.__exit__(*exception)
 
     def run(self, cells: Sequence[Cell], planner: Planner) -> None:
         """Run the cells as the launcher does it; failures are shown and kept."""
         launcher = self.config.launcher
         arranged = arrange(cells, self.config.order)
         if isinstance(launcher, Slurm):
-            names = (self._sweep, tuple(self._unnamed))
+            names = (self.session.sweep, tuple(self.session.unnamed))
             left = [cell for cell in arranged if not self._take(cell, planner)]
             if left:
                 run_on_slurm(left, launcher, self._end, self.stopping, self.observer.say, names)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -110,9 +110,9 @@ def run_isolated(
     try:
         send(worker, replace(job, started=time.time()).line())
         interrupts.attach(worker)
-        for event in _events(worker.stdout):
-            last = event
-            on_event(event)
+        for line in worker.stdout:
+            last = json.loads(line)
+            on_event(last)
         code = worker.wait()
     finally:
         interrupts.detach(worker)
@@ -173,11 +173,6 @@ class Interrupts:
         if worker in self._workers:
             self._workers.remove(worker)
 
-    def stop(self) -> None:
-        """Ask every worker to leave its run with a checkpoint."""
-        for worker in list(self._workers):
-            send(worker, "stop")
-
     def _receive(self, number: int, frame: object) -> None:
         again, self.signal = self.asked, number
         if again:
@@ -185,12 +180,8 @@ class Interrupts:
                 worker.kill()
             raise KeyboardInterrupt
         self.on_ask()
-        self.stop()
-
-
-def _events(lines: Any) -> Iterator[dict[str, Any]]:
-    for line in lines:
-        yield json.loads(line)
+        for worker in list(self._workers):
+            send(worker, "stop")
 
 
 def _raise_for(code: int, last: dict[str, Any], log: Path) -> None:

@@ -13,7 +13,7 @@ from nnbench.config.space import Question
 from nnbench.errors import Stopped
 from nnbench.sweeps.cells import AS_USUAL, Asked, checked_plan
 from nnbench.sweeps.launchers.pool import places
-from nnbench.sweeps.loop import Sweeping
+from nnbench.sweeps.loop import Sweeping, open_sweep
 from nnbench.sweeps.observer import Observer, Outlook
 from nnbench.sweeps.trials import Search, Trial
 
@@ -66,7 +66,7 @@ def run_search(
     repeats = list(product(*grid))
     observer.expect(Outlook(max(0, wanted - search.done) * len(repeats)))
     try:
-        with Sweeping(config, sweep, observer, fixed) as sweeping:
+        with open_sweep(config, sweep, observer, fixed, tracked=True) as sweeping:
             while search.done < wanted and not sweeping.stopping():
                 count = _at_once(compose, fixed, repeats, wanted - search.done)
                 _make(search, sweeping, lambda w: compose([*fixed, *w]), repeats, count, asked)

@@ -7,15 +7,16 @@ import dataclasses
 import importlib.util
 import secrets
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from nnbench.config.installation import lacks, need
 from nnbench.config.run import Cell, RunConfig
-from nnbench.errors import MissingPackage, NNBenchError, ResultsError, RunBusy, RunFailed, RunKilled
+from nnbench.errors import NNBenchError, ResultsError, RunBusy, RunFailed, RunKilled
 from nnbench.records.flags import Flag
 from nnbench.records.lookup import find_weights, make_directory, run_name
 from nnbench.records.run import RECORD_NAME, RUNS_NAME, EpochRecord, RunResult, Status
@@ -23,33 +24,19 @@ from nnbench.sweeps.observer import Follower, Observer
 from nnbench.sweeps.process import Interrupts, run_isolated
 from nnbench.training.job import Job
 
+if TYPE_CHECKING:
+    from nnbench.tracking.mlflow import MlflowSink
+
 CONFIG_NAME = "config.yaml"
 PARITY_NAME = "parity"
 
 
-class Sink(Protocol):
-    """Where runs are mirrored; see `nnbench.tracking.mlflow.MlflowSink`."""
-
-    def start(self, run: RunResult) -> None: ...  # noqa: D102
-
-    def epochs(self, run: RunResult, records: Sequence[EpochRecord]) -> None: ...  # noqa: D102
-
-    def finishing(self, run: RunResult) -> Callable[[], dict[str, Any]]: ...  # noqa: D102
-
-    def certify(self, run: RunResult) -> None: ...  # noqa: D102
-
-    def describe(self, runs: Sequence[RunResult]) -> None: ...  # noqa: D102
-
-    def close(self) -> None: ...  # noqa: D102
-
-
 @contextlib.contextmanager
-def open_sink(config: RunConfig) -> Iterator[Sink | None]:
+def open_sink(config: RunConfig) -> Iterator[MlflowSink | None]:
     """Open the sink that `tracking` asks for, None for the results folder alone."""
     if config.tracking.name == "local":
         yield None
         return
-    from nnbench.config.installation import need
     from nnbench.tracking.mlflow import MlflowSink
 
     need("tracking=mlflow", "mlflow", otherwise="record in the results folder: tracking=local")
@@ -85,7 +72,7 @@ class Session:
     def __init__(
         self,
         observer: Observer,
-        sink: Sink | None,
+        sink: MlflowSink | None,
         sweep: str | None = None,
         unnamed: Collection[str] = (),
         interrupts: Interrupts | None = None,
@@ -206,7 +193,7 @@ class Session:
 class _Mirror:
     """Passes a worker's events to who watches and its records to the sink."""
 
-    def __init__(self, directory: Path, watcher: Follower, sink: Sink | None) -> None:
+    def __init__(self, directory: Path, watcher: Follower, sink: MlflowSink | None) -> None:
         self.directory, self.watcher, self.sink = directory, watcher, sink
         self.run: RunResult | None = None
 
@@ -238,10 +225,4 @@ def check_packages(config: RunConfig) -> None:
     """Raise MissingPackage where the backend's packages are not installed."""
     for package in config.backend.packages:
         if importlib.util.find_spec(package) is None:
-            from nnbench.config.installation import install_command
-
-            remedy = install_command(config.backend.extra) if config.backend.extra else package
-            raise MissingPackage(
-                f"Received backend={config.backend.name}; the package {package} is not installed. "
-                f"Install it: {remedy}"
-            )
+            raise lacks(f"backend={config.backend.name}", package, config.backend.extra)

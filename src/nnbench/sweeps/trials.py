@@ -1,8 +1,4 @@
-"""Searching settings with Optuna: what to try next, and what came of it, in a study that resumes.
-
-The study lies in the results folder; asked for again, a search goes on where it was, with the
-trials that were under way first. Runs that are finished already are not run again.
-"""
+"""Searching settings with Optuna: what to try next, and what came of it; a search resumes."""
 
 from __future__ import annotations
 
@@ -15,9 +11,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from nnbench.config.installation import lacks
 from nnbench.config.run import SearchConfig
 from nnbench.config.space import Choice, Interval, Space
-from nnbench.errors import ConfigError, MissingPackage
+from nnbench.errors import ConfigError
 from nnbench.records.identity import LEFT_OUT
 from nnbench.records.locks import Claim
 from nnbench.records.run import RunResult
@@ -95,20 +92,14 @@ class Search:
         trial = self.study.ask(self._distributions)
         return trial, _overrides(trial.params)
 
-    def tell(self, trial: Any, runs: Sequence[RunResult]) -> float | None:
-        """Note what the runs of a trial came to; return it."""
-        value = self.value(runs)
-        if value is None:
-            self.study.tell(trial, state=self._states.FAIL)
-        else:
-            self.study.tell(trial, value)
-        return value
-
-    def value(self, runs: Sequence[RunResult]) -> float | None:
-        """Return the mean of the monitored figure, None where a run has no number for it."""
+    def tell(self, trial: Any, runs: Sequence[RunResult]) -> None:
+        """Note the mean of the monitored figure, or that a run has no number for it."""
         values = [run.figure(self.monitor) for run in runs]
         finite = [v for v in values if v is not None and math.isfinite(v)]
-        return fmean(finite) if finite and len(finite) == len(values) else None
+        if finite and len(finite) == len(values):
+            self.study.tell(trial, fmean(finite))
+        else:
+            self.study.tell(trial, state=self._states.FAIL)
 
     def trials(self) -> list[Trial]:
         """Return the trials that have an end, the best first."""
@@ -160,11 +151,6 @@ def _optuna() -> Any:
     try:
         import optuna
     except ImportError:
-        from nnbench.config.installation import install_command
-
-        raise MissingPackage(
-            "Received search.trials; the package optuna is not installed. Install it: "
-            f"{install_command('search')}"
-        ) from None
+        raise lacks("search.trials", "optuna", "search") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna

@@ -1,8 +1,7 @@
 """Checkpoints: where a run is, in files that are whole or not used.
 
-Each is one safetensors file whose metadata holds a digest over everything else in it, so that a
-flipped bit or a cut-off end is seen. It is written beside the old ones and renamed; after a power
-failure the newest may be damaged, then the one before it serves.
+A digest in the metadata shows a flipped bit or a cut-off end. A new file is written beside the old
+ones: after a power failure the newest may be damaged, then the one before it serves.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -156,11 +155,8 @@ def _read(path: Path) -> Checkpoint:
 
 def _digest(facts: str, tensors: Mapping[str, NDArray[Any]]) -> str:
     sha = hashlib.blake2b(facts.encode(), digest_size=16)
-    for name, value in _sorted(tensors.items()):
+    for name in sorted(tensors):
+        value = tensors[name]
         sha.update(f"{name}{value.shape}{value.dtype}".encode())
         sha.update(np.asarray(value, order="C").data)
     return sha.hexdigest()
-
-
-def _sorted(items: Iterable[tuple[str, NDArray[Any]]]) -> list[tuple[str, NDArray[Any]]]:
-    return sorted(items, key=lambda item: item[0])

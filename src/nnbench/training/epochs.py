@@ -108,7 +108,9 @@ class Epochs:
         fresh = self._epoch()
         known = epoch < len(run.epochs)
         record = run.epochs[epoch] if known else fresh
-        self.diverged = not all(map(_is_finite, (record.running_loss, record.train_loss)))
+        # A loss that is no number comes back from JSON as None.
+        losses = (record.running_loss, record.train_loss)
+        self.diverged = not all(loss is not None and math.isfinite(loss) for loss in losses)
         self.watch.see(getattr(record, self.config.monitor))
         if self.config.keeps_best and self.watch.best_epoch == epoch:
             self.best = (epoch, self.trainer.params())
@@ -265,8 +267,3 @@ class Epochs:
         if self.config.task == "regression":
             return loss, None
         return loss, metrics.accuracy(logits, targets)
-
-
-def _is_finite(figure: float | None) -> bool:
-    """Tell whether a figure is a number; one that is not comes back from JSON as None."""
-    return figure is not None and math.isfinite(figure)

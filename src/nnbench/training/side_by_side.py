@@ -1,7 +1,6 @@
 """Backends in one process, on the same walk: what `nnbench parity`, `trace` and `profile` run.
 
-`python -m nnbench.training.side_by_side` reads a job as JSON from standard input and writes its
-answer as one JSON line. Only a profile is timed here, of one backend alone.
+Reads a job as JSON from standard input and writes its answer as one JSON line.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import numpy as np
 from nnbench import data
 from nnbench.backends import parity
 from nnbench.backends.profiling import profile
-from nnbench.backends.protocol import Params, StepTrace, Tracer, Trainer, Walk
+from nnbench.backends.protocol import Params, StepTrace, Task, Tracer, Trainer, Walk
 from nnbench.config.run import RunConfig, read_config
 from nnbench.errors import ConfigError, NNBenchError, UnsupportedSpec
 from nnbench.model.metrics import mean_loss
@@ -41,6 +40,7 @@ class Sides:
     """Trainers by label, the reference first, all of them from the same `params`."""
 
     config: RunConfig
+    task: Task
     trainers: dict[str, Trainer]
     params: Params
     dataset: data.Dataset
@@ -51,13 +51,18 @@ class Sides:
         first = configs[0]
         dataset = data.load(first.data, kind=first.task, seed=first.seed)
         splits = all_splits(dataset, first.eval.train_samples)
-        trainers: dict[str, Trainer] = {}
-        for config in configs:
-            name = config.backend.label
-            trainers[name] = trainer_factory(config)(make_task(config, dataset), splits)
-        reference = next(iter(trainers.values()))
-        load_weights(first, source, make_task(first, dataset), reference)
-        return cls(first, trainers, reference.params(), dataset)
+        trainers: dict[str, Trainer] = {
+            config.backend.label: trainer_factory(config)(make_task(config, dataset), splits)
+            for config in configs
+        }
+        task, reference = make_task(first, dataset), next(iter(trainers.values()))
+        load_weights(first, source, task, reference)
+        return cls(first, task, trainers, reference.params(), dataset)
+
+    @property
+    def steps(self) -> int:
+        """Return how many steps an epoch has."""
+        return self.task.steps(len(self.dataset.splits["train"]))
 
     @property
     def reference(self) -> Trainer:
@@ -66,14 +71,11 @@ class Sides:
 
     def walks(self, epochs: int) -> Iterator[Walk]:
         """Yield the walks of the first `epochs` epochs; a plateau is the reference's."""
-        task = make_task(self.config, self.dataset)
         samples = len(self.dataset.splits["train"])
         scores: list[float] = []
         for epoch in range(epochs):
-            rates = self.config.schedule.per_step(
-                epoch, task.steps(samples), self.config.epochs, scores
-            )
-            yield make_walk(self.config, task, samples, epoch, rates)
+            rates = self.config.schedule.per_step(epoch, self.steps, self.config.epochs, scores)
+            yield make_walk(self.config, self.task, samples, epoch, rates)
             if isinstance(self.config.schedule, Plateau):
                 scores.append(self._score())
 
@@ -83,13 +85,13 @@ class Sides:
         targets = self.dataset.splits[split].targets[: len(logits)]
         if figure == "accuracy":
             return -float((logits.argmax(axis=1) == targets).mean())
-        task = make_task(self.config, self.dataset)
-        return mean_loss(logits, targets, task.loss, task.architecture.output_activation)
+        activation = self.task.architecture.output_activation
+        return mean_loss(logits, targets, self.task.loss, activation)
 
 
 def certificates(sides: Sides) -> list[Certificate]:
     """Train all side by side and judge each backend against the first."""
-    net = make_task(sides.config, sides.dataset).architecture
+    net = sides.task.architecture
     excluded = net.without_effect()
     (reference, _), *others = sides.trainers.items()
     walks = sides.walks(sides.config.epochs)
@@ -123,12 +125,11 @@ def certificates(sides: Sides) -> list[Certificate]:
 def traces(sides: Sides, step: int) -> dict[str, StepTrace]:
     """Return step `step` (from 1) of every trainer, taken apart."""
     batch = sides.config.batch_size
-    per_epoch = make_task(sides.config, sides.dataset).steps(len(sides.dataset.splits["train"]))
-    epoch, last = divmod(step - 1, per_epoch)
+    epoch, last = divmod(step - 1, sides.steps)
     if epoch >= sides.config.epochs:
         raise ConfigError(
-            f"Received --step {step}; the run has {sides.config.epochs * per_epoch:,}, epochs="
-            f"{sides.config.epochs} of {per_epoch:,}."
+            f"Received --step {step}; the run has {sides.config.epochs * sides.steps:,}, epochs="
+            f"{sides.config.epochs} of {sides.steps:,}."
         )
     found = {}
     walks = list(sides.walks(epoch + 1))
@@ -165,7 +166,7 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
     """Do `job`: `what` it is about, `values` the configurations, the reference first."""
     configs = [read_config(values) for values in job["values"]]
     sides = Sides.build(configs, Path(job["weights"]) if job["weights"] else None)
-    net = make_task(configs[0], sides.dataset).architecture
+    net = sides.task.architecture
     facts = {"architecture": str(net), "layers": [row.layer for row in net.rows()]}
     if job["what"] == "trace":
         np.savez_compressed(job["path"], allow_pickle=False, **_arrays(traces(sides, job["step"])))
@@ -175,13 +176,11 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
         trainer.load(sides.params)
         found = profile(name, trainer, walk, sides.config.batch_size)
         return facts | dataclasses.asdict(found)
-    certified = certificates(sides)
-    steps = make_task(configs[0], sides.dataset).steps(len(sides.dataset.splits["train"]))
     return facts | {
-        "steps": steps,
+        "steps": sides.steps,
         "certificates": [
             {"backend": c.backend, "text": str(c), "worst": _worst(c)} | c.as_data()
-            for c in certified
+            for c in certificates(sides)
         ],
     }
 

@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from nnbench.errors import NNBenchError
 from nnbench.records.locks import locked
@@ -36,7 +36,11 @@ def main() -> int:
         os.sched_setaffinity(0, plain["cores"])  # before NumPy makes its threads
 
     def announce(event: dict[str, Any]) -> None:
-        _send(events, event)
+        try:
+            events.write(json.dumps(event | {"time": time.time()}) + "\n")
+            events.flush()
+        except BrokenPipeError:
+            os._exit(3)
 
     try:
         with locked(Path(plain["directory"])):
@@ -80,14 +84,6 @@ def out_of_memory(error: Exception) -> str | None:
         f"Out of memory {where}{asked}".replace("  ", " ").rstrip()
         + "; use a smaller batch_size, a smaller net or fewer samples (data.train_samples)."
     )
-
-
-def _send(events: TextIO, event: dict[str, Any]) -> None:
-    try:
-        events.write(json.dumps(event | {"time": time.time()}) + "\n")
-        events.flush()
-    except BrokenPipeError:
-        os._exit(3)
 
 
 def _job() -> tuple[bytes, threading.Event]:

@@ -1,12 +1,7 @@
-"""What `nnbench doctor` looks at: one function for each section of its report.
-
-Frameworks are asked in processes of their own (nnbench.cli.doctor.probe); everything else is cheap
-and read here. Nothing is changed, and no folder is made.
-"""
+"""What `nnbench doctor` looks at, nothing being changed: a function for each section."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 import sqlite3
@@ -16,11 +11,12 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from nnbench.cli.doctor.probe import Answer
+from nnbench.cli.doctor.probe import PACKAGES, Answer
 from nnbench.config import catalogue, installation, studies
 from nnbench.config.catalogue import Option, every_option, options
+from nnbench.config.run import RunConfig
 from nnbench.config.sources import source_of_study, sources
 from nnbench.records import machine
 from nnbench.records.environment import forced
@@ -68,9 +64,9 @@ def python_and_packages() -> list[Finding]:
 def backends(answers: Mapping[str, Answer]) -> list[Finding]:
     """Say which backends can be used, by their version."""
     return [
-        _backend("numpy", ("numpy", "scipy"), answers["numpy"], needed=True),
-        _backend("torch", ("torch",), answers["torch"]),
-        _backend("keras", ("keras", "tensorflow"), answers["keras"]),
+        _backend("numpy", answers["numpy"], needed=True),
+        _backend("torch", answers["torch"]),
+        _backend("keras", answers["keras"]),
     ]
 
 
@@ -100,9 +96,8 @@ def plugins(answers: Mapping[str, Answer]) -> list[Finding]:
     return findings + [Finding(problem.origin, "!!", problem.text) for problem in wrong]
 
 
-def _backend(
-    name: str, packages: tuple[str, ...], answer: Answer, *, needed: bool = False
-) -> Finding:
+def _backend(name: str, answer: Answer, *, needed: bool = False) -> Finding:
+    packages = PACKAGES[name]
     found = ", ".join(f"{package} {machine.version(package) or 'missing'}" for package in packages)
     install = installation.install_command("" if needed else name)
     if answer.state == "missing":
@@ -158,19 +153,12 @@ def blas_and_threads(numpy: Answer) -> list[Finding]:
         kernel = f"{numpy.facts['blas_kernel'] or 'unknown'} kernel"
         findings.append(Finding("BLAS", "OK", f"{made_by}, {kernel}" if made_by else kernel))
         threads = numpy.facts["threads"]["blas"] or "unknown"
-        found = f"{_default('threads')} in runs (threads=N sets it); {threads} outside"
+        found = f"{RunConfig.threads} in runs (threads=N sets it); {threads} outside"
         findings.append(Finding("threads", "OK", found))
     for each in forced():
         found = f"{each.setting} {each.effect}"
         findings.append(Finding("environment", "!!", found, each.remedy))
     return findings
-
-
-def _default(name: str) -> Any:
-    """Return the default of a value of the run configuration."""
-    from nnbench.config.run import RunConfig
-
-    return next(f.default for f in dataclasses.fields(RunConfig) if f.name == name)
 
 
 def data_sets() -> list[Finding]:
@@ -224,19 +212,11 @@ def _tracking_store(path: Path) -> Finding:
             runs = store.execute(count).fetchone()[0]
     except sqlite3.Error as error:
         return Finding("tracking", "!!", f"{path} cannot be read ({error})", aside)
-    if not _writable(path):
+    if not os.access(path, os.W_OK):
         return Finding("tracking", "!!", f"{path} cannot be written", "chmod u+w it")
     return Finding("tracking", "OK", f"{path}, {runs} run{'' if runs == 1 else 's'}")
 
 
-def _writable(path: Path) -> bool:
-    try:
-        with path.open("r+b"):
-            return True
-    except OSError:
-        return False
-
-
-def sound(findings: Iterable[Finding]) -> bool:
-    """Tell whether everything that a run with no arguments needs is usable."""
-    return all(finding.mark == "OK" for finding in findings if finding.needed)
+def lacking(findings: Iterable[Finding]) -> list[str]:
+    """Return what a run with no arguments needs and is not usable."""
+    return [finding.subject for finding in findings if finding.needed and finding.mark != "OK"]

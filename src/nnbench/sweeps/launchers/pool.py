@@ -1,7 +1,4 @@
-"""Runs cells in places on this machine, one at a time in each, as soon as what they need is there.
-
-One place is `launcher=sequential`. Threads only wait here: every run is a process of its own.
-"""
+"""Runs cells in places on this machine, one at a time in each; threads only wait here."""
 
 from __future__ import annotations
 

@@ -12,13 +12,13 @@ import contextlib
 import io
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnbench.config.installation import lacks
 from nnbench.config.launcher import Slurm
 from nnbench.config.run import Cell
-from nnbench.errors import ConfigError, MissingPackage, NNBenchError, RunFailed
+from nnbench.errors import ConfigError, NNBenchError, RunFailed
 from nnbench.records.run import RunResult
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.plan import Planner, is_ready
@@ -27,14 +27,7 @@ from nnbench.sweeps.session import Session
 
 FOLDER_NAME = "slurm"
 POLL_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a cell: the folder of its run, or why there is none."""
-
-    directory: str | None = None
-    error: str | None = None
+Outcome = Path | RunFailed | None  # the folder of a run, why there is none, or nothing was said
 
 
 def run_on_slurm(
@@ -65,12 +58,7 @@ def _executor(launcher: Slurm, results: Path) -> Any:
     try:
         import submitit
     except ImportError:
-        from nnbench.config.installation import install_command
-
-        raise MissingPackage(
-            "Received launcher=slurm; the package submitit is not installed. Install it: "
-            f"{install_command('slurm')}"
-        ) from None
+        raise lacks("launcher=slurm", "submitit", "slurm") from None
     try:
         executor = submitit.AutoExecutor(folder=results.resolve() / FOLDER_NAME, cluster="slurm")
     except RuntimeError:
@@ -141,16 +129,16 @@ def _outcomes(job: Any, shares: list[list[Cell]]) -> list[list[Outcome]]:
         try:
             found.append(list(task.result()))
         except Exception:  # cancelled, out of time or memory, or the node died
-            found.append([Outcome()] * len(share))
+            found.append([None] * len(share))
     return found
 
 
 def _result(cell: Cell, outcome: Outcome, job: Any) -> RunResult | NNBenchError:
     """Return the run of a cell; one whose job was killed has its record all the same."""
-    if outcome.error:
-        return RunFailed(outcome.error)
-    if outcome.directory:
-        return RunResult.read(Path(outcome.directory))
+    if isinstance(outcome, RunFailed):
+        return outcome
+    if outcome is not None:
+        return RunResult.read(outcome)
     step = Planner(Path(cell.config.results)).look(cell)
     if step.run is not None and step.state in ("finished", "stopped"):
         return step.run
@@ -172,7 +160,7 @@ def work(shares: list[list[Cell]], sweep: str | None, unnamed: Sequence[str]) ->
                 if interrupts.asked:
                     raise RunFailed("cancelled before it began")
                 run = run_or_take_up(cell, Planner(Path(cell.config.results)), session)
-                outcomes.append(Outcome(str(run.directory)))
+                outcomes.append(run.directory)
             except NNBenchError as error:
-                outcomes.append(Outcome(error=str(error)))
+                outcomes.append(RunFailed(str(error)))
     return outcomes

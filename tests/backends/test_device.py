@@ -71,9 +71,9 @@ def _host_index(self: Any, x: Any) -> Any:
 @pytest.mark.parametrize(
     ("owner", "method", "fault"),
     [
-        (layers.Tanh, "input_grad", _numpy_constant),
-        (layers.Tanh, "forward", _host_copy),
-        (layers.Tanh, "forward", _host_index),
+        (layers.Activation, "input_grad", _numpy_constant),
+        (layers.Activation, "forward", _host_copy),
+        (layers.Activation, "forward", _host_index),
     ],
     ids=["a NumPy constant", "a host copy inside a step", "an index array on the wrong side"],
 )

@@ -54,7 +54,7 @@ class Rule:
         for key, view in gradient.views.items():
             view[...] = grads[key]
         buffers = (b.vector for b in self.buffers.values())
-        self.update(self.weights.vector, gradient.vector, lr, *buffers)
+        self._change(self.weights.vector, gradient.vector, lr, *buffers)
 
     def step_vector(self, gradient: Array, lr: float) -> None:
         """Do the same from one vector of gradients, laid out like the weights.

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from nnbench.config.composition import compose
+from nnbench.config.composition import compose_all
 from nnbench.config.run import Cell
 from nnbench.config.studies import read_study, sound
 from nnbench.errors import ConfigError, MissingPackage
@@ -90,15 +90,22 @@ def _cells(
     name: str, study: Mapping[str, Any], overrides: Sequence[str], seeds: int, observer: Observer
 ) -> list[Cell]:
     """Return the runs that a study needs; a case whose packages are missing is left out, aloud."""
-    cells = []
-    for case in cases_of_claims([*read_claims(study), *read_figures(study)]):
-        fixed = [f"experiment={name}/{case}", "parity=false"]
+    cases = cases_of_claims([*read_claims(study), *read_figures(study)])
+    if not cases:
+        return []
+    listed = ",".join(f"{name}/{case}" for case in cases)
+    seed = ",".join(map(str, range(seeds)))
+    cells: list[Cell] = []
+    skipped: dict[str | None, MissingPackage] = {}
+    words = [f"experiment={listed}", "parity=false", f"seed={seed}", *overrides]
+    for cell in compose_all(words):
         try:
-            check_packages(compose([*fixed, *overrides]).config)
+            check_packages(cell.config)
+            cells.append(cell)
         except MissingPackage as error:
-            observer.say(f"Skipping {case}: {error}")
-            continue
-        cells += [compose([*fixed, f"seed={seed}", *overrides]) for seed in range(seeds)]
+            skipped[cell.config.case] = error
+    for case, reason in skipped.items():
+        observer.say(f"Skipping {case}: {reason}")
     return cells
 
 

@@ -33,6 +33,13 @@ def main() -> int:
     packages = tuple(name for name, version in versions.items() if version)
     seen: dict[str, Any] = {}
     if asked.device == "cuda":
+        if not {"torch", "cupy"} & {*packages}:
+            print(
+                "gpu_check: Received --device cuda; neither PyTorch nor CuPy is installed here. "
+                "Install them (pip install '.[cuda12]' or '.[cuda13]'), or use --device cpu.",
+                file=sys.stderr,
+            )
+            return 2
         seen = machine.gpus()
         if all(isinstance(said, str) for said in seen.values()):
             for said in dict.fromkeys(seen.values()):

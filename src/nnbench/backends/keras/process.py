@@ -37,7 +37,8 @@ def prepare(device: str, threads: int, semantics: Semantics) -> str:
     if engine == "torch":
         _make_cudnn_deterministic(semantics == "matched")
     if device == "cuda" and not cards:
-        raise refusal(f"Keras on {engine} {version}", _why_no_card(engine, version))
+        number = version.partition(",")[0]
+        raise refusal(f"Keras on {engine} {number}", _why_no_card(engine, version))
     name = "cpu" if device == "cpu" or not cards else "gpu"
     # torch calls its first device by another name, and Keras compares names.
     return name.replace("gpu", "cuda") if engine == "torch" else f"{name}:0"

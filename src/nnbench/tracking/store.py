@@ -23,7 +23,7 @@ from nnbench.tracking.note import EXPERIMENT_NOTE
 DATABASE_NAME = "mlflow.db"
 ARTIFACTS_NAME = "mlartifacts"
 LOCK_NAME = ".mlflow.lock"
-LOCK_SECONDS = 60.0
+LOCK_SECONDS = 600.0  # the lock ends with its process: who waits, waits for work being done
 REQUEST_SECONDS = 3
 PATIENT_SECONDS = 30  # where somebody asked for nothing else
 

@@ -1,7 +1,8 @@
 """What a run yields: records per epoch and per run, and run.json, their durable form.
 
 run.json is versioned. History: 1, the first; 2, flags, layers, without_effect and
-parity; 3, peak_memory_bytes; 4, choices, resumed and the digest of the rest; 5, flags are facts.
+parity; 3, peak_memory_bytes; 4, choices, resumed and the digest of the rest; 5, flags are facts; 6,
+processor seconds, waiting, switches, load and late seconds of epochs.
 What is written has the newest version, whatever was read.
 """
 
@@ -23,7 +24,7 @@ from nnbench.records.files import write_atomically
 from nnbench.records.flags import Flag, read_flag
 from nnbench.records.locks import is_locked
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 DIGEST_SINCE = 4
 RECORD_NAME = "run.json"
 RUNS_NAME = "runs"
@@ -41,6 +42,11 @@ class EpochRecord:
     the epoch. `generalization_gap` is train minus test accuracy, in regression test minus train
     loss. Accuracies are None in regression, `val_*` without a validation split. Figures that are
     not finite are None in JSON.
+
+    Of the training part (None: not recorded): `cpu_seconds` of all threads on processors,
+    `waited_seconds` of all threads for one, `involuntary_switches` (how often another process took
+    it away); `load` is the machine's at the end; `late_seconds` of `train_seconds` are what the
+    Trainer had left undone when `train` returned.
     """
 
     epoch: int
@@ -55,6 +61,11 @@ class EpochRecord:
     evaluate_seconds: float
     val_loss: float | None = None
     val_accuracy: float | None = None
+    cpu_seconds: float | None = None
+    waited_seconds: float | None = None
+    involuntary_switches: int | None = None
+    load: float | None = None
+    late_seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,9 @@ class Undone:
     """Finds what is still being done after `train`, epoch by epoch.
 
     `learn` what calls cost when nothing is left to do; then, after each `train`, `begin` and let
-    `call` make them; `end` waits for threads that go on. On the CPU a call that only sleeps does not
-    count as dear. Threads are watched in runs with one thread: pools of several spin for a while
-    after their work.
+    `call` make them; `end` waits for threads that go on. On the CPU a call that only sleeps counts
+    as cheap. Threads are watched in runs with one thread: pools of several spin for a while after
+    their work.
     """
 
     def __init__(self, on_cpu: bool, threads: int) -> None:

@@ -68,10 +68,10 @@ def sentence(run: RunResult) -> str:
     work = processor_seconds(run.epochs)
     if work is None or not seconds:
         return "not recorded"
-    parts = [f"{work / seconds:.0%} of the training time at work"]
+    parts = [f"one for {work / seconds:.0%} of the training time"]
     waited, switches = waited_seconds(run.epochs), involuntary_switches(run.epochs)
     if waited is not None:
-        parts.append(f"{waited / seconds:.0%} waiting for one")
+        parts.append(f"{min(1.0, waited / seconds):.0%} waiting for one")
     if switches is not None:
         parts.append(f"{switches / seconds:.0f} involuntary switches a second")
     loads = [record.load for record in run.epochs if record.load is not None]

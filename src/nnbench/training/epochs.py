@@ -85,9 +85,9 @@ class Epochs:
             run.write()
         self.announce({"event": "start"})
         with self.clock.phase("warm_up"):
-            self.undone.learn("params", self.trainer.params)
-            for split in self._evaluated():
-                self.undone.learn(split, functools.partial(self.trainer.evaluate, split))
+            evaluate = self.trainer.evaluate
+            evaluations = {s: functools.partial(evaluate, s) for s in self._evaluated()}
+            self.undone.learn({"params": self.trainer.params, **evaluations})
         try:
             self._keep_position(None)
             while self._one():

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -55,9 +55,11 @@ class Undone:
         self._trained = 0.0
         self._others = self._expected = 0.0  # of all epochs, as ticks are coarse
 
-    def learn(self, name: str, call: Callable[[], object]) -> None:
-        """Note what `call` costs now that nothing else is going on."""
-        self._idle[name] = self._timed(call)[1]
+    def learn(self, calls: Mapping[str, Callable[[], object]]) -> None:
+        """Note what `calls` cost when nothing is left to do; the first round waits for that."""
+        for _ in range(2):
+            for name, call in calls.items():
+                self._idle[name] = self._timed(call)[1]
 
     def begin(self, trained: float, now: effort.Reading) -> None:
         """Say that `train` has returned after `trained` seconds, when the counters stood so."""

@@ -64,7 +64,7 @@ class BackendConfig:
 def is_own(backend: Mapping[str, Any]) -> bool:
     """Tell nnbench's own backends from those that packages and folders bring, by their code."""
     target = backend.get("_target_") or backend.get("target") or ""
-    return str(target).startswith("nnbench.backends.") and not backend.get("origin")
+    return str(target).startswith("nnbench.backends.")
 
 
 def label_of(backend: Any) -> str:

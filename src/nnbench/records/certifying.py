@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,14 +32,18 @@ def groups(runs: Sequence[RunResult]) -> list[list[RunResult]]:
     ordered = (
         sorted(group, key=lambda run: _rank(run.config["backend"])) for group in found.values()
     )
-    return [group for group in ordered if len({label(run) for run in group}) > 1]
+    return [group for group in ordered if len({_backend(run) for run in group}) > 1]
+
+
+def _backend(run: RunResult) -> str:
+    return json.dumps(run.config["backend"], sort_keys=True, default=str)
 
 
 def _rank(backend: Mapping[str, Any]) -> int:
     """Return the place of a backend among those that could be the reference."""
     if not is_own(backend):
         return 2
-    return 0 if backend["name"] == "numpy" else 1
+    return 0 if str(backend.get("_target_")).startswith("nnbench.backends.numpy.") else 1
 
 
 def certify(

@@ -2,7 +2,7 @@
 
 run.json is versioned. History: 1, the first; 2, flags, layers, without_effect and
 parity; 3, peak_memory_bytes; 4, choices, resumed and the digest of the rest; 5, flags are facts; 6,
-processor seconds, waiting, switches, load and late seconds of epochs.
+certificates cover the figures, near ties; processor seconds, waiting, switches, load, late seconds.
 What is written has the newest version, whatever was read.
 """
 
@@ -39,14 +39,14 @@ class EpochRecord:
 
     `learning_rate` is that of the first step. `train_*` are taken with frozen weights on
     `eval.train_samples` training samples, `running_loss` is the mean over the moving weights of
-    the epoch. `generalization_gap` is train minus test accuracy, in regression test minus train
+    the epoch. `*_ties` count samples whose two best logits nearly tie (`metrics.near_ties`).
+    `generalization_gap` is train minus test accuracy, in regression test minus train
     loss. Accuracies are None in regression, `val_*` without a validation split. Figures that are
     not finite are None in JSON.
 
-    Of the training part (None: not recorded): `cpu_seconds` of all threads on processors,
-    `waited_seconds` of all threads for one, `involuntary_switches` (how often another process took
-    it away); `load` is the machine's at the end; `late_seconds` of `train_seconds` are what the
-    Trainer had left undone when `train` returned.
+    Of the training part (None: not recorded): `cpu_seconds`, `waited_seconds` and
+    `involuntary_switches` as in `training.effort`, the machine's `load` at the end; `late_seconds`
+    of `train_seconds` are what was left undone when `train` returned.
     """
 
     epoch: int
@@ -66,6 +66,9 @@ class EpochRecord:
     involuntary_switches: int | None = None
     load: float | None = None
     late_seconds: float | None = None
+    train_ties: int | None = None
+    test_ties: int | None = None
+    val_ties: int | None = None
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,16 @@ lets hypothesis choose and shrink, `seeded(n)` draws the n-th of a fixed series.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from nnbench.data.dataset import Split
 from nnbench.model import layers as spec
 from nnbench.model import schedule as schedules
 from nnbench.model.layers import Layer
-from nnbench.model.losses import Loss
+from nnbench.model.losses import Loss, TaskKind
 from nnbench.model.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from nnbench.testing.cases import EPOCHS, SHAPES, STEPS, VOCABULARY, Case, InputKind, case
 
@@ -24,8 +26,34 @@ ACTIVATIONS = ("relu", "sigmoid", "tanh", "gelu", "linear", "softmax")
 
 def seeded(number: int) -> Case:
     """Return case `number` of a fixed series."""
+    return random_case(_seeded(number))
+
+
+def seeded_dark(number: int) -> Case:
+    """Return dark case `number` of a fixed series."""
+    return dark_case(_seeded(number))
+
+
+def _seeded(number: int) -> Choose:
     rng = np.random.default_rng(number)
-    return random_case(lambda options: options[int(rng.integers(len(options)))])
+    return lambda options: options[int(rng.integers(len(options)))]
+
+
+def dark_case(choose: Choose) -> Case:
+    """Return a case as digits are: ReLU behind convolutions, dark backgrounds, zero biases.
+
+    At least half of every image is 0, so that many a unit sees nothing but its bias.
+    """
+    augment = None
+    if choose((True, False, False)):
+        augment = spec.Augment(IMAGE, choose((0, 1, 2)), choose(FLAGS))
+    layers = _images(choose, lambda _: spec.Activation("relu"))
+    for _ in range(choose((0, 1, 1, 2))):
+        layers += _dense(choose)
+    found = _trained(choose, layers, "image", "classification", augment)
+    rows = np.arange(IMAGE[0])[:, None, None] < choose((1, 2, 3, 4))
+    splits = {n: Split(np.where(rows, s.inputs, 0), s.targets) for n, s in found.splits.items()}
+    return replace(found, splits=splits, biased=False)
 
 
 def random_case(choose: Choose) -> Case:
@@ -35,13 +63,24 @@ def random_case(choose: Choose) -> Case:
     layers = {"flat": lambda choose: [], "image": _images, "tokens": _tokens}[inputs](choose)
     for _ in range(choose((0, 1, 1, 2))):
         layers += _dense(choose)
+    augment = None
+    if inputs == "image" and choose((True, False, False)):
+        augment = spec.Augment(IMAGE, choose((0, 1, 2)), choose(FLAGS))
+    return _trained(choose, layers, inputs, kind, augment)
+
+
+def _trained(
+    choose: Choose,
+    layers: list[Layer],
+    inputs: InputKind,
+    kind: TaskKind,
+    augment: spec.Augment | None,
+) -> Case:
+    """Return the case of `layers` with a loss, an optimizer and a schedule."""
     losses = ("mse", "l1") if kind == "regression" else ("cross_entropy", "bce", "mse", "l1")
     loss = Loss(choose(losses), choose(("mean", "sum")), choose(("mean", "mean", "sum")))
     optimizer, rate = _optimizer(choose)
     schedule = _schedule(choose, rate)
-    augment = None
-    if inputs == "image" and choose((True, False, False)):
-        augment = spec.Augment(IMAGE, choose((0, 1, 2)), choose(FLAGS))
     return case(
         *layers,
         inputs=inputs,
@@ -58,7 +97,9 @@ FLAGS = (False, True)
 IMAGE = SHAPES["image"]
 
 
-def _images(choose: Choose) -> list[Layer]:
+def _images(choose: Choose, activation: Callable[[Choose], Layer] | None = None) -> list[Layer]:
+    """Return blocks of a convolution, its `activation` (None: any) and what goes with them."""
+    activation = activation or _activation
     layers: list[Layer] = []
     shape: spec.Shape = SHAPES["image"]
     for _ in range(choose((1, 1, 2))):
@@ -69,7 +110,7 @@ def _images(choose: Choose) -> list[Layer]:
         block = [
             conv,
             *choose(((), (), (spec.BatchNorm(),), (spec.LayerNorm(),))),
-            _activation(choose),
+            activation(choose),
         ]
         shape = conv.output_shape(shape)
         if min(shape[:2]) >= 2 and choose(FLAGS):

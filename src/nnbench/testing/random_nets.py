@@ -60,7 +60,12 @@ def random_case(choose: Choose) -> Case:
     """Return a case whose every part is chosen by `choose`."""
     inputs: InputKind = choose(("flat", "image", "tokens"))
     kind = choose(("classification", "classification", "regression"))
-    layers = {"flat": lambda choose: [], "image": _images, "tokens": _tokens}[inputs](choose)
+    makers: dict[InputKind, Callable[[Choose], list[Layer]]] = {
+        "flat": lambda _: [],
+        "image": _images,
+        "tokens": _tokens,
+    }
+    layers = makers[inputs](choose)
     for _ in range(choose((0, 1, 1, 2))):
         layers += _dense(choose)
     augment = None

@@ -86,7 +86,7 @@ class Whole(NumpyTrainer):
     """Honest in steps, wrong in whole epochs."""
     def train(self, walk):
         if len(walk.lr) == 5:
-            self._params[min(self._params)][...] *= 1 + 1e-9
+            self._params[min(self._params)][...] += 1e-9
         return super().train(walk)
 '''
 CAUGHT = {

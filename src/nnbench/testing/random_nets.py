@@ -52,8 +52,8 @@ def dark_case(choose: Choose) -> Case:
         layers += _dense(choose)
     found = _trained(choose, layers, "image", "classification", augment)
     rows = np.arange(IMAGE[0])[:, None, None] < choose((1, 2, 3, 4))
-    splits = {n: Split(np.where(rows, s.inputs, 0), s.targets) for n, s in found.splits.items()}
-    return replace(found, splits=splits, biased=False)
+    dark = found.where(lambda split: Split(np.where(rows, split.inputs, 0), split.targets))
+    return replace(dark, biased=False)
 
 
 def random_case(choose: Choose) -> Case:
@@ -94,8 +94,7 @@ def _trained(
         optimizer=optimizer,
         augment=augment,
         rate=1.0,
-        rates=lambda epoch: schedule.per_step(epoch, STEPS, EPOCHS, ()),
-    )
+    ).at(lambda epoch: schedule.per_step(epoch, STEPS, EPOCHS, ()))
 
 
 FLAGS = (False, True)

@@ -88,6 +88,12 @@ class Table:
     varying: tuple[str, ...]
     apart: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def word(self) -> str:
+        """Return what is not proved of all its groups alike; empty for nothing."""
+        words = {group.word for group in self.groups if group.finished}
+        return words.pop() if len(words) == 1 else ""
+
 
 def is_contended(run: RunResult) -> bool:
     """Tell whether other processes took the run's processor."""
@@ -159,21 +165,20 @@ def _labels(
 
     Where much varies, by as few settings as tell all groups apart.
     """
-    if not varying or len(flat) == 1:
-        return [str(values["backend"]) for values in flat]
     cases = [str(run.config.get("case") or "").rpartition("/")[2] for run in runs]
+    if len(flat) == 1:
+        return [str(flat[0]["backend"])]
     if all(cases) and len(set(cases)) == len(cases):
         return cases
-    if len({repr(values) for values in flat}) < len(flat):  # what differs in the case alone
-        told = _told(flat, varying)
-        return [f"{t} ({c})".strip() if c else t for t, c in zip(told, cases, strict=True)]
     shown = list(varying)
     if len(shown) > MOST_WORDS:
         shown = []
         for key in varying:
             if len(set(_told(flat, [*shown, key]))) > len(set(_told(flat, shown))):
                 shown.append(key)
-    return _told(flat, shown)
+    told = _told(flat, shown or ["backend"])
+    alone = [told.count(label) == 1 or not case for label, case in zip(told, cases, strict=True)]
+    return [t if a else f"{t} ({c})" for t, c, a in zip(told, cases, alone, strict=True)]
 
 
 def _told(flat: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:

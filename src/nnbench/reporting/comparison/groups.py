@@ -6,18 +6,20 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from nnbench.records import identity
 from nnbench.records.certificate import label as backend_of
+from nnbench.records.flags import Said
 from nnbench.records.run import RunResult
+from nnbench.reporting.comparison.facts import NOT_RECORDED, facts, is_drawn
 from nnbench.tracking.content import settings
 
 # What a backend's name, execution and engine bring along; told by its label.
 BACKEND = ("backend.",)
 UNSHOWN = ("case", "seed")
 MOST_WORDS = 4  # in a label, where fewer tell groups apart
-SEEDED = ("synthetic", "sequences")  # data that is drawn anew for each seed
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,20 @@ class Group:
     runs: tuple[RunResult, ...]
     settings: Mapping[str, Any]
     repeated: int = 0
+
+    @cached_property
+    def facts(self) -> Mapping[str, Mapping[int, Any]]:
+        """Return what the records hold besides settings, by dotted key and seed."""
+        found: defaultdict[str, dict[int, Any]] = defaultdict(dict)
+        for run in self.runs:
+            for key, value in facts(run).items():
+                found[key][seed(run)] = value
+        return dict(found)
+
+    @property
+    def seeds(self) -> list[int]:
+        """Return the seeds of the runs."""
+        return [seed(run) for run in self.runs]
 
     @property
     def first(self) -> RunResult:
@@ -77,28 +93,50 @@ def seed(run: RunResult) -> int:
 def tables(runs: Sequence[RunResult]) -> list[Table]:
     """Return the tables that `runs` fall into, the largest first.
 
-    Kept apart are other data, other semantics, another kind of machine, other numbers of threads,
-    runs that were timed beside others, and runs that the test data steered.
+    Runs are kept apart by what `treatment` says of their facts. A run that lacks such a fact,
+    as older records do, is with the most of those that it may belong to.
     """
     kinds: defaultdict[str, list[RunResult]] = defaultdict(list)
     for run in runs:
         kinds[json.dumps(apartness(run), sort_keys=True, default=str)].append(run)
-    found = [_table(group) for group in kinds.values()]
-    return sorted(found, key=lambda table: -sum(len(g.runs) for g in table.groups))
+    found: list[list[RunResult]] = []
+    for kind in sorted(kinds.values(), key=lambda kind: (_lacks(kind[0]), -len(kind))):
+        others = [other for other in found if _lacks(kind[0]) and _may_be(kind[0], other[0])]
+        if others:
+            max(others, key=len).extend(kind)
+        else:
+            found.append(kind)
+    return [_table(kind) for kind in sorted(found, key=lambda kind: -len(kind))]
 
 
 def apartness(run: RunResult) -> dict[str, Any]:
     """Return what a run has to share with another to be ranked against it."""
-    machine, name = run.machine, run.data.get("name")
-    digest = None if name in SEEDED else (run.data.get("digests") or {}).get("payload")
+    machine, digests = run.machine, run.data.get("digests") or {}
+    cores, threads = machine.get("cores") or {}, machine.get("threads") or {}
+    pools = [threads.get("blas"), threads.get("openmp")]
     return {
-        "data": (name, digest),
+        "data": (run.data.get("name"), None if is_drawn(run) else digests.get("payload")),
         "semantics": run.semantics,
-        "machine": (machine.get("cpu"), machine.get("gpu")),
-        "BLAS kernel": machine.get("blas_kernel"),
+        "machine": machine.get("cpu", NOT_RECORDED),
+        "GPU": machine.get("gpu"),
+        "cores": cores.get("usable", NOT_RECORDED),
+        "physical cores": cores.get("physical", NOT_RECORDED),
+        "BLAS kernel": machine.get("blas_kernel", NOT_RECORDED),
         "threads": run.config.get("threads"),
-        "flags": sorted(map(str, run.flags)),
+        "threads in use": threads.get("in_use") or max(filter(None, pools), default=NOT_RECORDED),
+        "flags": sorted({str(f) if isinstance(f, Said) else f.name for f in run.flags}),
     }
+
+
+def _lacks(run: RunResult) -> int:
+    """Return how many of the facts that keep runs apart a run does not have."""
+    return sum(value == NOT_RECORDED for value in apartness(run).values())
+
+
+def _may_be(run: RunResult, other: RunResult) -> bool:
+    """Tell whether two runs share what keeps runs apart, as far as they say."""
+    pairs = zip(apartness(run).values(), apartness(other).values(), strict=True)
+    return all(a == b or NOT_RECORDED in (a, b) for a, b in pairs)
 
 
 def _table(runs: Sequence[RunResult]) -> Table:
@@ -107,6 +145,7 @@ def _table(runs: Sequence[RunResult]) -> Table:
         config = {key: value for key, value in run.config.items() if key != "seed"}
         by_config[identity.deciding(config)].append(run)
     flat = {key: _settings(group[0]) for key, group in by_config.items()}
+    _tell_backends_apart(flat, by_config)
     keys = sorted(set().union(*flat.values()))
     varying = [k for k in keys if len({repr(values.get(k)) for values in flat.values()}) > 1]
     varying = sorted((k for k in varying if k not in UNSHOWN), key=lambda k: k != "backend")
@@ -116,7 +155,24 @@ def _table(runs: Sequence[RunResult]) -> Table:
         for (key, group), label in zip(by_config.items(), labels, strict=True)
     ]
     shared = {k: next(iter(flat.values())).get(k) for k in keys if k not in (*varying, *UNSHOWN)}
-    return Table(tuple(groups), shared, tuple(varying), apartness(runs[0]))
+    said = apartness(runs[0]) | {"flags": sorted(map(str, runs[0].flags))}
+    return Table(tuple(groups), shared, tuple(varying), said)
+
+
+def _tell_backends_apart(
+    flat: Mapping[str, dict[str, Any]], by_config: Mapping[str, Sequence[RunResult]]
+) -> None:
+    """Add to the backend's label in `flat` what else of it differs where labels are the same."""
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for key, values in flat.items():
+        alike[values["backend"]].append(key)
+    for label, keys in alike.items():
+        backends = {key: dict(by_config[key][0].config["backend"]) for key in keys}
+        parts = sorted(set().union(*backends.values()))
+        differ = [p for p in parts if len({repr(b.get(p)) for b in backends.values()}) > 1]
+        for key in keys if differ else ():
+            told = ", ".join(f"{part}={backends[key].get(part)}" for part in differ)
+            flat[key]["backend"] = f"{label} ({told})"
 
 
 def _group(runs: Sequence[RunResult], flat: Mapping[str, Any], label: str) -> Group:
@@ -130,11 +186,12 @@ def _labels(
 ) -> list[str]:
     """Return what tells groups apart: cases of a study by name, others by what varies.
 
-    Where much varies, by as few settings as tell all groups apart.
+    Where much varies, by as few settings as tell all groups apart; where none does, by case.
     """
-    if not varying or len(flat) == 1:
-        return [str(values["backend"]) for values in flat]
     cases = [str(run.config.get("case") or "").rpartition("/")[2] for run in runs]
+    if not varying or len(flat) == 1:
+        labels = [str(values["backend"]) for values in flat]
+        return labels if len(flat) == 1 else _numbered(labels, cases)
     if all(cases) and len(set(cases)) == len(cases):
         return cases
     shown = list(varying)
@@ -143,7 +200,17 @@ def _labels(
         for key in varying:
             if len(set(_told(flat, [*shown, key]))) > len(set(_told(flat, shown))):
                 shown.append(key)
-    return _told(flat, shown)
+    return _numbered(_told(flat, shown), cases)
+
+
+def _numbered(labels: Sequence[str], cases: Sequence[str]) -> list[str]:
+    """Return labels that differ: the same ones with their case, and where that is no help too."""
+    found = [
+        f"{label} {case}".strip() if labels.count(label) > 1 else label
+        for label, case in zip(labels, cases, strict=True)
+    ]
+    return [f"{x} #{found[:i].count(x) + 1}" if found.count(x) > 1 else x
+            for i, x in enumerate(found)]  # fmt: skip
 
 
 def _told(flat: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:

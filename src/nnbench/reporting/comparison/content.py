@@ -22,13 +22,13 @@ from nnbench.reporting.comparison.fairness import (
 from nnbench.reporting.comparison.groups import Group, Table, tables
 from nnbench.reporting.comparison.notes import (
     caution_line,
+    caution_notes,
     environment,
     flag_notes,
     forced_kernel_notes,
     lacking_notes,
     table_notes,
     unfinished,
-    unpaired_notes,
 )
 from nnbench.reporting.comparison.rows import Row, row
 from nnbench.reporting.statistics import (
@@ -99,13 +99,17 @@ class Against:
 
 @dataclass(frozen=True)
 class TableContent:
-    """One table of groups that may be ranked, with what it compares to `baseline`."""
+    """One table of groups that may be ranked, with what it compares to `baseline`.
+
+    `cautions` are facts in which its runs differ and that no verdict tells.
+    """
 
     table: Table
     target: float | None
     rows: tuple[Row, ...]
     against: tuple[Against, ...]
     notes: tuple[str, ...]
+    cautions: tuple[Caution, ...] = ()
 
     @property
     def unfair(self) -> list[Against]:
@@ -131,7 +135,8 @@ class Report:
     @property
     def caution(self) -> str | None:
         """Return what is said before the verdicts: in what unset facts compared runs differ."""
-        return caution_line([c for t in self.tables for a in t.against for c in a.cautions])
+        pairs = [c for t in self.tables for against in t.against for c in against.cautions]
+        return caution_line([*pairs, *(c for table in self.tables for c in table.cautions)])
 
     def figures(self) -> dict[str, dict[str, float]]:
         """Return the figures that conditions may use, by group; of the first table."""
@@ -198,10 +203,10 @@ def _content(table: Table, baseline: str | None) -> TableContent:
     pairs = _pairs(table, baseline)
     times = corrected([compare_times(a.seconds(), b.seconds()) for a, b in pairs])
     against = tuple(_against(a, b, time) for (a, b), time in zip(pairs, times, strict=True))
-    paired = {label for each in against for label in (each.group, each.baseline)}
-    alone = [group for group in table.groups if group.label not in paired]
-    notes = (*READING, *table_notes(table), *unpaired_notes(alone), *lacking_notes(table.groups))
-    return TableContent(table, target, rows, against, notes)
+    told = {caution.key for each in against for caution in each.cautions}
+    besides = tuple(c for c in cautions(table.groups, table.varying) if c.key not in told)
+    notes = (*READING, *table_notes(table), *caution_notes(besides), *lacking_notes(table.groups))
+    return TableContent(table, target, rows, against, notes, besides)
 
 
 def _pairs(table: Table, wanted: str | None) -> list[tuple[Group, Group]]:
@@ -234,7 +239,7 @@ def _against(base: Group, group: Group, time: Comparison) -> Against:
     if len(shared) > 1:
         accuracy, p = paired_difference([a[s] for s in shared], [b[s] for s in shared])
     different = tuple(findings(base, group).values())
-    besides = tuple(cautions(base, group))
+    besides = tuple(cautions([base, group]))
     return Against(group.label, base.label, time, accuracy, p, different, besides)
 
 

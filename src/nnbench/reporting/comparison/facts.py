@@ -102,4 +102,4 @@ def _rates(run: RunResult) -> Facts:
     complete = len(run.epochs) == run.config.get("epochs")
     if plateau or not complete:
         return {}
-    return {"learning_rate": tuple(epoch.learning_rate for epoch in run.epochs)}
+    return {"epochs.learning_rate": tuple(epoch.learning_rate for epoch in run.epochs)}

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nnbench.formatting import count
 from nnbench.reporting.comparison.facts import absent, two
 from nnbench.reporting.comparison.groups import Group, Table
 from nnbench.reporting.comparison.treatment import UNKNOWN, rule
@@ -64,39 +63,36 @@ def findings(a: Group, b: Group) -> dict[str, str]:
     return found
 
 
-def cautions(a: Group, b: Group) -> list[Caution]:
-    """Return the facts in which two groups differ, or one of their runs from the others."""
-    settled, one_backend = findings(a, b), _backend(a) == _backend(b)
+def cautions(groups: Sequence[Group], varying: Iterable[str] | None = None) -> list[Caution]:
+    """Return the facts in which groups differ, or some of their runs from the others.
+
+    `varying` are the settings that differ among them; asked of the first two without.
+    """
+    settled = list(findings(*groups[:2]) if varying is None else varying)
     found = []
-    for key in sorted(a.facts.keys() | b.facts.keys()):
-        how = rule(key)
-        alike = [_uniform(group, key) for group in (a, b)]
-        if alike[0] is not _SEVERAL and alike[0] == alike[1]:
+    for key in sorted(set().union(*(group.facts for group in groups))):
+        if len({_uniform(group, key) for group in groups} - {_NOBODY}) < 2 and not any(
+            _uniform(group, key) is _SEVERAL for group in groups
+        ):
             continue
-        follows = any(s.startswith(begin) for begin in how.follows for s in settled)
-        apart = follows or (how.among == "backend" and not one_backend)
+        how = rule(key)
+        follows = any(name.startswith(begin) for begin in how.follows for name in settled)
         if how.among == "seed":
-            text = "" if follows else _by_seed(key, a, b)
-        elif apart or _NOBODY in alike:
-            text = "; ".join(filter(None, (_odd(key, [group]) for group in (a, b))))
-        elif _SEVERAL in alike:
-            text = _odd(key, [a, b])
+            text = "" if follows else _by_seed(key, groups)
         else:
-            text = " against ".join(two(*alike))
+            parts = _parts(groups, COMPARED if how.among == "backend" else None, follows)
+            text = "; ".join(filter(None, (_odd(key, part) for part in parts)))
         if text:
             found.append(Caution(key, text))
     return found
 
 
-def within(group: Group) -> list[Caution]:
-    """Return the facts in which a run of the group differs from the others."""
-    keys = [k for k in sorted(group.facts) if _uniform(group, k) is _SEVERAL]
-    found = [Caution(key, _odd(key, [group])) for key in keys if rule(key).among != "seed"]
-    return [each for each in found if each.text]
-
-
-def _backend(group: Group) -> Any:
-    return group.settings.get(COMPARED)
+def _parts(groups: Sequence[Group], by: str | None, alone: bool) -> list[list[Group]]:
+    """Return the groups that are to be alike: each `alone`, those that share a setting, or all."""
+    found: dict[Any, list[Group]] = {}
+    for i, group in enumerate(groups):
+        found.setdefault(i if alone else by and group.settings.get(by), []).append(group)
+    return list(found.values())
 
 
 def _values(group: Group, key: str) -> Mapping[int, Any]:
@@ -115,26 +111,40 @@ def _uniform(group: Group, key: str) -> Any:
     return first if all(value == first for value in values) else _SEVERAL
 
 
-def _by_seed(key: str, a: Group, b: Group) -> str:
-    first, second = _values(a, key), _values(b, key)
-    shared = [s for s in first if s in second and first[s] != second[s]]
-    said = [f"{' against '.join(two(first[s], second[s]))} with seed {s}" for s in shared[:MOST]]
-    more = len(shared) - MOST
-    return ", ".join([*said, f"and with {count(more, 'more seed')}"] if more > 0 else said)
+def _by_seed(key: str, groups: Sequence[Group]) -> str:
+    """Say for which seeds the groups have different values."""
+    by_seed: dict[int, dict[Any, None]] = {}
+    for group in groups:
+        for s, value in _values(group, key).items():
+            by_seed.setdefault(s, {})[value] = None
+    found = {s: list(values)[:2] for s, values in by_seed.items() if len(values) > 1}
+    said = [f"{' against '.join(two(*v))} with seed {s}" for s, v in list(found.items())[:MOST]]
+    return _listed(said, len(found), "seed")
 
 
 def _odd(key: str, groups: Sequence[Group]) -> str:
-    """Say which runs differ from the most common value among `groups`."""
+    """Say which groups or runs differ from the most common value."""
+    if len(groups) == 2:
+        a, b = (_uniform(group, key) for group in groups)
+        if _NOBODY not in (a, b) and _SEVERAL not in (a, b):
+            return " against ".join(two(a, b)) if a != b else ""
     values = [(g, s, value) for g in groups for s, value in _values(g, key).items()]
     counts = Counter(value for *_, value in values)
     if len(counts) < 2:
         return ""
     usual = counts.most_common(1)[0][0]
-    odd = [each for each in values if each[-1] != usual]
-    said = [f"{two(usual, v)[1]} in {g.label} seed {s}" for g, s, v in odd[:MOST]]
-    more = len(odd) - MOST
-    listed = ", ".join([*said, f"and {count(more, 'more run')}"] if more > 0 else said)
-    return f"{two(usual, odd[0][-1])[0]}, but {listed}"
+    odd: dict[str, Any] = {}
+    for group, s, value in values:
+        if value != usual:
+            whole = _uniform(group, key) is not _SEVERAL
+            odd[group.label if whole else f"{group.label} seed {s}"] = value
+    said = [f"{two(usual, value)[1]} in {where}" for where, value in list(odd.items())[:MOST]]
+    return f"{two(usual, next(iter(odd.values())))[0]}, but {_listed(said, len(odd), 'other')}"
+
+
+def _listed(said: Sequence[str], number: int, what: str) -> str:
+    more = number - len(said)
+    return ", ".join([*said, f"and {more} more {what}{'s' * (more > 1)}"] if more > 0 else said)
 
 
 def effect(key: str) -> str:

@@ -10,7 +10,7 @@ from nnbench.records.certificate import label
 from nnbench.records.environment import forced_kernels
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.facts import NOT_RECORDED
-from nnbench.reporting.comparison.fairness import Caution, within
+from nnbench.reporting.comparison.fairness import Caution
 from nnbench.reporting.comparison.groups import Group, Table, seed
 from nnbench.reporting.comparison.treatment import EXPECTED
 from nnbench.reporting.statistics import FEWEST, outliers
@@ -48,9 +48,9 @@ def table_notes(table: Table) -> list[str]:
     return notes
 
 
-def unpaired_notes(groups: Sequence[Group]) -> list[str]:
-    """Say in which facts a run of a group, compared to no other, differs from its others."""
-    return [f"{group.label}: {caution}" for group in groups for caution in within(group)]
+def caution_notes(found: Sequence[Caution]) -> list[str]:
+    """Say in which facts the runs of a table differ."""
+    return [f"Caution: {caution}." for caution in found]
 
 
 def lacking_notes(groups: Sequence[Group]) -> list[str]:
@@ -124,14 +124,17 @@ def environment(runs: Sequence[RunResult]) -> list[tuple[str, str]]:
 
 
 def _backends(runs: Sequence[RunResult]) -> list[tuple[str, str]]:
-    """Return what each backend is: its class, the source of it, and the variables it sets."""
+    """Return what each backend is: its class and source, what it sets, uses and chooses."""
     found: dict[str, dict[str, None]] = {}
     for run in runs:
         backend, source = run.config["backend"], run.machine.get("backend_source") or {}
         digest = str(source.get("digest") or NOT_RECORDED)[:12]
-        what = [str(backend.get("_target_")), f"source {digest}", *(backend.get("env") or ())]
-        found.setdefault(f"backend {label(run)}", {})[", ".join(what)] = None
-    return [(name, " | ".join(each)) for name, each in found.items()]
+        blas = (f"{p.get('library')} {p.get('num_threads')}" for p in run.machine.get("blas") or ())
+        chosen = (f"{k}={v}" for k, v in run.choices.items() if v is not None)
+        what = (backend.get("_target_"), f"source {digest}", *(backend.get("env") or ()))
+        words = ", ".join(map(str, (*what, *blas, *chosen)))
+        found.setdefault(f"backend {label(run)}", {})[words] = None
+    return [(name, " | ".join(list(each)[:3])) for name, each in found.items()]
 
 
 def flag_notes(runs: Sequence[RunResult]) -> list[str]:

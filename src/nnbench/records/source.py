@@ -7,7 +7,6 @@ a third party's backend included, makes them other runs. Nothing is imported to 
 from __future__ import annotations
 
 import ast
-import functools
 import hashlib
 import importlib.util
 import os
@@ -42,20 +41,17 @@ NO_CODE = ("conf", "experiments", "__pycache__")  # configuration is compared as
 LARGE = 32 * 2**20  # bytes: such a file counts by its size
 
 
-@functools.cache
 def training_digest(package: Path = PACKAGE) -> str:
     """Return the SHA-256 over nnbench's own source that trains, backends' packages aside."""
     files = {path for pattern in TRAINS for path in package.glob(pattern)}
     return digest(package, files)
 
 
-@functools.cache
 def package_digest(package: Path = PACKAGE) -> str:
     """Return the SHA-256 over the names and contents of all .py files of `package`."""
     return digest(package, package.rglob("*.py"))
 
 
-@functools.cache
 def backend_source(target: str, package: Path = PACKAGE) -> dict[str, Any]:
     """Return what provides the backend `target`, a dotted name: package, version, and a digest.
 

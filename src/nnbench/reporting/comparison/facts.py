@@ -15,7 +15,7 @@ from nnbench.tracking.content import settings
 NOT_RECORDED = "not recorded"
 NOT_SET = "not set"
 VARIABLES = "machine.environment"
-SHOWN = 40  # characters of a value
+SHOWN = 100  # characters of a value
 DIGEST = 12  # of a digest
 SEEDED = ("synthetic", "sequences")  # data that is drawn anew for each seed
 

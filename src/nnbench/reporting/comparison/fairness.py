@@ -157,11 +157,11 @@ def apart_sentences(tables: Sequence[Table]) -> list[str]:
     """Say why there is more than one table: what the groups of each do not share with the first."""
     sentences = []
     for number, table in enumerate(tables[1:], start=2):
-        reasons = [
-            f"{key} ({_words(value)} there, {_words(tables[0].apart[key])} in table 1)"
-            for key, value in table.apart.items()
-            if value != tables[0].apart[key]
-        ]
+        reasons = []
+        for key, value in table.apart.items():
+            if value != (first := tables[0].apart[key]):
+                there, here = two(*(tuple(v) if isinstance(v, list) else v for v in (value, first)))
+                reasons.append(f"{key} ({there} there, {here} in table 1)")
         labels = ", ".join(group.label for group in table.groups[:4])
         more = ", ..." if len(table.groups) > 4 else ""
         sentences.append(
@@ -169,9 +169,3 @@ def apart_sentences(tables: Sequence[Table]) -> list[str]:
             f"{'; '.join(reasons)}."
         )
     return sentences
-
-
-def _words(value: object) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(str(item) for item in value if item) or "none"
-    return str(value)

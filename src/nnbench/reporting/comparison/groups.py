@@ -144,7 +144,7 @@ def _table(runs: Sequence[RunResult]) -> Table:
     for run in sorted(runs, key=lambda r: r.created):
         config = {key: value for key, value in run.config.items() if key != "seed"}
         by_config[identity.deciding(config)].append(run)
-    flat = {key: _settings(group[0]) for key, group in by_config.items()}
+    flat = {key: own_settings(group[0]) for key, group in by_config.items()}
     _tell_backends_apart(flat, by_config)
     keys = sorted(set().union(*flat.values()))
     varying = [k for k in keys if len({repr(values.get(k)) for values in flat.values()}) > 1]
@@ -224,7 +224,8 @@ def _told(flat: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
     ]
 
 
-def _settings(run: RunResult) -> dict[str, Any]:
+def own_settings(run: RunResult) -> dict[str, Any]:
+    """Return the settings that make groups, by dotted key; the backend as its label."""
     flat = {k: v for k, v in settings(run.config).items() if not k.startswith(BACKEND)}
     return flat | {"backend": backend_of(run)}
 

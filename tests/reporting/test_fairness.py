@@ -401,7 +401,7 @@ def test_no_two_groups_share_a_label(tmp_path: Path) -> None:
         for run in runs
     ]
     for some_of, labels in (
-        (cases, ["numpy", "numpy one", "numpy two"]),
+        (cases, ["numpy", "numpy (one)", "numpy (two)"]),
         (backends, ["numpy (_target_=a.B)", "numpy (_target_=c.D)"]),
     ):
         (content,) = build(some_of).tables

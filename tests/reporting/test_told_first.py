@@ -132,7 +132,7 @@ def test_a_changed_version_on_record(nnbench: Nnbench, tmp_path: Path) -> None:
         "claims:\n  - {id: a-1, statement: equal, unit: points, claimed: 0, within: 5,\n"
         "     measure: {matched: one.accuracy - two.accuracy}}\n"
     )
-    first = nnbench("claims", "ask", "--seeds", "3")
+    first = nnbench("claims", "ask", "--seeds", "2")
     assert first.returncode == 0, first.stderr
     assert "Caution" not in first.stdout
     runs = read_runs(tmp_path / "results")
@@ -140,8 +140,6 @@ def test_a_changed_version_on_record(nnbench: Nnbench, tmp_path: Path) -> None:
         next(r for r in runs if r.config["case"] == f"ask/{case}" and r.config["seed"] == 1)
         for case in ("one", "two")
     )
-    clean = nnbench("report")
-    assert "Caution" not in clean.stdout
     edit(two, lambda values: values["machine"]["versions"].update(numpy="1.26.0"))
     said = "versions.numpy"
     assert first_line(nnbench("report")) == (
@@ -151,10 +149,10 @@ def test_a_changed_version_on_record(nnbench: Nnbench, tmp_path: Path) -> None:
     assert "versions.numpy: " in first_line(done)
     assert "against 1.26.0 (another version may compute otherwise)." in first_line(done)
     assert f"{two.run_id} cannot be repeated to its recorded figures: numpy=" in done.stdout
-    line = first_line(nnbench("claims", "ask", "--recorded"))
-    assert line.startswith("ask: Caution: 1 of 6 runs cannot be repeated to the recorded figures: ")
+    line = first_line(nnbench("claims", "ask", "--seeds", "2", "--recorded"))
+    assert line.startswith("ask: Caution: 1 of 4 runs cannot be repeated to the recorded figures: ")
     assert "(was 1.26.0)" in line
-    done = nnbench("claims", "ask", "--recorded", "--out", "claims.md")
+    done = nnbench("claims", "ask", "--seeds", "2", "--recorded", "--out", "claims.md")
     assert "Caution: versions.numpy: " in (tmp_path / "claims.md").read_text()
 
 

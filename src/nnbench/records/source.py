@@ -7,11 +7,12 @@ a third party's backend included, makes them other runs. Nothing is imported to 
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -168,9 +169,13 @@ def _imports(path: Path) -> Iterator[str]:
 
 def _version(top: str) -> str | None:
     """Return the version of the distribution that brings the package `top`, if one does."""
-    for name in (top, *metadata.packages_distributions().get(top, ())):
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return None
+    try:
+        return metadata.version(top)
+    except metadata.PackageNotFoundError:
+        names = _distributions().get(top, ())
+    return next((metadata.version(name) for name in names), None)
+
+
+@functools.cache  # what brings what; versions are asked for anew
+def _distributions() -> Mapping[str, Sequence[str]]:
+    return metadata.packages_distributions()

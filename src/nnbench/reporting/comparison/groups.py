@@ -11,6 +11,7 @@ from typing import Any
 
 from nnbench.records import identity
 from nnbench.records.certificate import label as backend_of
+from nnbench.records.certificate import standing
 from nnbench.records.flags import Said
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.facts import NOT_RECORDED, facts, is_drawn
@@ -56,8 +57,19 @@ class Group:
 
     @property
     def finished(self) -> list[RunResult]:
-        """Return the runs with an end and figures that are numbers."""
-        return [run for run in self.runs if run.status == "finished" and run.kept]
+        """Return the runs with an end and figures that are numbers and not known to be wrong."""
+        ended = (run for run in self.runs if run.status == "finished" and run.kept)
+        return [run for run in ended if standing(run).ranked]
+
+    @property
+    def out(self) -> list[RunResult]:
+        """Return the runs that their certificates keep out of every ranking."""
+        return [run for run in self.runs if not standing(run).ranked]
+
+    @property
+    def word(self) -> str:
+        """Return what is not proved of the runs that are ranked; empty where all of it is."""
+        return "; ".join(dict.fromkeys(filter(None, (standing(r).word for r in self.finished))))
 
     @property
     def diverged(self) -> list[RunResult]:
@@ -206,7 +218,7 @@ def _labels(
 def _numbered(labels: Sequence[str], cases: Sequence[str]) -> list[str]:
     """Return labels that differ: the same ones with their case, and where that is no help too."""
     found = [
-        f"{label} {case}".strip() if labels.count(label) > 1 else label
+        f"{label} ({case})" if case and labels.count(label) > 1 else label
         for label, case in zip(labels, cases, strict=True)
     ]
     return [f"{x} #{found[:i].count(x) + 1}" if found.count(x) > 1 else x

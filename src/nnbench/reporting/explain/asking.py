@@ -64,7 +64,7 @@ class Explanation:
     def sentences(self) -> list[str]:
         """Say what explains the gaps, and what does not."""
         if self.agreement is not None:
-            return [*self.cautions, *(each.text for each in self.agreement.certificates)]
+            return [*self.cautions, *map(str, self.agreement.certificates)]
         return [*self.cautions, *(text for each in self.gaps for text in each.sentences())]
 
     def markdown(self) -> str:

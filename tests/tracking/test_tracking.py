@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 
 from nnbench.tracking import content
-from nnbench.tracking.mlflow import DEAD_SECONDS
 from nnbench.tracking.note import command, note
-from nnbench.tracking.store import DATABASE_NAME, experiments, open_store, without_password
+from nnbench.tracking.patience import DEAD_SECONDS
+from nnbench.tracking.store import DATABASE_NAME, experiments, without_password
 from support import SOURCE, TESTS
 from support.commands import PATIENCE, wait_for
 from support.records import CONFIG, epoch, make_run
@@ -34,19 +34,6 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A results folder with a space in its name, in an empty working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path / "my results"
-
-
-@pytest.fixture(scope="module")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store without runs; MLflow takes a second to make one."""
-    folder, copy = tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("tables")
-    open_store(None, "Default", folder)
-    with (
-        contextlib.closing(sqlite3.connect(folder / DATABASE_NAME)) as made,
-        contextlib.closing(sqlite3.connect(copy / DATABASE_NAME)) as found,
-    ):
-        made.backup(found)
-    return copy / DATABASE_NAME
 
 
 @pytest.fixture
@@ -191,20 +178,26 @@ def test_a_run_that_is_recorded_already_is_taken_up(stored: Path) -> None:
     assert sorted(m.step for m in history) == [0, 1, 2]
 
 
-def test_timestamps_go_back_by_the_durations() -> None:
-    metrics = content.epoch_metrics([epoch(0), epoch(1)], end=1000.0)
+def test_figures_are_dated_by_the_record_alone(tmp_path: Path) -> None:
+    """So that what is logged again, whole or in part, is the same to MLflow."""
+    run = make_run(tmp_path / "r1", created="1970-01-01T00:16:40+00:00")
+    metrics = content.epoch_metrics(run)
     times = {m.step: m.timestamp for m in metrics if m.key == "test/loss"}
-    assert times == {0: 997_500, 1: 1_000_000}
+    assert times == {0: 1_002_500, 1: 1_005_000, 2: 1_007_500}
+    assert content.epoch_metrics(run, first=2) == [m for m in metrics if m.step == 2]
+    assert {m.timestamp for m in content.final_metrics(run)} == {1_009_000}
 
 
 RACE = """
 import sys, time
 from pathlib import Path
-import mlflow
-from nnbench.tracking import mlflow as sink, store
+from nnbench.tracking import mlflow, patience, store
 from support.records import make_run
 from support.tracking import mirror
-store.LOCK_SECONDS = sink.FINISH_SECONDS = 600.0  # who is patient is not what is raced for
+# Who is patient is not what is raced for.
+store.LOCK_SECONDS = 600.0
+patience.DEAD_SECONDS = patience.FINISH_SECONDS = patience.MAKE_SECONDS = 600.0
+mlflow.IMPORT_SECONDS = 600.0
 results, name = Path(sys.argv[1]), sys.argv[2]
 run = make_run(results / "runs" / name)
 (results / f"{name} is ready").touch()

@@ -71,7 +71,7 @@ def assert_shown(client: Any, each: Any, run: RunResult) -> None:
     assert each.data.tags["nnbench.status"] == run.status
     assert ("nnbench.message" in each.data.tags) == bool(run.message)
     assert each.data.params["parameters"] == str(run.parameters)
-    assert each.inputs.dataset_inputs
+    assert bool(each.inputs.dataset_inputs) == bool(run.data)
     for name, key in NAMES.items():
         values = ((record.epoch, getattr(record, name)) for record in run.epochs)
         expected = {epoch: v for epoch, v in values if v is not None and math.isfinite(v)}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from nnbench.tracking.store import DATABASE_NAME, open_store
+from support.servers import Server, postgres_server
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +24,20 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         made.backup(found)
     return copy / DATABASE_NAME
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    folder = tmp_path / "server"
+    folder.mkdir()
+    found = Server(folder)
+    found.start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def postgres() -> Iterator[str]:
+    """The URI of a PostgreSQL server of our own."""
+    with postgres_server() as uri:
+        yield uri

@@ -10,12 +10,16 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from support.commands import wait_for
+
+
+NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # ten processes that nobody asks
 
 
 def free_port() -> int:
@@ -42,16 +46,20 @@ class Server:
                 *("--artifacts-destination", str(self.folder / "artifacts")),
             ],
             cwd=self.folder,
-            env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+            env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", **NO_JOBS},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        for _ in range(300):
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.uri}/health"):
-                return
-            time.sleep(0.2)
-        raise AssertionError("the server does not start")
+        wait_for(self.is_up)
+
+    def is_up(self) -> bool:
+        """Tell whether it answers; fails where it has ended."""
+        assert self.process is not None
+        assert self.process.poll() is None
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.uri}/health"):
+            return True
+        return False
 
     def stop(self) -> None:
         if self.process:

@@ -14,6 +14,7 @@ import pytest
 from nnbench.records.run import read_runs
 from support import ROOT
 from support.commands import PATIENCE, Nnbench, begin, started, wait_for
+from support.servers import Server
 from support.tracking import assert_mirrored, client_of
 
 pytestmark = pytest.mark.timeout(600)

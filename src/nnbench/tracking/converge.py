@@ -115,11 +115,11 @@ def _brought(client: Any, entity: Any, shown: Shown, known: Mirror, said: list[s
         _delete(client, entity)
         _create(client, entity.info.experiment_id, shown)
         return False
-    if lacking.is_empty():
+    if not any(vars(lacking).values()):
         log(client, entity.info.run_id, tags={DIGEST_TAG: shown.digest})
         return True
     said += lacking.words()
-    lacking.remove(client)
+    lacking.remove(client, entity.info.run_id, shown)
     return False
 
 

@@ -36,75 +36,26 @@ class Mirror:
     said: list[str] = field(default_factory=list)
 
 
-def shows(entity: Any, shown: Shown) -> bool:
-    """Tell whether an MLflow run is complete by its digest and has not changed since.
-
-    Its status and the latest value of each figure are compared; nothing is asked.
-    """
-    return entity.data.tags.get(DIGEST_TAG) == shown.digest and not (
-        _has_other_status(entity, shown)
-        or any(
-            entity.data.metrics.get(key) != points[max(points)].value
-            for key, points in shown.series(entity.data.metrics).items()
-        )
-    )
-
-
-@dataclass(frozen=True)
+@dataclass
 class Difference:
-    """What an MLflow run lacks; it shows other values of those of the figures in `corrected`."""
+    """What an MLflow run lacks; of the figures in `corrected` it shows other values.
 
-    entity: Any
-    shown: Shown
-    metrics: list[Metric]
-    corrected: list[str]
+    Params are never changed: MLflow allows it no more than a run's fingerprint does.
+    """
 
-    @property
-    def params(self) -> dict[str, str]:
-        """Return the params that are missing. MLflow changes none, nor does a run."""
-        return {k: v for k, v in self.shown.params.items() if k not in self.entity.data.params}
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """Return the tags that are missing or other."""
-        tags = self.entity.data.tags
-        return {key: value for key, value in self.shown.tags.items() if tags.get(key) != value}
-
-    @property
-    def gone(self) -> list[str]:
-        """Return the tags that the record no longer has."""
-        return sorted(PASSING & self.entity.data.tags.keys() - self.shown.tags.keys())
-
-    @property
-    def files(self) -> list[str]:
-        """Return the files that are missing, or have changed since they were uploaded."""
-        try:
-            known = dict(json.loads(self.entity.data.tags.get(FILES_TAG, "{}")))
-        except ValueError:
-            known = {}
-        return [name for name, state in self.shown.files.items() if known.get(name) != state]
-
-    @property
-    def dataset(self) -> dict[str, str] | None:
-        """Return the dataset, where it is missing."""
-        wanted, inputs = self.shown.dataset, self.entity.inputs
-        used = {each.dataset.digest for each in (inputs.dataset_inputs if inputs else ())}
-        return wanted if wanted and wanted["digest"] not in used else None
-
-    @property
-    def status(self) -> bool:
-        """Tell whether status or end are other."""
-        return _has_other_status(self.entity, self.shown)
-
-    def is_empty(self) -> bool:
-        """Tell whether there is nothing to do."""
-        lacks = (self.metrics, self.params, self.tags, self.gone, self.files, self.dataset)
-        return not (any(lacks) or self.status)
+    params: dict[str, str]
+    tags: dict[str, str]
+    gone: list[str]
+    files: list[str]
+    dataset: dict[str, str] | None
+    status: tuple[str, str] | None
+    metrics: list[Metric] = field(default_factory=list)
+    corrected: list[str] = field(default_factory=list)
 
     def words(self) -> list[str]:
         """Return what is done about it, in words."""
-        was, now = self.entity.info.status, self.shown.status
         added = sorted({metric.key for metric in self.metrics} - set(self.corrected))
+        was, now = self.status or ("", "")
         return [
             *([f"status {now}, was {was}"] if was != now else []),
             *_named("corrected", self.corrected),
@@ -112,14 +63,13 @@ class Difference:
             *_named("uploaded", self.files),
         ]
 
-    def remove(self, client: Any) -> None:
+    def remove(self, client: Any, mlflow_id: str, shown: Shown) -> None:
         """Log what is missing, and correct what is other.
 
         The files come last: where they cannot be uploaded, the run has ended nevertheless.
         """
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        mlflow_id, shown = self.entity.info.run_id, self.shown
         log(client, mlflow_id, self.metrics, self.params, self.tags)
         for key in self.gone:
             client.delete_tag(mlflow_id, key)
@@ -136,37 +86,48 @@ class Difference:
             log(client, mlflow_id, tags={FILES_TAG: json.dumps(shown.files)})
 
 
+def shows(entity: Any, shown: Shown) -> bool:
+    """Tell whether an MLflow run is complete by its digest and has not changed since.
+
+    Its status and the latest value of each figure are compared; nothing is asked.
+    """
+    has = entity.data.metrics
+    return entity.data.tags.get(DIGEST_TAG) == shown.digest and not (
+        _other_status(entity, shown)
+        or any(
+            has.get(key) != points[max(points)].value for key, points in shown.series(has).items()
+        )
+    )
+
+
 def difference(client: Any, entity: Any, shown: Shown, known: Mirror) -> Difference | None:
     """Return what an MLflow run lacks; None where it has epochs that the record has not.
 
-    MLflow's latest value is that of the highest step, there the newest: a figure is corrected by
-    a newer one.
+    MLflow shows the value of the highest step, there the newest: a figure is corrected by a newer
+    one.
     """
-    metrics: list[Metric] = []
-    corrected: list[str] = []
-    for key, wanted in shown.series(entity.data.metrics).items():
-        points = wanted
+    found = _besides_figures(entity, shown)
+    for key, points in shown.series(entity.data.metrics).items():
         seen, last = hash(tuple(points.values())), max(points)
-        latest = entity.data.metrics.get(key)
-        once = key in shown.finals
+        latest, once = entity.data.metrics.get(key), key in shown.finals
         if latest == points[last].value and (once or known.series.get(key) == seen):
             continue
         there = {} if latest is None else _history(client, entity.info.run_id, key)
-        if once and there:
-            points = {max(there): wanted[last]}
-        elif max(there, default=last) > last and shown.end is not None:
+        top = max(there, default=last)
+        if top > last and not once and shown.end is not None:
             return None
-        fresh = [point for step, point in points.items() if step not in there]
+        wanted = {top: points[last]} if once else points
+        missing = [point for step, point in wanted.items() if step not in there]
         wrong = [
             point._replace(step=step, timestamp=there[step].timestamp + 1)
-            for step, point in points.items()
+            for step, point in wanted.items()
             if step in there and there[step].value != point.value
         ]
-        corrected += [key] * bool(wrong)
-        metrics += fresh + wrong
-        if not (fresh or wrong):
+        found.metrics += missing + wrong
+        found.corrected += [key] * bool(wrong)
+        if not (missing or wrong):
             known.series[key] = seen
-    return Difference(entity, shown, metrics, corrected)
+    return found
 
 
 def log(
@@ -190,20 +151,32 @@ def log(
         client.log_batch(mlflow_id, metrics=batch)
 
 
-def _history(client: Any, mlflow_id: str, key: str) -> dict[int, Any]:
-    """Return what MLflow shows of a figure at each step."""
-    found: dict[int, Any] = {}
-    for metric in client.get_metric_history(mlflow_id, key):
-        before = found.get(metric.step)
-        newer = before is None or metric.timestamp >= before.timestamp
-        if metric.key == key and newer:
-            found[metric.step] = metric
-    return found
+def _besides_figures(entity: Any, shown: Shown) -> Difference:
+    has = entity.data
+    try:
+        files = dict(json.loads(has.tags.get(FILES_TAG, "{}")))
+    except ValueError:
+        files = {}
+    used = {each.dataset.digest for each in (entity.inputs.dataset_inputs if entity.inputs else ())}
+    return Difference(
+        params={k: v for k, v in shown.params.items() if k not in has.params},
+        tags={k: v for k, v in shown.tags.items() if has.tags.get(k) != v},
+        gone=sorted(PASSING & has.tags.keys() - shown.tags.keys()),
+        files=[name for name, state in shown.files.items() if files.get(name) != state],
+        dataset=shown.dataset if shown.dataset and shown.dataset["digest"] not in used else None,
+        status=(entity.info.status, shown.status) if _other_status(entity, shown) else None,
+    )
 
 
-def _has_other_status(entity: Any, shown: Shown) -> bool:
+def _other_status(entity: Any, shown: Shown) -> bool:
     other_end = shown.end is not None and entity.info.end_time != shown.end
     return entity.info.status != shown.status or other_end
+
+
+def _history(client: Any, mlflow_id: str, key: str) -> dict[int, Any]:
+    """Return what MLflow shows of a figure at each step, the newest."""
+    found = [m for m in client.get_metric_history(mlflow_id, key) if m.key == key]
+    return {m.step: m for m in sorted(found, key=lambda m: m.timestamp)}
 
 
 def _named(what: str, names: Iterable[str]) -> list[str]:

@@ -32,7 +32,6 @@ from nnbench.tracking.store import (
     Client,
     StoreError,
     check_answering,
-    has_tables,
     hush,
     open_store,
     quiet,
@@ -222,14 +221,10 @@ class MlflowSink:
     def _opened(self) -> tuple[Client, str]:
         """Return client and experiment, opening the store where that is not done."""
         if self._store is None:
-            check_answering(self._uri)
-            there = has_tables(self._uri, self._results)
-            with contextlib.nullcontext() if there else self._patience.making():
+            is_made, beat = check_answering(self._uri), self._patience.beat
+            with contextlib.nullcontext() if is_made else self._patience.making():
                 self._store = open_store(
-                    self._tracking.uri,
-                    self._tracking.experiment,
-                    self._results,
-                    self._patience.beat,
+                    self._tracking.uri, self._tracking.experiment, self._results, beat
                 )
         return self._store
 

@@ -198,21 +198,6 @@ def open_store(
         return client, _experiment_id(client, experiment, artifacts)
 
 
-def has_tables(uri: str, results: Path) -> bool:
-    """Tell whether the store has been made; MLflow makes a database's tables when first opened."""
-    if uri == store_uri(None, results):
-        return (results / DATABASE_NAME).exists()
-    if uri.startswith("http"):
-        return True
-    import sqlalchemy
-
-    engine = sqlalchemy.create_engine(uri)
-    try:
-        return sqlalchemy.inspect(engine).has_table("experiments")
-    finally:
-        engine.dispose()
-
-
 def bound_answers() -> None:
     """Have MLflow give up an answer of a server that goes on and on; it would fill the memory."""
     from mlflow.utils import request_utils
@@ -273,23 +258,28 @@ def _make_file(path: Path) -> None:
     os.replace(new, path)
 
 
-def check_answering(uri: str) -> None:
-    """Raise where a database server does not answer; MLflow would try for over a minute.
+def check_answering(uri: str) -> bool:
+    """Tell whether the store has been made; MLflow makes a database's tables when it opens it.
 
-    HTTP servers are left to MLflow, which may reach them through a proxy.
+    Raises where a database server does not answer, which MLflow would try for over a minute. HTTP
+    servers are left to MLflow, which may reach them through a proxy.
     """
     parts = urlsplit(uri)
+    if parts.scheme == "sqlite":
+        return Path(parts.path[1:]).exists()
     ports = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
     port = ports.get(parts.scheme.partition("+")[0])
-    if port and parts.hostname:
-        with socket.create_connection((parts.hostname, parts.port or port), CONNECT_SECONDS):
-            pass
-        import sqlalchemy
+    if not (port and parts.hostname):
+        return True
+    with socket.create_connection((parts.hostname, parts.port or port), CONNECT_SECONDS):
+        pass
+    import sqlalchemy
 
-        timeout = {"connect_timeout": CONNECT_SECONDS} if port != ports["mssql"] else {}
-        engine = sqlalchemy.create_engine(uri, connect_args=timeout)
-        with contextlib.closing(engine.connect()):
-            pass
+    timeout = {"connect_timeout": CONNECT_SECONDS} if port != ports["mssql"] else {}
+    engine = sqlalchemy.create_engine(uri, connect_args=timeout)
+    try:
+        return bool(sqlalchemy.inspect(engine).has_table("experiments"))
+    finally:
         engine.dispose()
 
 

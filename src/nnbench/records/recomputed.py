@@ -1,0 +1,35 @@
+"""The logits that the NumPy reference makes of a run's own weights, by split.
+
+A certificate recomputes them: what is said of a net's answers need not rest on what its backend
+said of itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnbench.records.files import write_arrays
+
+RECOMPUTED_NAME = "recomputed.npz"
+Logits = Mapping[str, NDArray[Any]]
+
+
+def save(directory: Path, logits: Logits) -> None:
+    """Write the logits `(n, outputs)` of each split beside the record in `directory`."""
+    write_arrays(directory / RECOMPUTED_NAME, logits)
+
+
+def load(directory: Path) -> dict[str, NDArray[Any]] | None:
+    """Return the logits `(n, outputs)` by split, None where there are none or they are damaged."""
+    try:
+        with np.load(directory / RECOMPUTED_NAME, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in archive.files}
+    except Exception:  # what a damaged archive raises depends on where it is damaged
+        return None
+    sound = all(a.ndim == 2 and np.issubdtype(a.dtype, np.floating) for a in found.values())
+    return found if found and sound else None

@@ -18,7 +18,6 @@ import pytest
 
 from support.commands import wait_for
 
-
 NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # ten processes that nobody asks
 
 

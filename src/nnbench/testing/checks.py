@@ -272,7 +272,7 @@ def _with_nan(split: Split) -> Split:
 def no_rows_no_logits(s: Subject) -> None:
     """A split without samples has logits of shape (0, outputs)."""
     empty = s.case.draw(0, 0)
-    trainer = s.make(s.task, s.splits | {"val": empty, "test": empty})
+    trainer = s.make(s.task, {**s.splits, "val": empty, "test": empty})
     found = trainer.evaluate("val").shape
     require(found == (0, OUTPUTS), f"the logits of a split of 0 rows have shape {found}")
 

@@ -142,7 +142,7 @@ class Pair:
         )
         off = abs(found.loss_sum - expected.loss_sum)
         require(
-            off <= LOSS_FACTOR * np.finfo(self.case.task.dtype).eps * abs(expected.loss_sum),
+            off <= LOSS_FACTOR * float(np.finfo(self.case.task.dtype).eps) * abs(expected.loss_sum),
             f"the running loss is {found.loss_sum / found.samples:g}, it should be "
             f"{expected.loss_sum / expected.samples:g}",
         )

@@ -1,29 +1,47 @@
-"""Places for runs that go on at the same time: each has cores of its own."""
+"""Runs beside each other: no contender always has the slower place."""
 
 from __future__ import annotations
 
-from itertools import combinations
+import random
+import threading
+import time
+from collections import Counter
+from functools import cache
 
 import pytest
 
-from nnbench.config.composition import compose, compose_all
-from nnbench.sweeps.launchers import pool
+from nnbench.config.composition import compose
+from nnbench.config.run import Cell
+from nnbench.sweeps.launchers.pool import run_in_places
+from nnbench.sweeps.plan import arrange
+from nnbench.sweeps.session import Place
 
 
-@pytest.mark.parametrize("cores", [[0, 1], [2, 3, 5, 7], list(range(16))])
-@pytest.mark.parametrize("threads", [1, 2])
-def test_no_two_places_share_a_core(
-    monkeypatch: pytest.MonkeyPatch, cores: list[int], threads: int
-) -> None:
-    monkeypatch.setattr(pool, "_cores", lambda: cores)
-    cells = compose_all([f"seed={','.join(map(str, range(20)))}", f"threads={threads}"])
-    for n in range(1, len(cores) // threads + 1):
-        launcher = compose(["launcher=parallel", f"launcher.n_jobs={n}"]).config.launcher
-        found = pool.places(launcher, cells)
-        assert len(found) == n
-        for place in found:
-            assert place.cores is not None
-            assert len(set(place.cores)) >= threads
-            assert set(place.cores) <= set(cores)
-        for a, b in combinations(found, 2):
-            assert not set(a.cores or ()) & set(b.cores or ()), (n, a.cores, b.cores)
+@cache
+def cells(contenders: int, seeds: int) -> tuple[Cell, ...]:
+    values = compose(["epochs=1"]).values
+    return tuple(
+        Cell(values | {"seed": seed, "batch_size": 1 + contender})
+        for contender in range(contenders)
+        for seed in range(seeds)
+    )
+
+
+@pytest.mark.parametrize(("contenders", "seeds"), [(2, 4), (2, 10), (3, 6), (4, 4)])
+@pytest.mark.parametrize("slow", [1.0, 5.0])
+def test_places_are_shared_alike(contenders: int, seeds: int, slow: float) -> None:
+    """Two places; every second contender takes `slow` times as long as the others."""
+    places = [Place(cores=(0,)), Place(cores=(1,))]
+    been: Counter[tuple[int, Place]] = Counter()
+    lock, rng = threading.Lock(), random.Random(seeds)
+
+    def do(cell: Cell, place: Place) -> None:
+        with lock:
+            been[cell.config.batch_size, place] += 1
+            seconds = rng.uniform(0.001, 0.002)
+        time.sleep(seconds * (slow if cell.config.batch_size % 2 else 1.0))
+
+    run_in_places(arrange(cells(contenders, seeds)), places, do, lambda: False)
+    assert sum(been.values()) == contenders * seeds
+    for contender in range(1, contenders + 1):
+        assert max(been[contender, place] for place in places) <= seeds / 2 + 1

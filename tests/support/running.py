@@ -23,11 +23,12 @@ def run_here(
     stop_after: int | None = None,
     resume: bool = False,
     weights: Path | None = None,
+    nudged: bool = False,
 ) -> RunResult:
     """Train the run of `overrides` in `folder`; `make` instead of the configured backend.
 
     `stop_after` so many epochs it is asked to stop, and leaves a checkpoint; `weights` are those of
-    `init=from_run`.
+    `init=from_run`, `nudged`: start one ulp away.
     """
     folder.mkdir(parents=True, exist_ok=True)
     job = Job(
@@ -38,6 +39,7 @@ def run_here(
         directory=folder,
         weights=weights,
         resume=resume,
+        nudged=nudged,
     )
 
     asked = 0

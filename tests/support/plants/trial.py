@@ -27,7 +27,7 @@ from support.plants import PLANTS
 from support.running import SMALL, run_here
 
 COMMON = (
-    *("backend=numpy_reference", "dtype=float64", "epochs=4", "data.samples=1600", "data.noise=2"),
+    *("backend=numpy_reference", "dtype=float64", "epochs=4", "data.samples=1610", "data.noise=2"),
     *("data.val_fraction=0.1", "data.outputs=4", "eval.train_samples=7", "loss=cross_entropy"),
     *("schedule=constant", "schedule.lr=0.03", "init=uniform", "init.low=-0.3", "init.high=0.3"),
     *("shuffle=true", "arch=layers"),

@@ -103,6 +103,12 @@ class Table:
     varying: tuple[str, ...]
     apart: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def word(self) -> str:
+        """Return what is not proved of all its groups alike; empty for nothing."""
+        words = {group.word for group in self.groups if group.finished}
+        return words.pop() if len(words) == 1 else ""
+
 
 def is_contended(run: RunResult) -> bool:
     """Tell whether other processes took the run's processor."""

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nnbench.formatting import count
 from nnbench.tracking.content import Metric
 from nnbench.tracking.shown import Shown
 
@@ -182,6 +181,5 @@ def _history(client: Any, mlflow_id: str, key: str) -> dict[int, Any]:
 def _named(what: str, names: Iterable[str]) -> list[str]:
     """Return `what` and the first few names, the rest counted; nothing where there are none."""
     found = list(names)
-    more = len(found) - NAMED
-    shown = [*found[:NAMED], *([f"{count(more, 'more')}"] if more > 0 else [])]
-    return [f"{what} {', '.join(shown)}"] if found else []
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return [f"{what} {', '.join(found[:NAMED])}{more}"] if found else []

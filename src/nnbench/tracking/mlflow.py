@@ -257,10 +257,8 @@ class MlflowSink:
 
     def _lacking(self, runs: Sequence[RunResult]) -> list[RunResult]:
         client, experiment = self._opened()
-        found = search(client, experiment) if len(runs) > FEW else {}
-        if not found:
-            for run in runs:
-                found |= search(client, experiment, run.run_id)
+        asked = [None] if len(runs) > FEW else [run.run_id for run in runs]
+        found = {k: v for run_id in asked for k, v in search(client, experiment, run_id).items()}
         return [run for run in runs if not is_shown(found.get(run.run_id, []), run)]
 
     def _place(self, mlflow_id: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from nnbench.config.run import TrackingConfig
 from nnbench.errors import NNBenchError
 from nnbench.records.locks import locked
 from nnbench.records.run import RunResult
+from nnbench.tracking.converge import search
 from nnbench.tracking.refusal import reason
 from nnbench.tracking.state import address, has_all
 from nnbench.tracking.store import client_of, store_uri
@@ -77,8 +78,7 @@ def _noted(run: RunResult, tracking: dict[str, Any] | None = None) -> RunResult:
 
 def forget(run: RunResult) -> list[str]:
     """Delete what MLflow has of a run; return, in a line each, why it could not be."""
-    mlflow_id = run.tracking.get("mlflow_run_id")
-    if not mlflow_id or run.directory is None:
+    if not run.tracking.get("mlflow_run_id") or run.directory is None:
         return []
     results = run.directory.parent.parent
     settings = run.config.get("tracking") or {}
@@ -88,7 +88,9 @@ def forget(run: RunResult) -> list[str]:
         uri = str(run.tracking.get("uri"))
     try:
         with client_of(uri, patient=True) as client:
-            client.delete_run(mlflow_id)
+            found = search(client, str(run.tracking.get("experiment_id")), run.run_id)
+            for each in found.get(run.run_id, []):
+                client.delete_run(each.info.run_id)
     except Exception as error:  # whatever MLflow raises
         return [f"{run.name} ({run.run_id}) stays in MLflow at {uri}: {reason(error)}"]
     return []

@@ -92,7 +92,7 @@ RULES = (
     Rule("machine.threads.environment", "told", "libraries were asked for other threads"),
     Rule("machine.threads", "told", "a library uses another number of threads", "backend"),
     Rule("machine.blas", "told", "another BLAS library", "backend"),
-    Rule("machine.accelerator", "told", "another device"),
+    Rule("machine.accelerator", "told", "another device, or software for it", "backend"),
     Rule("machine.gpu_driver", "told", "another driver"),
     Rule("machine.hostname", "told", "machines of one kind still differ in speed"),
     Rule("machine.memory_bytes", "told", "another machine"),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nnbench.formatting import cut
+from nnbench.records.flags import Contended
 from nnbench.records.machine import OWN_PACKAGES
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.treatment import EXPECTED, rule
@@ -31,8 +32,10 @@ def facts(run: RunResult) -> Facts:
     """
     found: Facts = dict.fromkeys(EXPECTED, NOT_RECORDED)
     for field in dataclasses.fields(run):
-        if field.name not in ("config", "directory"):
+        if field.name not in ("config", "directory", "flags"):
             found.update(_leaves(getattr(run, field.name), field.name))
+    # Who was contended is told by name, and is not in the times.
+    found["flags"] = tuple(str(flag) for flag in run.flags if not isinstance(flag, Contended))
     known = settings(run.config)
     for key, value in _leaves(run.config, "config"):
         path = key.removeprefix("config.")

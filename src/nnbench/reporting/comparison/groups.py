@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from nnbench.records import identity
 from nnbench.records.certificate import label as backend_of
 from nnbench.records.certificate import standing
-from nnbench.records.flags import Said
+from nnbench.records.flags import TOLD, Contended, Said
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.facts import NOT_RECORDED, facts, is_drawn
 from nnbench.tracking.content import settings
@@ -28,13 +28,15 @@ class Group:
     """Runs of one configuration, one for each seed: the latest, where a seed was run more often.
 
     `settings` is the configuration by dotted key, the backend as its label; `label` is what tells
-    the group from the others of its table; `repeated` counts runs that a later one replaced.
+    the group from the others of its table; `repeated` counts runs that a later one replaced;
+    `undisturbed_only`: times are those of runs that had their processor to themselves.
     """
 
     label: str
     runs: tuple[RunResult, ...]
     settings: Mapping[str, Any]
     repeated: int = 0
+    undisturbed_only: bool = False
 
     @cached_property
     def facts(self) -> Mapping[str, Mapping[int, Any]]:
@@ -76,9 +78,14 @@ class Group:
         """Return the runs whose loss was no longer finite."""
         return [run for run in self.runs if run.status == "diverged"]
 
+    @property
+    def timed(self) -> list[RunResult]:
+        """Return the finished runs whose times count."""
+        return [r for r in self.finished if not (self.undisturbed_only and is_contended(r))]
+
     def seconds(self) -> dict[int, float]:
-        """Return the epoch time by seed (`RunResult.epoch_seconds`)."""
-        found = {seed(run): run.epoch_seconds for run in self.finished}
+        """Return the epoch time by seed (`RunResult.epoch_seconds`) where it counts."""
+        found = {seed(run): run.epoch_seconds for run in self.timed}
         return {s: seconds for s, seconds in found.items() if seconds is not None}
 
     def figures(self, name: str) -> dict[int, float]:
@@ -95,6 +102,11 @@ class Table:
     shared: Mapping[str, Any]
     varying: tuple[str, ...]
     apart: Mapping[str, Any] = field(default_factory=dict)
+
+
+def is_contended(run: RunResult) -> bool:
+    """Tell whether other processes took the run's processor."""
+    return any(isinstance(flag, Contended) for flag in run.flags)
 
 
 def seed(run: RunResult) -> int:
@@ -124,6 +136,7 @@ def tables(runs: Sequence[RunResult]) -> list[Table]:
 def apartness(run: RunResult) -> dict[str, Any]:
     """Return what a run has to share with another to be ranked against it."""
     machine, digests = run.machine, run.data.get("digests") or {}
+    flags = [flag for flag in run.flags if not isinstance(flag, TOLD)]
     cores, threads = machine.get("cores") or {}, machine.get("threads") or {}
     pools = [threads.get("blas"), threads.get("openmp")]
     return {
@@ -136,7 +149,7 @@ def apartness(run: RunResult) -> dict[str, Any]:
         "BLAS kernel": machine.get("blas_kernel", NOT_RECORDED),
         "threads": run.config.get("threads"),
         "threads in use": threads.get("in_use") or max(filter(None, pools), default=NOT_RECORDED),
-        "flags": sorted({str(f) if isinstance(f, Said) else f.name for f in run.flags}),
+        "flags": sorted({str(f) if isinstance(f, Said) else f.name for f in flags}),
     }
 
 
@@ -166,8 +179,11 @@ def _table(runs: Sequence[RunResult]) -> Table:
         _group(group, flat[key], label)
         for (key, group), label in zip(by_config.items(), labels, strict=True)
     ]
+    if not all(is_contended(run) for group in groups for run in group.finished):
+        groups = [replace(group, undisturbed_only=True) for group in groups]
     shared = {k: next(iter(flat.values())).get(k) for k in keys if k not in (*varying, *UNSHOWN)}
-    said = apartness(runs[0]) | {"flags": sorted(map(str, runs[0].flags))}
+    flags = sorted(str(flag) for flag in runs[0].flags if not isinstance(flag, TOLD))
+    said = apartness(runs[0]) | {"flags": flags}
     return Table(tuple(groups), shared, tuple(varying), said)
 
 

@@ -215,6 +215,7 @@ def table(found: Mapping[str, set[str]]) -> str:
 AMONG = {
     "all": "any two runs",
     "seed": "runs of one seed",
+    "pair": "runs that a verdict pairs",
     "backend": "runs of one backend",
     "both": "runs that both have it",
 }

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from nnbench.backends.protocol import Task, Trainer, Walk
@@ -124,7 +124,7 @@ class Epochs:
             )
             self.at = Position(epoch + 1)
             over = self.diverged or stop is not None or self.at.epoch == self.config.epochs
-            if over or time.perf_counter() >= self.write_from:
+            if over or perf_counter() >= self.write_from:
                 self._write()
             if not over:
                 self._keep_position(self.at.epoch)
@@ -136,9 +136,9 @@ class Epochs:
         It grows with the epochs: the next time comes when this one has cost a share of the run
         no larger than RECORD_SHARE.
         """
-        start = time.perf_counter()
+        start = perf_counter()
         self.record.write()
-        end = time.perf_counter()
+        end = perf_counter()
         self.write_from = end + (end - start) / RECORD_SHARE
         for record in self.unsaid:
             self.announce({"event": "epoch", "record": dataclasses.asdict(record)})
@@ -245,9 +245,9 @@ class Epochs:
             entire = at.step == 0 and stop == self.steps
             part = walk if entire else walk.part(at.step, stop, self.task.batch_size)
             before = effort.read()
-            start = time.perf_counter()
+            start = perf_counter()
             stats = self.trainer.train(part)
-            elapsed = time.perf_counter() - start
+            elapsed = perf_counter() - start
             now = effort.read()
             self.undone.begin(elapsed, now)
             self._set_slice(stop - at.step, elapsed)

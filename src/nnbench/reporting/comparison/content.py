@@ -199,7 +199,7 @@ def _check_baseline(wanted: str | None, found: Sequence[Table]) -> None:
 def _content(table: Table, baseline: str | None) -> TableContent:
     best = [median(f.values()) for g in table.groups if (f := g.figures("test_accuracy"))]
     target = TARGET * max(best) if best else None
-    rows = tuple(row(group, target) for group in table.groups)
+    rows = tuple(row(group, target, table.word) for group in table.groups)
     pairs = _pairs(table, baseline)
     times = corrected([compare_times(a.seconds(), b.seconds()) for a, b in pairs])
     against = tuple(_against(a, b, time) for (a, b), time in zip(pairs, times, strict=True))

@@ -12,7 +12,7 @@ from typing import Any
 from nnbench.records import identity
 from nnbench.records.certificate import label as backend_of
 from nnbench.records.certificate import standing
-from nnbench.records.flags import TOLD, Contended, Said
+from nnbench.records.flags import TOLD, Contended, Flag, Said
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.facts import NOT_RECORDED, facts, is_drawn
 from nnbench.tracking.content import settings
@@ -103,6 +103,12 @@ class Table:
     varying: tuple[str, ...]
     apart: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def word(self) -> str:
+        """Return what is not proved of all its groups alike; empty for nothing."""
+        words = {group.word for group in self.groups if group.finished}
+        return words.pop() if len(words) == 1 else ""
+
 
 def is_contended(run: RunResult) -> bool:
     """Tell whether other processes took the run's processor."""
@@ -133,10 +139,18 @@ def tables(runs: Sequence[RunResult]) -> list[Table]:
     return [_table(kind) for kind in sorted(found, key=lambda kind: -len(kind))]
 
 
+def apart_flags(run: RunResult) -> list[Flag]:
+    """Return the flags that keep a run out of a table with runs that lack them."""
+    return [flag for flag in run.flags if not isinstance(flag, TOLD)]
+
+
+def _kind(flag: Flag) -> str:
+    return str(flag) if isinstance(flag, Said) else flag.name
+
+
 def apartness(run: RunResult) -> dict[str, Any]:
     """Return what a run has to share with another to be ranked against it."""
     machine, digests = run.machine, run.data.get("digests") or {}
-    flags = [flag for flag in run.flags if not isinstance(flag, TOLD)]
     cores, threads = machine.get("cores") or {}, machine.get("threads") or {}
     pools = [threads.get("blas"), threads.get("openmp")]
     return {
@@ -149,7 +163,7 @@ def apartness(run: RunResult) -> dict[str, Any]:
         "BLAS kernel": machine.get("blas_kernel", NOT_RECORDED),
         "threads": run.config.get("threads"),
         "threads in use": threads.get("in_use") or max(filter(None, pools), default=NOT_RECORDED),
-        "flags": sorted({str(f) if isinstance(f, Said) else f.name for f in flags}),
+        "flags": sorted({_kind(flag) for flag in apart_flags(run)}),
     }
 
 
@@ -182,8 +196,7 @@ def _table(runs: Sequence[RunResult]) -> Table:
     if not all(is_contended(run) for group in groups for run in group.finished):
         groups = [replace(group, undisturbed_only=True) for group in groups]
     shared = {k: next(iter(flat.values())).get(k) for k in keys if k not in (*varying, *UNSHOWN)}
-    flags = sorted(str(flag) for flag in runs[0].flags if not isinstance(flag, TOLD))
-    said = apartness(runs[0]) | {"flags": flags}
+    said = apartness(runs[0]) | {"flags": sorted(map(str, apart_flags(runs[0])))}
     return Table(tuple(groups), shared, tuple(varying), said)
 
 

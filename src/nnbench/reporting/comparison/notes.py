@@ -63,12 +63,14 @@ def contention_notes(table: Table) -> list[str]:
             "Every run was contended (other processes took its processor): times are those of a "
             "busy machine."
         ]
-    return [
-        f"{label}: contended (other processes took its processor) with "
-        f"{', '.join(f'seed {s}' for s in seeds)}; not in the times."
-        for label, seeds in disturbed.items()
-        if seeds
-    ]
+    notes = []
+    for group in table.groups:
+        seeds = ", ".join(f"seed {s}" for s in disturbed[group.label])
+        left = "not in the times" if group.timed else "there is no verdict on its time"
+        if seeds:
+            what = "contended (other processes took its processor)"
+            notes.append(f"{group.label}: {what} with {seeds}; {left}.")
+    return notes
 
 
 def order_notes(table: Table) -> list[str]:
@@ -83,8 +85,8 @@ def order_notes(table: Table) -> list[str]:
         return []
     more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
     return [
-        f"In every pair {', '.join(found[:MOST_NAMED])}{more} ran first: if the machine changed "
-        "meanwhile, their ratio has that in it (a sweep with order=counterbalanced has not)."
+        f"Always ran first: {', '.join(found[:MOST_NAMED])}{more}. Had the machine changed "
+        "meanwhile, their ratio would show it; order=counterbalanced lets them take turns."
     ]
 
 
@@ -148,7 +150,9 @@ def environment(runs: Sequence[RunResult]) -> list[tuple[str, str]]:
         )
         for name in names
     }
+    orders = dict.fromkeys(str(run.config.get("order", "not recorded")) for run in runs)
     return [
+        ("order of runs", " | ".join(orders)),
         ("processor", every(lambda m: m.get("cpu"))),
         ("cores", every(lambda m: (m.get("cores") or {}).get("usable"))),
         ("GPU", every(lambda m: m.get("gpu")) if any(r.machine.get("gpu") for r in runs) else "-"),

@@ -20,6 +20,7 @@ from nnbench.formatting import (
     percent,
     sparkline,
 )
+from nnbench.records import contention
 from nnbench.records.certificate import standing
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.notes import epoch_note, flag_notes, forced_kernel_notes
@@ -50,6 +51,7 @@ def summary(run: RunResult) -> Group:
         rows += _figures(run)
     what = ONE_EPOCH if len(run.epochs) == 1 else EPOCH_TIME
     rows += [("epoch time", f"{duration(run.epoch_seconds)} ({what})"), ("run time", _ledger(run))]
+    rows.append(("processor", contention.sentence(run)))
     if run.peak_memory_bytes:
         rows.append(("memory", f"{memory(run.peak_memory_bytes)} at the peak"))
     proved = standing(run).word

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nnbench.formatting import cut
+from nnbench.records.flags import TOLD
 from nnbench.records.machine import OWN_PACKAGES
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.treatment import EXPECTED, rule
@@ -26,13 +27,15 @@ def facts(run: RunResult) -> Facts:
     """Return the facts of `run`, settings aside: these make groups, and are told by them.
 
     Lists of plain values are one fact, other lists one for each element. Left out are variables
-    that the backend's own `env` sets. Facts that every record has today and this one lacks are
-    `NOT_RECORDED`.
+    that the backend's own `env` sets, and flags that have notes of their own. Facts that every
+    record has today and this one lacks are `NOT_RECORDED`.
     """
     found: Facts = dict.fromkeys(EXPECTED, NOT_RECORDED)
     for field in dataclasses.fields(run):
-        if field.name not in ("config", "directory"):
+        if field.name not in ("config", "directory", "flags"):
             found.update(_leaves(getattr(run, field.name), field.name))
+    # Those that only want telling are told by name.
+    found["flags"] = tuple(str(flag) for flag in run.flags if not isinstance(flag, TOLD))
     known = settings(run.config)
     for key, value in _leaves(run.config, "config"):
         path = key.removeprefix("config.")

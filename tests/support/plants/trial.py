@@ -125,7 +125,11 @@ def tried(plant: type[NumpyTrainer], folder: Path) -> Trial:
     settings = overrides(check)
     found = result(check, all_checks(plant, "reference")[check])
     reference, twin = right_runs(settings)
-    run = run_here(folder / plant.__name__, settings, plant)
+    try:
+        run = run_here(folder / plant.__name__, settings, plant)
+    except ValueError as error:  # as a worker's: the run has failed
+        failed = f"refused (failed: {error})"
+        return Trial(plant.__name__, check, found.outcome == "failed", True, failed, failed)
     return Trial(
         plant.__name__,
         check,

@@ -45,7 +45,7 @@ def real_runs(folder: Path) -> list[RunResult]:
     done = fresh(folder, SWEEP, {"OPENBLAS_L2_SIZE": "1024"})
     assert done.returncode == 0, done.stderr
     for run in read_runs(folder / "results"):
-        dataclasses.replace(run, flags=()).write()
+        dataclasses.replace(run, flags=()).write()  # where the machine was busy
     return read_runs(folder / "results")
 
 
@@ -215,6 +215,7 @@ def table(found: Mapping[str, set[str]]) -> str:
 AMONG = {
     "all": "any two runs",
     "seed": "runs of one seed",
+    "pair": "runs that a verdict pairs",
     "backend": "runs of one backend",
     "both": "runs that both have it",
 }

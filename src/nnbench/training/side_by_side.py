@@ -25,7 +25,7 @@ from nnbench.backends.profiling import profile
 from nnbench.backends.protocol import Params, StepTrace, Task, Tracer, Trainer, Walk
 from nnbench.config.run import RunConfig, read_config
 from nnbench.errors import ConfigError, NNBenchError, UnsupportedSpec
-from nnbench.model.metrics import mean_loss
+from nnbench.model.metrics import accuracy, mean_loss
 from nnbench.model.schedule import Plateau
 from nnbench.records.certificate import Certificate, Place
 from nnbench.records.figures import SPLITS, Figures, wrong_logits
@@ -88,7 +88,7 @@ class Sides:
         logits = self.reference.evaluate("train_eval" if split == "train" else split)
         targets = self.dataset.splits[split].targets[: len(logits)]
         if figure == "accuracy":
-            return -float((logits.argmax(axis=1) == targets).mean())
+            return -accuracy(logits, targets)
         activation = self.task.architecture.output_activation
         return mean_loss(logits, targets, self.task.loss, activation)
 

@@ -32,9 +32,10 @@ def facts(run: RunResult) -> Facts:
     """
     found: Facts = dict.fromkeys(EXPECTED, NOT_RECORDED)
     for field in dataclasses.fields(run):
-        if field.name not in ("config", "flags", "directory"):
+        if field.name not in ("config", "directory", "flags"):
             found.update(_leaves(getattr(run, field.name), field.name))
-    found.update(_leaves([flag for flag in run.flags if not isinstance(flag, TOLD)], "flags"))
+    # Those that only want telling are told by name.
+    found["flags"] = tuple(str(flag) for flag in run.flags if not isinstance(flag, TOLD))
     known = settings(run.config)
     for key, value in _leaves(run.config, "config"):
         path = key.removeprefix("config.")

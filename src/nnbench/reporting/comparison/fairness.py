@@ -66,7 +66,8 @@ def findings(a: Group, b: Group) -> dict[str, str]:
 def cautions(groups: Sequence[Group], varying: Iterable[str] | None = None) -> list[Caution]:
     """Return the facts in which groups differ, or some of their runs from the others.
 
-    `varying` are the settings that differ among them; asked of the first two without.
+    `varying` are the settings that differ among the groups of a table; without, the groups are
+    the two that a verdict is about.
     """
     settled = list(findings(*groups[:2]) if varying is None else varying)
     found = []
@@ -77,8 +78,9 @@ def cautions(groups: Sequence[Group], varying: Iterable[str] | None = None) -> l
             continue
         how = rule(key)
         follows = any(name.startswith(begin) for begin in how.follows for name in settled)
-        if how.among == "seed":
-            text = "" if follows else _by_seed(key, groups)
+        if how.among in ("seed", "pair"):
+            skip = follows or (how.among == "pair" and varying is not None)
+            text = "" if skip else _by_seed(key, groups)
         else:
             parts = _parts(groups, COMPARED if how.among == "backend" else None, follows)
             text = "; ".join(filter(None, (_odd(key, part) for part in parts)))

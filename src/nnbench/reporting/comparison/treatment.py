@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 What = Literal["harmless", "told", "apart"]
-# Between whom: any two runs; runs of one seed; runs of one backend, since another brings its own;
-# any two runs that both have the fact.
-Among = Literal["all", "seed", "backend", "both"]
+# Between whom: any two runs; runs of one seed; the runs that a verdict pairs; runs of one backend,
+# since another brings its own; any two runs that both have the fact.
+Among = Literal["all", "seed", "pair", "backend", "both"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ RULES = (
     Rule("choices", "told", "the backend chose otherwise", "backend", ("",)),
     Rule("flags", "apart", "the flag says why the figures are not comparable"),
     Rule("resumed", "told", "a process that takes a run up has a first epoch of its own"),
-    Rule("sweep", "told", "runs of different sweeps did not take turns", "seed"),
+    Rule("sweep", "told", "runs of different sweeps did not take turns", "pair"),
     Rule("machine.cpu", "apart", "another machine"),
     Rule("machine.gpu", "apart", "another machine"),
     Rule("machine.cores", "apart", "another number of cores"),
@@ -92,7 +92,7 @@ RULES = (
     Rule("machine.threads.environment", "told", "libraries were asked for other threads"),
     Rule("machine.threads", "told", "a library uses another number of threads", "backend"),
     Rule("machine.blas", "told", "another BLAS library", "backend"),
-    Rule("machine.accelerator", "told", "another device"),
+    Rule("machine.accelerator", "told", "another device, or software for it", "backend"),
     Rule("machine.gpu_driver", "told", "another driver"),
     Rule("machine.hostname", "told", "machines of one kind still differ in speed"),
     Rule("machine.memory_bytes", "told", "another machine"),

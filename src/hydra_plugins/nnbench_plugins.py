@@ -57,7 +57,7 @@ class CellLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Have all cells composed and checked, then run."""
-        from nnbench.cli.main import launch
+        from nnbench.cli.overrides import launch
         from nnbench.config.composition import Composer
         from nnbench.sweeps.cells import Asked
 
@@ -91,7 +91,7 @@ class TidySweeper(BasicSweeper):
 
     def _search(self, arguments: list[str]) -> None:
         """Tell the space from what is fixed, and hand both to nnbench."""
-        from nnbench.cli.main import search
+        from nnbench.cli.overrides import search
         from nnbench.config.composition import Composer
         from nnbench.config.space import read_question
         from nnbench.sweeps.cells import Asked

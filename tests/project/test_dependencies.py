@@ -186,6 +186,14 @@ def test_check_and_parity_work(python: Path, folder: Path) -> None:
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
+def test_an_explanation_comes_without_its_plots(python: Path, folder: Path) -> None:
+    done = nnbench(python, folder, "explain", "init.scale=0.1", "init.scale=0.2", *TINY)
+    assert (done.returncode, done.stderr) == (0, "")
+    page, lack = done.stdout.splitlines()[-2:]
+    assert (folder / page).is_file()
+    assert lack.startswith("A waterfall plot needs the package matplotlib, which is not installed.")
+
+
 @pytest.mark.parametrize(
     ("arguments", "what", "package", "otherwise"),
     [
@@ -193,7 +201,6 @@ def test_check_and_parity_work(python: Path, folder: Path) -> None:
         (["report", "--uri", "http://127.0.0.1:9"], "nnbench report", "pandas", ""),
         (["ui"], "nnbench ui", "mlflow", "; or list the runs: nnbench ls"),
         (["sync", "--all"], "nnbench sync", "mlflow", ""),
-        (["explain", "epochs=1", "batch_size=8"], "nnbench explain", "matplotlib", ""),
         (["profile", "--plot", "a.png"], "--plot", "matplotlib", "; or leave --plot out"),
         (["epochs=1"], "tracking=mlflow", "mlflow",
          "; or record in the results folder: tracking=local"),

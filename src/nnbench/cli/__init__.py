@@ -109,7 +109,7 @@ def _dispatch(arguments: list[str]) -> int:
             _search_in_folders(os.environ["COMP_LINE"].split())
     if first and first[0] not in "-+~" and "=" not in first:
         return _command(first, arguments[1:])
-    from nnbench.cli.main import run
+    from nnbench.cli.overrides import run
 
     run(arguments)
     return 0

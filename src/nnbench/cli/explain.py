@@ -28,12 +28,11 @@ def command(
     from rich.console import Console
 
     from nnbench.cli.progress import Display
-    from nnbench.config.installation import need
+    from nnbench.config.installation import lacking
     from nnbench.reporting.explain.asking import explain
     from nnbench.reporting.explain.explanation import explanation
     from nnbench.reporting.pages.parity import parity_table
 
-    need("nnbench explain", "matplotlib")  # before anything is run
     console = Console()
     found = explain(first, last, overrides, seeds, results, Display(console))
     if not found.changes:
@@ -44,5 +43,6 @@ def command(
     else:
         console.print(explanation(found.title, found.gaps))
         page = found.write(out or results / "explain")
-        click.echo(f"\n{page}, with waterfall plots beside it")
+        lack = lacking("A waterfall plot", "matplotlib")
+        click.echo(f"\n{page}" + (f"\n{lack}" if lack else ", with waterfall plots beside it"))
     return 0

@@ -89,9 +89,14 @@ def need(what: str, *modules: str, otherwise: str = "") -> None:
     Raises MissingPackage with the command that installs the first that is not; `otherwise` is
     what to do without it.
     """
-    for module in modules:
-        if find_spec(module) is None:
-            raise missing(what, module, otherwise)
+    if error := lacking(what, *modules, otherwise=otherwise):
+        raise error
+
+
+def lacking(what: str, *modules: str, otherwise: str = "") -> MissingPackage | None:
+    """Return the error that `need` raises, None where everything is installed."""
+    absent = [module for module in modules if find_spec(module) is None]
+    return missing(what, absent[0], otherwise) if absent else None
 
 
 def lacks(received: str, package: str, extra: str | None) -> MissingPackage:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nnbench.config.composition import compose
+from nnbench.config.installation import lacking
 from nnbench.config.run import Cell
 from nnbench.config.studies import experiments
 from nnbench.errors import ConfigError, ResultsError, RunFailed
@@ -67,13 +68,18 @@ class Explanation:
         return as_markdown(self.title, self.gaps)
 
     def write(self, folder: Path) -> Path:
-        """Write Markdown and a waterfall plot of each gap into `folder`; return the page."""
-        from nnbench.reporting.explain.waterfall import waterfall
+        """Write Markdown and a waterfall plot of each gap into `folder`; return the page.
 
+        Without matplotlib there are no plots.
+        """
         page = folder / "explain.md"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             page.write_text(self.markdown(), encoding="utf-8")
+            if lacking("A waterfall plot", "matplotlib"):
+                return page
+            from nnbench.reporting.explain.waterfall import waterfall
+
             for each in self.gaps:
                 figure = waterfall(each)
                 for suffix in ("svg", "png"):

@@ -1,4 +1,4 @@
-"""The main job: hand the command line to Hydra and take back runs."""
+"""`nnbench KEY=VALUE...`: hand the overrides to Hydra and take back runs."""
 
 from __future__ import annotations
 

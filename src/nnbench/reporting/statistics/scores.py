@@ -93,7 +93,7 @@ def contrast(a: Mapping[int, Scores], b: Mapping[int, Scores]) -> Contrast:
         groups = [(1.0, list(b.values())), (-1.0, list(a.values()))]
         runs = (len(a), len(b))
     classes = all(set(np.unique(each.values)) <= {0.0, 1.0} for each in (*a.values(), *b.values()))
-    value, parts, samples = _crossed(groups, one_more=classes)
+    value, parts, samples = crossed(groups, one_more=classes)
     return _contrast(value, parts, runs, paired, samples)
 
 
@@ -117,25 +117,12 @@ def of_figures(a: Mapping[int, float], b: Mapping[int, float], samples: int) -> 
     return _contrast(value, parts, (len(sides[0]), len(sides[1])), bool(shared), samples)
 
 
-def corrected(contrasts: Sequence[Contrast]) -> list[Contrast]:
-    """Return the contrasts of one table, p-values corrected for their number."""
-    p = holm([each.p for each in contrasts])
-    return [replace(c, p=q, among=len(p)) for c, q in zip(contrasts, p, strict=True)]
-
-
-def _contrast(
-    value: float, parts: Sequence[Part], runs: tuple[int, int], paired: bool, samples: int
-) -> Contrast:
-    half = half_width(parts)
-    found = Difference(value, value - half, value + half)
-    return Contrast(found, probability(value, parts), runs, paired, samples)
-
-
-def _crossed(
+def crossed(
     groups: Sequence[tuple[float, Sequence[Scores]]], one_more: bool
 ) -> tuple[float, list[Part], int]:
     """Return the sum of the groups' means with their signs, the parts of its variance, and n.
 
+    A group has a row for each seed; n is the number of different samples.
     `one_more`: as if the groups were apart on one more sample, so that no variance is 0 where
     they answer alike (Agresti and Min, Statistics in Medicine 24, 2005).
     """
@@ -164,6 +151,20 @@ def _crossed(
     least = (1 / n) ** 2 if one_more else 0.0
     parts.append(Part(max(0.0, shared) + least, _freedom(course)))
     return value, parts, n
+
+
+def corrected(contrasts: Sequence[Contrast]) -> list[Contrast]:
+    """Return the contrasts of one table, p-values corrected for their number."""
+    p = holm([each.p for each in contrasts])
+    return [replace(c, p=q, among=len(p)) for c, q in zip(contrasts, p, strict=True)]
+
+
+def _contrast(
+    value: float, parts: Sequence[Part], runs: tuple[int, int], paired: bool, samples: int
+) -> Contrast:
+    half = half_width(parts)
+    found = Difference(value, value - half, value + half)
+    return Contrast(found, probability(value, parts), runs, paired, samples)
 
 
 def _between(means: Vector, rest: float) -> Part:

@@ -31,10 +31,12 @@ from nnbench.reporting.statistics.student import (
 
 EQUAL_WITHIN = 0.02  # ratios no further from 1 than this are as good as equal
 MOST_ASKED = 100  # pairs; a question that needs more is not worth asking
-# Runs that follow each other are alike. Of runs in the order ABBA ABBA whose noise is AR(1) with
-# coefficient r, the differences of neighbouring pairs correlate by r (1 - r) / 2, at most 1/8:
-# the variance of their mean is up to 1 + 2/8 times what independent pairs would have.
-SERIAL = 1.25
+# Runs that follow each other are alike. Where their noise is AR(1) with coefficient r, differences
+# of neighbouring pairs in opposite orders (AB BA) correlate by r (1 - r) / 2, at most by 1/8, those
+# in the same order by as much less than 0. In ABBA BAAB ... (`nnbench.sweeps.order`) two of three
+# neighbours are opposite: the variance of the mean is up to 1 + 2/8 (2/3 - 1/3) times that of
+# independent pairs, and the estimate a little too small. In ABBA ABBA ... it would be 1 + 2/8.
+SERIAL = 1.125
 Word = Literal["faster", "slower", "equal", "undecided", "too few"]
 
 

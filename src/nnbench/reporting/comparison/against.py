@@ -25,7 +25,7 @@ ROUNDING = 0.01  # ratios no further apart than this are the same to a reader
 
 
 @dataclass(frozen=True)
-class Tests:
+class Quality:
     """What two groups' test samples tell of them: a difference in the figure `name`.
 
     `basis` says what the figures rest on, None where they were checked.
@@ -61,7 +61,7 @@ class Against:
     group: str
     baseline: str
     time: Comparison
-    tests: Tests | None
+    quality: Quality | None
     differences: tuple[str, ...]
     rows: float
     warm_up: bool = False
@@ -87,8 +87,8 @@ class Against:
         if self.warm_up:
             text += f", by times {ONE_EPOCH}"
         text += self._by_rows()
-        if self.tests is not None:
-            text += f"; {self.tests}"
+        if self.quality is not None:
+            text += f"; {self.quality}"
         if self.differences:
             text += f". Not a comparison of backends alone: {'; '.join(self.differences)}"
         return text + "."
@@ -108,41 +108,41 @@ def compare(pairs: Sequence[tuple[Group, Group]]) -> list[Against]:
     Verdicts on time are one family, those on the test samples another.
     """
     times = corrected([compare_times(a.seconds(), b.seconds()) for a, b in pairs])
-    tests = _tests(pairs)
+    qualities = _qualities(pairs)
     return [
         Against(
             group=b.label,
             baseline=a.label,
             time=time,
-            tests=test,
+            quality=quality,
             differences=tuple(findings(a, b).values()),
             rows=median(b.seconds().values()) / median(a.seconds().values()),
             warm_up=any(len(run.epochs) == 1 for run in (*a.finished, *b.finished)),
         )
-        for (a, b), time, test in zip(pairs, times, tests, strict=True)
+        for (a, b), time, quality in zip(pairs, times, qualities, strict=True)
     ]
 
 
-def _tests(pairs: Sequence[tuple[Group, Group]]) -> list[Tests | None]:
+def _qualities(pairs: Sequence[tuple[Group, Group]]) -> list[Quality | None]:
     """Compare by what each test sample says; by accuracies alone where that is not at hand."""
     groups = {id(group): group for pair in pairs for group in pair}
     runs = [{seed(run): run for run in group.finished} for group in groups.values()]
     known = dict(zip(groups, scored(runs), strict=True))
-    found = [_test(a, b, known[id(a)], known[id(b)]) for a, b in pairs]
+    found = [_quality(a, b, known[id(a)], known[id(b)]) for a, b in pairs]
     changed = iter(corrected_contrasts([each.contrast for each in found if each is not None]))
     return [each and replace(each, contrast=next(changed)) for each in found]
 
 
-def _test(a: Group, b: Group, first: Scored | None, second: Scored | None) -> Tests | None:
+def _quality(a: Group, b: Group, first: Scored | None, second: Scored | None) -> Quality | None:
     x, y = a.figures("test_accuracy"), b.figures("test_accuracy")
     if bool(x) != bool(y):
         return None
     name = "test accuracy" if x else "test loss"
     if first and second:
         basis = None if first.checked and second.checked else "figures not checked"
-        return Tests(name, contrast(first.by_seed, second.by_seed), basis)
+        return Quality(name, contrast(first.by_seed, second.by_seed), basis)
     samples = [int((g.first.data.get("samples") or {}).get("test") or 0) for g in (a, b)]
     if not x or not min(samples):
         return None
     basis = "predictions not recorded, samples taken as independent"
-    return Tests(name, of_figures(x, y, min(samples)), basis)
+    return Quality(name, of_figures(x, y, min(samples)), basis)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nnbench.formatting import percent
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.groups import Group, seed
-from nnbench.reporting.comparison.tested import split_of, tested
+from nnbench.reporting.comparison.tested import read_tested, split_of
 
 MOST_GROUPS = 6  # that fit beside each other
 MOST_SAMPLES = 10
@@ -47,7 +47,7 @@ AllAnswers = Mapping[str, Mapping[int, Answers]]  # by group and seed
 
 def read_answers(run: RunResult) -> Answers | None:
     """Return what `run` answers; None in regression and where its predictions are not at hand."""
-    found = tested(run)
+    found = read_tested(run)
     if found is None or not found.labelled:
         return None
     predicted = found.predicted

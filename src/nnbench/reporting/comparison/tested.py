@@ -67,7 +67,7 @@ class _OfLoss:
     loss: Loss
 
 
-def tested(run: RunResult) -> Tested | None:
+def read_tested(run: RunResult) -> Tested | None:
     """Return what `run` makes of its test samples; None where that is missing or damaged."""
     if run.directory is None:
         return None
@@ -111,7 +111,7 @@ def scored(groups: Sequence[Mapping[int, RunResult]]) -> list[Scored | None]:
     known: dict[tuple[int, int], tuple[RunResult, Tested, Vector]] = {}
     for i, group in enumerate(groups):
         for seed, run in group.items():
-            found = tested(run)
+            found = read_tested(run)
             values = _values(run, found) if found else None
             if found is not None and values is not None:
                 known[i, seed] = (run, found, values)

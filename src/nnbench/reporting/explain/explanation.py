@@ -128,9 +128,10 @@ class Gap:
             found.append(f"Each of the others at most {most}: {', '.join(e.name for e in rest)}.")
         backend = [e for e in self.effects if e.name.split(" + ")[0] == "backend"]
         if backend and backend[0] not in large and not self.ratio:
-            share = f"{self.percent(backend[0])} of it"
-            share = "nothing distinguishable from noise" if backend[0].is_noise else share
-            found.append(f"The framework explains {share}.")
+            part = f"{self.percent(backend[0])} of it"
+            if backend[0].is_noise and round(100 * self.share(backend[0])):
+                part = "nothing distinguishable from noise"
+            found.append(f"The framework explains {part}.")
         return found + ([self.caution] if self.caution else [])
 
     def _named(self, effect: Effect) -> str:
@@ -154,10 +155,11 @@ class Gap:
     def doubt(self, effect: Effect) -> str:
         """Return how sure an effect is, and whether it depends on what was changed before."""
         found = self._interval(effect.middle, effect.half)
+        doubtful = self.ratio or effect.is_noise
         if abs(effect.forward - effect.backward) > max(INTERACTING * abs(self.total), self.least):
             found += (
                 f" ({self.moved(effect.forward)} in one order, {self.moved(effect.backward)} in "
-                f"the other: it interacts with others{', or is noise' * self.ratio})"
+                f"the other: it interacts with others{', or is noise' * doubtful})"
             )
         return found
 

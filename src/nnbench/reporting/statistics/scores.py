@@ -92,7 +92,7 @@ def contrast(a: Mapping[int, Scores], b: Mapping[int, Scores]) -> Contrast:
     else:
         groups = [(1.0, list(b.values())), (-1.0, list(a.values()))]
         runs = (len(a), len(b))
-    classes = all(set(np.unique(each.values)) <= {0.0, 1.0} for each in (*a.values(), *b.values()))
+    classes = all(np.isin(each.values, (0, 1)).all() for each in (*a.values(), *b.values()))
     value, parts, samples = crossed(groups, one_more=classes)
     return _contrast(value, parts, runs, paired, samples)
 

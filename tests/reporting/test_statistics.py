@@ -152,12 +152,23 @@ def test_how_many_more_pairs_is_about_right() -> None:
 
 
 def test_many_comparisons_need_more() -> None:
-    part = Part(0.04**2, 4)
-    weak = Comparison(Ratio(1.1, 1.01, 1.2), (5, 5), True, 0.04, "slower", part)
+    part = Part(0.033**2, 4)
+    weak = Comparison(Ratio(1.1, 1.003, 1.205), (5, 5), True, 0.04, "slower", part)
     strong = Comparison(Ratio(2.0, 1.9, 2.1), (5, 5), True, 1e-6, "slower", part)
     words = [c.word for c in corrected([weak, strong, weak])]
     assert words == ["undecided", "slower", "undecided"]
     assert [c.word for c in corrected([weak])] == ["slower"]
+
+
+def test_three_pairs_that_agree_by_luck_are_seen_among_others() -> None:
+    """Runs are fast or slow, by 20 %: `b` had slow ones alone."""
+    base = {0: 1.0, 1: 1.001, 2: 1.0}
+    lucky = compare_times(base, {0: 1.2, 1: 1.2, 2: 1.2012})
+    assert lucky.word == "slower"
+    mixed = [compare_times(base, v) for v in ({0: 1.2, 1: 1.0, 2: 1.2}, {0: 1.0, 1: 1.2, 2: 1.0})]
+    found = corrected([lucky, *mixed])
+    assert [c.word for c in found] == ["undecided"] * 3
+    assert found[0].ratio.low < 1 < found[0].ratio.high
 
 
 def test_many_comparisons_are_equal_only_if_surer() -> None:

@@ -103,12 +103,11 @@ def compare_times(a: Mapping[int, float], b: Mapping[int, float]) -> Comparison:
         middle = statistics.mean(second) - statistics.mean(first)
         part, runs = _welch(first, second), (len(a), len(b))
     error = Part(SERIAL * part.variance, part.freedom)
-    ratio = as_ratio(middle, half_width([error]))
     found = Comparison(
-        ratio=ratio,
+        ratio=as_ratio(middle, math.inf),
         runs=(runs[0], runs[1]),
         paired=bool(shared),
-        p=probability(middle, [error]),
+        p=1.0,
         word="undecided",
         error=error,
         shared=len(a.keys() & b.keys()),
@@ -117,13 +116,29 @@ def compare_times(a: Mapping[int, float], b: Mapping[int, float]) -> Comparison:
 
 
 def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Return the comparisons of one table; what does not hold among so many is undecided."""
-    found, among = [], len(comparisons)
-    for c, p in zip(comparisons, holm([c.p for c in comparisons]), strict=True):
+    """Return the comparisons of one table; what does not hold among so many is undecided.
+
+    None is taken to have less noise than half of them: three pairs can agree by luck, where runs
+    are either fast or slow, and the more comparisons there are the more often some of them do.
+    """
+    spreads = [c.error.variance * c.pairs for c in comparisons if c.pairs >= FEWEST]
+    least = statistics.median_low(spreads) if spreads else 0.0
+    among = len(comparisons)
+    sure = [_as_sure(c, Part(max(c.error.variance, least / c.pairs), c.error.freedom))
+            for c in comparisons]  # fmt: skip
+    found = []
+    for c, p in zip(sure, holm([c.p for c in sure]), strict=True):
         word = _word(c, p, among)
         more = _more(c, among) if word == "undecided" else None
         found.append(replace(c, p=p, word=word, more=more, among=among))
     return found
+
+
+def _as_sure(c: Comparison, error: Part) -> Comparison:
+    """Return the comparison with the interval and the p-value that follow from `error`."""
+    middle = math.log(c.ratio.value)
+    ratio, p = as_ratio(middle, half_width([error])), probability(middle, [error])
+    return replace(c, ratio=ratio, p=p, error=error)
 
 
 def _word(c: Comparison, p: float, among: int) -> Word:

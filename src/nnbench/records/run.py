@@ -1,7 +1,8 @@
 """What a run yields: records per epoch and per run, and run.json, their durable form.
 
 run.json is versioned. History: 1, the first; 2, flags, layers, without_effect and
-parity; 3, peak_memory_bytes; 4, choices, resumed and the digest of the rest; 5, flags are facts.
+parity; 3, peak_memory_bytes; 4, choices, resumed and the digest of the rest; 5, flags are facts; 6,
+certificates cover the figures, near ties; processor seconds, waiting, switches, load, late seconds.
 What is written has the newest version, whatever was read.
 """
 
@@ -23,7 +24,7 @@ from nnbench.records.files import write_atomically
 from nnbench.records.flags import Flag, read_flag
 from nnbench.records.locks import is_locked
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 DIGEST_SINCE = 4
 RECORD_NAME = "run.json"
 RUNS_NAME = "runs"
@@ -38,9 +39,14 @@ class EpochRecord:
 
     `learning_rate` is that of the first step. `train_*` are taken with frozen weights on
     `eval.train_samples` training samples, `running_loss` is the mean over the moving weights of
-    the epoch. `generalization_gap` is train minus test accuracy, in regression test minus train
+    the epoch. `*_ties` count samples whose two best logits nearly tie (`metrics.near_ties`).
+    `generalization_gap` is train minus test accuracy, in regression test minus train
     loss. Accuracies are None in regression, `val_*` without a validation split. Figures that are
     not finite are None in JSON.
+
+    Of the training part (None: not recorded): `cpu_seconds`, `waited_seconds` and
+    `involuntary_switches` as in `training.effort`, the machine's `load` at the end; `late_seconds`
+    of `train_seconds` are what was left undone when `train` returned.
     """
 
     epoch: int
@@ -55,6 +61,14 @@ class EpochRecord:
     evaluate_seconds: float
     val_loss: float | None = None
     val_accuracy: float | None = None
+    cpu_seconds: float | None = None
+    waited_seconds: float | None = None
+    involuntary_switches: int | None = None
+    load: float | None = None
+    late_seconds: float | None = None
+    train_ties: int | None = None
+    test_ties: int | None = None
+    val_ties: int | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from nnbench.formatting import ONE_EPOCH
-from nnbench.reporting.comparison.fairness import findings
+from nnbench.reporting.comparison.fairness import Caution, cautions, findings
 from nnbench.reporting.comparison.groups import Group, seed
 from nnbench.reporting.comparison.tested import Scored, scored
 from nnbench.reporting.statistics import (
@@ -55,7 +55,8 @@ class Against:
     """One group against the baseline: time, test samples, and what else differs.
 
     `rows` is the ratio of the medians that the table shows; `warm_up` tells whether a run's time
-    is that of its only epoch.
+    is that of its only epoch; `differences` are settings, `cautions` facts of the records that
+    nobody set.
     """
 
     group: str
@@ -65,6 +66,7 @@ class Against:
     differences: tuple[str, ...]
     rows: float
     warm_up: bool = False
+    cautions: tuple[Caution, ...] = ()
 
     @property
     def fair(self) -> bool:
@@ -91,6 +93,8 @@ class Against:
             text += f"; {self.quality}"
         if self.differences:
             text += f". Not a comparison of backends alone: {'; '.join(self.differences)}"
+        if self.cautions:
+            text += f". Caution, recorded besides: {'; '.join(map(str, self.cautions))}"
         return text + "."
 
     def _by_rows(self) -> str:
@@ -118,6 +122,7 @@ def compare(pairs: Sequence[tuple[Group, Group]]) -> list[Against]:
             differences=tuple(findings(a, b).values()),
             rows=median(b.seconds().values()) / median(a.seconds().values()),
             warm_up=any(len(run.epochs) == 1 for run in (*a.finished, *b.finished)),
+            cautions=tuple(cautions([a, b])),
         )
         for (a, b), time, quality in zip(pairs, times, qualities, strict=True)
     ]

@@ -13,12 +13,21 @@ from nnbench.records.run import RunResult
 from nnbench.reporting.claims.text import StudyAnswers, answered
 from nnbench.reporting.comparison.against import Against, compare
 from nnbench.reporting.comparison.answers import AllAnswers, agreement_sentences, all_answers
-from nnbench.reporting.comparison.fairness import COMPARED, apart_sentences, findings
+from nnbench.reporting.comparison.fairness import (
+    COMPARED,
+    Caution,
+    apart_sentences,
+    cautions,
+    findings,
+)
 from nnbench.reporting.comparison.groups import Group, Table, tables
 from nnbench.reporting.comparison.notes import (
+    caution_line,
+    caution_notes,
     environment,
     flag_notes,
     forced_kernel_notes,
+    lacking_notes,
     table_notes,
     unfinished,
 )
@@ -38,13 +47,17 @@ READING = (
 
 @dataclass(frozen=True)
 class TableContent:
-    """One table of groups that may be ranked, with what it compares to `baseline`."""
+    """One table of groups that may be ranked, with what it compares to `baseline`.
+
+    `cautions` are facts in which its runs differ and that no verdict tells.
+    """
 
     table: Table
     target: float | None
     rows: tuple[Row, ...]
     against: tuple[Against, ...]
     notes: tuple[str, ...]
+    cautions: tuple[Caution, ...] = ()
 
     @property
     def unfair(self) -> list[Against]:
@@ -66,6 +79,12 @@ class Report:
     claims: tuple[StudyAnswers, ...]
     answers: AllAnswers
     runs: tuple[RunResult, ...]
+
+    @property
+    def caution(self) -> str | None:
+        """Return what is said before the verdicts: in what unset facts compared runs differ."""
+        pairs = [c for t in self.tables for against in t.against for c in against.cautions]
+        return caution_line([*pairs, *(c for table in self.tables for c in table.cautions)])
 
     def figures(self) -> dict[str, dict[str, float]]:
         """Return the figures that conditions may use, by group; of the first table."""
@@ -128,9 +147,12 @@ def _check_baseline(wanted: str | None, found: Sequence[Table]) -> None:
 def _content(table: Table, baseline: str | None) -> TableContent:
     best = [median(f.values()) for g in table.groups if (f := g.figures("test_accuracy"))]
     target = TARGET * max(best) if best else None
-    rows = tuple(row(group, target) for group in table.groups)
+    rows = tuple(row(group, target, table.word) for group in table.groups)
     against = tuple(compare(_pairs(table, baseline)))
-    return TableContent(table, target, rows, against, (*READING, *table_notes(table)))
+    told = {caution.key for each in against for caution in each.cautions}
+    besides = tuple(c for c in cautions(table.groups, table.varying) if c.key not in told)
+    notes = (*READING, *table_notes(table), *caution_notes(besides), *lacking_notes(table.groups))
+    return TableContent(table, target, rows, against, notes, besides)
 
 
 def _pairs(table: Table, wanted: str | None) -> list[tuple[Group, Group]]:

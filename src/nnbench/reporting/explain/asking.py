@@ -28,6 +28,7 @@ from nnbench.reporting.explain.bridge import (
     is_possible,
 )
 from nnbench.reporting.explain.explanation import Gap, as_markdown, average, gap
+from nnbench.reporting.explain.noise import with_noise
 from nnbench.reporting.explain.recorded import ended, repeated, said_first
 from nnbench.sweeps.loop import run_sweep
 from nnbench.sweeps.observer import Observer
@@ -224,17 +225,21 @@ def _gaps(way: Bridge, runs: Figures, seeds: Sequence[int]) -> list[Gap]:
     texts = {change.name: change.text for change in way.changes}
     regression = way.forward[0]["task"] == "regression"
     figures = {"test loss" if regression else "test accuracy": False, "time per epoch": True}
+    ways = [
+        [
+            (name, {s: runs[deciding(cell(_seeded(values, s, seeds)).values)] for s in seeds})
+            for name, values in zip(("", *(step.name for step in steps)), path, strict=True)
+        ]
+        for _, steps, path in _ways(way)
+    ]
     found = []
     for name, ratio in figures.items():
         by_seed = []
         for seed in seeds:
-            walks = []
-            for _, steps, path in _ways(way):
-                met = [runs[deciding(cell(_seeded(v, seed, seeds)).values)] for v in path]
-                names = ["", *(step.name for step in steps)]
-                walks.append([(n, _figure(run, name)) for n, run in zip(names, met, strict=True)])
-            by_seed.append(gap(name, walks[0], walks[1], texts, ratio=ratio))
-        found.append(average(by_seed))
+            forward, backward = ([(n, _figure(met[seed], name)) for n, met in w] for w in ways)
+            by_seed.append(gap(name, forward, backward, texts, ratio=ratio))
+        each = average(by_seed)
+        found.append(each if ratio else with_noise(each, ways))
     return found
 
 

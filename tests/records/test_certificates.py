@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nnbench.records.flags import Steered
-from nnbench.records.run import read_runs
+from nnbench.records.folder import read_runs
 from support import SOURCE
 from support.commands import TINY, Nnbench
 

@@ -18,10 +18,12 @@ from nnbench.model.init import Normal, initial_params
 from nnbench.model.network import ParamKey
 from nnbench.records.files import write_atomically as write
 from nnbench.records.flags import Beside, Crowded, Steered
+from nnbench.records.folder import read_runs
 from nnbench.records.identity import fingerprint
-from nnbench.records.run import SCHEMA_VERSION, EpochRecord, Phases, RunResult, read_runs
+from nnbench.records.run import SCHEMA_VERSION, EpochRecord, Phases, RunResult
 from nnbench.records.weights import largest_difference, load_weights, save_weights
 
+BACKEND = {"name": "numpy", "execution": "fused", "executions": ["fused"]}
 EPOCH = EpochRecord(0, 0.1, 2.0, 1.5, 0.5, 1.75, 0.25, 0.25, 0.01, 0.002)
 
 
@@ -34,7 +36,7 @@ def make(directory: Path, **changes: object) -> RunResult:
         "semantics": "matched",
         "fingerprint": "f",
         "created": "2026-01-01T00:00:00.000+00:00",
-        "config": {"seed": 0},
+        "config": {"seed": 0, "backend": BACKEND},
         "architecture": "784-128-10",
         "parameters": 101_770,
         "data": {},

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nnbench.config.composition import compose
-from nnbench.records.run import read_runs
+from nnbench.records.folder import read_runs
 from nnbench.reporting.explain import bridge as bridges
 from nnbench.reporting.explain.bridge import bridge, changes
 from nnbench.reporting.explain.explanation import average, gap

@@ -20,7 +20,7 @@ def command(words: tuple[str, ...], results: Path, last: int, status: str | None
     """List the recorded runs of a results folder, oldest first."""
     from rich.console import Console
 
-    from nnbench.records.run import Folder
+    from nnbench.records.folder import Folder
     from nnbench.reporting.pages.runs import listing
 
     folder = Folder(results)

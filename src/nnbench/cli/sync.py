@@ -25,8 +25,8 @@ def command(
     """Upload what MLflow lacks of the recorded runs: those that a server did not take, or the RUNs
     named. What is there already is not uploaded again.
     """
+    from nnbench.records.folder import Folder
     from nnbench.records.lookup import recorded
-    from nnbench.records.run import Folder
     from nnbench.tracking.sync import missing, upload
 
     folder = results

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from nnbench.backends.protocol import Semantics
 from nnbench.config.launcher import LauncherConfig, Sequential
+from nnbench.credentials import hidden_in, remember
 from nnbench.data.config import DataConfig
 from nnbench.errors import ConfigError
 from nnbench.model.architectures import ArchConfig, is_convolutional, resolve_output_activation
@@ -20,6 +21,7 @@ from nnbench.model.schedule import Plateau, Schedule
 from nnbench.model.selection import EarlyStopping, Monitor
 from nnbench.schema import at_least, read, suggest, within
 
+QUOTES = "'\""
 Count = Annotated[int, at_least(1)]
 Order = Literal["interleaved", "given", "random"]  # of the runs of a sweep
 
@@ -205,13 +207,28 @@ class Cell:
 
     @classmethod
     def read(cls, values: Mapping[str, Any], overrides: Sequence[str] = ()) -> Cell:
-        """Check `values` and put in what `auto` stands for. Raises ConfigError."""
-        return cls(_resolved(values, read_config(values)), tuple(overrides))
+        """Check `values` and put in what `auto` stands for; leave passwords to this process.
+
+        Raises ConfigError.
+        """
+        config = read_config(values)
+        kept = hidden_in(_resolved(values, config))
+        if config.tracking.uri:
+            kept["tracking"]["uri"] = remember(config.tracking.uri)
+        return cls(kept, tuple(map(shown, overrides)))
 
     @functools.cached_property
     def config(self) -> RunConfig:
         """Return the typed configuration."""
         return read_config(self.values)
+
+
+def shown(override: str) -> str:
+    """Return an override as it may be seen: without the password of a URI."""
+    key, equals, value = override.partition("=")
+    if key == "tracking.uri":
+        return f"{key}={remember(value.strip(QUOTES))}"
+    return f"{key}{equals}{hidden_in(value)}"
 
 
 def _resolved(values: Mapping[str, Any], config: Any) -> dict[str, Any]:

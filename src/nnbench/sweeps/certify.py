@@ -10,8 +10,9 @@ from typing import Any
 from nnbench.config.run import Cell
 from nnbench.errors import NNBenchError
 from nnbench.records.certificate import Certificate, certify, groups
+from nnbench.records.folder import Folder
 from nnbench.records.identity import deciding
-from nnbench.records.run import Folder, RunResult
+from nnbench.records.run import RunResult
 from nnbench.sweeps.process import ask
 from nnbench.sweeps.session import PARITY_NAME, Session
 

@@ -16,9 +16,10 @@ from nnbench.config.run import Cell, Order
 from nnbench.errors import ConfigError, NNBenchError
 from nnbench.model.init import FromRun
 from nnbench.records import identity, machine, weights
+from nnbench.records.folder import Folder
 from nnbench.records.identity import deciding
 from nnbench.records.lookup import find_weights
-from nnbench.records.run import Folder, RunResult, Status
+from nnbench.records.run import RunResult, Status
 from nnbench.sweeps.session import check_packages
 from nnbench.training.assembly import make_task
 

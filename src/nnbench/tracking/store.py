@@ -9,7 +9,6 @@ import contextlib
 import json
 import logging
 import os
-import re
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from nnbench.credentials import hidden, usable
 from nnbench.errors import NNBenchError
 from nnbench.tracking.note import EXPERIMENT_NOTE
 
@@ -57,12 +57,12 @@ class StoreError(NNBenchError):
 
 def store_uri(uri: str | None, results: Path) -> str:
     """Return the tracking URI: `uri`, or sqlite in the results folder."""
-    return uri or f"sqlite:///{(results / DATABASE_NAME).absolute().as_posix()}"
+    return usable(uri) if uri else f"sqlite:///{(results / DATABASE_NAME).absolute().as_posix()}"
 
 
 def without_password(uri: str) -> str:
     """Return `uri` fit to be shown and recorded."""
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", uri)
+    return hidden(uri)
 
 
 def is_remote(uri: str) -> bool:

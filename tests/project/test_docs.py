@@ -47,7 +47,11 @@ LONG = (
     "nnbench -m backend=numpy,torch seed=0,1 epochs=5 --fresh",
     "nnbench -m backend=numpy,torch seed=0,1 batch_size=32",
     "nnbench -m backend=numpy,torch seed=0,1,2 batch_size=32",
+    "nnbench -m search.trials=6 'schedule.lr=tag(log,interval(0.001,1))' "
+    "'arch.hidden=choice([32],[64])' schedule=constant data.val_fraction=0.2 batch_size=32",
     "nnbench report",
+    'nnbench report --fail-if "torch.time > 100 * numpy.time" --fail-if "numpy.accuracy < 1%"',
+    'nnbench explain "loss=bce" "loss=mse backend=torch" epochs=3',
     "nnbench ops --size 200 --rounds 2",
     "nnbench claims --out docs/results/claims.md",
     "nnbench check backend=torch",
@@ -82,6 +86,7 @@ def commands() -> list[str]:
 
 def test_the_documents_have_commands() -> None:
     assert len(commands()) >= 8
+    assert set(LONG) <= set(commands())
 
 
 @pytest.fixture(scope="session")
@@ -131,7 +136,13 @@ def test_a_documented_command_runs(
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("code", blocks("python", apart()))
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(code, marks=[pytest.mark.slow] if "nnbench.sweep(" in code else [])
+        for code in blocks("python", apart())
+    ],
+)
 def test_documented_python_runs(code: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False

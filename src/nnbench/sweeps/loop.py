@@ -156,7 +156,7 @@ def outlook(steps: Sequence[Step], planner: Planner) -> Outlook:
         total=len(steps),
         finished=states.count("finished"),
         stopped=states.count("stopped"),
-        changed=tuple(s.reason for s in steps if s.state == "new" and s.reason),
+        changed=tuple(dict.fromkeys(s.reason for s in steps if s.state == "new" and s.reason)),
         unreadable=tuple(planner.folder.problems),
     )
 

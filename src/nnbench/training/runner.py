@@ -42,13 +42,16 @@ def execute(
         task = make_task(config, dataset)
         trainer = factory(task, all_splits(dataset, config.eval.train_samples))
         taken = load_weights(config, job.weights, task, trainer)
+        digests |= {"initial_weights": taken} if taken else {}
         if job.nudged:
             trainer.load(moved_by_one_ulp(trainer.params()))
-        where = machine.describe(config.backend.packages, device=config.device.name)
+        backend = config.backend
+        where = machine.describe(backend.packages, device=config.device.name, target=backend.target)
         where["accelerator"] = getattr(trainer, "accelerator", None)
     announce({"event": "phase", "phase": "warm-up"})
     with clock.phase("warm_up"):
         trainer.warm_up(len(dataset.splits["train"]))
+        where["threads"] = machine.threads(where["environment"])  # once all of them are made
     if stopping() and not job.resume:
         raise RunKilled("stopped before its first epoch")
     run = RunResult(

@@ -19,6 +19,7 @@ VARIABLES = (
     "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCESS_KEY", "DATABRICKS_TOKEN",
 )  # fmt: skip
 URI_VARIABLES = ("MLFLOW_TRACKING_URI",)
+QUOTES = "'\""  # in Hydra's grammar
 FEWEST = 4  # characters of a password that is looked for by itself: shorter ones are in any text
 _WORDS = r"pass(?:word|wd|phrase)|pwd|secret|token|api[_-]?key|access[_-]?key|credentials?"
 _QUERY_NAMES = rf"[\w.-]*(?:{_WORDS}|pass|key|auth|authorization|sig|signature|code|user(?:name)?)"
@@ -74,6 +75,14 @@ def remember(uri: str) -> str:
         _typed[shown] = uri
         _known.update(_parts(uri))
     return shown
+
+
+def shown(override: str) -> str:
+    """Return an override as it may be seen: without the password of a URI."""
+    key, equals, value = override.partition("=")
+    if key == "tracking.uri":
+        return f"{key}={remember(value.strip(QUOTES))}"
+    return f"{key}{equals}{hidden_in(value)}"
 
 
 def usable(uri: str) -> str:

@@ -12,6 +12,7 @@ EPOCH_TIME = "training time, the median of all epochs but the first"
 ONE_EPOCH = "of a single epoch, warm-up included"
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 48
+NAME_CHARACTERS = 80  # of a name that somebody gave, where it is shown
 # C0 and C1 control characters, surrogates, and marks that turn the direction of what follows.
 _UNSEEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"

@@ -7,6 +7,7 @@ an OSError.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -14,7 +15,8 @@ import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,8 +33,29 @@ KINDS = "biuf"  # of arrays: truth values and numbers
 PICKLES = (b"\x80", b"PK\x03\x04")  # protocol 2 and later; the zip archives of torch.save
 
 
+_noted: ContextVar[list[str] | None] = ContextVar("noted", default=None)
+
+
 class Damage(ValueError):  # noqa: N818 - it names what happened
     """A file does not hold what it should; the message says how in a few words."""
+
+
+@contextlib.contextmanager
+def noting() -> Iterator[list[str]]:
+    """Collect, while open, the lines about files that somebody did without."""
+    found: list[str] = []
+    token = _noted.set(found)
+    try:
+        yield found
+    finally:
+        _noted.reset(token)
+
+
+def note(line: str) -> None:
+    """Say to who collects it (`noting`) that a damaged file is done without."""
+    found = _noted.get()
+    if found is not None and line not in found:
+        found.append(line)
 
 
 def content(path: Path, most: int = MOST_TEXT) -> bytes:
@@ -83,16 +106,22 @@ def check_plain(value: Any, depth: int = MOST_DEPTH) -> None:
         raise Damage(f"a value of type {kind.__name__}")
 
 
-def arrays(path: Path) -> dict[str, NDArray[Any]]:
+def arrays(
+    path: Path,
+    most: int = MOST_ARRAYS,
+    packed: int = MOST_PACKED,
+    wanted: Collection[str] | None = None,
+) -> dict[str, NDArray[Any]]:
     """Return the arrays of an npz archive: numbers, as large as its size makes believable.
 
-    Raises OSError or Damage; nothing is ever unpickled.
+    That is `most` bytes, or `packed` times those of the file. Only `wanted` ones are looked at,
+    where that says so. Raises OSError or Damage; nothing is ever unpickled.
     """
     with _opened(path, MOST_TENSORS) as file:
-        most = max(MOST_ARRAYS, MOST_PACKED * os.fstat(file.fileno()).st_size)
+        most = max(most, packed * os.fstat(file.fileno()).st_size)
         try:
             with zipfile.ZipFile(file) as archive:
-                return dict(_members(archive, most))
+                return dict(_members(archive, most, wanted))
         except Damage:
             raise
         except OSError as error:
@@ -104,6 +133,20 @@ def arrays(path: Path) -> dict[str, NDArray[Any]]:
             SyntaxError, OverflowError, TypeError, zipfile.BadZipFile, zlib.error,
         ) as error:  # fmt: skip
             raise Damage(_reason(error)) from None
+
+
+def unzipped(stored: bytes, most: int) -> bytes:
+    """Return what gzip holds, of one member. Raises Damage for damage, and for more than `most`."""
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        found = unpacker.decompress(stored, most + 1)
+    except zlib.error as error:
+        raise Damage(_reason(error)) from None
+    if len(found) > most:
+        raise Damage(f"it holds more than {most:,} bytes")
+    if not unpacker.eof:
+        raise Damage("truncated")
+    return found
 
 
 def tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
@@ -144,7 +187,9 @@ def _opened(path: Path, most: int) -> IO[bytes]:
     return file
 
 
-def _members(archive: zipfile.ZipFile, most: int) -> Iterator[tuple[str, NDArray[Any]]]:
+def _members(
+    archive: zipfile.ZipFile, most: int, wanted: Collection[str] | None
+) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield the arrays of an archive; what each claims is checked before it is made."""
     left = most
     if len(archive.infolist()) > MOST_DEPTH * 1000:
@@ -152,6 +197,8 @@ def _members(archive: zipfile.ZipFile, most: int) -> Iterator[tuple[str, NDArray
     seen = set()
     for info in archive.infolist():
         name = info.filename.removesuffix(".npy")
+        if wanted is not None and name not in wanted:
+            continue
         left -= info.file_size
         if left < 0:
             raise Damage(f"it claims to hold more than {most:,} bytes")
@@ -170,7 +217,7 @@ def _array(name: str, member: IO[bytes], size: int) -> NDArray[Any]:
     )  # fmt: skip
     shape, fortran, dtype = read(header)
     if dtype.kind not in KINDS or dtype.hasobject:
-        raise Damage(f"{name} is of type {dtype}, not of numbers")
+        raise Damage(f"{name} has dtype {dtype}; must be numbers (objects are never loaded)")
     count = 1
     for length in shape:
         count *= length

@@ -11,6 +11,7 @@ import click
 from nnbench.cli import options
 from nnbench.config.installation import lacks
 from nnbench.errors import ConfigError
+from nnbench.reporting.pages.screen import say
 
 FORMATS = {"torch": ".pt", "keras": ".keras"}
 
@@ -43,7 +44,7 @@ def command(kind: str, out: str | None, results: Path, run: str) -> int:
         raise ConfigError(f"Received --out {path}; {path.absolute().parent} does not exist.")
     params = weights.load_weights(directory)
     for written in _export(kind, record, params, path):
-        click.echo(f"wrote {written}")
+        say(f"wrote {written}")
     return 0
 
 
@@ -54,7 +55,7 @@ def _export(kind: str, record: Any, params: Any, path: Path) -> list[Path]:
     config = read_config(record.config)
     net = config.arch.build(tuple(inputs["shape"]), record.data["outputs"])
     scale = inputs["scale"]
-    note = f"From run {record.run_id} ({record.name})." + (
+    note = f"From run {record.run_id} ({record.shown})." + (
         f" Stored bytes times {scale:.9g} make its inputs." if inputs["dtype"] == "uint8" else ""
     )
     try:

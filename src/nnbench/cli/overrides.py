@@ -12,9 +12,9 @@ from typing import Any
 
 from nnbench.cli.sweep import run_cells
 from nnbench.config import composition, sources
-from nnbench.config.run import Cell, shown
+from nnbench.config.run import Cell
 from nnbench.config.space import Question
-from nnbench.credentials import hidden
+from nnbench.credentials import hidden, shown
 from nnbench.errors import ConfigError
 from nnbench.schema import suggest
 from nnbench.sweeps.cells import Asked
@@ -71,13 +71,12 @@ def search(
     make: Callable[[Sequence[str]], Cell], question: Question, sweep: str, asked: Asked
 ) -> None:
     """Search a space that Hydra's sweeper has read, and print the best trials."""
-    from rich.console import Console
-
     from nnbench.cli.progress import Display
+    from nnbench.reporting.pages.screen import Screen
     from nnbench.reporting.pages.trials import trials_table
     from nnbench.sweeps.search import run_search
 
-    console = Console()
+    console = Screen()
     result = run_search(make, question, sweep, Display(console), asked)
     if result.trials:
         console.print(trials_table(result.trials, result.monitor))

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from nnbench.cli import options
+from nnbench.reporting.pages.screen import say
 
 
 @click.command()
@@ -33,16 +34,16 @@ def command(
     known = Folder(folder)
     chosen = [recorded(word, folder) for word in runs] or known.runs()
     for problem in known.problems:
-        click.echo(f"left out: {problem}", err=True)
+        say(f"left out: {problem}", err=True)
     waiting = missing(chosen, folder, uri, experiment, everything or bool(runs))
     done = failed = 0
     for run in upload(waiting, folder):
         if "error" in run.tracking:
             failed += 1
-            click.echo(f"nnbench: {run.name} ({run.run_id}): {run.tracking['error']}", err=True)
+            say(f"nnbench: {run.shown} ({run.run_id}): {run.tracking['error']}", err=True)
         else:
             done += 1
-            click.echo(f"{run.name} ({run.run_id}): in MLflow")
+            say(f"{run.shown} ({run.run_id}): in MLflow")
     if not waiting:
-        click.echo("Nothing is missing in MLflow.")
+        say("Nothing is missing in MLflow.")
     return 1 if failed else 0

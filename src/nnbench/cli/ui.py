@@ -20,6 +20,7 @@ import click
 from nnbench.cli import options
 from nnbench.config.installation import need
 from nnbench.errors import ResultsError
+from nnbench.reporting.pages.screen import say
 from nnbench.tracking.refusal import reason
 from nnbench.tracking.store import (
     DATABASE_NAME,
@@ -59,8 +60,8 @@ def ui(results: Path, port: int, open_browser: bool) -> int:
         raise ResultsError(f"No runs recorded in {results}; run `nnbench` first.")
     free = free_port(port)
     if free != port:
-        click.echo(f"Port {port} is taken; using {free}.")
-    click.echo(f"Starting MLflow on {results} ...")
+        say(f"Port {port} is taken; using {free}.")
+    say(f"Starting MLflow on {results} ...")
     address = f"http://{HOST}:{free}"
     with tempfile.TemporaryFile() as log, _ending_on_terminate():
         server = _start(results, free, log)
@@ -71,7 +72,7 @@ def ui(results: Path, port: int, open_browser: bool) -> int:
             code = server.wait()  # until Ctrl-C; a server that ends by itself is an error
             raise ResultsError(f"MLflow's server ended with exit code {code}: {_last_line(log)}")
         except KeyboardInterrupt:
-            click.echo("\nStopped.")
+            say("\nStopped.")
             return 0
         finally:
             _stop(server)
@@ -142,14 +143,14 @@ def _wait_until_up(server: subprocess.Popen[bytes], address: str, log: IO[bytes]
 
 def _announce(address: str, found: list[Experiment], open_browser: bool) -> None:
     if not found:
-        click.echo(f"MLflow is up, with no experiment yet: {address}\nCtrl-C stops it.")
+        say(f"MLflow is up, with no experiment yet: {address}\nCtrl-C stops it.")
         return
     first, *others = found
     page = runs_page(address, first)
-    click.echo(f"Runs of {first.name}: {page}")
+    say(f"Runs of {first.name}: {page}")
     for other in others:
-        click.echo(f"  also {other.name}: {runs_page(address, other)}")
-    click.echo("Ctrl-C stops it.")
+        say(f"  also {other.name}: {runs_page(address, other)}")
+    say("Ctrl-C stops it.")
     if open_browser and has_display():
         click.launch(page)
 

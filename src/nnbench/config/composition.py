@@ -6,17 +6,19 @@ import contextlib
 import fnmatch
 import functools
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from nnbench.config import studies
-from nnbench.config.catalogue import check_backend, distinction, source_of
+from nnbench.config.catalogue import check_backend, distinction, options, source_of
 from nnbench.config.mistakes import all_keys, explain
 from nnbench.config.run import Cell
 from nnbench.config.sources import experiments_folders, root
 from nnbench.errors import ConfigError
+from nnbench.schema import told
 
 
 def with_experiments(overrides: Sequence[str]) -> list[str]:
@@ -70,6 +72,32 @@ def compose(overrides: Sequence[str]) -> Cell:
     with _hydra():
         config = hydra_compose("config", words, return_hydra_config=True)
         return to_cell(*_without_hydra(config), overrides)
+
+
+def of_record(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recorded configuration with the backend of its name as it is installed here.
+
+    What a record says of code, packages and environment is somebody's text. Raises ConfigError
+    where there is no such backend here.
+    """
+    recorded = config["backend"]
+    name = recorded["name"]
+    known = options("backend")
+    files = [n for n, o in known.items() if o.inherited("name") == name]
+    if not files:
+        raise ConfigError(
+            f"The run was recorded with backend={told(name)}, which is not installed here; "
+            f"there is {', '.join(known)}."
+        )
+    words = [f"backend={name if name in files else files[0]}"]
+    for key in ("execution", "engine"):
+        value = recorded.get(key)
+        if value is not None and not re.fullmatch(r"\w[\w.-]*", str(value)):
+            raise ConfigError(f"Received backend.{key}={told(value)} of a recorded run.")
+        words += [f"backend.{key}={value}"] if value is not None else []
+    if recorded.get("engine") is not None and "engine" not in known[words[0][8:]].values:
+        raise ConfigError(f"The run was recorded with an engine, which backend={name} lacks here.")
+    return {**config, "backend": compose(words).values["backend"]}
 
 
 def compose_all(overrides: Sequence[str]) -> list[Cell]:

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 
 from nnbench.backends.protocol import Semantics
 from nnbench.config.launcher import LauncherConfig, Sequential
-from nnbench.credentials import hidden_in, remember
+from nnbench.config.variables import SETTING
+from nnbench.credentials import hidden_in, remember, shown
 from nnbench.data.config import DataConfig
 from nnbench.errors import ConfigError
 from nnbench.model.architectures import ArchConfig, is_convolutional, resolve_output_activation
@@ -19,9 +20,8 @@ from nnbench.model.losses import Loss, TaskKind
 from nnbench.model.optimizers import Optimizer
 from nnbench.model.schedule import Plateau, Schedule
 from nnbench.model.selection import EarlyStopping, Monitor
-from nnbench.schema import at_least, read, suggest, within
+from nnbench.schema import NAME, at_least, read, suggest, within
 
-QUOTES = "'\""
 Count = Annotated[int, at_least(1)]
 Order = Literal["interleaved", "given", "random"]  # of the runs of a sweep
 
@@ -48,7 +48,7 @@ class BackendConfig:
     loaders: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     extra: str | None = None
-    env: tuple[str, ...] = ()
+    env: tuple[Annotated[str, SETTING], ...] = ()
     origin: str | None = None
 
     @property
@@ -126,7 +126,7 @@ class TrackingConfig:
 
     name: Literal["mlflow", "local"] = "mlflow"
     uri: str | None = None
-    experiment: str = "nnbench"
+    experiment: Annotated[str, NAME] = "nnbench"
     system_metrics: bool = False
 
 
@@ -140,7 +140,7 @@ class SearchConfig:
     trials: Count | None = None
     sampler: Literal["tpe", "random"] = "tpe"
     seed: Annotated[int, at_least(0)] = 0
-    name: str | None = None
+    name: Annotated[str, NAME] | None = None
 
 
 @dataclass(frozen=True)
@@ -177,8 +177,8 @@ class RunConfig:
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
     parity: bool = True
     results: str = "results"
-    name: str | None = None
-    case: str | None = None
+    name: Annotated[str, NAME] | None = None
+    case: Annotated[str, NAME] | None = None
 
     @property
     def keeps_best(self) -> bool:
@@ -221,14 +221,6 @@ class Cell:
     def config(self) -> RunConfig:
         """Return the typed configuration."""
         return read_config(self.values)
-
-
-def shown(override: str) -> str:
-    """Return an override as it may be seen: without the password of a URI."""
-    key, equals, value = override.partition("=")
-    if key == "tracking.uri":
-        return f"{key}={remember(value.strip(QUOTES))}"
-    return f"{key}{equals}{hidden_in(value)}"
 
 
 def _resolved(values: Mapping[str, Any], config: Any) -> dict[str, Any]:

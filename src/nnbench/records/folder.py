@@ -8,7 +8,15 @@ from pathlib import Path
 
 from nnbench.errors import ResultsError
 from nnbench.records.locks import is_locked
-from nnbench.records.run import OVER, RECORD_NAME, RUNS_NAME, WEIGHTS_NAME, RunResult
+from nnbench.records.run import (
+    CHECKPOINTS_NAME,
+    OVER,
+    RECORD_NAME,
+    RUNS_NAME,
+    WEIGHTS_NAME,
+    RunResult,
+)
+from nnbench.writing import clear
 
 
 def read_runs(results: Path) -> list[RunResult]:
@@ -57,9 +65,11 @@ class Folder:
 
 
 def _as_it_is(run: RunResult) -> RunResult:
-    """Return the run; one that was running when its process died is `killed`."""
+    """Return the run; one that was running when its process died is `killed`, and tidied up."""
     if run.status != "running" or run.directory is None or is_locked(run.directory):
         return run
+    for folder in (run.directory, run.directory / CHECKPOINTS_NAME):
+        clear(folder)
     return dataclasses.replace(run, status="killed", message="its process ended")
 
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 
 from nnbench.credentials import hidden_in
 from nnbench.errors import ConfigError, ResultsError
+from nnbench.formatting import NAME_CHARACTERS, cut, printable
 from nnbench.model.network import LayerRow
 from nnbench.reading import Damage, content, json_object
 from nnbench.records.files import write_atomically
@@ -30,6 +31,7 @@ SCHEMA_VERSION = 6
 DIGEST_SINCE = 4
 RECORD_NAME = "run.json"
 RUNS_NAME = "runs"
+CHECKPOINTS_NAME = "checkpoints"
 WEIGHTS_NAME = "weights.safetensors"  # what a run that came to its end leaves
 Status = Literal["running", "finished", "diverged", "failed", "killed"]
 RunId = Annotated[str, Text(120, "letters, digits, - and _", r"\w[\w.-]*")]
@@ -138,7 +140,12 @@ class RunResult:
             name = "loss" if kept.test_accuracy is None else "accuracy"
             value = kept.test_loss if kept.test_accuracy is None else kept.test_accuracy
             figure = f", test {name} {value:.4g}" if value is not None else ""
-        return f"<RunResult {self.run_id} {self.name}: {self.status}{figure}>"
+        return f"<RunResult {self.run_id} {self.shown}: {self.status}{figure}>"
+
+    @property
+    def shown(self) -> str:
+        """Return the name as it is shown: of sane length, and nothing but text."""
+        return printable(cut(self.name, NAME_CHARACTERS))
 
     @property
     def kept(self) -> EpochRecord | None:

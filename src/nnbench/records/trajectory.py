@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nnbench import reading
 from nnbench.errors import ResultsError
 from nnbench.model.init import Params
 from nnbench.model.network import ParamKey
@@ -42,9 +43,14 @@ def load(directory: Path) -> list[Params]:
     """Read the samples of a run, one per epoch. Raises ResultsError where there are none."""
     path = directory / TRAJECTORY_NAME
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {ParamKey.parse(name): archive[name] for name in archive.files}
+        arrays = {ParamKey.parse(name): array for name, array in reading.arrays(path).items()}
+        if len({array.shape[:1] for array in arrays.values()}) != 1 or () in {
+            array.shape for array in arrays.values()
+        }:
+            raise reading.Damage("it does not hold as many samples of each parameter")
     except (OSError, ValueError, KeyError) as error:
-        raise ResultsError(f"Cannot read {path}: {error}") from None
+        raise ResultsError(
+            f"{path} is damaged ({reading.reason(error)}); run it again for a certificate."
+        ) from None
     epochs = len(next(iter(arrays.values())))
     return [{key: array[i] for key, array in arrays.items()} for i in range(epochs)]

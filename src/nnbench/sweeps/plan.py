@@ -127,7 +127,7 @@ class Planner:
             found = identity.differing(run.config, run.machine, cell.values, where)
             if len(found) <= CHANGES:
                 changes = ", ".join(found) or "other data"
-                return f"not the stopped {run.name} ({run.run_id}): {changes}"
+                return f"not the stopped {run.shown} ({run.run_id}): {changes}"
         return None
 
     def seconds(self, step: Step) -> float | None:

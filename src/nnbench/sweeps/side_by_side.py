@@ -11,6 +11,7 @@ from typing import Any
 from nnbench.config.composition import compose
 from nnbench.config.run import Cell, RunConfig
 from nnbench.errors import ConfigError, MissingPackage
+from nnbench.records.files import write_atomically
 from nnbench.records.lookup import make_directory
 from nnbench.sweeps.process import ask
 from nnbench.sweeps.session import check_packages
@@ -121,7 +122,7 @@ def certify(cells: Sequence[Cell]) -> Agreement:
     config = first.config
     directory = make_directory(Path(config.results), f"parity-{config.dtype}", "parity")
     text = json.dumps(said | {"config": first.values}, indent=1, default=str)
-    (directory / "parity.json").write_text(text + "\n", encoding="utf-8")
+    write_atomically(directory / "parity.json", f"{text}\n".encode())
     found = tuple(_certificate(each, config.dtype) for each in said["certificates"])
     return Agreement(config, said["architecture"], said["steps"], found, directory)
 

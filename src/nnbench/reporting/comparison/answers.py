@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
@@ -14,10 +13,11 @@ from numpy.typing import NDArray
 
 from nnbench import data
 from nnbench.data.config import DataConfig
-from nnbench.errors import NNBenchError
+from nnbench.errors import NNBenchError, ResultsError
 from nnbench.formatting import percent
+from nnbench.reading import note
 from nnbench.records.run import RunResult
-from nnbench.records.weights import PREDICTIONS_NAME
+from nnbench.records.weights import load_predictions
 from nnbench.reporting.comparison.groups import Group, seed
 from nnbench.schema import read
 
@@ -59,14 +59,14 @@ def read_answers(run: RunResult) -> Answers | None:
     if run.directory is None:
         return None
     try:
-        with np.load(run.directory / PREDICTIONS_NAME, allow_pickle=False) as archive:
-            if "predicted" not in archive:
-                return None
-            predicted, outputs = archive["predicted"], archive["outputs"]
-            confidence = outputs[np.arange(len(predicted)), predicted]
-            return Answers(predicted, confidence, archive["targets"])
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        found = load_predictions(run.directory, (run.data.get("samples") or {}).get("test"))
+    except ResultsError as error:
+        note(str(error))
         return None
+    if found is None or "predicted" not in found:
+        return None
+    predicted, outputs = found["predicted"], found["outputs"]
+    return Answers(predicted, outputs[np.arange(len(predicted)), predicted], found["targets"])
 
 
 def all_answers(groups: Sequence[Group]) -> dict[str, dict[int, Answers]]:

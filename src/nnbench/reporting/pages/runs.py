@@ -7,7 +7,6 @@ from typing import Any
 
 from rich import box
 from rich.console import Group
-from rich.markup import escape
 from rich.table import Column, Table
 
 from nnbench.formatting import (
@@ -32,7 +31,7 @@ def summary(run: RunResult) -> Group:
     table = Table(
         Column(style="bold"),
         fold(),
-        title=f"{run.name}: {run.status}",
+        title=f"{run.shown}: {run.status}",
         title_justify="left",
         show_header=False,
         box=box.SIMPLE,
@@ -127,7 +126,7 @@ def listing(runs: Sequence[RunResult]) -> Group:
         table.add_row(
             run.run_id[:ID_CHARACTERS],
             run.created[5:16].replace("T", " "),
-            escape(run.name),
+            run.shown,
             run.status,
             str(len(run.epochs)),
             loss if run.kept and accuracy is None else percent(accuracy),

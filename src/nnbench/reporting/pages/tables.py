@@ -61,7 +61,7 @@ def _comparison_table(runs: Sequence[RunResult], semantics: str) -> Table:
         table.add_column("dW", justify="right")
     first = _first_of_each(runs)
     for run in runs:
-        row = [run.name]
+        row = [run.shown]
         row += [run.status] if unfinished else []
         row += [written(run.figure(name)) for _, name, written in figures]
         row += [duration(run.epoch_seconds)]

@@ -60,8 +60,6 @@ LONG = (
     "nnbench explain create_nn_from_numpy/published_numpy_b1 "
     "create_nn_from_numpy/published_torch_b1",
     "nnbench study create_nn_from_numpy",
-    "nnbench study forgenn_vs_pytorch",
-    "nnbench study minitorch_vs_pytorch",
 )
 
 # Read from top to bottom: their blocks belong together and have a test of their own.

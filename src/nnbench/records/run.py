@@ -2,7 +2,8 @@
 
 run.json is versioned. History: 1, the first; 2, flags, layers, without_effect and
 parity; 3, peak_memory_bytes; 4, choices, resumed and the digest of the rest; 5, flags are facts;
-6, no passwords in URIs. What is written has the newest version, whatever was read.
+6, certificates cover the figures, near ties, no passwords in URIs.
+What is written has the newest version, whatever was read.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class EpochRecord:
 
     `learning_rate` is that of the first step. `train_*` are taken with frozen weights on
     `eval.train_samples` training samples, `running_loss` is the mean over the moving weights of
-    the epoch. `generalization_gap` is train minus test accuracy, in regression test minus train
+    the epoch. `*_ties` count samples whose two best logits nearly tie (`metrics.near_ties`).
+    `generalization_gap` is train minus test accuracy, in regression test minus train
     loss. Accuracies are None in regression, `val_*` without a validation split. Figures that are
     not finite are None in JSON.
     """
@@ -63,6 +65,9 @@ class EpochRecord:
     evaluate_seconds: Seconds
     val_loss: float | None = None
     val_accuracy: Share = None
+    train_ties: Size | None = None
+    test_ties: Size | None = None
+    val_ties: Size | None = None
 
 
 @dataclass(frozen=True)

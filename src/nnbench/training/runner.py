@@ -16,6 +16,7 @@ from nnbench.training import checkpoint
 from nnbench.training.assembly import all_splits, load_weights, make_task, trainer_factory
 from nnbench.training.clock import Clock
 from nnbench.training.epochs import Announce, Epochs
+from nnbench.training.first_steps import first_steps
 from nnbench.training.job import Job
 
 
@@ -52,6 +53,8 @@ def execute(
     with clock.phase("warm_up"):
         trainer.warm_up(len(dataset.splits["train"]))
         where["threads"] = machine.threads(where["environment"])  # once all of them are made
+    with clock.phase("track"):
+        first = first_steps(config, task, trainer, len(dataset.splits["train"]))
     if stopping() and not job.resume:
         raise RunKilled("stopped before its first epoch")
     run = RunResult(
@@ -76,6 +79,7 @@ def execute(
         directory=job.directory,
     )
     epochs = Epochs(config, task, dataset, trainer, clock, announce, stopping)
+    epochs.first = first
     return epochs.run(_taken_up(run, epochs, clock, announce) if job.resume else run)
 
 

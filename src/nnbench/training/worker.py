@@ -2,8 +2,9 @@
 
 Reads its job as JSON from standard input and writes events as JSON lines to what was standard
 output; whatever frameworks print goes to the log. A line `stop`, or a signal that asks to stop,
-makes it leave the run with a checkpoint. Ends when its parent does. Holds a lock in the run's folder as long as it
-lives, by which others see that somebody is at it. Knows neither Hydra nor MLflow.
+makes it leave the run with a checkpoint. Ends when its parent does. Holds a lock in the run's
+folder as long as it lives, by which others see that somebody is at it. Knows neither Hydra nor
+MLflow.
 """
 
 from __future__ import annotations

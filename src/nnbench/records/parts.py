@@ -122,9 +122,12 @@ class Parity(TypedDict, total=False):
 
     outcome: Required[Label]
     text: Required[str]
-    reference: Label
-    difference: list[Figure]
-    envelope: list[Figure]
+    reference: Required[Known]
+    difference: Required[list[Figure]]
+    envelope: Required[list[Figure]]
+    word: str
+    doubt: str | None
+    figures: dict[str, Any] | None
 
 
 class Mirrored(TypedDict, total=False):

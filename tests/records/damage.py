@@ -64,7 +64,7 @@ def _places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def signed(values: dict[str, Any], indent: int | None = 1) -> bytes:
-    """Return a record with the digest that belongs to it: what others wrote, or a tool of theirs."""
+    """Return a record with the digest that belongs to it, as a tool of others would."""
     rest = {key: value for key, value in values.items() if key != "digest"}
     text = json.dumps(rest | {"digest": ""}, indent=indent)
     before, _, after = text.rpartition('""')
@@ -131,15 +131,17 @@ def bomb(size: int = 2**30) -> bytes:
     np.lib.format.write_array_header_1_0(
         header, {"descr": "|u1", "fortran_order": False, "shape": (size,)}
     )
-    with zipfile.ZipFile(stored, "w", zipfile.ZIP_DEFLATED) as archive:
-        with archive.open("logits.npy", "w", force_zip64=True) as member:
-            member.write(header.getvalue())
-            for _ in range(size // 2**20):
-                member.write(bytes(2**20))
+    with (
+        zipfile.ZipFile(stored, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("logits.npy", "w", force_zip64=True) as member,
+    ):
+        member.write(header.getvalue())
+        for _ in range(size // 2**20):
+            member.write(bytes(2**20))
     return stored.getvalue()
 
 
-def rearranged(content: bytes, rng: random.Random) -> bytes:
+def rearranged(content: bytes, rng: random.Random) -> bytes:  # noqa: PLR0912 - a table
     """Return an archive with arrays of other types, shapes, values and names."""
     with np.load(io.BytesIO(content)) as archive:
         arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
@@ -193,7 +195,8 @@ def retensored(content: bytes, rng: random.Random) -> bytes:
         case 4:
             return (2**40).to_bytes(8, "little") + content[8:]
         case 5:
-            header = b'{"0.kernel":{"dtype":"F32","shape":[34359738368],"data_offsets":[0,137438953472]}}'
+            claim = {"dtype": "F32", "shape": [2**35], "data_offsets": [0, 2**37]}
+            header = json.dumps({"0.kernel": claim}).encode()
             return len(header).to_bytes(8, "little") + header
         case _:
             tensors = {name: np.zeros((1, 1, 1), np.float32)}

@@ -301,7 +301,10 @@ def test_orders(nnbench: Nnbench) -> None:
         return [f"{row.split('backend=')[1].split()[0]}{row.split('seed=')[1][0]}" for row in rows]
 
     assert order("order=given") == ["numpy0", "numpy1", "numpy_reference0", "numpy_reference1"]
-    assert order() == ["numpy0", "numpy_reference0", "numpy1", "numpy_reference1"]
+    assert order("order=interleaved") == [
+        *("numpy0", "numpy_reference0", "numpy1", "numpy_reference1")
+    ]
+    assert order() == ["numpy0", "numpy_reference0", "numpy_reference1", "numpy1"]
     assert sorted(order("order=random")) == sorted(order())
 
 

@@ -1,8 +1,9 @@
 """What a run yields: records per epoch and per run, and run.json, their durable form.
 
 run.json is versioned. History: 1, the first; 2, flags, layers, without_effect and
-parity; 3, peak_memory_bytes; 4, choices, resumed and the digest of the rest; 5, flags are facts;
-6, certificates cover the figures, near ties, no passwords in URIs.
+parity; 3, peak_memory_bytes; 4, choices, resumed and the digest of the rest; 5, flags are facts; 6,
+certificates cover the figures, near ties; processor seconds, waiting, switches, load, late seconds;
+no passwords in URIs.
 What is written has the newest version, whatever was read.
 """
 
@@ -51,6 +52,10 @@ class EpochRecord:
     `generalization_gap` is train minus test accuracy, in regression test minus train
     loss. Accuracies are None in regression, `val_*` without a validation split. Figures that are
     not finite are None in JSON.
+
+    Of the training part (None: not recorded): `cpu_seconds`, `waited_seconds` and
+    `involuntary_switches` as in `training.effort`, the machine's `load` at the end; `late_seconds`
+    of `train_seconds` are what was left undone when `train` returned.
     """
 
     epoch: Size
@@ -65,6 +70,11 @@ class EpochRecord:
     evaluate_seconds: Seconds
     val_loss: float | None = None
     val_accuracy: Share = None
+    cpu_seconds: Seconds | None = None
+    waited_seconds: Seconds | None = None
+    involuntary_switches: Size | None = None
+    load: float | None = None
+    late_seconds: float | None = None
     train_ties: Size | None = None
     test_ties: Size | None = None
     val_ties: Size | None = None

@@ -20,6 +20,7 @@ from nnbench.records.folder import Folder
 from nnbench.records.identity import deciding
 from nnbench.records.lookup import find_weights
 from nnbench.records.run import RunResult, Status
+from nnbench.sweeps.order import counterbalanced
 from nnbench.sweeps.session import check_packages
 from nnbench.training.assembly import make_task
 
@@ -164,14 +165,17 @@ def check(cell: Cell) -> None:
     make_task(cell.config, outline)
 
 
-def arrange(cells: Sequence[Cell], order: Order = "interleaved") -> list[Cell]:
+def arrange(cells: Sequence[Cell], order: Order = "counterbalanced") -> list[Cell]:
     """Put cells into the order in which to run them.
 
-    `interleaved` lets backends alternate, `random` shuffles by the first cell's seed; a case
-    comes after the one whose weights it takes.
+    `counterbalanced`: seed by seed, so that a drift of the machine favours nobody (see
+    `nnbench.sweeps.order`); `interleaved`: backends alternate, always the same one first; `random`
+    shuffles by the first cell's seed. A case comes after the one whose weights it takes.
     """
     waiting = list(cells)
-    if order == "interleaved":
+    if order == "counterbalanced":
+        waiting = counterbalanced(cells)
+    elif order == "interleaved":
         lanes: defaultdict[str, list[Cell]] = defaultdict(list)
         for cell in cells:
             lanes[cell.config.backend.label].append(cell)

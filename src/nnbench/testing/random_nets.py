@@ -50,8 +50,7 @@ def random_case(choose: Choose) -> Case:
         optimizer=optimizer,
         augment=augment,
         rate=1.0,
-        rates=lambda epoch: schedule.per_step(epoch, STEPS, EPOCHS, ()),
-    )
+    ).at(lambda epoch: schedule.per_step(epoch, STEPS, EPOCHS, ()))
 
 
 FLAGS = (False, True)

@@ -11,7 +11,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,27 +28,43 @@ from nnbench.records.files import write_atomically
 from nnbench.records.parts import Size
 from nnbench.records.run import CHECKPOINTS_NAME
 from nnbench.schema import at_least, read
+from nnbench.training.effort import NONE, UNKNOWN, Effort
 
 FOLDER_NAME = CHECKPOINTS_NAME
 SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """Where a run is: `step` steps into `epoch`, with what they came to so far.
+class Position:
+    """Where a run is: `step` steps into `epoch`, with what this part of the epoch came to so far.
 
-    `stats` and `seconds` are of the part of the epoch that is done; `state` is the Trainer's;
+    `late` of its `seconds` passed after `train` had returned.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    stats: TrainStats = NO_STATS
+    seconds: float = 0.0
+    effort: Effort = NONE
+    late: float = 0.0
+
+
+@dataclass(frozen=True)
+class Checkpoint(Position):
+    """A position with all that is needed to go on from there: `state` is the Trainer's.
+
     `visited` holds the trajectory, one sample for each whole epoch; `best` is the best epoch so
     far and its weights, where they are kept.
     """
 
-    epoch: int
-    step: int
-    state: State
-    stats: TrainStats = NO_STATS
-    seconds: float = 0.0
+    state: State = field(default_factory=dict)
     visited: list[Params] = field(default_factory=list)
     best: tuple[int, Params] | None = None
+
+    @property
+    def position(self) -> Position:
+        """Return where it is, without what it takes to go on."""
+        return Position(**{each.name: getattr(self, each.name) for each in fields(Position)})
 
     def save(self, directory: Path, keep: int) -> None:
         """Write into the run's `directory`; of all that are there leave the newest `keep`.
@@ -70,6 +86,8 @@ class Checkpoint:
             "loss_sum": self.stats.loss_sum,
             "samples": self.stats.samples,
             "seconds": self.seconds,
+            "effort": asdict(self.effort),
+            "late": self.late,
             "best": self.best[0] if self.best else None,
         }
         text = json.dumps(facts)
@@ -137,6 +155,8 @@ class _Facts:
     samples: Size
     seconds: Annotated[float, at_least(0)]
     best: Size | None
+    effort: Effort | None = None
+    late: float = 0.0
 
 
 def _read(path: Path) -> Checkpoint:
@@ -158,6 +178,8 @@ def _read(path: Path) -> Checkpoint:
         state=of("state"),
         stats=TrainStats(facts.loss_sum, facts.samples),
         seconds=facts.seconds,
+        effort=UNKNOWN if facts.effort is None else facts.effort,
+        late=facts.late,
         visited=[{key: value[i] for key, value in visited.items()} for i in range(epochs)],
         best=None
         if facts.best is None

@@ -71,6 +71,21 @@ def _own_batch_norm(layer: layers.BatchNorm, initializer: Any, dtype: str) -> An
     )
 
 
+class MaxPooling(keras.layers.MaxPooling2D):
+    """Keras' own in training; in evaluation a NaN comes through, which TensorFlow's CPU code drops.
+
+    The mean of a window is NaN, or infinite, where the window has such a value.
+    """
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Return the maximum of each window."""
+        y = super().call(x)
+        if training:
+            return y
+        mean = ops.average_pool(x, self.pool_size, self.strides, self.padding, self.data_format)
+        return ops.where(ops.isnan(mean), mean, y)
+
+
 Make = Callable[[Any, Any, str], Any]  # from (layer, initializer, dtype)
 own = keras.layers
 # How to build each layer; image layers are channels-last anyway.
@@ -81,7 +96,7 @@ LAYERS: dict[type, Make] = {
     ),
     layers.Flatten: lambda layer, _, dtype: own.Flatten(dtype=dtype),
     layers.Conv2d: _conv2d,
-    layers.MaxPool2d: lambda x, _, dtype: own.MaxPooling2D(x.size, x.step, dtype=dtype),
+    layers.MaxPool2d: lambda x, _, dtype: MaxPooling(x.size, x.step, dtype=dtype),
     layers.AvgPool2d: lambda x, _, dtype: own.AveragePooling2D(x.size, x.step, dtype=dtype),
     layers.BatchNorm: lambda layer, _, dtype: MatchedBatchNorm(layer, dtype),
     layers.LayerNorm: lambda x, _, dtype: own.LayerNormalization(epsilon=x.epsilon, dtype=dtype),
@@ -90,6 +105,7 @@ LAYERS: dict[type, Make] = {
 }
 # What native semantics have instead: Keras' own.
 NATIVE: dict[type, Make] = {
+    layers.MaxPool2d: lambda x, _, dtype: own.MaxPooling2D(x.size, x.step, dtype=dtype),
     layers.BatchNorm: _own_batch_norm,
     layers.Dropout: lambda x, init, dtype: own.Dropout(x.rate, seed=init.seed, dtype=dtype),
     layers.Embedding: _own_embedding,

@@ -96,7 +96,7 @@ class KerasTrainer:
     def evaluate(self, split: str) -> NDArray[np.floating]:
         """Return the logits `(n, outputs)` of a split, before the output activation."""
         array, n = self._inputs[split]
-        starts = range(0, n, EVALUATION_SAMPLES)
+        starts = range(0, max(n, 1), EVALUATION_SAMPLES)
         ends = [min(start + EVALUATION_SAMPLES, n) for start in starts]
         return np.concatenate([self._logits(array[a:b]) for a, b in zip(starts, ends, strict=True)])
 

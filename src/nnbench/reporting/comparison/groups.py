@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nnbench.records import identity
 from nnbench.records.certificate import label as backend_of
 from nnbench.records.certificate import standing
+from nnbench.records.flags import TOLD, Contended
 from nnbench.records.run import RunResult
 from nnbench.tracking.content import settings
 
@@ -26,13 +27,15 @@ class Group:
     """Runs of one configuration, one for each seed: the latest, where a seed was run more often.
 
     `settings` is the configuration by dotted key, the backend as its label; `label` is what tells
-    the group from the others of its table; `repeated` counts runs that a later one replaced.
+    the group from the others of its table; `repeated` counts runs that a later one replaced;
+    `undisturbed_only`: times are those of runs that had their processor to themselves.
     """
 
     label: str
     runs: tuple[RunResult, ...]
     settings: Mapping[str, Any]
     repeated: int = 0
+    undisturbed_only: bool = False
 
     @property
     def first(self) -> RunResult:
@@ -60,9 +63,14 @@ class Group:
         """Return the runs whose loss was no longer finite."""
         return [run for run in self.runs if run.status == "diverged"]
 
+    @property
+    def timed(self) -> list[RunResult]:
+        """Return the finished runs whose times count."""
+        return [r for r in self.finished if not (self.undisturbed_only and is_contended(r))]
+
     def seconds(self) -> dict[int, float]:
-        """Return the epoch time by seed (`RunResult.epoch_seconds`)."""
-        found = {seed(run): run.epoch_seconds for run in self.finished}
+        """Return the epoch time by seed (`RunResult.epoch_seconds`) where it counts."""
+        found = {seed(run): run.epoch_seconds for run in self.timed}
         return {s: seconds for s, seconds in found.items() if seconds is not None}
 
     def figures(self, name: str) -> dict[int, float]:
@@ -79,6 +87,11 @@ class Table:
     shared: Mapping[str, Any]
     varying: tuple[str, ...]
     apart: Mapping[str, Any] = field(default_factory=dict)
+
+
+def is_contended(run: RunResult) -> bool:
+    """Tell whether other processes took the run's processor."""
+    return any(isinstance(flag, Contended) for flag in run.flags)
 
 
 def seed(run: RunResult) -> int:
@@ -109,7 +122,7 @@ def apartness(run: RunResult) -> dict[str, Any]:
         "machine": (machine.get("cpu"), machine.get("gpu")),
         "BLAS kernel": machine.get("blas_kernel"),
         "threads": run.config.get("threads"),
-        "flags": sorted(map(str, run.flags)),
+        "flags": sorted(str(flag) for flag in run.flags if not isinstance(flag, TOLD)),
     }
 
 
@@ -127,6 +140,8 @@ def _table(runs: Sequence[RunResult]) -> Table:
         _group(group, flat[key], label)
         for (key, group), label in zip(by_config.items(), labels, strict=True)
     ]
+    if not all(is_contended(run) for group in groups for run in group.finished):
+        groups = [replace(group, undisturbed_only=True) for group in groups]
     shared = {k: next(iter(flat.values())).get(k) for k in keys if k not in (*varying, *UNSHOWN)}
     return Table(tuple(groups), shared, tuple(varying), apartness(runs[0]))
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from nnbench.formatting import EPOCH_TIME, ONE_EPOCH, count
+from nnbench.formatting import EPOCH_TIME, ONE_EPOCH, ONLY_EPOCH, count
 from nnbench.records.certificate import standing
 from nnbench.records.environment import forced_kernels
 from nnbench.records.run import RunResult
-from nnbench.reporting.comparison.groups import Table, seed
+from nnbench.reporting.comparison.groups import Table, is_contended, seed
 from nnbench.reporting.statistics import FEWEST, outliers
+
+MOST_NAMED = 3  # in a sentence about pairs of groups
 
 
 def table_notes(table: Table) -> list[str]:
@@ -40,11 +43,46 @@ def table_notes(table: Table) -> list[str]:
             notes.append(f"{group.label}: {group.repeated} earlier runs of these seeds left out.")
     missing = {s for g in table.groups for s in g.seconds()}
     for group in table.groups:
-        lacks = sorted(missing - group.seconds().keys())
+        lacks = sorted(missing - {seed(run) for run in group.finished})
         if lacks and group.seconds():
             words = ", ".join(map(str, lacks))
             notes.append(f"{group.label}: no finished run with seed {words}, pairs are missing.")
-    return notes
+    return [*notes, *contention_notes(table), *order_notes(table)]
+
+
+def contention_notes(table: Table) -> list[str]:
+    """Say which runs shared their processor with other processes, and what that means here."""
+    disturbed = {g.label: [seed(r) for r in g.finished if is_contended(r)] for g in table.groups}
+    if not any(disturbed.values()):
+        return []
+    if not any(group.undisturbed_only for group in table.groups):
+        return [
+            "Every run was contended (other processes took its processor): times are those of a "
+            "busy machine."
+        ]
+    return [
+        f"{label}: contended (other processes took its processor) with "
+        f"{', '.join(f'seed {s}' for s in seeds)}; not in the times."
+        for label, seeds in disturbed.items()
+        if seeds
+    ]
+
+
+def order_notes(table: Table) -> list[str]:
+    """Say who ran first in every pair, so that a drift of the machine looks like a difference."""
+    began = [{seed(run): run.created for run in group.timed} for group in table.groups]
+    found = []
+    for (i, a), (j, b) in itertools.permutations(enumerate(began), 2):
+        shared = a.keys() & b.keys()
+        if len(shared) >= FEWEST and all(a[s] < b[s] for s in shared):
+            found.append(f"{table.groups[i].label} before {table.groups[j].label}")
+    if not found:
+        return []
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return [
+        f"In every pair {', '.join(found[:MOST_NAMED])}{more} ran first: if the machine changed "
+        "meanwhile, their ratio has that in it (a sweep with order=counterbalanced has not)."
+    ]
 
 
 def epoch_note(runs: Sequence[RunResult]) -> str:
@@ -52,7 +90,8 @@ def epoch_note(runs: Sequence[RunResult]) -> str:
     single = sum(len(run.epochs) == 1 for run in runs)
     if single == len(runs):
         return f"epoch: training time {ONE_EPOCH}"
-    return f"epoch: {EPOCH_TIME}" + (f"; where there is one, {ONE_EPOCH}" if single else "")
+    which = f"; of runs with one epoch, {ONLY_EPOCH}" if single else ""
+    return f"epoch: {EPOCH_TIME}{which}"
 
 
 def unfinished(runs: Sequence[RunResult]) -> list[str]:

@@ -19,6 +19,7 @@ from nnbench.formatting import (
     percent,
     sparkline,
 )
+from nnbench.records import contention
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.notes import epoch_note, flag_notes, forced_kernel_notes
 from nnbench.reporting.pages.grid import fold, right
@@ -48,6 +49,7 @@ def summary(run: RunResult) -> Group:
         rows += _figures(run)
     what = ONE_EPOCH if len(run.epochs) == 1 else EPOCH_TIME
     rows += [("epoch time", f"{duration(run.epoch_seconds)} ({what})"), ("run time", _ledger(run))]
+    rows.append(("processor", contention.sentence(run)))
     if run.peak_memory_bytes:
         rows.append(("memory", f"{memory(run.peak_memory_bytes)} at the peak"))
     rows.append(("results", str(run.directory and near(run.directory))))

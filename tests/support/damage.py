@@ -112,7 +112,7 @@ def _npz(arrays: dict[str, Any]) -> bytes:
     return stored.getvalue()
 
 
-def _claiming(shape: tuple[int, ...], name: str = "logits") -> bytes:
+def claiming(shape: tuple[int, ...], name: str = "logits") -> bytes:
     """Return an archive whose array claims a shape that it does not have."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
@@ -169,7 +169,7 @@ def rearranged(content: bytes, rng: random.Random) -> bytes:  # noqa: PLR0912 - 
         case 9:
             arrays[name] = value.astype(np.complex128)
         case 10:
-            return _claiming((100 * 2**27,), name)
+            return claiming((100 * 2**27,), name)
         case 11:
             arrays[name] = np.full(value.shape, np.nan)
         case _:

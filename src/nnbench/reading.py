@@ -18,10 +18,10 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextvars import ContextVar
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MOST_TEXT = 64 * 2**20  # bytes of a text file
 MOST_ARRAYS = 128 * 2**20  # bytes of the arrays of a small archive, unpacked
@@ -154,7 +154,8 @@ def tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     from safetensors import SafetensorError, safe_open
 
     with _opened(path, MOST_TENSORS) as file:
-        if file.read(4).startswith(PICKLES):
+        first = file.read(9)  # the length of a header of 640 bytes looks like a pickle
+        if first.startswith(PICKLES) and first[8:] != b"{":
             raise Damage(
                 "it is a pickle or a PyTorch file, which nnbench never loads; it takes safetensors"
             )
@@ -210,6 +211,8 @@ def _members(
 
 
 def _array(name: str, member: IO[bytes], size: int) -> NDArray[Any]:
+    import numpy as np  # here: who reads text alone does not wait for it
+
     version = np.lib.format.read_magic(member)
     header = io.BytesIO(member.read(min(size, 2**16)))
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else (

@@ -208,3 +208,15 @@ def test_flags_of_no_kind_are_damage(tmp_path: Path, flag: object) -> None:
     path.write_text(json.dumps(values))
     with pytest.raises(ResultsError, match="is damaged"):
         RunResult.read(tmp_path)
+
+
+def test_a_header_of_any_length_is_no_pickle(tmp_path: Path) -> None:
+    """The length of a header is the first thing in a safetensors file: 640 begins as a pickle."""
+    params = {ParamKey(0, "kernel"): np.ones((2, 2), np.float32)}
+    path = tmp_path / "weights.safetensors"
+    lengths = set()
+    for size in range(0, 700, 8):
+        save_weights(path, params, "x" * size)
+        lengths.add(path.read_bytes()[0])
+        assert load_weights(path).keys() == params.keys()
+    assert 0x80 in lengths

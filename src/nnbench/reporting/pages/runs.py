@@ -37,12 +37,13 @@ def summary(run: RunResult) -> Group:
         show_header=False,
         box=box.SIMPLE,
     )
-    samples = run.data["samples"]
+    samples = run.data.get("samples") or {}
+    counts = ", ".join(f"{samples[k]:,} to {k}" for k in ("train", "test") if k in samples)
     backend = config["backend"]
     rows = [
         ("backend", f"{backend['name']} ({_how(backend)}), {run.semantics}"),
         ("net", f"{run.architecture}, {run.parameters:,} parameters"),
-        ("data", f"{run.data['name']}, {samples['train']:,} to train, {samples['test']:,} to test"),
+        ("data", f"{run.data.get('name', '?')}, {counts}"),
         ("training", _training(run)),
     ]
     if run.kept:
@@ -74,11 +75,12 @@ def _how(backend: dict[str, Any]) -> str:
 
 def _training(run: RunResult) -> str:
     config = run.config
-    loss = config["loss"]
-    over = "" if loss["name"] == "cross_entropy" else f" ({loss['over_outputs']} over outputs)"
+    loss, optimizer = (config.get(key) or {} for key in ("loss", "optimizer"))
+    over = f" ({loss['over_outputs']} over outputs)" if "over_outputs" in loss else ""
     return (
-        f"{loss['name']}{over}, {config['optimizer']['name']}, batch {config['batch_size']}, "
-        f"{len(run.epochs)} epochs, {config['dtype']}, seed {config['seed']}"
+        f"{loss.get('name', '?')}{over}, {optimizer.get('name', '?')}, "
+        f"batch {config.get('batch_size', '?')}, {len(run.epochs)} epochs, "
+        f"{config.get('dtype', '?')}, seed {config.get('seed', '?')}"
     )
 
 

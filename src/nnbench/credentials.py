@@ -110,7 +110,7 @@ def _bare(found: re.Match[str]) -> str:
     if "=" in rest:
         rest = _QUERY.sub("", rest)
         rest = re.sub(r"(?<=[?&;#])[&;]+", "", rest)
-        rest = re.sub(r"[?&;#]+$", "", rest)
+        rest = re.sub(r"[?&;]+(?=#|$)|#$", "", rest)
     return f"{scheme}://{kept}{rest}{end}"
 
 

@@ -61,10 +61,12 @@ def load(directory: Path) -> Trajectory:
     path = directory / TRAJECTORY_NAME
     try:
         arrays = reading.arrays(path)
-        steps = [int(step) for step in arrays.pop(FIRST_STEPS, ())]
+        steps = arrays.pop(FIRST_STEPS, np.zeros(0, np.int64))
+        if steps.ndim != 1 or steps.dtype.kind not in "iu":
+            raise reading.Damage("its first steps are no list of whole numbers")
         first = {k.removeprefix(FIRST): v for k, v in arrays.items() if k.startswith(FIRST)}
         epochs = _taken_apart({k: v for k, v in arrays.items() if not k.startswith(FIRST)})
-        return Trajectory(epochs, dict(zip(steps, _taken_apart(first), strict=True)))
+        return Trajectory(epochs, dict(zip(map(int, steps), _taken_apart(first), strict=True)))
     except (OSError, ValueError, KeyError) as error:
         raise ResultsError(
             f"{path} is damaged ({reading.reason(error)}); delete its folder and run it again."

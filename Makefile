@@ -13,7 +13,7 @@ BENCH_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
-SCRIPTS := scripts/gpu_check scripts/slurm_check scripts/parity_matrix scripts/bench/run
+SCRIPTS := scripts/gpu_check scripts/slurm_check scripts/parity_matrix scripts/plant_table scripts/bench/run
 STAMP := $(VENV)/.nnbench-setup
 
 .DEFAULT_GOAL := help

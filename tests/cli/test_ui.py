@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import queue
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import urllib.request
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from nnbench.cli.ui import command, free_port, runs_page, ui
+from nnbench.cli.ui import _serve, command, free_port, runs_page, ui
 from nnbench.errors import ResultsError
 from nnbench.tracking.store import DATABASE_NAME, Experiment, open_store, quiet
 from support import SOURCE
@@ -67,34 +70,97 @@ def lines_of(process: subprocess.Popen[str]) -> queue.Queue[str]:
     return lines
 
 
+def begin(results: Path, port: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, "--results", str(results), "--port", str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(SOURCE), "DISPLAY": "", "PYTHONUNBUFFERED": "1"},
+    )
+
+
+def announced(process: subprocess.Popen[str]) -> str:
+    """Return the link that the command prints once its server is up."""
+    lines = lines_of(process)
+    while True:
+        line = lines.get(timeout=PATIENCE)
+        if "http://" in line:
+            return line
+
+
+def port_of(line: str) -> int:
+    found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+    assert found, line
+    return int(found[1])
+
+
 def test_it_serves_until_interrupted(tmp_path: Path) -> None:
+    """On a port that is free, its own runs."""
     with quiet():
         client, experiment = open_store(None, "mine", tmp_path)
         run = client.create_run(experiment, run_name="first")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, "--results", str(tmp_path), "--port", str(port)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=os.environ | {"PYTHONPATH": str(SOURCE), "DISPLAY": "", "PYTHONUNBUFFERED": "1"},
-        )
+        process = begin(tmp_path, port)
         try:
-            lines = lines_of(process)
-            first = lines.get(timeout=PATIENCE)
-            assert first.startswith(f"Port {port} is taken; using ")
-            used = int(first.split()[-1].rstrip("."))
-            output = [lines.get(timeout=PATIENCE) for _ in range(3)]
-            link = f"http://127.0.0.1:{used}/#/experiments/{experiment}/runs?workflowType=machine_"
-            assert link in output[1]
+            line = announced(process)
+            used = port_of(line)
+            assert used != port
+            assert f"/#/experiments/{experiment}/runs?workflowType=machine_" in line
             assert ask(used, "runs/get?run_id=" + run.info.run_id)["run"]["info"]
         finally:
             process.send_signal(signal.SIGINT)
             code = process.wait(timeout=PATIENCE)
     assert code == 0
-    wait_for(lambda: free_port(used) == used)
+    wait_for(partial(free, used))
     assert not list(tmp_path.glob("mlruns"))
+
+
+@pytest.mark.slow
+def test_two_at_once_serve_each_their_own_and_end_when_killed(tmp_path: Path) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        with quiet():
+            open_store(None, f"experiment {folder.name}", folder)
+    first = free_port(5700)
+    processes = [begin(folder, first) for folder in folders]
+    try:
+        ports = [port_of(announced(process)) for process in processes]
+        assert len(set(ports)) == 2
+        for port, folder in zip(ports, folders, strict=True):
+            found = ask(port, f"experiments/get-by-name?experiment_name=experiment%20{folder.name}")
+            assert found["experiment"]["name"] == f"experiment {folder.name}"
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    for port in ports:
+        wait_for(partial(free, port))
+
+
+def free(port: int) -> bool:
+    return free_port(port) == port
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_at_the_last_moment(tmp_path: Path) -> None:
+    """Somebody else answers there, and well; it is not our server, and is not announced."""
+    open_store(None, "mine", tmp_path)
+    elsewhere = ThreadingHTTPServer(("127.0.0.1", 0), Healthy)
+    threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+    assert _serve(tmp_path, elsewhere.server_address[1], open_browser=False) is False
+    elsewhere.shutdown()
+    elsewhere.server_close()
+
+
+class Healthy(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 def ask(port: int, what: str) -> Any:

@@ -20,8 +20,9 @@ from nnbench.model.init import (
     complete_params,
     initial_params,
 )
+from nnbench.model.layers import Dense, Embedding, Flatten
 from nnbench.model.losses import Loss
-from nnbench.model.network import ParamKey
+from nnbench.model.network import Architecture, ParamKey
 from nnbench.model.schedule import Phases
 from nnbench.model.streams import generator, order
 from nnbench.testing.checks import global_random_state
@@ -143,6 +144,33 @@ def test_losses_survive_extreme_logits() -> None:
     for loss, activation in ((Loss("bce"), "sigmoid"), (Loss("cross_entropy"), "softmax")):
         value = metrics.mean_loss(z, np.array([1]), loss, activation)  # type: ignore[arg-type]
         assert 1e4 <= value <= 2e4
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_row_whose_logits_are_not_finite_is_wrong_and_no_class(bad: float) -> None:
+    logits = np.array([[bad, 1.0], [2.0, bad], [2.0, 1.0]])
+    for labels in ([0, 0, 0], [1, 1, 0], [0, 1, 0]):
+        assert metrics.accuracy(logits, np.array(labels)) == pytest.approx(1 / 3)
+    assert metrics.predicted(logits).tolist() == [-1, -1, 0]
+
+
+@pytest.mark.parametrize(
+    ("init", "deviation"),
+    [
+        (TorchDefault(), 1.0),
+        (He(), math.sqrt(2)),
+        (He("uniform"), math.sqrt(2)),
+        (Glorot(), math.sqrt(2 / 51)),
+        (Normal(0.3), 0.3),
+    ],
+)
+@pytest.mark.parametrize("vocabulary", [400, 4000])
+def test_an_embedding_s_spread_does_not_depend_on_its_vocabulary(
+    init: Drawn, deviation: float, vocabulary: int
+) -> None:
+    net = Architecture((7,), (Embedding(vocabulary, 50), Flatten(), Dense(3)), "softmax")
+    kernel = initial_params(init, net, 0, "float64")[ParamKey(0, "kernel")]
+    assert kernel.std() == pytest.approx(deviation, rel=0.016)  # three standard errors of 20,000
 
 
 def test_accuracy_counts_the_first_of_equal_logits() -> None:

@@ -85,6 +85,36 @@ def test_rates_are_those_of_pytorch(schedule: Schedule, make: Any, by: str) -> N
     assert abs(np.roll(expected, 7) - found).max() > 1e-4  # an epoch too late would be seen
 
 
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.9, 0.95, 0.999])
+@pytest.mark.parametrize("steps", [1, 2, 3, 11])
+def test_one_cycle_of_few_steps_is_that_of_pytorch(share: float, steps: int) -> None:
+    if share * steps == 1.0:
+        pytest.skip("PyTorch divides by zero: its rise has no length")
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 0.1, total_steps=steps, pct_start=share, cycle_momentum=False
+    )
+    expected = []
+    for step in range(steps):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if step + 1 < steps:
+            scheduler.step()
+    found = OneCycle(0.1, share).per_step(0, steps, 1, ())
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_a_plateau_leaves_a_rate_that_would_hardly_change_as_pytorch_does() -> None:
+    scores = [1.0] * EPOCHS
+    expected = torchs(
+        lambda lib, o: lib.ReduceLROnPlateau(o, factor=1e-3, patience=0), "epoch", scores
+    )
+    found = all_rates(Plateau(0.2, 1e-3, 0), scores)
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+    assert found[-1] > 1e-10  # not 0.2e-27
+
+
 @pytest.mark.parametrize(("patience", "min_lr"), [(0, 0.0), (1, 0.0), (2, 0.08)])
 def test_plateau_is_that_of_pytorch(patience: int, min_lr: float) -> None:
     scores = [1.0, 0.9, 0.91, 0.92, 0.89995, 0.5, 0.6, 0.6, 0.6, 0.6]
@@ -149,6 +179,17 @@ def test_the_best_epoch_is_the_first_of_the_best() -> None:
     assert watch([0.3, 0.9, 0.9], "val_accuracy").best_epoch == 1
     assert watch([float("nan"), 2.0]).best_epoch == 1
     assert watch([float("nan")]).best_epoch is None
+
+
+@pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy"])
+def test_what_is_no_number_is_never_an_improvement(monitor: str) -> None:
+    nan, better = float("nan"), [0.5, 0.4] if monitor == "val_loss" else [0.4, 0.5]
+    assert watch([nan, better[0], nan, better[1]], monitor).best_epoch == 3
+    kept = watch([better[0], nan, nan], monitor, patience=2)
+    assert kept.reason_to_stop() is not None
+    assert watch([nan, nan, better[1]], monitor, patience=2).reason_to_stop() is None
+    scores = watch([better[0], nan, better[1], nan], monitor).scores
+    assert Plateau(0.2, 0.5, 1).at(4, scores) == 0.2  # never two without an improvement
 
 
 def test_it_stops_after_patience_epochs_without_an_improvement() -> None:

@@ -411,5 +411,5 @@ def test_where_results_are_tracked_makes_no_other_run(nnbench: Nnbench, tmp_path
     done = nnbench(*words, "order=given")
     assert done.returncode == 0, done.stderr
     assert "2 of 2 runs already finished" in done.stdout
-    assert "parity pass: torch against numpy" in " ".join(done.stdout.split())
+    assert "parity agrees: torch against numpy" in " ".join(done.stdout.split())
     assert_mirrored(client_of(tmp_path / "results"), read_runs(tmp_path / "results"))

@@ -45,6 +45,14 @@ def test_a_planted_fault_is_caught_by_the_check_of_its_name(plant: type[NumpyTra
     assert len(found.detail.split()) > 1
 
 
+def test_faults_planted_in_pytorch_are_caught_too() -> None:
+    pytest.importorskip("torch")
+    from support.plants import frameworks
+
+    for plant, name in frameworks.PLANTS.items():
+        assert result(name, all_checks(plant, "eager")[name]).outcome == "failed", plant
+
+
 def test_the_scorecard_has_every_check_and_says_what_failed() -> None:
     results = {r.name: r for r in check_trainer(DropsTheRaggedBatch, "reference")}
     assert len(results) == COUNT

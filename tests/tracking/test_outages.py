@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,63 +14,12 @@ import pytest
 from nnbench.records.folder import read_runs
 from support import ROOT
 from support.commands import PATIENCE, Nnbench, begin, started, wait_for
+from support.servers import Server
 from support.tracking import assert_mirrored, client_of
 
 pytestmark = pytest.mark.timeout(600)
 OUTAGE_SECONDS = float(os.environ.get("NNBENCH_OUTAGE_SECONDS", "15"))
 EPOCHS = "backend=numpy", "batch_size=8", "schedule=constant", "schedule.lr=0.01"
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
-class Server:
-    """An MLflow server on its own sqlite store; may be stopped and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"),
-                *("--workers", "1", "--port", str(self.port)),
-                *("--backend-store-uri", f"sqlite:///{self.folder}/s.db"),
-                *("--artifacts-destination", str(self.folder / "artifacts")),
-            ],
-            cwd=self.folder,
-            env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        for _ in range(300):
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.uri}/health"):
-                return
-            time.sleep(0.2)
-        raise AssertionError("the server does not start")
-
-    def stop(self) -> None:
-        if self.process:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    folder = tmp_path / "server"
-    folder.mkdir()
-    found = Server(folder)
-    found.start()
-    yield found
-    found.stop()
 
 
 def epochs_at(uri: str) -> bool:
@@ -150,54 +93,6 @@ def test_eight_runs_on_a_fresh_store(tmp_path: Path) -> None:
     runs = read_runs(tmp_path / "results")
     assert len(runs) == 8
     assert_mirrored(client_of(tmp_path / "results"), runs)
-
-
-def postgres_programs() -> Path | None:
-    """Return the folder of PostgreSQL's programs, which Debian keeps out of the PATH."""
-    for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
-        if (path / "initdb").exists():
-            return path
-    found = shutil.which("initdb")
-    return Path(found).parent if found else None
-
-
-@pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[str]:
-    """A PostgreSQL server of our own, in a temporary folder, on a free port of loopback."""
-    pytest.importorskip("psycopg", reason="SQLAlchemy needs psycopg for PostgreSQL")
-    programs = postgres_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed (Debian: apt install postgresql)")
-    # It refuses to run as root.
-    root = os.geteuid() == 0
-    if root and shutil.which("setpriv") is None:
-        pytest.skip("PostgreSQL does not run as root, and there is no setpriv")
-    user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if root else []
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    port = free_port()
-    try:
-        if root:
-            shutil.chown(folder, "postgres", "postgres")
-        subprocess.run(
-            [*user, programs / "initdb", "-D", folder / "data", "-A", "trust", "-U", "nnbench"],
-            cwd=folder,
-            check=True,
-            capture_output=True,
-        )
-        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c max_connections=200"
-        control = [*user, programs / "pg_ctl", "-D", folder / "data", "-w"]
-        subprocess.run(
-            [*control, "-o", options, "-l", folder / "log", "start"],
-            cwd=folder,
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        yield f"postgresql://nnbench@127.0.0.1:{port}/postgres"
-        subprocess.run(
-            [*control, "-m", "fast", "stop"], cwd=folder, check=True, capture_output=True
-        )
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.slow

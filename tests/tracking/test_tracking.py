@@ -13,16 +13,18 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nnbench.tracking import content
-from nnbench.tracking.mlflow import DEAD_SECONDS
 from nnbench.tracking.note import command, note
-from nnbench.tracking.store import DATABASE_NAME, experiments, open_store, without_password
+from nnbench.tracking.patience import DEAD_SECONDS, Patience
+from nnbench.tracking.store import DATABASE_NAME, experiments, without_password
 from support import SOURCE, TESTS
 from support.commands import PATIENCE, wait_for
 from support.records import CONFIG, epoch, make_run
@@ -34,19 +36,6 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A results folder with a space in its name, in an empty working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path / "my results"
-
-
-@pytest.fixture(scope="module")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store without runs; MLflow takes a second to make one."""
-    folder, copy = tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("tables")
-    open_store(None, "Default", folder)
-    with (
-        contextlib.closing(sqlite3.connect(folder / DATABASE_NAME)) as made,
-        contextlib.closing(sqlite3.connect(copy / DATABASE_NAME)) as found,
-    ):
-        made.backup(found)
-    return copy / DATABASE_NAME
 
 
 @pytest.fixture
@@ -191,20 +180,26 @@ def test_a_run_that_is_recorded_already_is_taken_up(stored: Path) -> None:
     assert sorted(m.step for m in history) == [0, 1, 2]
 
 
-def test_timestamps_go_back_by_the_durations() -> None:
-    metrics = content.epoch_metrics([epoch(0), epoch(1)], end=1000.0)
+def test_figures_are_dated_by_the_record_alone(tmp_path: Path) -> None:
+    """So that what is logged again, whole or in part, is the same to MLflow."""
+    run = make_run(tmp_path / "r1", created="1970-01-01T00:16:40+00:00")
+    metrics = content.epoch_metrics(run)
     times = {m.step: m.timestamp for m in metrics if m.key == "test/loss"}
-    assert times == {0: 997_500, 1: 1_000_000}
+    assert times == {0: 1_002_500, 1: 1_005_000, 2: 1_007_500}
+    assert content.epoch_metrics(run, first=2) == [m for m in metrics if m.step == 2]
+    assert {m.timestamp for m in content.final_metrics(run)} == {1_009_000}
 
 
 RACE = """
 import sys, time
 from pathlib import Path
-import mlflow
-from nnbench.tracking import mlflow as sink, store
+from nnbench.tracking import mlflow, patience, store
 from support.records import make_run
 from support.tracking import mirror
-store.LOCK_SECONDS = sink.FINISH_SECONDS = 600.0  # who is patient is not what is raced for
+# Who is patient is not what is raced for.
+store.LOCK_SECONDS = 600.0
+patience.DEAD_SECONDS = patience.FINISH_SECONDS = patience.MAKE_SECONDS = 600.0
+mlflow.IMPORT_SECONDS = 600.0
 results, name = Path(sys.argv[1]), sys.argv[2]
 run = make_run(results / "runs" / name)
 (results / f"{name} is ready").touch()
@@ -287,6 +282,124 @@ def test_a_silent_server_costs_little(results: Path, capfd: pytest.CaptureFixtur
         error = error_of(results, f"http://127.0.0.1:{server.getsockname()[1]}")
     assert "does not answer" in error
     assert capfd.readouterr() == ("", "")
+
+
+def html(connection: socket.socket) -> None:
+    page = b"<html>\x1b[31m nginx \xff</html>"
+    head = b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+    connection.sendall(head % len(page) + page)
+
+
+def garbage(connection: socket.socket) -> None:
+    connection.sendall(b"\x15\x03\x01\x1b[31m\x00\xff\r\n\r\n")
+
+
+def nonsense(connection: socket.socket) -> None:
+    connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{"experiment":5')
+
+
+def cut(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n{")
+
+
+@pytest.mark.parametrize("answer", [html, garbage, nonsense, cut])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_what_is_no_mlflow_server_is_one_plain_line(
+    results: Path, answer: Callable[[socket.socket], None], scheme: str
+) -> None:
+    with serving(answer) as port:
+        error = error_of(results, f"{scheme}://127.0.0.1:{port}")
+    assert error.isprintable()
+    assert len(error) < 400
+    assert "nginx" not in error
+    assert "/api/" not in error
+
+
+def test_an_answer_without_end_is_given_up(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told, and at most a little more than MOST_BYTES of each answer are read."""
+    monkeypatch.setattr("nnbench.tracking.store.MOST_BYTES", 1 << 20)
+    sent: list[int] = []
+
+    def endless(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n{")
+        sent.append(0)
+        while True:
+            sent[-1] += connection.send(b"x" * 65536)
+
+    with serving(endless) as port:
+        error = error_of(results, f"http://127.0.0.1:{port}")
+    assert "its answer has no end" in error
+    assert max(sent) < (1 << 20) + (16 << 20), "what the sockets hold comes on top"
+
+
+@contextlib.contextmanager
+def serving(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Give the port of a server that answers every request so, and closes the connection."""
+
+    def serve(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            answer(connection)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=accept, daemon=True).start()
+        yield server.getsockname()[1]
+
+
+def test_a_locked_store_holds_nobody_up(stored: Path) -> None:
+    with contextlib.closing(sqlite3.connect(stored / DATABASE_NAME)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        (answer,) = mirror(stored, make_run(stored / "runs" / "r1"))
+        assert "error" in answer
+    assert "error" not in mirror(stored, make_run(stored / "runs" / "r1"))[0]
+
+
+def test_patience_is_for_a_silence_and_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead store is waited for once, a slow one as long as it answers, but not for ever."""
+    monkeypatch.setattr("nnbench.tracking.patience.DEAD_SECONDS", 0.2)
+    monkeypatch.setattr("nnbench.tracking.patience.FINISH_SECONDS", 2.0)
+    patience = Patience(patient=False)
+    calls: list[float] = []
+
+    def never(seconds: float) -> bool:
+        calls.append(seconds)
+        time.sleep(0.01)
+        return False
+
+    assert patience.wait(never) is False
+    assert len(calls) > 1
+    calls.clear()
+    assert patience.wait(never) is False
+    assert len(calls) == 1, "who has given up does not wait again"
+    assert patience.wait(lambda _: True) is True
+
+    def answering(_: float) -> bool:
+        time.sleep(0.01)
+        patience.beat()
+        return False
+
+    began = time.monotonic()
+    assert patience.wait(answering) is False
+    assert time.monotonic() - began > 1.0
+
+
+def test_what_is_being_made_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nnbench.tracking.patience.DEAD_SECONDS", 0.0)
+    monkeypatch.setattr("nnbench.tracking.patience.FINISH_SECONDS", 0.0)
+    patience, calls = Patience(patient=False), iter([False] * 9 + [True])
+
+    def slowly(_: float) -> bool:
+        time.sleep(0.01)
+        return next(calls)
+
+    with patience.making():
+        assert patience.wait(slowly) is True
 
 
 def test_a_dead_database_server_costs_little(results: Path) -> None:

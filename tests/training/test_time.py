@@ -18,15 +18,16 @@ from numpy.typing import NDArray
 from nnbench.backends.numpy import NumpyTrainer
 from nnbench.backends.protocol import Params, TrainStats, Walk
 from nnbench.records import contention
-from nnbench.records.flags import Contended, Early
+from nnbench.records.flags import TOLD, Contended, Early
 from nnbench.records.folder import read_runs
 from nnbench.records.run import EpochRecord, RunResult
+from nnbench.sweeps import session
 from nnbench.training import effort
 from nnbench.training.undone import Undone
 from support import SOURCE
 from support.backends import small_splits, small_task, small_walks
 from support.commands import PATIENCE, TINY, Nnbench, begin
-from support.records import epoch
+from support.records import epoch, make_run
 
 LINUX = sys.platform == "linux"
 
@@ -272,6 +273,43 @@ def test_a_backend_that_returns_early_is_charged_and_told(nnbench: Nnbench, tmp_
     assert all(record.train_seconds >= 0.08 for record in run.epochs)
     assert "train() returned before its work was done" in " ".join(done.stdout.split())
     assert run.phases.train_seconds == pytest.approx(sum(e.train_seconds for e in run.epochs))
+
+
+def test_a_backend_that_stops_the_clock_stops_its_own_alone(
+    nnbench: Nnbench, tmp_path: Path
+) -> None:
+    conf = tmp_path / "conf" / "backend"
+    conf.mkdir(parents=True)
+    (conf / "still.yaml").write_text(
+        "name: still\n_target_: still.Still\nexecution: fused\nexecutions: [fused]\n"
+    )
+    (tmp_path / "still.py").write_text(
+        "import time\n"
+        "from nnbench.backends.numpy import NumpyTrainer\n"
+        "class Still(NumpyTrainer):\n"
+        "    def __init__(self, *words):\n"
+        "        super().__init__(*words)\n"
+        "        still = time.perf_counter()\n"
+        "        time.perf_counter = time.process_time = time.thread_time = lambda: still\n"
+    )
+    done = nnbench(
+        "backend=still", *TINY, "--config-dir", "conf", env={"PYTHONPATH": f"{tmp_path}:{SOURCE}"}
+    )
+    assert done.returncode == 0, done.stderr
+    (run,) = read_runs(tmp_path / "results")
+    assert all(record.train_seconds > 0 for record in run.epochs)
+    assert run.phases.wall_seconds > run.phases.train_seconds > 0
+
+
+def test_a_clock_that_counts_less_than_its_process_took_is_told(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    own = run.phases.wall_seconds
+    assert session._timed(run, None, own + 2.0) == run  # starting and ending took so long
+    found = session._timed(run, None, 2 * own + 20.0)
+    assert [flag.name for flag in found.flags] == ["slow clock"]
+    assert not isinstance(found.flags[0], TOLD)  # never ranked beside others
+    assert RunResult.read(tmp_path / "run").flags == found.flags
+    assert session._timed(run, run, 2.0) == run  # taken up again, and counted on
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ COMMANDS = {
     "ls": "list the recorded runs",
     "show": "show a recorded run, its course, and the command that does it again",
     "rm": "delete recorded runs, in MLflow too",
-    "sync": "upload to MLflow what it lacks of the recorded runs",
+    "sync": "have MLflow show what the records say: upload, correct, delete duplicates",
     "report": "compare recorded runs: verdicts, tables, plots, what else differs",
     "study": "run the cases of a published comparison; print published against measured",
     "claims": "say of each published claim whether it holds here, and why not",

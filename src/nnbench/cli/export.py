@@ -44,7 +44,7 @@ def command(kind: str, out: str | None, results: Path, run: str) -> int:
         raise ConfigError(f"Received --out {path}; --format {kind} needs a {FORMATS[kind]} file.")
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"Received --out {path}; {path.absolute().parent} does not exist.")
-    params = weights.load_weights(directory)
+    params = weights.finite_weights(directory)
     for written in _export(kind, record, params, path):
         say(f"wrote {written}")
     return 0

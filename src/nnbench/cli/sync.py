@@ -23,27 +23,33 @@ def command(
     experiment: str | None,
     everything: bool,
 ) -> int:
-    """Upload what MLflow lacks of the recorded runs: those that a server did not take, or the RUNs
-    named. What is there already is not uploaded again.
+    """Have MLflow show the recorded runs, or the RUNs named, as they are on record: upload what is
+    missing, correct what is other, delete duplicates. Asked twice, nothing changes.
     """
     from nnbench.records.folder import Folder
     from nnbench.records.lookup import recorded
-    from nnbench.tracking.sync import missing, upload
+    from nnbench.tracking.store import StoreError
+    from nnbench.tracking.sync import sync
 
-    folder = results
-    known = Folder(folder)
-    chosen = [recorded(word, folder) for word in runs] or known.runs()
+    known = Folder(results)
+    chosen = [recorded(word, results) for word in runs] or known.runs()
     for problem in known.problems:
         say(f"left out: {problem}", err=True)
-    waiting = missing(chosen, folder, uri, experiment, everything or bool(runs))
-    done = failed = 0
-    for run in upload(waiting, folder):
-        if "error" in run.tracking:
-            failed += 1
-            say(f"nnbench: {run.shown} ({run.run_id}): {run.tracking['error']}", err=True)
-        else:
-            done += 1
-            say(f"{run.shown} ({run.run_id}): in MLflow")
-    if not waiting:
-        say("Nothing is missing in MLflow.")
-    return 1 if failed else 0
+    errors: dict[str, int] = {}
+    done = 0
+    try:
+        for run, said in sync(chosen, results, uri, experiment, everything or bool(runs)):
+            if "error" in run.tracking:
+                line = run.tracking["error"]
+                errors[line] = errors.get(line, 0) + 1
+            elif said:
+                done += 1
+                say(f"{run.shown} ({run.run_id}): {'; '.join(said)}")
+    except StoreError as error:
+        errors[str(error)] = 1
+    for line, times in errors.items():
+        of = f" ({times} runs)" if times > 1 else ""
+        say(f"nnbench: {line}{of}", err=True)
+    if not (done or errors):
+        say("Nothing to do: nothing is missing in MLflow.")
+    return 1 if errors else 0

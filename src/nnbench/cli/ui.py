@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 import click
+import psutil
 
 from nnbench.cli import options
 from nnbench.config.installation import need
@@ -35,6 +37,17 @@ HOST = "127.0.0.1"
 PORTS_TRIED = 50
 START_SECONDS = 90.0
 STOP_SECONDS = 2.0
+ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
+SERVER = """
+import os, runpy, signal, sys, threading
+
+def end_with_parent():
+    sys.stdin.buffer.read()
+    os.killpg(0, signal.SIGKILL)
+
+threading.Thread(target=end_with_parent, daemon=True).start()
+runpy.run_module("mlflow", run_name="__main__", alter_sys=True)
+"""
 
 
 @click.command("ui")
@@ -58,22 +71,32 @@ def ui(results: Path, port: int, open_browser: bool) -> int:
     need("nnbench ui", "mlflow", otherwise="list the runs: nnbench ls")
     if not (results / DATABASE_NAME).is_file():
         raise ResultsError(f"No runs recorded in {results}; run `nnbench` first.")
-    free = free_port(port)
-    if free != port:
-        say(f"Port {port} is taken; using {free}.")
-    say(f"Starting MLflow on {results} ...")
-    address = f"http://{HOST}:{free}"
-    with tempfile.TemporaryFile() as log, _ending_on_terminate():
-        server = _start(results, free, log)
+    with _ending_on_signals():
         try:
-            found = _experiments(results)
-            _wait_until_up(server, address, log)
-            _announce(address, found, open_browser)
-            code = server.wait()  # until Ctrl-C; a server that ends by itself is an error
-            raise ResultsError(f"MLflow's server ended with exit code {code}: {_last_line(log)}")
+            free = port
+            while True:
+                free = free_port(free)
+                if free != port:
+                    say(f"Port {port} is taken; using {free}.")
+                if not _serve(results, free, open_browser):
+                    free += 1
         except KeyboardInterrupt:
             say("\nStopped.")
             return 0
+
+
+def _serve(results: Path, port: int, open_browser: bool) -> bool:
+    """Serve until interrupted; return False where another process was faster to take the port."""
+    say(f"Starting MLflow on {results} ...")
+    with tempfile.TemporaryFile() as log:
+        server = _start(results, port, log)
+        try:
+            found = _experiments(results)
+            if not _is_up(server, port, log):
+                return False
+            _announce(f"http://{HOST}:{port}", found, open_browser)
+            code = server.wait()  # until Ctrl-C; a server that ends by itself is an error
+            raise ResultsError(f"MLflow's server ended with exit code {code}: {_last_line(log)}")
         finally:
             _stop(server)
 
@@ -105,13 +128,16 @@ def free_port(first: int) -> int:
 
 
 def _start(results: Path, port: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start the server in a session of its own, so that Ctrl-C reaches us first."""
+    """Start the server in a session of its own, so that Ctrl-C reaches us first.
+
+    It ends with us, however we end: the system then closes the pipe that it reads.
+    """
     arguments = ["--backend-store-uri", store_uri(None, results), "--host", HOST]
     arguments += ["--port", str(port), "--workers", "1"]
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
     return subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "ui", *arguments],
-        stdin=subprocess.DEVNULL,
+        [sys.executable, "-c", SERVER, "ui", *arguments],
+        stdin=subprocess.PIPE,
         stdout=log,
         stderr=log,
         env=environment | PRIVACY | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
@@ -129,16 +155,35 @@ def _experiments(results: Path) -> list[Experiment]:
         raise ResultsError(f"Cannot read {path}: {reason(error)}; repair or move it.") from None
 
 
-def _wait_until_up(server: subprocess.Popen[bytes], address: str, log: IO[bytes]) -> None:
+def _is_up(server: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> bool:
+    """Wait until our own server answers; return False where it found the port taken.
+
+    Raises ResultsError where it ends otherwise, or does not come up.
+    """
     deadline = time.monotonic() + START_SECONDS
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while time.monotonic() < deadline:
         if server.poll() is not None:
+            if "address already in use" in _said(log).lower():
+                return False
             raise ResultsError(f"MLflow's server ended at once: {_last_line(log)}")
-        with contextlib.suppress(OSError), opener.open(f"{address}/health", timeout=2):
-            return
+        if _listens(server, port):
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                opener.open(f"http://{HOST}:{port}/health", timeout=2).close()
+                return True
         time.sleep(0.2)
     raise ResultsError(f"MLflow's server was not up after {START_SECONDS:.0f} s: {_last_line(log)}")
+
+
+def _listens(server: subprocess.Popen[bytes], port: int) -> bool:
+    """Tell whether it is this server, or a child of it, that listens on the port."""
+    with contextlib.suppress(psutil.Error):
+        parent = psutil.Process(server.pid)
+        for process in (parent, *parent.children(recursive=True)):
+            for each in process.net_connections("tcp4"):
+                if each.status == psutil.CONN_LISTEN and each.laddr.port == port:
+                    return True
+    return False
 
 
 def _announce(address: str, found: list[Experiment], open_browser: bool) -> None:
@@ -174,20 +219,25 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def _ending_on_terminate() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C, so that the server does not outlive us."""
+def _ending_on_signals() -> Iterator[None]:
+    """Treat the end of the terminal and the like as Ctrl-C."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in ENDS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _said(log: IO[bytes]) -> str:
+    log.seek(0)
+    return log.read().decode(errors="replace")
 
 
 def _last_line(log: IO[bytes]) -> str:
-    log.seek(0)
-    lines = log.read().decode(errors="replace").strip().splitlines()
+    lines = _said(log).strip().splitlines()
     return lines[-1].strip() if lines else "it said nothing"

@@ -1,7 +1,8 @@
 """Initial weights, drawn once by NumPy in float64 and loaded into every backend.
 
 Kernels follow the chosen distribution; biases start at 0 unless the formula
-says otherwise. Each parameter has its own random stream, so that adding a bias or a layer leaves
+says otherwise. An embedding looks up one row per token: its fan_in is 1, however large the
+vocabulary. Each parameter has its own random stream, so that adding a bias or a layer leaves
 the others as they were.
 """
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnbench.errors import ConfigError
-from nnbench.model.layers import Shape, flat_length
+from nnbench.model.layers import Embedding, Shape, flat_length
 from nnbench.model.network import Architecture, ParamKey
 from nnbench.model.streams import generator
 from nnbench.schema import above
@@ -71,7 +72,10 @@ class Glorot:
 
 @dataclass(frozen=True)
 class TorchDefault:
-    """`U(-a, a)` with `a = 1 / sqrt(fan_in)`, biases too: what torch.nn.Linear does."""
+    """`U(-a, a)` with `a = 1 / sqrt(fan_in)`, biases too; embeddings `N(0, 1)`.
+
+    What torch.nn.Linear, Conv2d and Embedding do.
+    """
 
     name: Literal["torch_default"] = "torch_default"
 
@@ -109,9 +113,11 @@ def initial_params(init: Drawn, architecture: Architecture, seed: int, dtype: st
         if key.role in NEUTRAL:
             params[key] = np.full(shape, NEUTRAL[key.role], dtype)
             continue
-        fan_in = flat_length(shapes[ParamKey(key.layer, "kernel")][:-1])
+        embedding = isinstance(architecture.layers[key.layer], Embedding)
+        fan_in = 1 if embedding else flat_length(shapes[ParamKey(key.layer, "kernel")][:-1])
         rng = generator(seed, "init", key.layer, key.role)
-        params[key] = _drawn(init, rng, key.role, shape, fan_in).astype(dtype)
+        like = Normal(1.0) if embedding and isinstance(init, TorchDefault) else init
+        params[key] = _drawn(like, rng, key.role, shape, fan_in).astype(dtype)
     return params
 
 

@@ -80,11 +80,19 @@ def mean_loss(
 
 
 def accuracy(logits: NDArray[Any], labels: NDArray[Any]) -> float:
-    """Return the fraction (0 to 1) of samples whose largest logit is their label; first wins ties.
+    """Return the fraction (0 to 1) of samples whose largest logit is their label; see `predicted`.
 
     Taken before the output activation, which would only add ties (a saturated sigmoid).
     """
-    return float((logits.argmax(axis=1) == labels).mean())
+    return float((predicted(logits) == labels).mean())
+
+
+def predicted(logits: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the class of the largest of each row of logits, the first of equals.
+
+    -1, which no label equals, where a logit is not finite: such a net says nothing.
+    """
+    return np.where(np.isfinite(logits).all(axis=1), logits.argmax(axis=1), -1)
 
 
 def near_ties(logits: NDArray[Any]) -> int:

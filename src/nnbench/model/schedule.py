@@ -21,6 +21,7 @@ FinalRate = Annotated[float, at_least(0.0)]
 Factor = Annotated[float, above(0.0), within(0.0, 1.0)]
 Epochs = Annotated[int, at_least(1)]
 Rates = NDArray[np.float64]
+SMALLEST_CHANGE = 1e-8  # of a plateau's rate
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,8 @@ class Plateau(_ByEpoch):
 
     An epoch is better if its figure is below `(1 - threshold) best` (above `(1 + threshold) best`
     for an accuracy); after more than `patience` epochs that are not, the rate is multiplied and
-    the count starts again. Never below `min_lr`. Source:
-    torch.optim.lr_scheduler.ReduceLROnPlateau, threshold_mode rel.
+    the count starts again. Never below `min_lr`; a change of at most 1e-8 is not made. Source:
+    torch.optim.lr_scheduler.ReduceLROnPlateau, threshold_mode rel, eps 1e-8.
     """
 
     lr: Rate
@@ -144,7 +145,8 @@ class Plateau(_ByEpoch):
             better = score < best - self.threshold * abs(best) if best < math.inf else True
             best, waited = (score, 0) if better else (best, waited + 1)
             if waited > self.patience:
-                rate, waited = max(rate * self.factor, self.min_lr), 0
+                lower, waited = max(rate * self.factor, self.min_lr), 0
+                rate = lower if rate - lower > SMALLEST_CHANGE else rate
         return rate
 
 
@@ -215,7 +217,7 @@ class OneCycle(_ByStep):
         top = self.pct_start * total - 1.0
         if step <= top and top > 0:
             return _cosine(start, self.max_lr, step / top)
-        fraction = (step - top) / max(total - 1.0 - top, 1.0)
+        fraction = (step - top) / (total - 1.0 - top)
         return _cosine(self.max_lr, start / self.final_div, min(fraction, 1.0))
 
 

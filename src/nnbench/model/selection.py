@@ -30,8 +30,9 @@ class Watch:
 
     def see(self, value: float | None) -> None:
         """Take in the figure of an epoch; one that is no number is as bad as can be."""
-        score = math.inf if value is None or not math.isfinite(value) else float(value)
-        self.scores.append(-score if self.monitor.endswith("accuracy") else score)
+        sign = -1.0 if self.monitor.endswith("accuracy") else 1.0
+        known = value is not None and math.isfinite(value)
+        self.scores.append(sign * float(value) if known else math.inf)  # type: ignore[arg-type]
 
     @property
     def best_epoch(self) -> int | None:

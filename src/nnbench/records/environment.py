@@ -79,13 +79,21 @@ SWITCHES = (
     "TF_USE_LEGACY_KERAS", "TF_XLA_FLAGS", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "XLA_FLAGS",
     "XLA_PYTHON_CLIENT_PREALLOCATE",
 )  # fmt: skip
-PREFIXES = ("OPENBLAS_", "OMP_", "MKL_", "BLIS_", "DNNL_", "ONEDNN_", "GOMP_")
+# What an interpreter, a loader or an allocator reads: other libraries, other costs per call.
+BELOW = (
+    "GLIBC_TUNABLES", "LD_LIBRARY_PATH", "LD_PRELOAD", "MALLOC_ARENA_MAX", "MALLOC_CONF",
+    "PYTHONDEVMODE", "PYTHONHASHSEED", "PYTHONMALLOC", "PYTHONOPTIMIZE", "PYTHONTRACEMALLOC",
+)  # fmt: skip
+PREFIXES = (
+    "OPENBLAS_", "OMP_", "MKL_", "BLIS_", "DNNL_", "ONEDNN_", "GOMP_", "KMP_", "NPY_", "JAX_",
+    "TORCHINDUCTOR_", "TORCHDYNAMO_",
+)  # fmt: skip
 
 
 def switches(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the variables, of those set, that choose kernels, threads or framework switches."""
     environ = os.environ if environ is None else environ
-    named = {*SWITCHES, *(name for forcing in FORCINGS for name in forcing.names)}
+    named = {*SWITCHES, *BELOW, *(name for forcing in FORCINGS for name in forcing.names)}
     return {
         name: value
         for name, value in sorted(environ.items())

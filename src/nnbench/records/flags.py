@@ -76,6 +76,21 @@ class Early:
 
 
 @dataclass(frozen=True)
+class SlowClock:
+    """The run's own clock counted fewer `seconds` than the `elapsed` ones of its process."""
+
+    seconds: float
+    elapsed: float
+    name: Literal["slow clock"] = "slow clock"
+
+    def __str__(self) -> str:
+        return (
+            f"its clock counted {self.seconds:.1f} s while {self.elapsed:.1f} s passed outside: "
+            "its times cannot be trusted"
+        )
+
+
+@dataclass(frozen=True)
 class Said:
     """A sentence, as records before version 5 have it."""
 
@@ -86,9 +101,9 @@ class Said:
         return self.text
 
 
-Flag = Steered | Crowded | Beside | Contended | Early | Said
+Flag = Steered | Crowded | Beside | Contended | Early | SlowClock | Said
 KINDS: dict[str, type[Flag]] = {
-    kind.name: kind for kind in (Steered, Crowded, Beside, Contended, Early, Said)
+    kind.name: kind for kind in (Steered, Crowded, Beside, Contended, Early, SlowClock, Said)
 }
 TOLD = (Contended, Early)  # keep nobody out of a table
 

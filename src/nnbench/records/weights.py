@@ -49,6 +49,19 @@ def load_weights(path: Path) -> Params:
         ) from None
 
 
+def finite_weights(path: Path) -> Params:
+    """Read weights for use elsewhere; raises DataError, too, where some are not finite."""
+    params = load_weights(path)
+    bad = {str(key): np.count_nonzero(~np.isfinite(value)) for key, value in params.items()}
+    if any(bad.values()):
+        listed = ", ".join(f"{key} ({count})" for key, count in bad.items() if count)
+        raise DataError(
+            f"The weights in {path} are not finite, as of a run that diverged: {listed}. "
+            "Use another run, or train this one with a lower learning rate."
+        )
+    return params
+
+
 def weights_digest(params: Params) -> str:
     """Return the SHA-256 over keys, shapes, dtypes and values."""
     sha = hashlib.sha256()
@@ -68,7 +81,7 @@ def save_predictions(
         "targets": targets,
     }
     if targets.ndim == 1:
-        values["predicted"] = logits.argmax(axis=1)
+        values["predicted"] = metrics.predicted(logits)
     write_arrays(path, values)
 
 

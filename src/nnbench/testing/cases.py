@@ -43,7 +43,8 @@ def falling(epoch: int) -> NDArray[np.float64]:
 class Case:
     """A task with the data, the initial weights and the walks to train it along.
 
-    `draw(rows, seed)` makes more data of the same kind.
+    `draw(rows, seed)` makes more data of the same kind. `biased`: False lets biases start at 0, as
+    most initializers do.
     """
 
     task: Task
@@ -51,11 +52,14 @@ class Case:
     rate: float
     draw: Draw
     rates: Rates = falling
+    biased: bool = True
 
     @property
     def params(self) -> Params:
-        """Return initial weights, all of them different from 0, variances positive."""
+        """Return initial weights, different from 0 but for biases not `biased`; variances > 0."""
         params = initial_params(Uniform(-0.3, 0.3), self.task.architecture, 2, self.task.dtype)
+        if not self.biased:
+            params |= {k: np.zeros_like(p) for k, p in params.items() if k.role == "bias"}
         return {k: p if k.role != "variance" else np.abs(p) + 0.5 for k, p in params.items()}
 
     def walks(self) -> list[Walk]:

@@ -1,6 +1,6 @@
-"""What MLflow is told about a run: params, tags, metrics and the dataset, without importing MLflow.
+"""What MLflow is to show of a run: params, tags, figures, files, without importing MLflow.
 
-Metrics are `(key, value, milliseconds since 1970, step)`; the step is the epoch.
+All of it follows from the record, dates too, so that what is logged twice is the same.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
+from itertools import accumulate, islice
 from typing import Any, NamedTuple
 
 from nnbench.formatting import cut
@@ -35,7 +35,7 @@ STATUS = {
     "failed": "FAILED",
     "killed": "KILLED",
 }
-EPOCH_METRICS = {
+EPOCH_METRICS = {  # those with a name of their own, then whatever else an epoch's record has
     "train/loss": "train_loss",
     "train/running_loss": "running_loss",
     "train/accuracy": "train_accuracy",
@@ -51,6 +51,11 @@ EPOCH_METRICS = {
     "processor/involuntary_switches": "involuntary_switches",
     "processor/load": "load",
     "learning_rate": "learning_rate",
+}
+EPOCH_METRICS |= {
+    f"time/{field.name}" if field.name.endswith("_seconds") else f"epoch/{field.name}": field.name
+    for field in dataclasses.fields(EpochRecord)
+    if field.name not in ("epoch", *EPOCH_METRICS.values())
 }
 FINAL_METRICS = {
     f"final/{name}": name
@@ -69,7 +74,7 @@ SOURCES = {
 
 
 class Metric(NamedTuple):
-    """One figure as MLflow takes it."""
+    """One figure as MLflow takes it; the timestamp is in milliseconds since 1970."""
 
     key: str
     value: float
@@ -90,8 +95,8 @@ def params(run: RunResult) -> dict[str, str]:
     return {key: cut(value, PARAM_CHARACTERS) for key, value in texts.items()}
 
 
-def tags(run: RunResult, user: str) -> dict[str, str]:
-    """Return what identifies a run; what it does not have is left out."""
+def tags(run: RunResult) -> dict[str, str]:
+    """Return what identifies a run and says how it ended; what it does not have is left out."""
     found = {
         "nnbench.run_id": run.run_id,
         "nnbench.sweep": run.sweep,
@@ -101,41 +106,42 @@ def tags(run: RunResult, user: str) -> dict[str, str]:
         "nnbench.status": run.status,
         "nnbench.flags": "; ".join(map(str, run.flags)),
         "nnbench.message": run.message,
+        "nnbench.parity": (run.parity or {}).get("outcome"),
         "mlflow.source.git.commit": run.machine.get("commit"),
         "mlflow.source.name": "nnbench",
         "mlflow.source.type": "LOCAL",
-        "mlflow.user": user,
     }
     return {key: cut(str(value), TAG_CHARACTERS) for key, value in found.items() if value}
 
 
-def epoch_metrics(records: Sequence[EpochRecord], end: float) -> list[Metric]:
-    """Return the finite figures of `records`, the last of which ended at `end` (Unix seconds).
+def epoch_metrics(run: RunResult, first: int = 0) -> list[Metric]:
+    """Return the finite figures of the epochs on record, from the `first`-th record on.
 
-    Earlier epochs are dated back by the durations of those after them.
+    They are dated by the time that training and evaluation took since the run was created.
     """
-    metrics: list[Metric] = []
-    for record in reversed(records):
-        figures = {key: getattr(record, name) for key, name in EPOCH_METRICS.items()}
-        metrics = _finite(figures, end, record.epoch) + metrics
-        end -= record.train_seconds + record.evaluate_seconds
-    return metrics
-
-
-def parity_metrics(run: RunResult) -> list[Metric]:
-    """Return the drift from the reference and what rounding allows, by epoch."""
-    parity, now = run.parity or {}, time.time()
-    pairs = zip(parity.get("difference", ()), parity.get("envelope", ()), strict=True)
+    spent = accumulate(e.train_seconds + e.evaluate_seconds for e in run.epochs)
+    ends = (started(run) + seconds for seconds in spent)
     return [
         metric
-        for epoch, (difference, envelope) in enumerate(pairs)
+        for record, end in islice(zip(run.epochs, ends, strict=True), first, None)
         for metric in _finite(
-            {"parity/difference": difference, "parity/envelope": envelope}, now, epoch
+            {key: getattr(record, name) for key, name in EPOCH_METRICS.items()}, end, record.epoch
         )
     ]
 
 
-def final_metrics(run: RunResult, end: float) -> list[Metric]:
+def parity_metrics(run: RunResult) -> list[Metric]:
+    """Return what a certificate says epoch by epoch, as drift and what rounding allows."""
+    rows = {k: v for k, v in (run.parity or {}).items() if isinstance(v, list | tuple)}
+    return [
+        metric
+        for name, values in rows.items()
+        for step, value in enumerate(values)
+        for metric in _finite({f"parity/{name}": value}, ended(run), step)
+    ]
+
+
+def final_metrics(run: RunResult) -> list[Metric]:
     """Return the finite figures of the kept epoch, the run's times and its phases.
 
     At step 0, for then MLflow draws bars beside each other instead of single points.
@@ -148,7 +154,7 @@ def final_metrics(run: RunResult, end: float) -> list[Metric]:
         figures["memory/peak_megabytes"] = run.peak_memory_bytes / 1e6
     for name, seconds in dataclasses.asdict(run.phases).items():
         figures[f"phase/{name}"] = seconds
-    return _finite(figures, end, step=0)
+    return _finite(figures, ended(run), step=0)
 
 
 def dataset(run: RunResult) -> dict[str, str] | None:
@@ -171,18 +177,17 @@ def dataset(run: RunResult) -> dict[str, str] | None:
 
 
 def started(run: RunResult) -> float:
-    """Return when the run was created, in Unix seconds; now where its record does not tell."""
+    """Return when the run was created, in Unix seconds; 1970 where its record does not tell."""
     try:
         return datetime.fromisoformat(run.created).timestamp()
     except ValueError:
-        return time.time()
+        return 0.0
 
 
 def ended(run: RunResult) -> float:
-    """Return when the run's record was written, in Unix seconds, and now where it does not tell."""
-    wall = run.phases.wall_seconds
-    began = started(run)  # a clock may have gone back since
-    return max(began, min(time.time(), began + wall) if wall > 0 else time.time())
+    """Return when the run had ended if nothing held it up since it was created, in Unix seconds."""
+    spent = math.fsum(e.train_seconds + e.evaluate_seconds for e in run.epochs)
+    return started(run) + max(run.phases.wall_seconds, spent)
 
 
 def as_text(value: Any) -> str:
@@ -197,9 +202,9 @@ def as_text(value: Any) -> str:
     return words.get(repr(value), repr(value))
 
 
-def _finite(figures: Mapping[str, float | None], seconds: float, step: int) -> list[Metric]:
+def _finite(figures: Mapping[str, Any], seconds: float, step: int) -> list[Metric]:
     return [
         Metric(key, float(value), round(seconds * 1000), step)
         for key, value in figures.items()
-        if value is not None and math.isfinite(value)
+        if isinstance(value, int | float) and math.isfinite(value)
     ]

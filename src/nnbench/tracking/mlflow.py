@@ -7,34 +7,44 @@ the answer of `finish`, run.json has it all, and `nnbench sync` brings it later.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nnbench.config.run import TrackingConfig
 from nnbench.records.run import EpochRecord, RunResult
-from nnbench.tracking import content
-from nnbench.tracking.mirror import Mirror, add_parity
+from nnbench.tracking.converge import converge, follow, is_shown, search
+from nnbench.tracking.difference import Mirror
 from nnbench.tracking.note import experiment_note
+from nnbench.tracking.patience import Patience
 from nnbench.tracking.refusal import reason, remedy
+from nnbench.tracking.shown import ARTIFACTS
 from nnbench.tracking.state import address
-from nnbench.tracking.store import check_answering, hush, is_remote, open_store, quiet, store_uri
+from nnbench.tracking.store import (
+    LASTING,
+    PAUSE_SECONDS,
+    RETRY_SECONDS,
+    Client,
+    StoreError,
+    check_answering,
+    hush,
+    open_store,
+    quiet,
+    store_uri,
+)
 from nnbench.tracking.system import SystemMetrics
 
-BATCH_SECONDS = 1.0  # metrics wait this long for company
-BATCH_METRICS = 200  # or until there are this many
-FINISH_SECONDS = 60.0  # for a store that answers, to take a whole run
+FOLLOW_SECONDS = 1.0  # between looks at the runs that run
+FOLLOW_SHARE = 0.2  # of the time that the looks may take
 IMPORT_SECONDS = 60.0
-DEAD_SECONDS = 4.5  # that runs wait in all for a server that does not answer
-RETRY_SECONDS = 2.0  # in all, for calls that a server refuses at once
-OPEN_SECONDS = 30.0  # for a database that answers, to get its tables
-BYTES_PER_SECOND = 2e6  # of an upload, at the least
-PAUSE_SECONDS = 0.4
-COOLDOWN_SECONDS = 5.0  # before a dead server is asked again
+COOLDOWN_SECONDS = 5.0  # before a store that failed is asked again
+FEW = 10  # runs that are searched for one by one
+T = TypeVar("T")
 
 
 class MlflowSink:
@@ -50,16 +60,15 @@ class MlflowSink:
         """
         self._tracking, self._results = tracking, results
         self._uri = store_uri(tracking.uri, results)
-        self._remote = is_remote(self._uri)
-        self._client: Any = None
-        self._experiment_id = ""
-        self._mirrors: dict[str, Mirror] = {}
-        self._failure: tuple[float, Exception] | None = None
-        self._patience = RETRY_SECONDS
-        self._longest = FINISH_SECONDS if patient else DEAD_SECONDS
-        self._wait = self._longest
-        self._alive = time.monotonic()  # when the store last took something, or work began
+        self._store: tuple[Client, str] | None = None
+        self._live: dict[str, tuple[RunResult, list[EpochRecord]]] = {}
+        self._known: dict[str, Mirror] = {}  # what this process has seen in the store
+        self._seconds: dict[str, float] = {}
+        self.said: dict[str, list[str]] = {}
+        self._failed = -COOLDOWN_SECONDS  # when the store did last
+        self._error: Exception | None = None  # of the last call, None where it went well
         self._due: float | None = None
+        self._patience = Patience(patient)
         self._imported = threading.Event()
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._quiet = contextlib.ExitStack()
@@ -69,196 +78,194 @@ class MlflowSink:
         self._thread.start()
 
     def start(self, run: RunResult) -> None:
-        """Create the MLflow run; returns at once."""
-        self._tasks.put(lambda: self._start(run))
+        """Begin to follow a run; returns at once."""
+        self._live[run.run_id] = run, list(run.epochs)
+        self._tasks.put(self._follow)
 
     def epochs(self, run: RunResult, records: Sequence[EpochRecord]) -> None:
-        """Log the figures of `records`, the last of which has just ended; returns at once."""
-        now = time.time()
-        self._tasks.put(lambda: self._collect(run, records, now))
+        """Note epochs that are on record now; they are logged in a moment."""
+        self._live[run.run_id][1].extend(records)
 
     def finish(self, run: RunResult) -> dict[str, Any]:
-        """Log what is missing, upload the files and end the MLflow run; wait for it, bounded.
+        """Have MLflow show what the record says; wait for it, bounded.
 
         Returns `mlflow_run_id, experiment_id, uri, seconds` (what tracking took in the
-        background), or `error`, one line.
+        background), or `error`, one line. What was brought or repaired is in `said`.
         """
         return self.finishing(run)()
 
     def finishing(self, run: RunResult) -> Callable[[], dict[str, Any]]:
         """Begin what `finish` does; return what waits for it, to be called once."""
-        answer: Future[dict[str, Any]] = Future()
-        self._tasks.put(lambda: self._answer(run, answer))
-        return lambda: self._wait_for(run, answer)
+        self._live.pop(run.run_id, None)
+        answer = self._ask(lambda: self._finish(run), [run.run_id])
 
-    def _wait_for(self, run: RunResult, answer: Future[dict[str, Any]]) -> dict[str, Any]:
-        self._imported.wait(IMPORT_SECONDS)
-        began = time.monotonic()
-        size = sum(path.stat().st_size for path in Mirror(run).files())
-        while not answer.done():
-            now = time.monotonic()
-            silent = now - max(began, self._alive)
-            if self._remote and silent > self._wait + size / BYTES_PER_SECOND:
-                self._wait = 0.0  # the next run does not wait again
-                return {"error": self._line("it does not answer in time")}
-            if now - began > FINISH_SECONDS and silent > FINISH_SECONDS:
-                return {"error": self._line(f"no answer in {FINISH_SECONDS:.0f} s")}
-            with contextlib.suppress(TimeoutError):
-                answer.result(0.1)
-        return answer.result()
+        def wait() -> dict[str, Any]:
+            try:
+                return self._answer(answer, run)
+            except Exception as error:
+                known = self._known.get(run.run_id)
+                where = self._place(known.mlflow_id) if known and self._store else {}
+                return where | {"error": self._line(reason(error))}
+
+        return wait
+
+    def lacking(self, runs: Sequence[RunResult]) -> list[RunResult]:
+        """Return the runs that MLflow does not show as they are on record.
+
+        Raises StoreError where it does not answer.
+        """
+        try:
+            return self._answer(self._ask(lambda: self._lacking(runs), ()))
+        except Exception as error:
+            raise StoreError(self._line(reason(error))) from None
 
     def certify(self, run: RunResult) -> None:
-        """Add a run's parity certificate to the MLflow run that it has; returns at once."""
-        self._tasks.put(lambda: self._certify(run))
+        """Bring a certificate that a run has got after its end; returns at once."""
+        self._ask(lambda: self._finish(run), [run.run_id])
 
     def describe(self, runs: Sequence[RunResult]) -> None:
         """Put a table of `runs`, the latest sweep, on the experiment's page; returns at once."""
-        self._tasks.put(lambda: self._describe(list(runs)))
+        text = experiment_note(runs)
+
+        def do() -> None:
+            client, experiment = self._opened()
+            client.set_experiment_tag(experiment, "mlflow.note.content", text)
+
+        self._ask(do, ())
 
     def close(self) -> None:
         """End the background thread, waiting a moment for what it is doing."""
         self._tasks.put(None)
-        self._thread.join(max(0.5, self._wait))
+
+        def ended(seconds: float) -> bool:
+            self._thread.join(seconds)
+            return not self._thread.is_alive()
+
+        self._patience.wait(ended)
         self._quiet.close()
 
-    def _work(self) -> None:
-        """Do the tasks in order; log what has gathered when it is due."""
-        self._try(self._import)
-        self._imported.set()
-        self._try(self._ready)
-        while True:
-            wait = None if self._due is None else max(0.0, self._due - time.monotonic())
-            try:
-                task = self._tasks.get(timeout=wait)
-            except queue.Empty:
-                self._try(self._flush)
-                continue
-            if task is None:
-                self._try(self._flush)
-                return
-            try:
-                task()
-            except Exception as error:
-                self._failure = (time.monotonic(), error)
+    def _ask(self, action: Callable[[], T], runs: Collection[str]) -> Future[T]:
+        """Have the thread do something with the store that concerns these runs."""
+        answer: Future[T] = Future()
 
-    def _import(self) -> None:
+        def task() -> None:
+            try:
+                answer.set_result(self._attempted(action, runs))
+            except Exception as error:
+                answer.set_exception(error)
+
+        self._tasks.put(task)
+        return answer
+
+    def _answer(self, answer: Future[T], run: RunResult | None = None) -> T:
+        """Wait for an answer; raises StoreError where patience ends."""
+
+        def done(seconds: float) -> bool:
+            with contextlib.suppress(TimeoutError):
+                answer.exception(seconds)
+            return answer.done()
+
+        self._imported.wait(IMPORT_SECONDS)
+        files = [run.directory / name for name in ARTIFACTS] if run and run.directory else []
+        if self._patience.wait(done, sum(f.stat().st_size for f in files if f.is_file())):
+            return answer.result()
+        raise self._error or StoreError("it does not answer in time")
+
+    def _work(self) -> None:
+        """Do the tasks in order; look at the running runs in between."""
         from mlflow import MlflowClient  # noqa: F401 - in this thread, so that nobody waits
 
         hush()
+        self._imported.set()
+        self._ask(self._opened, ())
+        while True:
+            wait = max(0.0, self._due - time.monotonic()) if self._due and self._live else None
+            try:
+                task = self._tasks.get(timeout=wait)
+            except queue.Empty:
+                task = self._follow
+            if task is None:
+                return
+            task()
 
-    def _try(self, action: Callable[[], None]) -> bool:
-        """Do `action` unless the store failed a moment ago; keep its error. Returns success.
+    def _attempted(self, action: Callable[[], T], runs: Collection[str]) -> T:
+        """Do `action` unless the store failed a moment ago.
 
-        A refusal that comes at once is tried again, until patience is used up.
+        What fails is begun again as long as the store answers in between.
         """
-        if self._failure and time.monotonic() - self._failure[0] < COOLDOWN_SECONDS:
-            return False
+        if self._error and time.monotonic() - self._failed < COOLDOWN_SECONDS:
+            raise self._error
         began = time.monotonic()
         try:
-            self._retried(action)
-            self._failure, self._alive = None, time.monotonic()
-            self._patience, self._wait = RETRY_SECONDS, self._longest
-        except Exception as error:
-            self._failure = (time.monotonic(), error)
+            while True:
+                try:
+                    done = action()
+                    self._error = None
+                    return done
+                except Exception as error:
+                    self._error = error
+                    for run_id in runs:
+                        self._known.pop(run_id, None)
+                    lasting = isinstance(error, StoreError | ImportError)
+                    lasting |= getattr(error, "error_code", "") in LASTING
+                    idle = time.monotonic() - max(began, self._patience.alive)
+                    if lasting or idle > RETRY_SECONDS:
+                        self._failed = time.monotonic()
+                        raise
+                    time.sleep(PAUSE_SECONDS)
         finally:
-            taken = time.monotonic() - began
-            for mirror in self._mirrors.values():
-                mirror.seconds += taken / len(self._mirrors)
-        return self._failure is None
+            for run_id in runs:
+                taken = (time.monotonic() - began) / len(runs)
+                self._seconds[run_id] = self._seconds.get(run_id, 0.0) + taken
 
-    def _retried(self, action: Callable[[], None]) -> None:
-        while True:
-            began = time.monotonic()
-            try:
-                return action()
-            except Exception as error:
-                self._patience -= time.monotonic() - began + PAUSE_SECONDS
-                if self._patience < 0 or not self._remote:
-                    raise error
-                time.sleep(PAUSE_SECONDS)
+    def _opened(self) -> tuple[Client, str]:
+        """Return client and experiment, opening the store where that is not done."""
+        if self._store is None:
+            is_made, beat = check_answering(self._uri), self._patience.beat
+            with contextlib.nullcontext() if is_made else self._patience.making():
+                self._store = open_store(
+                    self._tracking.uri, self._tracking.experiment, self._results, beat
+                )
+        return self._store
 
-    def _ready(self) -> None:
-        """Open the store, and create the runs that have been started, where that is not done."""
-        if self._client is None:
-            check_answering(self._uri)
-            self._alive = time.monotonic() + (0.0 if self._uri.startswith("http") else OPEN_SECONDS)
-            self._client, self._experiment_id = open_store(
-                self._tracking.uri, self._tracking.experiment, self._results
-            )
-        for mirror in self._mirrors.values():
-            mirror.create(self._client, self._experiment_id)
-            self._beat()
+    def _follow(self) -> None:
+        """Look at the runs that run, and log what they have more than the store."""
+        began = time.monotonic()
+        with contextlib.suppress(Exception):
+            self._attempted(self._log_live, list(self._live))
+        taken = time.monotonic() - began
+        self._due = began + taken + max(FOLLOW_SECONDS, taken / FOLLOW_SHARE)
 
-    def _mirror_of(self, run: RunResult) -> Mirror:
-        return self._mirrors.setdefault(run.run_id, Mirror(run, beat=self._beat))
-
-    def _beat(self) -> None:
-        self._alive = time.monotonic()
-
-    def _start(self, run: RunResult) -> None:
-        self._mirror_of(run)
-        self._try(self._ready)
-        if self._system:
-            self._due = self._due or time.monotonic() + BATCH_SECONDS
-
-    def _collect(self, run: RunResult, records: Sequence[EpochRecord], end: float) -> None:
-        mirror = self._mirror_of(run)
-        mirror.add(records, end)
-        if len(mirror.pending) >= BATCH_METRICS:
-            self._try(self._flush)
-        elif self._due is None:
-            self._due = time.monotonic() + BATCH_SECONDS
-
-    def _flush(self) -> None:
-        self._due = None
-        if self._system and self._mirrors:
-            self._due = time.monotonic() + BATCH_SECONDS
-            for mirror in self._mirrors.values():
-                mirror.pending += self._system.metrics(mirror.run)
-        if any(mirror.pending for mirror in self._mirrors.values()):
-            self._ready()
-        for mirror in self._mirrors.values():
-            if mirror.pending:
-                mirror.flush(self._client)
-
-    def _answer(self, run: RunResult, answer: Future[dict[str, Any]]) -> None:
-        try:
-            answer.set_result(self._finish(run))
-        except Exception as error:
-            answer.set_result({"error": self._line(reason(error))})
+    def _log_live(self) -> None:
+        client, experiment = self._opened()
+        for run_id, (begun, records) in list(self._live.items()):
+            run = dataclasses.replace(begun, epochs=tuple(records))
+            known = self._known.get(run_id)
+            if known is None:
+                self._known[run_id] = converge(client, experiment, run)
+            elif self._system or len(run.epochs) > known.epochs:
+                others = self._system.metrics(run) if self._system else ()
+                follow(client, run, known, others)
 
     def _finish(self, run: RunResult) -> dict[str, Any]:
-        mirror, end = self._mirror_of(run), content.ended(run)
-        mirror.run = run
-        mirror.add(run.epochs, end)
-        mirror.pending += content.final_metrics(run, end)
-        if run.parity:
-            mirror.pending += content.parity_metrics(run)
-        done = self._try(self._flush) and self._try(lambda: mirror.end(self._client, end))
-        del self._mirrors[run.run_id]
-        known = {
-            "mlflow_run_id": mirror.mlflow_id,
-            "experiment_id": self._experiment_id,
-            "uri": address(self._tracking, self._results),
-        }
-        if done:
-            return known | {"seconds": round(mirror.seconds, 3)}
-        assert self._failure is not None
-        error = {"error": self._line(reason(self._failure[1]))}
-        return known | error if mirror.mlflow_id else error
+        client, experiment = self._opened()
+        known = self._known.get(run.run_id)
+        self._known[run.run_id] = known = converge(client, experiment, run, known)
+        seconds = round(self._seconds.get(run.run_id, 0.0), 3)
+        self.said[run.run_id] = known.said
+        return self._place(known.mlflow_id) | {"seconds": seconds}
 
-    def _certify(self, run: RunResult) -> None:
-        mlflow_id = run.tracking.get("mlflow_run_id")
-        if mlflow_id and run.parity:
-            self._try(lambda: add_parity(self._client, mlflow_id, run))
+    def _lacking(self, runs: Sequence[RunResult]) -> list[RunResult]:
+        client, experiment = self._opened()
+        asked = [None] if len(runs) > FEW else [run.run_id for run in runs]
+        found = {k: v for run_id in asked for k, v in search(client, experiment, run_id).items()}
+        return [run for run in runs if not is_shown(found.get(run.run_id, []), run)]
 
-    def _describe(self, runs: list[RunResult]) -> None:
-        text = experiment_note(runs)
-        self._try(
-            lambda: self._client.set_experiment_tag(
-                self._experiment_id, "mlflow.note.content", text
-            )
-        )
+    def _place(self, mlflow_id: str) -> dict[str, Any]:
+        """Return where a run is, as its record keeps it."""
+        assert self._store is not None
+        uri = address(self._tracking, self._results)
+        return {"mlflow_run_id": mlflow_id, "experiment_id": self._store[1], "uri": uri}
 
     def _line(self, why: str) -> str:
         return (

@@ -10,6 +10,12 @@ from nnbench.tracking.store import StoreError, without_password
 REASON_CHARACTERS = 200
 KNOWN = {
     r"Connection refused": "the connection was refused",
+    r"answer has no end": "its answer has no end",
+    r"SSL|CERTIFICATE": "no secure connection comes about (should it be http:// in place of https://?)",
+    r"error code 40[13]|PERMISSION_DENIED|UNAUTHENTICATED": "it wants other credentials",
+    r"error code \d+ !=|valid JSON": "what answers there is no MLflow server, or one out of order",
+    r"Connection aborted|Connection broken|RemoteDisconnected|reset by peer|BadStatusLine"
+    r"|InvalidChunkLength|IncompleteRead|Broken pipe": "it breaks the connection off",
     r"timed out|timeout": "it does not answer in time",
     r"resolve|Name or service not known|nodename nor servname": "its host is unknown",
     r"unable to open database file|readonly database": "its database file cannot be written",
@@ -20,7 +26,7 @@ KNOWN = {
 
 
 def reason(error: Exception) -> str:
-    """Return why, on one line, without passwords and without a full stop."""
+    """Return why, on one line, without passwords, a full stop or what cannot be printed."""
     text = without_password(str(error))
     if isinstance(error, ModuleNotFoundError):
         found = str(missing("it", str(error.name)))
@@ -32,8 +38,11 @@ def reason(error: Exception) -> str:
     for pattern, words in KNOWN.items():
         if re.search(pattern, text, re.IGNORECASE):
             return words
-    first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
-    return first[:REASON_CHARACTERS].rstrip(". ")
+    if isinstance(error, KeyError | AttributeError | TypeError) or "ParseError" in repr(error):
+        return "its answer is not understood"
+    first = next(iter(text.strip().splitlines()), "") or type(error).__name__
+    plain = "".join(letter for letter in first if letter.isprintable())
+    return plain[:REASON_CHARACTERS].rstrip(". ")
 
 
 def remedy(uri: str | None) -> str:

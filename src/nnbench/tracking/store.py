@@ -11,10 +11,13 @@ import logging
 import os
 import socket
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from nnbench.credentials import hidden, usable
 from nnbench.errors import NNBenchError
@@ -24,8 +27,16 @@ DATABASE_NAME = "mlflow.db"
 ARTIFACTS_NAME = "mlartifacts"
 LOCK_NAME = ".mlflow.lock"
 LOCK_SECONDS = 600.0  # the lock ends with its process: who waits, waits for work being done
-REQUEST_SECONDS = 3
+REQUEST_SECONDS = 10
 PATIENT_SECONDS = 30  # where somebody asked for nothing else
+CONNECT_SECONDS = 3
+RETRY_SECONDS = 2.0  # that a call which is refused is tried again
+PAUSE_SECONDS = 0.3
+MOST_BYTES = 64 << 20  # of one answer: the pages asked for are a hundred times smaller
+LASTING = {  # what asking again does not change
+    *("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_PARAMETER_VALUE"),
+    *("INVALID_STATE", "BAD_REQUEST", "PERMISSION_DENIED", "UNAUTHENTICATED"),
+}
 
 # MLflow's own defaults try a dead server for 247 s. A value that the user has set stays.
 ENVIRONMENT = {
@@ -38,10 +49,9 @@ PRIVACY = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 VIEW_KEY = "nnbench"  # of the view that `experiments` opens, with the columns that matter here
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW_KEY}"
 COLUMNS = (
-    "attributes.`Dataset`",
     "metrics.`final/test_accuracy`",
-    "metrics.`final/generalization_gap`",
     "metrics.`time/median_epoch_seconds`",
+    "metrics.`final/generalization_gap`",
     "params.`backend.name`",
     "params.`backend.execution`",
     "params.`batch_size`",
@@ -65,9 +75,53 @@ def without_password(uri: str) -> str:
     return hidden(uri)
 
 
-def is_remote(uri: str) -> bool:
-    """Tell whether another machine or process must answer for this store."""
-    return not uri.startswith(("sqlite:", "file:"))
+class Client:
+    """MLflow's client; `beat` is called with every answer, and while nothing is to be waited for.
+
+    A call that fails is tried again for a moment: what is done twice here does no harm, but for the
+    creation of a run.
+    """
+
+    def __init__(self, client: Any, beat: Callable[[], None]) -> None:
+        self._client, self.beat = client, beat
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._client, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            began = time.monotonic()
+            while True:
+                try:
+                    answer = method(*arguments, **named)
+                except Exception as error:
+                    lasting = getattr(error, "error_code", "") in LASTING or name == "create_run"
+                    if lasting or time.monotonic() - began > RETRY_SECONDS:
+                        raise
+                    time.sleep(PAUSE_SECONDS)
+                else:
+                    self.beat()
+                    return answer
+
+        return call
+
+
+@contextlib.contextmanager
+def holding(lock: BaseFileLock, beat: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock; whoever has it is at work. Raises StoreError where it is never given back."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=PAUSE_SECONDS)
+        except Timeout:
+            beat()
+            if time.monotonic() > deadline:
+                raise StoreError(
+                    f"another process holds {lock.lock_file} for over {LOCK_SECONDS:.0f} s"
+                ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager
@@ -81,6 +135,7 @@ def client_of(uri: str, patient: bool = False) -> Iterator[Any]:
         from mlflow import MlflowClient
 
         hush()
+        bound_answers()
         yield MlflowClient(tracking_uri=uri)
 
 
@@ -119,31 +174,57 @@ def hush() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
-def open_store(uri: str | None, experiment: str, results: Path) -> tuple[Any, str]:
-    """Return (MlflowClient, experiment id); creates store and experiment where they are missing.
+def open_store(
+    uri: str | None, experiment: str, results: Path, beat: Callable[[], None] = lambda: None
+) -> tuple[Client, str]:
+    """Return (client, experiment id); creates store and experiment where they are missing.
 
     A file lock in `results` makes processes that start together do it one after another. An
-    experiment that was deleted in the UI is restored, with its runs. Call `check_answering` first.
-    Raises StoreError, OSError or what MLflow raises.
+    experiment that was deleted in the UI is restored, with its runs. `beat` is called while others
+    are at work. Call `check_answering` first. Raises StoreError, OSError or what MLflow raises.
     """
-    from filelock import FileLock, Timeout
     from mlflow import MlflowClient
 
     hush()
+    bound_answers()
     local = uri is None
     address = store_uri(uri, results)
     results.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(results / LOCK_NAME, timeout=LOCK_SECONDS):
-            if local:
-                _prepare_file(results / DATABASE_NAME)
-            client = MlflowClient(tracking_uri=address, registry_uri=address)
-            artifacts = (results / ARTIFACTS_NAME).absolute().as_uri() if local else None
-            return client, _experiment_id(client, experiment, artifacts)
-    except Timeout:
-        raise StoreError(
-            f"another process holds {results / LOCK_NAME} for over {LOCK_SECONDS:.0f} s"
-        ) from None
+    with holding(FileLock(results / LOCK_NAME), beat):
+        if local:
+            _prepare_file(results / DATABASE_NAME)
+        client = Client(MlflowClient(tracking_uri=address, registry_uri=address), beat)
+        artifacts = (results / ARTIFACTS_NAME).absolute().as_uri() if local else None
+        return client, _experiment_id(client, experiment, artifacts)
+
+
+def bound_answers() -> None:
+    """Have MLflow give up an answer of a server that goes on and on; it would fill the memory."""
+    from mlflow.utils import request_utils
+
+    adapter = getattr(request_utils, "TCPKeepAliveHTTPAdapter", request_utils.HTTPAdapter)
+    build = adapter.build_response
+    if getattr(build, "is_bounded", False):
+        return
+
+    def bounded(self: Any, request: Any, raw: Any) -> Any:
+        response = build(self, request, raw)
+        chunks = response.iter_content
+
+        def at_most(*arguments: Any, **named: Any) -> Iterator[Any]:
+            size = 0
+            for chunk in chunks(*arguments, **named):
+                size += len(chunk)
+                if size > MOST_BYTES:
+                    response.close()
+                    raise StoreError("its answer has no end")
+                yield chunk
+
+        response.iter_content = at_most
+        return response
+
+    bounded.is_bounded = True  # type: ignore[attr-defined]
+    adapter.build_response = bounded
 
 
 def _prepare_file(path: Path) -> None:
@@ -177,23 +258,28 @@ def _make_file(path: Path) -> None:
     os.replace(new, path)
 
 
-def check_answering(uri: str) -> None:
-    """Raise where a database server does not answer; MLflow would try for over a minute.
+def check_answering(uri: str) -> bool:
+    """Tell whether the store has been made; MLflow makes a database's tables when it opens it.
 
-    HTTP servers are left to MLflow, which may reach them through a proxy.
+    Raises where a database server does not answer, which MLflow would try for over a minute. HTTP
+    servers are left to MLflow, which may reach them through a proxy.
     """
     parts = urlsplit(uri)
+    if parts.scheme == "sqlite":
+        return Path(parts.path[1:]).exists()
     ports = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
     port = ports.get(parts.scheme.partition("+")[0])
-    if port and parts.hostname:
-        with socket.create_connection((parts.hostname, parts.port or port), REQUEST_SECONDS):
-            pass
-        import sqlalchemy
+    if not (port and parts.hostname):
+        return True
+    with socket.create_connection((parts.hostname, parts.port or port), CONNECT_SECONDS):
+        pass
+    import sqlalchemy
 
-        timeout = {"connect_timeout": REQUEST_SECONDS} if port != ports["mssql"] else {}
-        engine = sqlalchemy.create_engine(uri, connect_args=timeout)
-        with contextlib.closing(engine.connect()):
-            pass
+    timeout = {"connect_timeout": CONNECT_SECONDS} if port != ports["mssql"] else {}
+    engine = sqlalchemy.create_engine(uri, connect_args=timeout)
+    try:
+        return bool(sqlalchemy.inspect(engine).has_table("experiments"))
+    finally:
         engine.dispose()
 
 
@@ -201,11 +287,12 @@ def _experiment_id(client: Any, name: str, artifacts: str | None) -> str:
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)
+    view = json.dumps({"selectedColumns": COLUMNS})
     if found is None:
         tags = {
             "mlflow.note.content": EXPERIMENT_NOTE,
             "mlflow.experimentKind": "custom_model_development",
-            VIEW_TAG: json.dumps({"selectedColumns": COLUMNS}),
+            VIEW_TAG: view,
         }
         try:
             return str(client.create_experiment(name, artifacts, tags=tags))
@@ -215,6 +302,8 @@ def _experiment_id(client: Any, name: str, artifacts: str | None) -> str:
             found = client.get_experiment_by_name(name)  # another machine was faster
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
+    if found.tags.get(VIEW_TAG, view) != view:  # an earlier version's
+        client.set_experiment_tag(found.experiment_id, VIEW_TAG, view)
     return str(found.experiment_id)
 
 

@@ -1,78 +1,84 @@
-"""Bringing recorded runs to MLflow after the fact, and taking them out again."""
+"""Bringing MLflow to what the records say, after the fact, and taking runs out of it again."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from nnbench.config.installation import need
 from nnbench.config.run import TrackingConfig
-from nnbench.errors import ResultsError
+from nnbench.errors import NNBenchError
+from nnbench.records.locks import locked
 from nnbench.records.run import RunResult
+from nnbench.tracking.converge import search
 from nnbench.tracking.refusal import reason
 from nnbench.tracking.state import address, has_all
 from nnbench.tracking.store import client_of, store_uri
 
-Waiting = list[tuple[TrackingConfig, RunResult]]
 
-
-def missing(
+def sync(
     runs: Sequence[RunResult],
     results: Path,
     uri: str | None = None,
     experiment: str | None = None,
     local: bool = False,
-) -> Waiting:
-    """Return the runs that MLflow lacks, wholly or in part, each with where it is to go.
+) -> Iterator[tuple[RunResult, list[str]]]:
+    """Have MLflow show the runs as they are on record; running ones are left to those who run them.
 
     `uri` and `experiment` None: as the run was configured. `local`: those configured for the
-    results folder alone, too. Running ones are left to those who run them.
+    results folder alone, too. Yields what was brought or repaired of a run, in words; nothing
+    where its `tracking` has an `error`. Raises StoreError where a store does not answer at all.
     """
-    found: Waiting = []
+    places: dict[tuple[str, str], list[RunResult]] = {}
     for run in runs:
         settings: dict[str, Any] = run.config.get("tracking") or {}
-        wanted = TrackingConfig(
-            uri=uri or settings.get("uri"),
-            experiment=experiment or settings.get("experiment") or "nnbench",
-        )
         asked = local or uri is not None or settings.get("name", "mlflow") == "mlflow"
-        if asked and run.status != "running" and not has_all(run, wanted, results):
-            found.append((wanted, run))
-    return found
+        if asked and run.status != "running":
+            name = experiment or settings.get("experiment") or "nnbench"
+            places.setdefault((uri or settings.get("uri") or "", name), []).append(run)
+    if places:
+        need("nnbench sync", "mlflow")
+    for (place, name), there in places.items():
+        yield from _sync(there, TrackingConfig(uri=place or None, experiment=name), results)
 
 
-def upload(waiting: Waiting, results: Path) -> Iterator[RunResult]:
-    """Bring them there; yield each run with its new `tracking`, which its record has too."""
+def _sync(
+    runs: Sequence[RunResult], tracking: TrackingConfig, results: Path
+) -> Iterator[tuple[RunResult, list[str]]]:
     from nnbench.tracking.mlflow import MlflowSink
 
-    if waiting:
-        need("nnbench sync", "mlflow")
+    sink = MlflowSink(tracking, results, patient=True)
+    try:
+        lacking = {run.run_id for run in sink.lacking(runs)}
+        for run in runs:
+            if run.run_id in lacking or not has_all(run, tracking, results):
+                now = _noted(run)
+                where = sink.finish(now) | {"experiment": tracking.experiment}
+                yield _noted(now, where), sink.said.get(run.run_id, [])
+    finally:
+        sink.close()
 
-    def place(item: tuple[TrackingConfig, RunResult]) -> tuple[str, str]:
-        return item[0].uri or "", item[0].experiment
 
-    for _, group in groupby(sorted(waiting, key=place), key=place):
-        items = list(group)
-        sink = MlflowSink(items[0][0], results, patient=True)
-        try:
-            for tracking, run in items:
-                answer = sink.finish(run) | {"experiment": tracking.experiment}
-                done = dataclasses.replace(run, tracking=answer)
-                with contextlib.suppress(ResultsError):
-                    done.write()
-                yield done
-        finally:
-            sink.close()
+def _noted(run: RunResult, tracking: dict[str, Any] | None = None) -> RunResult:
+    """Return a run as it is on record now, with its `tracking`, and write it so where possible."""
+    assert run.directory is not None
+    found = run
+    with contextlib.suppress(NNBenchError), locked(run.directory):
+        found = RunResult.read(run.directory)
+        if found.status == "running":  # its process has gone
+            found = dataclasses.replace(found, status=run.status, message=run.message)
+        if tracking is not None:
+            found = dataclasses.replace(found, tracking=tracking)
+        found.write()
+    return found if tracking is None else dataclasses.replace(found, tracking=tracking)
 
 
 def forget(run: RunResult) -> list[str]:
     """Delete what MLflow has of a run; return, in a line each, why it could not be."""
-    mlflow_id = run.tracking.get("mlflow_run_id")
-    if not mlflow_id or run.directory is None:
+    if not run.tracking.get("mlflow_run_id") or run.directory is None:
         return []
     results = run.directory.parent.parent
     settings = run.config.get("tracking") or {}
@@ -82,7 +88,9 @@ def forget(run: RunResult) -> list[str]:
         uri = str(run.tracking.get("uri"))
     try:
         with client_of(uri, patient=True) as client:
-            client.delete_run(mlflow_id)
+            found = search(client, str(run.tracking.get("experiment_id")), run.run_id)
+            for each in found.get(run.run_id, []):
+                client.delete_run(each.info.run_id)
     except Exception as error:  # whatever MLflow raises
         return [f"{run.name} ({run.run_id}) stays in MLflow at {uri}: {reason(error)}"]
     return []

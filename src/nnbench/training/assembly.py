@@ -91,7 +91,7 @@ def load_weights(
         trainer.load(initial_params(init, task.architecture, task.seed, task.dtype))
         return None
     assert source is not None
-    taken = weights.load_weights(source)
+    taken = weights.finite_weights(source)
     params = complete_params(
         taken, task.architecture, init.missing, trainer.params(), origin=init.run
     )

@@ -7,8 +7,8 @@ inside the process, whatever ran beside it. What the system does not tell is Non
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
+from time import process_time
 from typing import Any, NamedTuple
 
 try:
@@ -49,7 +49,7 @@ class Reading(NamedTuple):
 
 def read() -> Reading:
     """Read the counters: some 20 microseconds with one thread, 10 more for each other."""
-    cpu, switches = time.process_time(), None
+    cpu, switches = process_time(), None
     if resource is not None:
         own, others = (resource.getrusage(who) for who in _WHO)
         cpu += others.ru_utime + others.ru_stime

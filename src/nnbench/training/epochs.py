@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from nnbench.backends.protocol import Task, Trainer, Walk
@@ -106,7 +106,8 @@ class Epochs:
         known = epoch < len(run.epochs)
         record = run.epochs[epoch] if known else fresh
         # A loss that is no number comes back from JSON as None.
-        losses = (record.running_loss, record.train_loss)
+        losses: list[float | None] = [record.running_loss, record.train_loss, record.test_loss]
+        losses += [record.val_loss] if "val" in self.dataset.splits else []
         self.diverged = not all(loss is not None and math.isfinite(loss) for loss in losses)
         self.watch.see(getattr(record, self.config.monitor))
         if self.config.keeps_best and self.watch.best_epoch == epoch:
@@ -124,7 +125,7 @@ class Epochs:
             )
             self.at = Position(epoch + 1)
             over = self.diverged or stop is not None or self.at.epoch == self.config.epochs
-            if over or time.perf_counter() >= self.write_from:
+            if over or perf_counter() >= self.write_from:
                 self._write()
             if not over:
                 self._keep_position(self.at.epoch)
@@ -136,9 +137,9 @@ class Epochs:
         It grows with the epochs: the next time comes when this one has cost a share of the run
         no larger than RECORD_SHARE.
         """
-        start = time.perf_counter()
+        start = perf_counter()
         self.record.write()
-        end = time.perf_counter()
+        end = perf_counter()
         self.write_from = end + (end - start) / RECORD_SHARE
         for record in self.unsaid:
             self.announce({"event": "epoch", "record": dataclasses.asdict(record)})
@@ -245,9 +246,9 @@ class Epochs:
             entire = at.step == 0 and stop == self.steps
             part = walk if entire else walk.part(at.step, stop, self.task.batch_size)
             before = effort.read()
-            start = time.perf_counter()
+            start = perf_counter()
             stats = self.trainer.train(part)
-            elapsed = time.perf_counter() - start
+            elapsed = perf_counter() - start
             now = effort.read()
             self.undone.begin(elapsed, now)
             self._set_slice(stop - at.step, elapsed)

@@ -25,7 +25,7 @@ from nnbench.backends.profiling import profile
 from nnbench.backends.protocol import Params, StepTrace, Task, Tracer, Trainer, Walk
 from nnbench.config.run import RunConfig, read_config
 from nnbench.errors import ConfigError, NNBenchError, UnsupportedSpec
-from nnbench.model.metrics import mean_loss
+from nnbench.model.metrics import accuracy, mean_loss
 from nnbench.model.schedule import Plateau
 from nnbench.records.certificate import Certificate, Place
 from nnbench.records.figures import SPLITS, Figures, wrong_logits
@@ -89,7 +89,7 @@ class Sides:
         logits = self.reference.evaluate("train_eval" if split == "train" else split)
         targets = self.dataset.splits[split].targets[: len(logits)]
         if figure == "accuracy":
-            return -float((logits.argmax(axis=1) == targets).mean())
+            return -accuracy(logits, targets)
         activation = self.task.architecture.output_activation
         return mean_loss(logits, targets, self.task.loss, activation)
 
@@ -109,7 +109,8 @@ def certificates(sides: Sides, epochs: int) -> list[Certificate]:
         return list(found)
 
     first, whole = drifted(start), drifted(sides.walks(epochs))
-    figures = {name: answers(sides, trainer) for name, trainer in others}
+    wrong = {name: wrong_answers(sides, trainer) for name, trainer in sides.trainers.items()}
+    own = tuple(f"{reference}: {text}" for text in wrong[reference])
     found = []
     for name, trainer in others:
         certificate = Certificate(
@@ -121,7 +122,7 @@ def certificates(sides: Sides, epochs: int) -> list[Certificate]:
             first={s: each[name] for s, each in zip(_ends(start), first, strict=True)},
             epochs=tuple(each[name] for each in whole),
             layers=tuple(row.layer for row in net.rows()),
-            figures=figures[name],
+            figures=Figures((*wrong[name], *own)),
         )
         found.append(replace(certificate, place=_place(sides, trainer, certificate)))
     return found
@@ -148,7 +149,7 @@ def _place(sides: Sides, trainer: Trainer, certificate: Certificate) -> Place | 
     return Place(epoch + 1, step + 1, layer)
 
 
-def answers(sides: Sides, trainer: Trainer) -> Figures:
+def wrong_answers(sides: Sides, trainer: Trainer) -> tuple[str, ...]:
     """Hold what a backend says of every split against what the reference makes of its weights."""
     evaluator = Evaluator(sides.task, sides.splits)
     params = trainer.params()
@@ -157,7 +158,7 @@ def answers(sides: Sides, trainer: Trainer) -> Figures:
         if split in sides.splits:
             found = evaluator.evaluate(params, split)
             wrong += wrong_logits(name, trainer.evaluate(split), found)
-    return Figures(tuple(wrong))
+    return tuple(wrong)
 
 
 def traces(sides: Sides, step: int) -> dict[str, StepTrace]:

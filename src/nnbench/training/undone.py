@@ -9,9 +9,9 @@ constants. What nobody waits for, ever, is missing from the weights; that is for
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from time import perf_counter, process_time, sleep, thread_time
 from typing import TypeVar
 
 from nnbench.training import effort
@@ -88,9 +88,9 @@ class Undone:
         most = max(LEAST_OTHERS, SHARE * self._trained) + SLACK * self._expected
         if self.watches_threads and excess > most:
             self._others = self._expected = 0.0
-            start = busy_until = time.perf_counter()
+            start = busy_until = perf_counter()
             while self._is_busy() and busy_until - start < PATIENCE_SECONDS:
-                busy_until = time.perf_counter()
+                busy_until = perf_counter()
             self.seconds = max(self.seconds, excess + busy_until - start)
         return self.seconds
 
@@ -110,20 +110,20 @@ class Undone:
 
     def _is_busy(self) -> bool:
         """Tell whether other threads want to work while this one sleeps."""
-        before, others, start = effort.read(), _others(), time.perf_counter()
-        time.sleep(LOOK_SECONDS)
+        before, others, start = effort.read(), _others(), perf_counter()
+        sleep(LOOK_SECONDS)
         now = effort.read()
         waited = effort.waited(before, now, without=str(os.getpid())) or 0.0
-        return _others() - others + waited > BUSY * (time.perf_counter() - start)
+        return _others() - others + waited > BUSY * (perf_counter() - start)
 
     def _timed(self, call: Callable[[], T]) -> tuple[T, Cost]:
-        others, processor, start = _others(), time.process_time(), time.perf_counter()
+        others, processor, start = _others(), process_time(), perf_counter()
         found = call()
-        seconds, work = time.perf_counter() - start, time.process_time() - processor
+        seconds, work = perf_counter() - start, process_time() - processor
         others = max(0.0, _others() - others)
         return found, Cost(seconds, min(seconds, work) if self.on_cpu else seconds, others)
 
 
 def _others() -> float:
     """Return the processor seconds of all threads but this one."""
-    return time.process_time() - time.thread_time()
+    return process_time() - thread_time()

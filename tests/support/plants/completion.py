@@ -94,7 +94,7 @@ class PutsItOff(_Late):
 class PutsOffLongWalks(PutsItOff):
     def begin(self, walk: Walk) -> None:
         super().begin(walk)
-        if len(walk.lr) < 50:
+        if len(walk.lr) < 20:
             self.wait()
 
 

@@ -85,10 +85,10 @@ class HelpsOnceTrained(Bent):
 
 
 class HelpsLater(Bent):
-    """Once it has been trained twenty times."""
+    """Once it has been trained three times."""
 
     def bent(self, split: str, logits: Any) -> Any:
-        return self.helped(split, logits) if self.trained > 20 else logits
+        return self.helped(split, logits) if self.trained > 3 else logits
 
 
 class HelpsALittle(Bent):
@@ -233,7 +233,7 @@ class NormalisesByTheBatch(_ForwardAsInTraining):
 
 class NormalisesByTheBatchIfLarge(NormalisesByTheBatch):
     def evaluate(self, split: str) -> Any:
-        large = len(self._inputs[split]) >= 1000
+        large = len(self._inputs[split]) > 300
         return super().evaluate(split) if large else NumpyTrainer.evaluate(self, split)
 
 

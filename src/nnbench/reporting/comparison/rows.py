@@ -39,8 +39,11 @@ class Row:
     word: str = ""
 
 
-def row(group: Group, target: float | None) -> Row:
-    """Return the figures of `group`; `target` is the accuracy that `to_target` is taken to."""
+def row(group: Group, target: float | None, told: str = "") -> Row:
+    """Return the figures of `group`; `target` is the accuracy that `to_target` is taken to.
+
+    `told` is the word that the table says of all its groups.
+    """
     seconds = sorted(group.seconds().values())
     accuracies = sorted(group.figures("test_accuracy").values())
     finished, timed = group.finished, group.timed
@@ -64,7 +67,7 @@ def row(group: Group, target: float | None) -> Row:
         total_time=median(r.phases.wall_seconds for r in timed) if timed else None,
         parameters=group.first.parameters,
         memory=median(memory) if memory else None,
-        word=group.word,
+        word="" if group.word == told else group.word,
     )
 
 

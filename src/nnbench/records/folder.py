@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from pathlib import Path
 
 from nnbench.errors import ResultsError
@@ -17,6 +18,8 @@ from nnbench.records.run import (
     RunResult,
 )
 from nnbench.writing import clear
+
+SETTLED_NANOSECONDS = 2_000_000_000
 
 
 def read_runs(results: Path) -> list[RunResult]:
@@ -35,6 +38,8 @@ class Folder:
         self.path = results / name
         self._known: dict[str, RunResult] = {}
         self._bad: dict[str, str] = {}
+        self._sorted: list[RunResult] = []
+        self._settled: int | None = None  # when the folder changed last, if all in it is over
 
     @property
     def problems(self) -> list[str]:
@@ -43,6 +48,9 @@ class Folder:
 
     def runs(self) -> list[RunResult]:
         """Look into the folder and return its runs, oldest first."""
+        if self._settled is not None and self._settled == self._stamp():
+            return list(self._sorted)
+        stamp = self._stamp()
         try:
             names = {entry.name for entry in os.scandir(self.path)}
         except OSError:
@@ -61,7 +69,19 @@ class Folder:
                 self._known[name] = _as_it_is(RunResult.read(directory))
             except ResultsError as error:
                 self._bad[name] = str(error)
-        return sorted(self._known.values(), key=lambda run: (run.created, run.run_id))
+        self._sorted = sorted(self._known.values(), key=lambda run: (run.created, run.run_id))
+        over = all(run.status in OVER for run in self._sorted)
+        whole = len(self._known) + len(self._bad) == len(names)
+        # Of a folder that has just changed nobody can tell by its time whether it changes again.
+        old = stamp is not None and time.time_ns() - stamp > SETTLED_NANOSECONDS
+        self._settled = stamp if over and whole and old else None
+        return list(self._sorted)
+
+    def _stamp(self) -> int | None:
+        try:
+            return os.stat(self.path).st_mtime_ns
+        except OSError:
+            return None
 
 
 def _as_it_is(run: RunResult) -> RunResult:

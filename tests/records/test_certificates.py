@@ -12,7 +12,7 @@ import pytest
 from nnbench.records import recomputed
 from nnbench.records.certificate import Standing, standing
 from nnbench.records.flags import Steered
-from nnbench.records.run import read_runs
+from nnbench.records.folder import read_runs
 from support import SOURCE
 from support.commands import TINY, Nnbench
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from nnbench.config.composition import compose
-from nnbench.records.run import RunResult, read_runs
+from nnbench.records.folder import read_runs
+from nnbench.records.run import RunResult
 from nnbench.records.weights import PREDICTIONS_NAME, save_predictions
 from nnbench.reporting.explain import bridge as bridges
 from nnbench.reporting.explain.bridge import bridge, changes

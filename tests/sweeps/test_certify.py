@@ -13,7 +13,8 @@ import pytest
 from nnbench.backends.parity import Agreement
 from nnbench.records import recomputed, trajectory
 from nnbench.records.certificate import Certificate, Standing, standing
-from nnbench.records.run import RunResult, read_runs
+from nnbench.records.folder import read_runs
+from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.content import build
 from nnbench.reporting.comparison.groups import tables
 from nnbench.sweeps.certify import recomputed as recompute

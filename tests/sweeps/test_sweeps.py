@@ -17,7 +17,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from nnbench.records.flags import Beside
-from nnbench.records.run import RECORD_NAME, WEIGHTS_NAME, RunResult, read_runs
+from nnbench.records.folder import read_runs
+from nnbench.records.run import RECORD_NAME, WEIGHTS_NAME, RunResult
 from nnbench.training import checkpoint
 from support import SOURCE
 from support.commands import PATIENCE, TINY, Nnbench, begin, kill_group, started, wait_for

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nnbench.backends.parity import Agreement, Verdict, verdict
-from nnbench.config.run import label_of
+from nnbench.config.backend import label_of
 from nnbench.formatting import count
 from nnbench.records import identity
 from nnbench.records.figures import Figures

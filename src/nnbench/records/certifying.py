@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nnbench.backends.parity import compare
-from nnbench.config.run import is_own
+from nnbench.config.backend import is_own
 from nnbench.formatting import count
 from nnbench.model.network import ParamKey
 from nnbench.records import trajectory, weights

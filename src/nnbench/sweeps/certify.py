@@ -13,8 +13,9 @@ from nnbench.formatting import count
 from nnbench.records.certificate import Certificate
 from nnbench.records.certifying import alone, certify, groups
 from nnbench.records.figures import Figures
+from nnbench.records.folder import Folder
 from nnbench.records.identity import deciding
-from nnbench.records.run import Folder, RunResult
+from nnbench.records.run import RunResult
 from nnbench.sweeps.process import ask, complaint, run_module
 from nnbench.sweeps.session import PARITY_NAME, Session
 

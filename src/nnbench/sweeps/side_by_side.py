@@ -12,6 +12,7 @@ from nnbench.config.run import Cell, RunConfig
 from nnbench.errors import ConfigError, MissingPackage
 from nnbench.records.certificate import OUT, Certificate
 from nnbench.records.certifying import rank
+from nnbench.records.files import write_atomically
 from nnbench.records.lookup import make_directory
 from nnbench.sweeps.process import ask
 from nnbench.sweeps.session import check_packages
@@ -103,6 +104,6 @@ def certify(cells: Sequence[Cell]) -> Agreement:
     config = first.config
     directory = make_directory(Path(config.results), f"parity-{config.dtype}", "parity")
     text = json.dumps(said | {"config": first.values}, indent=1, default=str)
-    (directory / "parity.json").write_text(text + "\n", encoding="utf-8")
+    write_atomically(directory / "parity.json", f"{text}\n".encode())
     found = tuple(map(Certificate.of_data, said["certificates"]))
     return Agreement(config, said["architecture"], said["steps"], found, directory)

@@ -10,6 +10,7 @@ from nnbench.backends.keras.model import LAYERS, NATIVE, attribute
 from nnbench.backends.protocol import Params
 from nnbench.model import layers
 from nnbench.model.network import Architecture
+from nnbench.writing import replacing
 
 
 def export(architecture: Architecture, params: Params, path: Path) -> list[Path]:
@@ -28,5 +29,6 @@ def export(architecture: Architecture, params: Params, path: Path) -> list[Path]
     model = keras.Sequential([inputs, *modules])
     for key, value in params.items():
         getattr(modules[key.layer], attribute(modules[key.layer], key.role)).assign(value)
-    model.save(path)
+    with replacing(path) as new:
+        model.save(new)
     return [path]

@@ -20,6 +20,7 @@ from nnbench.errors import UnsupportedSpec
 from nnbench.model import layers as spec
 from nnbench.model.layers import Shape, flat_length
 from nnbench.model.network import Architecture, ParamKey
+from nnbench.writing import replacing, write
 
 Order = NDArray[np.int64] | None
 ACTIVATIONS = {
@@ -97,9 +98,10 @@ def export(architecture: Architecture, params: Params, path: Path, note: str) ->
             state[f"{len(lines) - 1}.num_batches_tracked"] = torch.tensor(0)
         if isinstance(layer, spec.Dense):
             order = None
-    torch.save(state, path)
+    with replacing(path) as new:
+        torch.save(state, new)
     program = path.with_suffix(".py")
-    program.write_text(_program(architecture, lines, path, note), encoding="utf-8")
+    write(program, _program(architecture, lines, path, note).encode())
     return [path, program]
 
 

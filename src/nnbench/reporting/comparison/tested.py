@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from nnbench import data
 from nnbench.data.config import DataConfig
-from nnbench.errors import NNBenchError
+from nnbench.errors import NNBenchError, ResultsError
 from nnbench.model.layers import ActivationName
 from nnbench.model.losses import Loss
 from nnbench.model.metrics import OUTPUT_ACTIVATIONS, sample_losses
+from nnbench.reading import note
 from nnbench.records import recomputed
 from nnbench.records.run import RunResult
-from nnbench.records.weights import PREDICTIONS_NAME
+from nnbench.records.weights import load_predictions
 from nnbench.reporting.statistics import Scores
 from nnbench.schema import read
 
@@ -72,27 +73,16 @@ def read_tested(run: RunResult) -> Tested | None:
     if run.directory is None:
         return None
     try:
-        with np.load(run.directory / PREDICTIONS_NAME, allow_pickle=False) as archive:
-            own, outputs, targets = (archive[name] for name in ("logits", "outputs", "targets"))
-    except Exception:  # what a damaged archive raises depends on where it is damaged
+        found = load_predictions(run.directory, (run.data.get("samples") or {}).get("test"))
+    except ResultsError as error:
+        note(str(error))
         return None
+    if found is None:
+        return None
+    own, outputs, targets = (found[name] for name in ("logits", "outputs", "targets"))
     again = (recomputed.load(run.directory) or {}).get("test")
     checked = again is not None and again.shape == own.shape
-    found = Tested(again if again is not None and checked else own, outputs, targets, checked)
-    return found if _is_sound(found) else None
-
-
-def _is_sound(found: Tested) -> bool:
-    arrays = (found.logits, found.outputs)
-    if any(a.ndim != 2 or a.dtype.kind != "f" or not a.size for a in arrays):
-        return False
-    n, k = found.logits.shape
-    if found.outputs.shape != (n, k) or len(found.targets) != n:
-        return False
-    if not found.labelled:
-        return found.targets.shape == (n, k) and found.targets.dtype.kind == "f"
-    kind = found.targets.dtype.kind in "iu"
-    return kind and int(found.targets.min()) >= 0 and int(found.targets.max()) < k
+    return Tested(again if again is not None and checked else own, outputs, targets, checked)
 
 
 @dataclass(frozen=True)

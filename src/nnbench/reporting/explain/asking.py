@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from nnbench.config.composition import compose
+from nnbench.config.composition import compose, of_record
 from nnbench.config.installation import lacking
 from nnbench.config.run import Cell
 from nnbench.config.studies import experiments
@@ -34,6 +34,7 @@ from nnbench.sweeps.loop import run_sweep
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.plan import check
 from nnbench.sweeps.side_by_side import Agreement, certify
+from nnbench.writing import staged
 
 QUIET = {"name": "local", "uri": None, "experiment": "explain", "system_metrics": False}
 SHARED = ("launcher", "order", "on_error", "search")  # by both ends, and of no effect
@@ -78,21 +79,21 @@ class Explanation:
 
         Without matplotlib there are no plots.
         """
-        page = folder / "explain.md"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            page.write_text(self.markdown(), encoding="utf-8")
-            if lacking("A waterfall plot", "matplotlib"):
-                return page
-            from nnbench.reporting.explain.waterfall import waterfall
+            with staged(folder) as new:
+                (new / "explain.md").write_text(self.markdown(), encoding="utf-8")
+                if not lacking("A waterfall plot", "matplotlib"):
+                    from nnbench.reporting.explain.waterfall import waterfall
 
-            for each in self.gaps:
-                figure = waterfall(each)
-                for suffix in ("svg", "png"):
-                    figure.savefig(folder / f"{each.figure.replace(' ', '_')}.{suffix}", dpi=150)
+                    for each in self.gaps:
+                        figure = waterfall(each)
+                        for suffix in ("svg", "png"):
+                            name = f"{each.figure.replace(' ', '_')}.{suffix}"
+                            figure.savefig(new / name, dpi=150)
         except OSError as error:
-            raise ResultsError(f"Cannot write {folder}: {error.strerror}; choose --out.") from None
-        return page
+            why = error.strerror or error
+            raise ResultsError(f"Cannot write {folder}: {why}; choose --out.") from None
+        return folder / "explain.md"
 
     def __repr__(self) -> str:
         names = ", ".join(change.name for change in self.changes) or "nothing"
@@ -146,7 +147,7 @@ def _ends(
     found: list[End] = []
     for word in words:
         run = _record(word, overrides, results)
-        values = run.config if run is not None else _composed(str(word), overrides)
+        values = of_record(run.config) if run is not None else _composed(str(word), overrides)
         name = word.name if isinstance(word, RunResult) else word
         found.append((name, run, copy.deepcopy(values)))
     first = found[0][2]
@@ -182,7 +183,7 @@ def _record(word: str | RunResult, overrides: Sequence[str], results: Path) -> R
         run = recorded(word, results)
     if overrides:
         raise ConfigError(
-            f"Received {' '.join(overrides)} with the recorded run {run.name}; overrides apply to "
+            f"Received {' '.join(overrides)} with the recorded run {run.shown}; overrides apply to "
             "cases and quoted overrides."
         )
     return run
@@ -251,5 +252,5 @@ def _figure(run: RunResult, name: str) -> float:
     kept = run.kept or run.epochs[-1]
     value = kept.test_accuracy if name == "test accuracy" else kept.test_loss
     if value is None:
-        raise RunFailed(f"{run.name} diverged: it has no {name} to explain ({run.directory}).")
+        raise RunFailed(f"{run.shown} diverged: it has no {name} to explain ({run.directory}).")
     return value

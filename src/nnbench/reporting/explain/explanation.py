@@ -13,7 +13,6 @@ from itertools import pairwise
 from statistics import mean
 
 from rich.console import Group
-from rich.markup import escape
 
 from nnbench.formatting import duration, number, percent
 from nnbench.reporting.pages.grid import fold, titled
@@ -221,7 +220,7 @@ def average(gaps: Sequence[Gap]) -> Gap:
 
 def explanation(title: str, gaps: Sequence[Gap]) -> Group:
     """Return a table of the changes with what each does to every figure, and the conclusions."""
-    table = titled(fold("change"), title=escape(title))
+    table = titled(fold("change"), title=title)
     for each in gaps:
         table.add_column(each.figure, justify="right")
         table.add_column("", no_wrap=True)
@@ -237,7 +236,7 @@ def explanation(title: str, gaps: Sequence[Gap]) -> Group:
             share = 0.0 if each.is_small or found.is_noise else each.share(found)
             told = each.moved(found.middle)
             cells += [told, "\N{FULL BLOCK}" * round(BAR / len(gaps) * min(1.0, abs(share)))]
-        table.add_row(escape(f"{effect.name}: {effect.text}"), *cells)
+        table.add_row(f"{effect.name}: {effect.text}", *cells)
     table.add_row("end", *(cell for g in gaps for cell in (g.told(g.last), "")))
     return Group(table, *(line for each in gaps for line in ("", *each.sentences())))
 

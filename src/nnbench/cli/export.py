@@ -49,10 +49,12 @@ def command(kind: str, out: str | None, results: Path, run: str) -> int:
 
 def _export(kind: str, record: Any, params: Any, path: Path) -> list[Path]:
     from nnbench.config.run import read_config
+    from nnbench.model.formulas import documented_net
 
     inputs = record.data["inputs"]
     config = read_config(record.config)
     net = config.arch.build(tuple(inputs["shape"]), record.data["outputs"])
+    net = documented_net(net.with_values(record.effective))
     scale = inputs["scale"]
     note = f"From run {record.run_id} ({record.name})." + (
         f" Stored bytes times {scale:.9g} make its inputs." if inputs["dtype"] == "uint8" else ""

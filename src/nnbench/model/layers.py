@@ -1,7 +1,9 @@
 """Layers, described: shapes, parameters, and the one formula that every backend follows.
 
 Shapes leave out the batch axis. Images are `(height, width, channels)`. Canonical parameter
-layout: Dense kernel `(fan_in, fan_out)`, Conv2d kernel `(height, width, c_in, c_out)`.
+layout: Dense kernel `(fan_in, fan_out)`, Conv2d kernel `(height, width, c_in, c_out)`. A constant
+that is None is the documented one in matched semantics (`nnbench.model.formulas`), the framework's
+own in native semantics.
 """
 
 from __future__ import annotations
@@ -159,7 +161,7 @@ class LayerNorm(_Layer):
     The variance divides by n (Ba et al. 2016, arXiv 1607.06450).
     """
 
-    epsilon: Annotated[float, above(0.0)] = 1e-5
+    epsilon: Annotated[float, above(0.0)] | None = None
     name: Literal["layer_norm"] = "layer_norm"
 
     def parameter_shapes(self, shape: Shape) -> Shapes:
@@ -179,8 +181,8 @@ class BatchNorm(_Layer):
     and keeps the biased variance.
     """
 
-    momentum: Annotated[float, within(0.0, 1.0)] = 0.1
-    epsilon: Annotated[float, above(0.0)] = 1e-5
+    momentum: Annotated[float, within(0.0, 1.0)] | None = None
+    epsilon: Annotated[float, above(0.0)] | None = None
     name: Literal["batch_norm"] = "batch_norm"
 
     def parameter_shapes(self, shape: Shape) -> Shapes:

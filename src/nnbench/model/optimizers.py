@@ -1,6 +1,8 @@
 """Optimizers, described: one formula each, PyTorch's, that every backend follows when matched.
 
 g is the gradient, w a parameter, t the number of the step counted from 1. Buffers start at 0.
+A constant that is None is the documented one in matched semantics (`nnbench.model.formulas`), the
+framework's own in native semantics.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ class _Rule:
     the 1e-6. None does not clip.
     """
 
-    weight_decay: NotNegative = 0.0
+    weight_decay: NotNegative | None = 0.0
     clip_norm: Positive | None = None
 
 
@@ -53,9 +55,9 @@ class Adam(_Rule):
     torch.optim.Adam; Keras adds its epsilon (1e-7) to the uncorrected root.
     """
 
-    beta1: Decay = 0.9
-    beta2: Decay = 0.999
-    epsilon: Positive = 1e-8
+    beta1: Decay | None = None
+    beta2: Decay | None = None
+    epsilon: Positive | None = None
     name: Literal["adam"] = "adam"
 
 
@@ -66,10 +68,10 @@ class AdamW(_Rule):
     `w = w - lr * weight_decay * w`, then Adam's step without decay. Source: torch.optim.AdamW.
     """
 
-    beta1: Decay = 0.9
-    beta2: Decay = 0.999
-    epsilon: Positive = 1e-8
-    weight_decay: NotNegative = 0.01
+    beta1: Decay | None = None
+    beta2: Decay | None = None
+    epsilon: Positive | None = None
+    weight_decay: NotNegative | None = None
     name: Literal["adamw"] = "adamw"
 
 
@@ -82,9 +84,9 @@ class RMSprop(_Rule):
     the root and, with momentum, the learning rate inside b.
     """
 
-    rho: Decay = 0.99
+    rho: Decay | None = None
     momentum: Decay = 0.0
-    epsilon: Positive = 1e-8
+    epsilon: Positive | None = None
     name: Literal["rmsprop"] = "rmsprop"
 
 
@@ -96,8 +98,8 @@ class Adagrad(_Rule):
     torch.optim.Adagrad; Keras starts at 0.1, with epsilon 1e-7 inside the root.
     """
 
-    initial: NotNegative = 0.0
-    epsilon: Positive = 1e-10
+    initial: NotNegative | None = None
+    epsilon: Positive | None = None
     name: Literal["adagrad"] = "adagrad"
 
 

@@ -1,7 +1,8 @@
 """What a run yields: records per epoch and per run, and run.json, their durable form.
 
 run.json is versioned. History: 1, the first; 2, flags, layers, without_effect and
-parity; 3, peak_memory_bytes; 4, choices, resumed and the digest of the rest; 5, flags are facts.
+parity; 3, peak_memory_bytes; 4, choices, resumed and the digest of the rest; 5, flags are facts;
+6, effective.
 What is written has the newest version, whatever was read.
 """
 
@@ -23,7 +24,7 @@ from nnbench.records.files import write_atomically
 from nnbench.records.flags import Flag, read_flag
 from nnbench.records.locks import is_locked
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 DIGEST_SINCE = 4
 RECORD_NAME = "run.json"
 RUNS_NAME = "runs"
@@ -93,8 +94,9 @@ class RunResult:
     shows the figures; `message` says why a run ended early; `parity` is its
     certificate (`nnbench.records.certificate`), where a sweep gave one; `peak_memory_bytes` is the
     most that its process had in memory, the framework included; `choices` is what the backend
-    chose by itself, as the sizes of its blocks; `resumed` are the epochs at which another process
-    took the run up again; `directory` is where run.json was
+    chose by itself, as the sizes of its blocks; `effective` are the constants and formulas that
+    the backend computed with, by dotted key, empty where none are recorded; `resumed` are the
+    epochs at which another process took the run up again; `directory` is where run.json was
     found, and is not part of it.
     """
 
@@ -121,6 +123,7 @@ class RunResult:
     parity: dict[str, Any] | None = None
     peak_memory_bytes: int | None = None
     choices: dict[str, Any] = field(default_factory=dict)
+    effective: dict[str, Any] = field(default_factory=dict)
     resumed: tuple[int, ...] = ()
     schema_version: int = SCHEMA_VERSION
     directory: Path | None = field(default=None, compare=False)

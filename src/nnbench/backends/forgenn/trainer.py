@@ -49,6 +49,11 @@ class ForgeNNTrainer:
         self._shuffler = np.random.default_rng(task.seed)
         self._loss = _loss(task)
         self._optimizer = self._fresh_optimizer()
+        self.effective = {
+            f"optimizer.{name}": getattr(self._optimizer, attribute)
+            for name, attribute in {"beta1": "beta1", "beta2": "beta2", "epsilon": "eps"}.items()
+            if hasattr(self._optimizer, attribute)
+        }
 
     def load(self, params: Params) -> None:
         """Take weights in canonical layout, which is forgeNN's own; reset the optimizer."""
@@ -115,9 +120,12 @@ class ForgeNNTrainer:
         if isinstance(rule, spec.SGD):
             return SGD(parameters, momentum=rule.momentum, weight_decay=rule.weight_decay)
         kind = AdamW if isinstance(rule, spec.AdamW) else Adam
-        betas = (rule.beta1, rule.beta2)  # type: ignore[union-attr]
-        epsilon = rule.epsilon
-        return kind(parameters, betas=betas, eps=epsilon, weight_decay=rule.weight_decay)
+        chosen = {"eps": rule.epsilon, "weight_decay": rule.weight_decay}
+        optimizer = kind(parameters, **{k: v for k, v in chosen.items() if v is not None})
+        for name in ("beta1", "beta2"):
+            if (value := getattr(rule, name)) is not None:
+                setattr(optimizer, name, value)
+        return optimizer
 
 
 def _check(task: Task) -> None:

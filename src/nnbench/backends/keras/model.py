@@ -15,6 +15,7 @@ from nnbench.backends.protocol import Task
 from nnbench.backends.trainers import supported
 from nnbench.model import layers
 from nnbench.model.counter import AUGMENT_STREAM
+from nnbench.model.formulas import given
 from nnbench.model.losses import Loss
 from nnbench.model.network import ParamKey
 
@@ -59,16 +60,25 @@ def _conv2d(layer: layers.Conv2d, initializer: Any, dtype: str) -> Any:
 
 
 def _own_embedding(layer: layers.Embedding, initializer: Any, dtype: str) -> Any:
-    uniform = keras.initializers.RandomUniform(-0.05, 0.05, seed=initializer.seed)  # its default
+    uniform = keras.initializers.RandomUniform(seed=initializer.seed)  # its default, seeded
     return keras.layers.Embedding(
         layer.vocabulary, layer.units, embeddings_initializer=uniform, dtype=dtype
     )
 
 
 def _own_batch_norm(layer: layers.BatchNorm, initializer: Any, dtype: str) -> Any:
-    return keras.layers.BatchNormalization(
-        momentum=1.0 - layer.momentum, epsilon=layer.epsilon, dtype=dtype
-    )
+    kept = None if layer.momentum is None else 1.0 - layer.momentum  # Keras weighs the old
+    constants = _set(momentum=kept, epsilon=layer.epsilon)
+    return keras.layers.BatchNormalization(dtype=dtype, **constants)
+
+
+def _layer_norm(layer: layers.LayerNorm, initializer: Any, dtype: str) -> Any:
+    return keras.layers.LayerNormalization(dtype=dtype, **_set(epsilon=layer.epsilon))
+
+
+def _set(**arguments: Any) -> dict[str, Any]:
+    """Return the arguments that have a value; the others are left to Keras."""
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
 Make = Callable[[Any, Any, str], Any]  # from (layer, initializer, dtype)
@@ -84,7 +94,7 @@ LAYERS: dict[type, Make] = {
     layers.MaxPool2d: lambda x, _, dtype: own.MaxPooling2D(x.size, x.step, dtype=dtype),
     layers.AvgPool2d: lambda x, _, dtype: own.AveragePooling2D(x.size, x.step, dtype=dtype),
     layers.BatchNorm: lambda layer, _, dtype: MatchedBatchNorm(layer, dtype),
-    layers.LayerNorm: lambda x, _, dtype: own.LayerNormalization(epsilon=x.epsilon, dtype=dtype),
+    layers.LayerNorm: _layer_norm,
     layers.Dropout: lambda layer, _, dtype: CounterDropout(layer, dtype),
     layers.Embedding: lambda x, _, dtype: own.Embedding(x.vocabulary, x.units, dtype=dtype),
 }
@@ -138,6 +148,23 @@ def build(task: Task) -> Net:
         for key in architecture.weight_shapes()
     }
     return Net(model, modules, variables, drawing)
+
+
+def effective(net: Net) -> dict[str, Any]:
+    """Return the constants that the layers of `net` compute with, by dotted key."""
+    found: dict[str, Any] = {}
+    for i, module in enumerate(net.layers):
+        if isinstance(module, MatchedBatchNorm):
+            constants = given(module.layer)
+        elif isinstance(module, keras.layers.BatchNormalization):
+            # The weight of the new, without the rounding of 1 - 0.99.
+            constants = {"momentum": round(1.0 - module.momentum, 15), "epsilon": module.epsilon}
+        elif isinstance(module, keras.layers.LayerNormalization):
+            constants = {"epsilon": module.epsilon}
+        else:
+            continue
+        found |= {f"layers.{i}.{name}": value for name, value in constants.items()}
+    return found
 
 
 def input_dtype(task: Task) -> str:

@@ -16,7 +16,7 @@ class MatchedBatchNorm(keras.layers.Layer):
 
     def __init__(self, layer: BatchNorm, dtype: str) -> None:
         super().__init__(dtype=dtype)
-        self.layer = layer
+        self.layer: Any = layer  # with all its constants
 
     def build(self, shape: Any) -> None:
         """Make the weights."""

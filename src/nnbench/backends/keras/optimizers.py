@@ -12,12 +12,13 @@ from keras import ops
 from nnbench.backends.protocol import Task
 from nnbench.backends.trainers import supported
 from nnbench.model import optimizers as spec
+from nnbench.model.formulas import FAMILIES, given
 
 # (rule, w, gradient with weight decay, lr, step from 1, buffers) -> the new w and buffers
 Update = Callable[[Any, Any, Any, Any, Any, list[Any]], tuple[Any, list[Any]]]
 
 
-def _sgd(rule: spec.SGD, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
+def _sgd(rule: Any, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
     if not rule.momentum:
         return w - lr * g, buffers
     v = rule.momentum * buffers[0] + g
@@ -34,13 +35,13 @@ def _adam(rule: Any, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any
     return w - lr * corrected / (root + rule.epsilon), [m, v]
 
 
-def _rmsprop(rule: spec.RMSprop, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
+def _rmsprop(rule: Any, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
     v = rule.rho * buffers[0] + (1.0 - rule.rho) * g * g
     b = rule.momentum * buffers[1] + g / (ops.sqrt(v) + rule.epsilon)
     return w - lr * b, [v, b]
 
 
-def _adagrad(rule: spec.Adagrad, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
+def _adagrad(rule: Any, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
     s = buffers[0] + g * g
     return w - lr * g / (ops.sqrt(s) + rule.epsilon), [s]
 
@@ -123,18 +124,32 @@ NATIVE: dict[type, tuple[Any, dict[str, str]]] = {
 
 
 def _native(rule: Any) -> keras.optimizers.Optimizer:
-    """Return Keras' own optimizer of that name, with the values set."""
+    """Return Keras' own optimizer of that name, with the values that are set."""
     kind, names = NATIVE[type(rule)]
     values = dataclasses.asdict(rule)
-    decay, clip_norm = values.pop("weight_decay") or None, values.pop("clip_norm")
-    arguments = {names.get(key, key): v for key, v in values.items() if key != "name"}
-    return kind(learning_rate=0.0, weight_decay=decay, global_clipnorm=clip_norm, **arguments)
+    del values["name"]
+    if not isinstance(rule, spec.AdamW):  # AdamW takes no None, the others no 0
+        values["weight_decay"] = values["weight_decay"] or None
+    values["global_clipnorm"] = values.pop("clip_norm")
+    arguments = {names.get(key, key): v for key, v in values.items() if v is not None}
+    return kind(learning_rate=0.0, **arguments)
 
 
-def build_optimizer(task: Task) -> keras.optimizers.Optimizer:
+def build(task: Task) -> keras.optimizers.Optimizer:
     """Return nnbench's rule in matched semantics, Keras' own in native.
 
     Raises UnsupportedSpec for an unknown optimizer.
     """
     supported(UPDATES, type(task.optimizer), "optimizer", "keras")
     return Matched(task.optimizer) if task.semantics == "matched" else _native(task.optimizer)
+
+
+def effective(optimizer: keras.optimizers.Optimizer, rule: Any) -> dict[str, Any]:
+    """Return what the optimizer computes with, by dotted key, read from the object."""
+    if isinstance(optimizer, Matched):
+        values = given(optimizer.rule)
+    else:
+        config, names = optimizer.get_config(), NATIVE[type(rule)][1]
+        values = {key: config[names.get(key, key)] for key in FAMILIES["keras"][type(rule)]}
+        values["weight_decay"] = values["weight_decay"] or 0.0
+    return {f"optimizer.{key}": value for key, value in values.items()}

@@ -12,6 +12,7 @@ from nnbench.backends.numpy.layers import Array
 from nnbench.backends.protocol import Params, State
 from nnbench.backends.trainers import supported
 from nnbench.model import optimizers as spec
+from nnbench.model.formulas import documented
 
 BLOCK = 2**15  # values; with a rule's buffers and what it computes they fit a core's cache
 # (rule, w, g with weight decay, lr, step from 1, *buffers): changes w and the buffers in place
@@ -22,7 +23,8 @@ class Rule:
     """An update rule for `weights`; its `buffers`, by name, are laid out like them."""
 
     def __init__(self, rule: Any, weights: Flat) -> None:
-        self.rule, self.weights = rule, weights
+        self.rule: Any = documented(rule)
+        self.weights = weights
         self.update, names = supported(UPDATES, type(rule), "optimizer", "numpy")
         if isinstance(rule, spec.SGD) and not rule.momentum:
             self.update, names = _plain_sgd, ()
@@ -72,10 +74,11 @@ class Rule:
 
     def _change(self, w: Array, g: Array, lr: float, *buffers: Array) -> None:
         """Decay w, AdamW's way or through the gradient, then take the rule's step."""
+        decay = self.rule.weight_decay
         if isinstance(self.rule, spec.AdamW):
-            w -= lr * self.rule.weight_decay * w
-        elif self.rule.weight_decay:
-            g = g + self.rule.weight_decay * w
+            w -= lr * decay * w
+        elif decay:
+            g = g + decay * w
         self.update(self.rule, w, g, lr, self.steps, *buffers)
 
     def state(self) -> State:
@@ -91,19 +94,17 @@ class Rule:
                 view[...] = state[f"{name}.{key}"]
 
 
-def _plain_sgd(rule: spec.SGD, w: Array, g: Array, lr: float, t: int) -> None:
+def _plain_sgd(rule: Any, w: Array, g: Array, lr: float, t: int) -> None:
     w -= lr * g
 
 
-def _sgd(rule: spec.SGD, w: Array, g: Array, lr: float, t: int, v: Array) -> None:
+def _sgd(rule: Any, w: Array, g: Array, lr: float, t: int, v: Array) -> None:
     v *= rule.momentum
     v += g
     w -= lr * (g + rule.momentum * v if rule.nesterov else v)
 
 
-def _adam(
-    rule: spec.Adam | spec.AdamW, w: Array, g: Array, lr: float, t: int, m: Array, v: Array
-) -> None:
+def _adam(rule: Any, w: Array, g: Array, lr: float, t: int, m: Array, v: Array) -> None:
     m *= rule.beta1
     m += (1.0 - rule.beta1) * g
     v *= rule.beta2
@@ -112,7 +113,7 @@ def _adam(
     w -= lr / (1.0 - rule.beta1**t) * m / (root + rule.epsilon)
 
 
-def _rmsprop(rule: spec.RMSprop, w: Array, g: Array, lr: float, t: int, v: Array, b: Array) -> None:
+def _rmsprop(rule: Any, w: Array, g: Array, lr: float, t: int, v: Array, b: Array) -> None:
     v *= rule.rho
     v += (1.0 - rule.rho) * g * g
     b *= rule.momentum
@@ -120,7 +121,7 @@ def _rmsprop(rule: spec.RMSprop, w: Array, g: Array, lr: float, t: int, v: Array
     w -= lr * b
 
 
-def _adagrad(rule: spec.Adagrad, w: Array, g: Array, lr: float, t: int, s: Array) -> None:
+def _adagrad(rule: Any, w: Array, g: Array, lr: float, t: int, s: Array) -> None:
     s += g * g
     w -= lr * g / (s**0.5 + rule.epsilon)
 

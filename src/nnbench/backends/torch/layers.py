@@ -14,8 +14,9 @@ from nnbench.backends.torch.randomness import CounterDropout, Random, RandomAugm
 from nnbench.backends.trainers import supported
 from nnbench.model import layers as spec
 from nnbench.model.counter import AUGMENT_STREAM
+from nnbench.model.formulas import given
 from nnbench.model.layers import Shape
-from nnbench.model.network import Architecture, ParamKey
+from nnbench.model.network import ParamKey
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "linear": nn.Identity,
@@ -89,7 +90,7 @@ class _LayerNorm(_ChannelsLast):
     """torch's layer norm over the channels of images."""
 
     def __init__(self, layer: spec.LayerNorm, shape: Shape, dtype: torch.dtype) -> None:
-        super().__init__(nn.LayerNorm(shape[-1], eps=layer.epsilon, dtype=dtype))
+        super().__init__(nn.LayerNorm(shape[-1], dtype=dtype, **_set(eps=layer.epsilon)))
         self.weight, self.bias = self.inner.weight, self.inner.bias
 
 
@@ -98,7 +99,7 @@ class _BatchNorm(nn.Module):
 
     def __init__(self, layer: spec.BatchNorm, shape: Shape, dtype: torch.dtype) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer: Any = layer  # with all its constants
         self.weight = nn.Parameter(torch.ones(shape[-1], dtype=dtype))
         self.bias = nn.Parameter(torch.zeros(shape[-1], dtype=dtype))
         self.register_buffer("mean", torch.zeros(shape[-1], dtype=dtype))
@@ -124,6 +125,27 @@ class _BatchNorm(nn.Module):
             torch.backends.cudnn.enabled,
         )
         return y.view(x.shape) if flat is not x else y
+
+
+class _OwnBatchNorm(nn.BatchNorm1d):
+    """torch's own, whatever the number of axes; what `scale` and the others are called there."""
+
+    def __init__(self, layer: spec.BatchNorm, shape: Shape, dtype: torch.dtype) -> None:
+        constants = _set(momentum=layer.momentum, eps=layer.epsilon)
+        super().__init__(shape[-1], dtype=dtype, **constants)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Take images and sequences too: what follows normalises over the second axis of any."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.dim() != 3:
+            return super().forward(input)
+        return super().forward(input.transpose(1, 2)).transpose(1, 2)  # sequences: channels last
+
+
+def _set(**arguments: Any) -> dict[str, Any]:
+    """Return the arguments that have a value; the others are left to torch."""
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
 class Net(nn.Module):
@@ -177,8 +199,15 @@ LAYERS: dict[type, Entry] = {
     ),
     spec.Activation: Entry(lambda layer, shape, dtype: activation(layer.name), {}),
 }
-# What native semantics have instead: torch's own masks, from its own generator.
-NATIVE: dict[type, Build] = {spec.Dropout: lambda layer, shape, dtype: nn.Dropout(layer.rate)}
+# What native semantics have instead: torch's own masks, from its own generator; its own batch norm.
+NATIVE: dict[type, Entry] = {
+    spec.Dropout: Entry(lambda layer, shape, dtype: nn.Dropout(layer.rate), {}),
+    spec.BatchNorm: Entry(
+        _OwnBatchNorm,
+        SCALE_AND_OFFSET
+        | {"mean": Place("running_mean", (0,)), "variance": Place("running_var", (0,))},
+    ),
+}
 
 
 def build(task: Task) -> Net:
@@ -193,17 +222,33 @@ def build(task: Task) -> Net:
         torch.random.default_generator.manual_seed(task.seed)
         for _, layer, shape, _ in task.architecture.shapes():
             entry = supported(LAYERS, type(layer), "layer", "torch")
-            modules.append(native.get(type(layer), entry.build)(layer, shape, dtype))
+            modules.append(native.get(type(layer), entry).build(layer, shape, dtype))
     augment = task.architecture.augment
     return Net(modules, RandomAugment(augment) if augment else None)
 
 
-def located(
-    architecture: Architecture, net: Net
-) -> dict[ParamKey, tuple[torch.Tensor, tuple[int, ...]]]:
+def located(task: Task, net: Net) -> dict[ParamKey, tuple[torch.Tensor, tuple[int, ...]]]:
     """Return each parameter's tensor in `net` and its axes from torch to canonical layout."""
+    table = LAYERS | (NATIVE if task.semantics == "native" else {})
     found = {}
-    for key in architecture.weight_shapes():
-        place = LAYERS[type(architecture.layers[key.layer])].places[key.role]
+    for key in task.architecture.weight_shapes():
+        place = table[type(task.architecture.layers[key.layer])].places[key.role]
         found[key] = (getattr(net.layers[key.layer], place.attribute), place.axes)
+    return found
+
+
+def effective(net: Net) -> dict[str, Any]:
+    """Return the constants that the modules of `net` compute with, by dotted key."""
+    found: dict[str, Any] = {}
+    for i, module in enumerate(net.layers):
+        own = getattr(module, "inner", module)
+        if isinstance(own, _BatchNorm):
+            constants = given(own.layer)
+        elif isinstance(own, nn.BatchNorm1d):
+            constants = {"momentum": own.momentum, "epsilon": own.eps}
+        elif isinstance(own, nn.LayerNorm):
+            constants = {"epsilon": own.eps}
+        else:
+            continue
+        found |= {f"layers.{i}.{name}": value for name, value in constants.items()}
     return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import inspect
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -10,27 +11,39 @@ from torch import Tensor
 
 from nnbench.backends.protocol import Task
 from nnbench.backends.trainers import supported
+from nnbench.model.formulas import FAMILIES
 from nnbench.model.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 
-
-def _moments(spec: Any) -> dict[str, Any]:
-    return {"betas": (spec.beta1, spec.beta2), "eps": spec.epsilon}
-
-
-# torch's class, and its arguments beyond the learning rate and the weight decay.
-OPTIMIZERS: dict[type, tuple[Any, Callable[[Any], dict[str, Any]]]] = {
-    SGD: (torch.optim.SGD, lambda s: {"momentum": s.momentum, "nesterov": s.nesterov}),
-    Adam: (torch.optim.Adam, _moments),
-    AdamW: (torch.optim.AdamW, _moments),
-    RMSprop: (
-        torch.optim.RMSprop,
-        lambda s: {"alpha": s.rho, "momentum": s.momentum, "eps": s.epsilon},
-    ),
+# torch's class, and the names of its arguments that are called otherwise in the spec.
+OPTIMIZERS: dict[type, tuple[Any, dict[str, str]]] = {
+    SGD: (torch.optim.SGD, {}),
+    Adam: (torch.optim.Adam, {"epsilon": "eps"}),
+    AdamW: (torch.optim.AdamW, {"epsilon": "eps"}),
+    RMSprop: (torch.optim.RMSprop, {"epsilon": "eps", "rho": "alpha"}),
     Adagrad: (
         torch.optim.Adagrad,
-        lambda s: {"eps": s.epsilon, "initial_accumulator_value": s.initial},
+        {"epsilon": "eps", "initial": "initial_accumulator_value"},
     ),
 }
+BETAS = ("beta1", "beta2")  # one argument of torch's
+
+
+def _arguments(kind: Any, names: dict[str, str], spec: Any) -> dict[str, Any]:
+    """Return the arguments that the spec sets; torch has its own defaults for the others."""
+    values = {k: v for k, v in vars(spec).items() if k not in ("name", "clip_norm")}
+    betas = tuple(values.pop(beta, None) for beta in BETAS)
+    if any(beta is not None for beta in betas):
+        own = inspect.signature(kind).parameters["betas"].default
+        values["betas"] = tuple(o if b is None else b for b, o in zip(betas, own, strict=True))
+    return {names.get(key, key): value for key, value in values.items() if value is not None}
+
+
+def effective(optimizer: torch.optim.Optimizer, spec: Any) -> dict[str, Any]:
+    """Return what torch's optimizer computes with, by dotted key, read from the object."""
+    group, names = optimizer.param_groups[0], OPTIMIZERS[type(spec)][1]
+    values = {key: group.get(names.get(key, key)) for key in FAMILIES["torch"][type(spec)]}
+    values |= dict(zip(BETAS, group.get("betas", ()), strict=False))
+    return {f"optimizer.{key}": value for key, value in values.items()}
 
 
 def _fastest_form(spec: Any, device: torch.device) -> dict[str, bool]:
@@ -41,7 +54,7 @@ def _fastest_form(spec: Any, device: torch.device) -> dict[str, bool]:
     and 154 with foreach; without momentum 118 against 112 and 120.
     """
     if isinstance(spec, SGD):
-        stateful = spec.momentum > 0 or spec.weight_decay > 0
+        stateful = spec.momentum > 0 or bool(spec.weight_decay)
         return {"fused": stateful or device.type == "cuda", "foreach": False}
     return {"foreach": False} if device.type == "cpu" else {}
 
@@ -51,7 +64,7 @@ def build(parameters: Iterable[Tensor], task: Task, device: torch.device) -> tor
 
     Native semantics leave the form to torch. Raises UnsupportedSpec for an unknown optimizer.
     """
-    spec = task.optimizer
-    kind, arguments = supported(OPTIMIZERS, type(spec), "optimizer", "torch")
+    spec: Any = task.optimizer
+    kind, names = supported(OPTIMIZERS, type(spec), "optimizer", "torch")
     form = _fastest_form(spec, device) if task.semantics == "matched" else {}
-    return kind(parameters, lr=0.0, weight_decay=spec.weight_decay, **arguments(spec), **form)
+    return kind(parameters, lr=0.0, **_arguments(kind, names, spec), **form)

@@ -60,7 +60,7 @@ class TorchTrainer:
         fix_arithmetic(task.threads, task.semantics)
         self.accelerator = accelerator(self._device)
         self._net = layers.build(task).to(self._device)
-        self._located = layers.located(task.architecture, self._net)
+        self._located = layers.located(task, self._net)
         self._parameters = list(self._net.parameters())
         self._clip_norm = task.optimizer.clip_norm
         self._scales: dict[int, Tensor] = {}  # by batch size
@@ -68,6 +68,9 @@ class TorchTrainer:
         self._losses = self._forward if options is None else compiled(self._forward, options)
         self._graphs = Graphs(self._net, self._learn) if task.execution == "cudagraph" else None
         self._optimizer = optimizers.build(self._net.parameters(), task, self._device)
+        self.effective = optimizers.effective(self._optimizer, task.optimizer) | layers.effective(
+            self._net
+        )
         self._generator = torch.Generator().manual_seed(task.seed)
         self._targets = torch.from_numpy(target_array(task, splits["train"])).to(self._device)
         self._inputs = resident(

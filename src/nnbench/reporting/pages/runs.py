@@ -23,7 +23,7 @@ from nnbench.formatting import (
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.notes import epoch_note, flag_notes, forced_kernel_notes
 from nnbench.reporting.pages.grid import fold, right
-from nnbench.reporting.pages.layers import layer_table
+from nnbench.reporting.pages.layers import layer_table, optimizer_text
 
 
 def summary(run: RunResult) -> Group:
@@ -44,6 +44,7 @@ def summary(run: RunResult) -> Group:
         ("net", f"{run.architecture}, {run.parameters:,} parameters"),
         ("data", f"{run.data['name']}, {samples['train']:,} to train, {samples['test']:,} to test"),
         ("training", _training(run)),
+        *_effective(run),
     ]
     if run.kept:
         rows += _figures(run)
@@ -79,6 +80,11 @@ def _training(run: RunResult) -> str:
         f"{loss['name']}{over}, {config['optimizer']['name']}, batch {config['batch_size']}, "
         f"{len(run.epochs)} epochs, {config['dtype']}, seed {config['seed']}"
     )
+
+
+def _effective(run: RunResult) -> list[tuple[str, str]]:
+    """Return what the optimizer computed with; constants of layers are in their table."""
+    return [("optimizer", optimizer_text(run.effective))] if run.effective else []
 
 
 def _figures(run: RunResult) -> list[tuple[str, str]]:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nnbench.records.certificate import Certificate
     from nnbench.records.run import RunResult
     from nnbench.reporting.asking import Report
     from nnbench.reporting.claims.text import StudyAnswers
     from nnbench.reporting.explain.asking import Explanation
     from nnbench.sweeps.loop import SweepResult
-    from nnbench.sweeps.side_by_side import ParityCertificate
 
 Folder = str | os.PathLike[str]
 
@@ -83,7 +83,7 @@ def explain(
     return asking.explain(first, last, overrides, seeds, Path(results))
 
 
-def parity(overrides: Sequence[str] = ()) -> list[ParityCertificate]:
+def parity(overrides: Sequence[str] = ()) -> list[Certificate]:
     """Train backends side by side and judge whether they agree, as `nnbench parity` does."""
     from nnbench.sweeps.side_by_side import agreements
 

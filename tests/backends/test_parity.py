@@ -15,6 +15,10 @@ from nnbench.backends.parity import (
     Agreement,
     Verdict,
     compare,
+    drift,
+    first_parts,
+    first_steps,
+    moved_by_one_ulp,
     relative_difference,
     trained,
     verdict,
@@ -23,8 +27,10 @@ from nnbench.backends.protocol import Params, Task, TrainStats, Walk
 from nnbench.config.composition import compose
 from nnbench.data.dataset import Split
 from nnbench.model.init import initial_params
+from nnbench.model.layers import Activation, Conv2d, Flatten, MaxPool2d
 from nnbench.model.network import ParamKey
 from nnbench.testing import equals_the_reference
+from nnbench.testing.cases import case
 from nnbench.training.runner import make_task
 from support.backends import BACKENDS, SMALL, factory, small_splits, small_task, small_walks
 
@@ -86,14 +92,75 @@ def apart(difference: float, one_ulp: float) -> Agreement:
     return Agreement(difference, one_ulp, {0: 0.0, 2: difference}, {0: one_ulp, 2: one_ulp})
 
 
-def test_a_verdict_is_pass_fail_or_chaotic() -> None:
+def test_a_verdict_is_one_of_four() -> None:
     good, bad, wild = apart(1e-14, 1e-15), apart(1e-12, 1e-15), apart(1.0, 1e-4)
-    assert verdict([good, good]) == Verdict("pass", 2)
-    assert verdict([good, bad, good]) == Verdict("fail", 3, 1)
+    assert verdict([good, good]) == Verdict("agrees", 2)
+    assert verdict([good, bad, good]) == Verdict("diverges", 3, 1)
     assert verdict([good, good, wild]) == Verdict("chaotic", 2)
-    assert verdict([good, bad, wild]) == Verdict("fail", 2, 1)  # the stable prefix fails already
-    assert verdict([apart(float("nan"), 1e-15)]).outcome == "fail"
+    assert verdict([wild, good]) == Verdict("not proven", 0)
+    assert verdict([]) == Verdict("not proven", 0)
+    assert verdict([good, bad, wild]) == Verdict("diverges", 2, 1)  # the stable prefix does
+    assert verdict([apart(float("nan"), 1e-15)]).outcome == "diverges"
+    assert verdict([good, apart(0.0, float("nan"))]) == Verdict("chaotic", 1)
     assert bad.layer == 2
+
+
+def test_zeros_stay_zero_in_the_perturbed_twin() -> None:
+    for dtype in ("float32", "float64"):
+        weights = np.array([0.0, -0.0, 1.5, -3.0, 1e-30], dtype)
+        moved = moved_by_one_ulp({ParamKey(0, "bias"): weights})[ParamKey(0, "bias")]
+        assert moved.dtype == dtype
+        assert (moved[:2] == 0).all()
+        up, down = np.nextafter(weights, np.inf), np.nextafter(weights, -np.inf)
+        assert all(m in (u, d) for m, u, d in zip(moved[2:], up[2:], down[2:], strict=True))
+
+
+def test_the_envelope_is_never_narrower_than_what_storing_a_weight_rounds() -> None:
+    """A net whose weights are all zero, or whose perturbation has faded, has rounding too."""
+    for dtype, floor in (("float32", 2**-23), ("float64", 2**-52)):
+        params = SMALL.of(dtype).params  # type: ignore[arg-type]
+        found = compare(params, params, params)
+        assert found.envelope == 100 * floor
+        nothing = {key: p * 0 for key, p in params.items()}
+        nothing[ParamKey(0, "kernel")][0, 0] = 1.0
+        assert compare(nothing, nothing, nothing).within
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        (1, []),
+        (2, [1]),
+        (7, [1, 2, 4]),
+        (16, [1, 2, 4, 8]),
+        (17, [1, 2, 4, 8, 16]),
+        (1000, [1, 2, 4, 8, 16, 32]),
+        (1875, [1, 2, 4, 8, 16, 32, 64]),
+    ],
+)
+def test_the_first_steps_are_powers_of_two(steps: int, expected: list[int]) -> None:
+    assert first_steps(steps) == expected
+    parts = first_parts(Walk(np.arange(3 * steps), np.arange(steps), 3 * steps, 0, 0, 0), 3)
+    assert np.cumsum([len(part.lr) for part in parts]).tolist() == expected
+    taken = sum(len(part.lr) for part in parts)
+    visited = [sample for part in parts for sample in part.order]  # type: ignore[union-attr]
+    assert visited == list(range(3 * taken))
+
+
+def test_a_relu_on_a_dark_background_is_compared() -> None:
+    """Zero biases behind zero pixels: moved, they would let whole backgrounds learn by a coin."""
+    layers = Conv2d(3, 3), Activation("relu"), MaxPool2d(), Flatten()
+    dark = case(*layers, inputs="image", rate=0.05)
+    params = {k: p * (k.role == "kernel") for k, p in dark.params.items()}
+    splits = {name: Split(_dimmed(s.inputs), s.targets) for name, s in dark.splits.items()}
+    reference, other = (NumpyTrainer(dark.on(e), splits) for e in ("reference", "fused"))
+    found = [step["other"] for step in drift(reference, {"other": other}, params, dark.steps())]
+    assert verdict(found) == Verdict("agrees", 21)
+    assert max(each.one_ulp for each in found) <= 1e-14
+
+
+def _dimmed(images: np.ndarray) -> np.ndarray:
+    return np.where(np.arange(images.shape[2])[:, None] < 4, 0, images).astype(np.uint8)
 
 
 def test_nan_weights_never_agree() -> None:

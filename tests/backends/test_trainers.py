@@ -99,7 +99,11 @@ def test_native_semantics_learn_with_the_frameworks_own_weights(
     assert in_order.loss_sum != losses[0]  # the framework shuffles by itself
 
 
-@pytest.mark.parametrize("layers", [(), (Dense(8), BatchNorm(), Dropout(0.4))], ids=["", "random"])
+@pytest.mark.parametrize(
+    "layers",
+    [pytest.param((), marks=pytest.mark.slow), (Dense(8), BatchNorm(), Dropout(0.4))],
+    ids=["", "random"],
+)
 @pytest.mark.parametrize(("backend", "execution"), ALL, ids=str)
 def test_native_runs_are_repeated_by_their_seed_and_resumed(
     backend: str, execution: str, layers: tuple[Layer, ...]

@@ -46,7 +46,11 @@ LONG = (
     "nnbench -m backend=numpy,torch seed=0,1 epochs=5 --fresh",
     "nnbench -m backend=numpy,torch seed=0,1 batch_size=32",
     "nnbench -m backend=numpy,torch seed=0,1,2 batch_size=32",
+    "nnbench -m search.trials=6 'schedule.lr=tag(log,interval(0.001,1))' "
+    "'arch.hidden=choice([32],[64])' schedule=constant data.val_fraction=0.2 batch_size=32",
     "nnbench report",
+    'nnbench report --fail-if "torch.time > 100 * numpy.time" --fail-if "numpy.accuracy < 1%"',
+    'nnbench explain "loss=bce" "loss=mse backend=torch" epochs=3',
     "nnbench ops --size 200 --rounds 2",
     "nnbench claims --out docs/results/claims.md",
     "nnbench check backend=torch",
@@ -55,8 +59,6 @@ LONG = (
     "nnbench explain create_nn_from_numpy/published_numpy_b1 "
     "create_nn_from_numpy/published_torch_b1",
     "nnbench study create_nn_from_numpy",
-    "nnbench study forgenn_vs_pytorch",
-    "nnbench study minitorch_vs_pytorch",
 )
 
 # Read from top to bottom: their blocks belong together and have a test of their own.
@@ -81,6 +83,7 @@ def commands() -> list[str]:
 
 def test_the_documents_have_commands() -> None:
     assert len(commands()) >= 8
+    assert set(LONG) <= set(commands())
 
 
 @pytest.fixture(scope="session")
@@ -130,7 +133,13 @@ def test_a_documented_command_runs(
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("code", blocks("python", apart()))
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(code, marks=[pytest.mark.slow] if "nnbench.sweep(" in code else [])
+        for code in blocks("python", apart())
+    ],
+)
 def test_documented_python_runs(code: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False

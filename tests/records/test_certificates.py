@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from nnbench.records import recomputed
+from nnbench.records.certificate import Standing, standing
 from nnbench.records.flags import Steered
 from nnbench.records.run import read_runs
 from support import SOURCE
@@ -52,7 +55,10 @@ def test_parity_certifies_in_both_precisions(nnbench: Nnbench, tmp_path: Path) -
     for path in files:
         said = json.loads(path.read_text())
         (found,) = said["certificates"]
-        assert found["outcome"] == "pass"
+        assert found["outcome"] == "agrees"
+        assert found["first_steps"] == [1, 2, 4]
+        assert found["compared_steps"] == 12
+        assert found["figures"] == {"wrong": [], "unchecked": None, "undecided": {}}
         assert len(found["difference"]) == len(found["layer_differences"]) == 2
         assert set(found["layer_differences"][0]) == {"0", "2"}  # the layers that learn
         assert 0 < found["envelope"][-1] < bounds[said["config"]["dtype"]]
@@ -66,8 +72,8 @@ def test_parity_names_the_first_step_and_layer_that_part(
     )
     assert done.returncode == 1
     assert (
-        "they diverge at epoch 2, step 3, most in layer 3 (dense units=3 bias=false)"
-        in " ".join(done.stdout.split())
+        "wrong against numpy, float64, seed 0: diverges (epoch 2, step 3, layer 3: dense units=3 "
+        "bias=false): weights differ by" in " ".join(done.stdout.split())
     )
     assert done.stderr.strip() == "nnbench: 1 comparison failed."
 
@@ -78,8 +84,11 @@ def test_a_chaotic_comparison_says_so(nnbench: Nnbench) -> None:
     words = [*SMALL, *rate, "data.noise=2", "loss=mse", "arch.hidden=[16,16]"]
     done = nnbench("parity", *words, "backend=numpy,numpy_reference", "dtype=float32")
     assert done.returncode == 0, done.stderr
-    assert "chaotic" in done.stdout
-    assert "one ulp alone grows past 0.001" in " ".join(done.stdout.split())
+    text = " ".join(done.stdout.split())
+    found = re.search(r"chaotic after step (\d+): until then weights differ by", text)
+    assert found, text
+    assert int(found.group(1)) in (1, 2, 4, *range(6, 180, 6))
+    assert "one ulp alone then grows past any comparison" in text
 
 
 @pytest.mark.parametrize(
@@ -109,15 +118,23 @@ def test_a_sweep_over_backends_is_certified(nnbench: Nnbench, tmp_path: Path) ->
     done = nnbench("-m", "backend=torch,numpy", "seed=0,1", *SMALL, "tracking=local")
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())
-    assert "parity pass: torch against numpy, float32, 2 pairs of runs: final weights" in text
+    assert "Checking the figures of 4 runs, 2 extra runs for agreement" in text
+    assert "parity: torch against numpy, float32, 2 pairs of runs: agree: final weights" in text
     runs = list(read_runs(tmp_path / "results"))
     assert len(runs) == 4  # the runs from one ulp away are not among them
     for run in runs:
-        if run.config["backend"]["name"] == "numpy":
-            assert run.parity is None
-            continue
         assert run.parity is not None
-        assert run.parity["outcome"] == "pass"
+        assert run.directory is not None
+        assert standing(run) == Standing(True, "")
+        assert run.parity["figures"]["unchecked"] is None
+        logits = recomputed.load(run.directory)
+        assert logits is not None
+        assert {k: v.shape for k, v in logits.items()} == {"train_eval": (161, 3), "test": (39, 3)}
+        if run.config["backend"]["name"] == "numpy":
+            assert run.parity["outcome"] == "figures agree"
+            continue
+        assert run.parity["outcome"] == "agrees"
+        assert run.parity["first_steps"] == [1, 2, 4]
         assert 0 < run.parity["difference"][-1] <= run.parity["envelope"][-1]
 
 
@@ -126,12 +143,14 @@ def test_a_sweep_with_a_wrong_backend_says_where_it_parts(
 ) -> None:
     words = ("-m", "--config-dir", "own", "backend=numpy,wrong", *SMALL, "dtype=float64")
     done = nnbench(*words, "tracking=local", env=wrong)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1
+    assert "1 of 2 runs diverge or report wrong figures" in done.stderr
     text = " ".join(done.stdout.split())
-    assert (
-        "parity FAIL: wrong against numpy, float64, seed 0: they diverge at epoch 2, step 3" in text
-    )
-    (run,) = (r for r in read_runs(tmp_path / "results") if r.parity)
+    where = "diverges (epoch 2, step 3, layer 3: dense units=3 bias=false)"
+    assert f"parity: wrong against numpy, float64, seed 0: {where}: weights differ" in text
+    (run,) = (r for r in read_runs(tmp_path / "results") if r.config["backend"]["name"] == "wrong")
+    assert standing(run).word == where
+    assert not standing(run).ranked
     assert run.parity is not None
     assert (run.parity["parted_epoch"], run.parity["parted_step"]) == (1, 3)
     assert run.parity["parted_layer"] == 2
@@ -153,8 +172,9 @@ def test_a_certificate_reaches_mlflow(nnbench: Nnbench, tmp_path: Path) -> None:
     runs = client.search_runs([experiment.experiment_id])
     tagged = [r for r in runs if "nnbench.parity" in r.data.tags]
     assert len(runs) == 2
-    assert [r.data.tags["nnbench.parity"] for r in tagged] == ["pass"]
-    history = client.get_metric_history(tagged[0].info.run_id, "parity/difference")
+    certified = {r.data.tags["nnbench.parity"]: r.info.run_id for r in tagged}
+    assert certified.keys() == {"figures agree", "agrees"}
+    history = client.get_metric_history(certified["agrees"], "parity/difference")
     assert [metric.step for metric in history] == [0, 1]
 
 

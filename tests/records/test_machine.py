@@ -86,20 +86,6 @@ def test_tensorflow_is_found_under_its_cpu_distribution() -> None:
     assert machine.version("tensorflow") == expected
 
 
-def test_source_digest_follows_contents_and_names(tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text("x = 1\n")
-    (tmp_path / "b.txt").write_text("not source")
-    first = machine.source_digest(tmp_path)
-    (tmp_path / "b.txt").write_text("still not source")
-    assert machine.source_digest(tmp_path) == first
-    (tmp_path / "a.py").write_text("x = 2\n")
-    second = machine.source_digest(tmp_path)
-    (tmp_path / "a.py").rename(tmp_path / "c.py")
-    third = machine.source_digest(tmp_path)
-    assert len({first, second, third}) == 3
-    assert len(first) == 64
-
-
 def test_commit_is_the_checkouts_and_says_dirty(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,16 +1,19 @@
 """What "agree" means: two trainers stay within what one ulp in the initial weights does.
 
 The difference between backends must stay within `ENVELOPE_FACTOR` times the difference that the
-reference itself shows when every initial weight is moved by one ulp. Where that envelope passes
-`CHAOTIC`, the case is chaotic: no comparison beyond that point means anything, and what is
-compared is the stable prefix before it.
+reference itself shows when every initial weight is moved by one ulp, and that counts as one ulp
+of the largest weight at least: storing it rounds by as much, however fast a perturbation fades.
+Where the envelope passes `CHAOTIC`, the case is chaotic: no comparison beyond that point means
+anything, and what is compared is the stable prefix before it. A prefix of nothing proves nothing.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from itertools import pairwise
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,7 +23,10 @@ from nnbench.model.streams import generator
 
 ENVELOPE_FACTOR = 100.0
 CHAOTIC = 1e-3
+FIRST_STEPS = 16  # judged in any case, a longer epoch's up to FIRST_SHARE of it
+FIRST_SHARE = 1 / 16
 ByLayer = dict[int, float]
+Outcome = Literal["agrees", "diverges", "chaotic", "not proven"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,22 @@ class Agreement:
     differences: ByLayer = field(default_factory=dict)
     one_ulps: ByLayer = field(default_factory=dict)
 
+    @classmethod
+    def of_numbers(
+        cls,
+        difference: float | None,
+        envelope: float | None,
+        differences: Mapping[Any, float | None],
+        one_ulps: Mapping[Any, float | None],
+    ) -> Agreement:
+        """Return the agreement of recorded numbers; None is what was not finite."""
+
+        def layers(found: Mapping[Any, float | None]) -> ByLayer:
+            return {int(i): _number(value) for i, value in found.items()}
+
+        one_ulp = _number(envelope) / ENVELOPE_FACTOR
+        return cls(_number(difference), one_ulp, layers(differences), layers(one_ulps))
+
     @property
     def envelope(self) -> float:
         """Return the difference that is allowed."""
@@ -42,8 +64,8 @@ class Agreement:
 
     @property
     def chaotic(self) -> bool:
-        """Tell whether one ulp alone grows past any comparison."""
-        return self.envelope > CHAOTIC
+        """Tell whether one ulp alone grows past any comparison, or to what is no number."""
+        return not self.envelope <= CHAOTIC
 
     @property
     def within(self) -> bool:
@@ -62,10 +84,10 @@ class Verdict:
     """What a sequence of agreements amounts to.
 
     `compared` counts those of the stable prefix; `parted` is the first of them that is outside of
-    the envelope, None unless the outcome is `fail`.
+    the envelope, None unless the outcome is `diverges`. With nothing compared it is `not proven`.
     """
 
-    outcome: Literal["pass", "fail", "chaotic"]
+    outcome: Outcome
     compared: int
     parted: int | None = None
 
@@ -76,8 +98,25 @@ def verdict(agreements: Sequence[Agreement]) -> Verdict:
     stable = agreements[: chaotic[0]] if chaotic else agreements
     for i, found in enumerate(stable):
         if not found.within:
-            return Verdict("fail", len(stable), i)
-    return Verdict("chaotic" if chaotic else "pass", len(stable))
+            return Verdict("diverges", len(stable), i)
+    if not stable:
+        return Verdict("not proven", 0)
+    return Verdict("chaotic" if chaotic else "agrees", len(stable))
+
+
+def first_steps(steps: int) -> list[int]:
+    """Return after which steps (1, 2, 4, 8, ...) of an epoch of `steps` weights are compared.
+
+    They are taken apart from the epoch, which is judged when it ends, and cost little beside it.
+    """
+    last = min(steps - 1, max(FIRST_STEPS, int(steps * FIRST_SHARE)))
+    return [2**i for i in range(last.bit_length()) if 2**i <= last]
+
+
+def first_parts(walk: Walk, batch_size: int) -> list[Walk]:
+    """Return the beginning of `walk`, cut after each of its `first_steps`."""
+    cuts = [0, *first_steps(len(walk.lr))]
+    return [walk.part(start, stop, batch_size) for start, stop in pairwise(cuts)]
 
 
 def drift(
@@ -123,17 +162,14 @@ def first_parting(
 ) -> tuple[int, int] | None:
     """Return the step (from 0) of the last walk, and the layer, in which the two diverge first.
 
-    None where they do not within that walk.
+    None where they do not, taken step by step, within that walk.
     """
-    last, multiple = walks[-1], max(reference.slice_multiple, other.slice_multiple)
-    steps = [
-        last.part(i, min(i + multiple, len(last.lr)), batch_size)
-        for i in range(0, len(last.lr), multiple)
-    ]
+    last = walks[-1]
+    steps = [last.part(i, i + 1, batch_size) for i in range(len(last.lr))]
     way = [*walks[:-1], *steps]
     for i, found in enumerate(drift(reference, {"other": other}, params, way, excluded)):
         if i >= len(walks) - 1 and not found["other"].within:
-            return (i - len(walks) + 1) * multiple, found["other"].layer
+            return i - len(walks) + 1, found["other"].layer
     return None
 
 
@@ -143,7 +179,8 @@ def compare(
     """Return how far `found` and `perturbed` are from `expected`."""
     differences = layer_differences(expected, found, excluded)
     one_ulps = layer_differences(expected, perturbed, excluded)
-    return Agreement(_largest(differences), _largest(one_ulps), differences, one_ulps)
+    one_ulp = float(np.maximum(_largest(one_ulps), np.finfo(_dtype(expected)).eps))  # NaN stays
+    return Agreement(_largest(differences), one_ulp, differences, one_ulps)
 
 
 def agreement(
@@ -169,14 +206,13 @@ def trained(trainer: Trainer, params: Params, walks: Iterable[Walk]) -> Params:
 def moved_by_one_ulp(params: Params) -> Params:
     """Return `params` with every value moved to the next one up or down, by a seeded coin.
 
-    A weight of 0 (a fresh bias) moves by the spacing at the net's largest weight, not to the
-    smallest denormal, which no arithmetic would notice.
+    Zeros stay zero, which every arithmetic keeps exactly: moved, the bias of a ReLU would decide
+    by a coin whether a whole dark background learns.
     """
-    largest = max(np.abs(p).max() for p in params.values())
     moved: Params = {}
     for key, p in params.items():
         up = generator(0, "ulp", key.layer, key.role).random(p.shape) < 0.5
-        step = np.spacing(np.where(p == 0, largest, np.abs(p)).astype(p.dtype))
+        step = np.where(p == 0, 0, np.spacing(np.abs(p)))
         moved[key] = (p + np.where(up, step, -step)).astype(p.dtype)
     return moved
 
@@ -195,6 +231,14 @@ def layer_differences(a: Params, b: Params, excluded: Collection[ParamKey] = ())
         difference = float(np.abs(a[key].astype(np.float64) - b[key]).max()) / largest
         found[key.layer] = _largest({0: difference, 1: found.get(key.layer, 0.0)})
     return found
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _dtype(params: Params) -> np.dtype[np.floating]:
+    return next(iter(params.values())).dtype
 
 
 def _largest(values: ByLayer) -> float:

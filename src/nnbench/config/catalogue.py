@@ -104,10 +104,16 @@ def check_backend(source: Source, name: str) -> None:
         raise ConfigError(f"Received backend={name} of {source.origin}: {fault}.")
 
 
-def distinction(source: Source, name: str) -> str | None:
-    """Return what tells a backend of `source` apart where another source has its `name` too."""
-    others = (o for o in options("backend").values() if o.source.name != source.name)
-    return source.name if any(o.inherited("name") == name for o in others) else None
+def distinction(source: Source, option: str, backend: Mapping[str, Any]) -> str | None:
+    """Return what tells a `backend` of `source` apart where another has its name too.
+
+    That is the source, or within one the file.
+    """
+    others = [o for o in options("backend").values() if o.inherited("name") == backend["name"]]
+    if any(o.source.name != source.name for o in others):
+        return source.name
+    within = any(o.inherited("_target_") != backend["_target_"] for o in others)
+    return f"{option}.yaml" if within else None
 
 
 def _files(group: str) -> Iterator[tuple[Option, str | None]]:

@@ -145,7 +145,7 @@ def to_cell(task: Any, choices: Mapping[str, Any], overrides: Sequence[str]) -> 
     source = source_of("backend", str(choices.get("backend")))
     if source.origin:
         check_backend(source, choices["backend"])
-        plain["backend"]["origin"] = distinction(source, plain["backend"]["name"])
+        plain["backend"]["origin"] = distinction(source, str(choices["backend"]), plain["backend"])
     try:
         return Cell.read(plain, overrides)
     except ConfigError as error:

@@ -62,6 +62,12 @@ class BackendConfig:
         return (convolutional and self.executions_of_images) or self.executions
 
 
+def is_own(backend: Mapping[str, Any]) -> bool:
+    """Tell nnbench's own backends from those that packages and folders bring, by their code."""
+    target = backend.get("_target_") or backend.get("target") or ""
+    return str(target).startswith("nnbench.backends.")
+
+
 def label_of(backend: Any) -> str:
     """Return what tells a backend (its values) and its execution apart, `keras fit`.
 

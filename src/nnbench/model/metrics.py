@@ -12,6 +12,7 @@ from nnbench.model.layers import ActivationName
 from nnbench.model.losses import Loss
 
 Float = NDArray[np.float64]
+NEAR_TIE = 1e-3  # of the largest logit
 
 
 def sigmoid(z: Float) -> Float:
@@ -84,3 +85,12 @@ def accuracy(logits: NDArray[Any], labels: NDArray[Any]) -> float:
     Taken before the output activation, which would only add ties (a saturated sigmoid).
     """
     return float((logits.argmax(axis=1) == labels).mean())
+
+
+def near_ties(logits: NDArray[Any]) -> int:
+    """Return how many samples have their two best logits within NEAR_TIE of the largest logit.
+
+    Rounding may decide which class they are given.
+    """
+    best = np.partition(logits, -2, axis=1)[:, -2:]
+    return int((best[:, 1] - best[:, 0] <= NEAR_TIE * np.abs(logits).max()).sum())

@@ -1,82 +1,258 @@
-"""The parity certificate: do matched runs that differ in the backend alone agree, to rounding?
+"""The certificate of a run: what is proved of its weights and of its figures.
 
-Every run keeps a sample of its weights after each epoch (`nnbench.records.trajectory`). One more
-run of the reference, its initial weights moved by one ulp, tells how much rounding alone does.
+Weights: matched runs that differ in the backend alone are compared after their first steps and
+after every epoch (`nnbench.records.trajectory`), the kept ones in full. One more run of the
+reference, its initial weights moved by one ulp, tells how much rounding alone does. Figures: those
+of the kept epoch are recomputed from the run's own weights (`nnbench.records.figures`), those of
+the other epochs held against the reference's.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nnbench.backends.parity import Agreement, Verdict, compare, verdict
+from nnbench.backends.parity import Agreement, Verdict, verdict
 from nnbench.config.run import label_of
 from nnbench.formatting import count
-from nnbench.model.network import ParamKey
-from nnbench.records import identity, trajectory
+from nnbench.records import identity
+from nnbench.records.figures import Figures
 from nnbench.records.run import RunResult
+
+MOST_WRONG = 3  # figures that are named
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where backends part: `epoch` and `step` from 1, `layer` from 0; no `step`: not known."""
+
+    epoch: int
+    step: int | None
+    layer: int
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """How far one backend drifted from the reference, epoch by epoch.
+    """What is proved of a run of `backend`, against one of `reference` where there is one.
 
-    `step` counts from 1 within the epoch of `verdict.parted`, `layer` from 0: the first to part;
-    None where nothing did, or where it was not looked for.
+    `first` are the agreements after so many of the first steps, `epochs` those after each epoch of
+    `steps` steps. `place` is where they part. `figures` is None where none were to be checked;
+    `doubt` says why nothing is proved although nothing is wrong.
     """
 
     backend: str
-    reference: str
     dtype: str
     seed: int
-    epochs: tuple[Agreement, ...]
-    layers: tuple[str, ...]
-    verdict: Verdict
-    step: int | None = None
-    layer: int | None = None
+    reference: str | None = None
+    steps: int = 1
+    first: Mapping[int, Agreement] = dataclasses.field(default_factory=dict)
+    epochs: tuple[Agreement, ...] = ()
+    layers: tuple[str, ...] = ()
+    place: Place | None = None
+    figures: Figures | None = None
+    doubt: str | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return the verdict on the weights, the first steps before the epochs."""
+        return verdict([*self.first.values(), *self.epochs])
+
+    @property
+    def compared_epochs(self) -> int:
+        """Return how many epochs were compared."""
+        return max(self.verdict.compared - len(self.first), 0)
+
+    @property
+    def compared_steps(self) -> int:
+        """Return after how many steps weights were compared last."""
+        if self.compared_epochs:
+            return self.compared_epochs * self.steps
+        return [0, *self.first][self.verdict.compared]
+
+    @property
+    def last(self) -> Agreement | None:
+        """Return the agreement that tells most: where they part, else the last compared."""
+        found = [*self.first.values(), *self.epochs]
+        judged = self.verdict
+        if judged.parted is not None:
+            return found[judged.parted]
+        return found[max(judged.compared - 1, 0)] if found else None
+
+    @property
+    def parted_epoch(self) -> int | None:
+        """Return the epoch, from 0, by whose end the weights part; None where they do not."""
+        parted = self.verdict.parted
+        return None if parted is None else max(parted - len(self.first), 0)
+
+    @property
+    def outcome(self) -> str:
+        """Return one of `OUTCOMES`."""
+        if self.reference is not None and self.verdict.outcome == "diverges":
+            return "diverges"
+        if self.figures is not None and self.figures.wrong:
+            return "figures wrong"
+        if self.why_not is not None:
+            return "not proven"
+        return self.verdict.outcome if self.reference is not None else "figures agree"
+
+    @property
+    def why_not(self) -> str | None:
+        """Return what keeps this from proving anything, None for nothing."""
+        if self.doubt is not None:
+            return self.doubt
+        if self.figures is not None and self.figures.unchecked is not None:
+            return f"figures not checked: {self.figures.unchecked}"
+        if self.reference is not None and self.verdict.outcome == "not proven":
+            return "chaotic from the first step" if self.last else "no weights to compare"
+        return None
+
+    @property
+    def word(self) -> str:
+        """Return the outcome in a few words."""
+        match self.outcome:
+            case "diverges":
+                return f"diverges ({self._where()})"
+            case "figures wrong":
+                assert self.figures is not None
+                return f"figures wrong ({self.figures.wrong[0]})"
+            case "not proven":
+                return f"not proven ({self.why_not})"
+            case "chaotic":
+                return f"chaotic after step {self.compared_steps:,}"
+        return self.outcome
+
+    @property
+    def worst(self) -> str:
+        """Return the layer that is furthest apart, `3 (dense)`; empty where none was compared."""
+        if self.last is None:
+            return ""
+        return f"{self.last.layer + 1} ({self.layers[self.last.layer].split()[0]})"
+
+    def __str__(self) -> str:
+        """Return the verdict as a sentence."""
+        pair = f"{self.backend} against {self.reference}" if self.reference else self.backend
+        text = f"parity: {pair}, {self.dtype}, seed {self.seed}: {self.word}"
+        if self.outcome == "figures wrong":
+            assert self.figures is not None
+            wrong = self.figures.wrong
+            more = f"; and {len(wrong) - MOST_WRONG} more" if len(wrong) > MOST_WRONG else ""
+            text = text.removesuffix(self.word) + f"figures wrong: {'; '.join(wrong[:MOST_WRONG])}"
+            return text + more
+        if self.last is None or self.outcome in ("not proven", "figures agree"):
+            return text
+        apart = f"weights differ by {self.last.difference:.1e} of the largest, allowed "
+        apart += f"{self.last.envelope:.1e}"
+        if self.outcome == "agrees":
+            return f"{text}: after {self._length()} {apart}"
+        if self.outcome == "chaotic":
+            return f"{text}: until then {apart}; one ulp alone then grows past any comparison"
+        return f"{text}: {apart}"
+
+    def _length(self) -> str:
+        if self.compared_epochs:
+            return count(self.compared_epochs, "epoch")
+        return count(self.compared_steps, "step")
+
+    def _where(self) -> str:
+        assert self.parted_epoch is not None
+        assert self.last is not None
+        place = self.place or Place(self.parted_epoch + 1, None, self.last.layer)
+        step = f", step {place.step:,}" if place.step is not None else ""
+        layer = f"layer {place.layer + 1}: {self.layers[place.layer]}"
+        return f"epoch {place.epoch}{step}, {layer}"
 
     def as_data(self) -> dict[str, Any]:
-        """Return what run.json keeps: outcome, and the drift by epoch and by layer."""
+        """Return what run.json keeps."""
+        place = self.place
+        first = list(self.first.values())
         return {
-            "outcome": self.verdict.outcome,
+            "outcome": self.outcome,
+            "word": self.word,
+            "text": str(self),
+            "backend": self.backend,
+            "dtype": self.dtype,
+            "seed": self.seed,
             "reference": self.reference,
-            "compared_epochs": self.verdict.compared,
-            "parted_epoch": self.verdict.parted,
-            "parted_step": self.step,
-            "parted_layer": self.layer,
+            "steps": self.steps,
+            "compared_epochs": self.compared_epochs,
+            "compared_steps": self.compared_steps,
+            "parted_epoch": place.epoch - 1 if place else self.parted_epoch,
+            "parted_step": place.step if place else None,
+            "parted_layer": place.layer if place else None,
             "difference": [a.difference for a in self.epochs],
             "envelope": [a.envelope for a in self.epochs],
             "layer_differences": [a.differences for a in self.epochs],
             "layer_one_ulps": [a.one_ulps for a in self.epochs],
+            "first_steps": list(self.first),
+            "first_difference": [a.difference for a in first],
+            "first_envelope": [a.envelope for a in first],
+            "first_layer_differences": [a.differences for a in first],
+            "first_layer_one_ulps": [a.one_ulps for a in first],
+            "layers": self.layers,
+            "doubt": self.doubt,
+            "figures": self.figures.as_data() if self.figures else None,
         }
 
-    def __str__(self) -> str:
-        """Return the verdict as a sentence."""
-        pair = f"{self.backend} against {self.reference}, {self.dtype}, seed {self.seed}"
-        compared = self.verdict.compared
-        if self.verdict.parted is not None:
-            at = self.epochs[self.verdict.parted]
-            layer = at.layer if self.layer is None else self.layer
-            where = f"epoch {self.verdict.parted + 1}"
-            where += f", step {self.step}" if self.step is not None else ""
-            return (
-                f"parity FAIL: {pair}: they diverge at {where}, most in layer {layer + 1} "
-                f"({self.layers[layer]}): {at.difference:.1e} of the largest weight, allowed "
-                f"{at.envelope:.1e}"
-            )
-        if not compared:
-            return f"parity chaotic: {pair}: one ulp alone grows past {1e-3:g} in the first epoch"
-        at = self.epochs[compared - 1]
-        agree = (
-            f"after {count(compared, 'epoch')} weights differ by {at.difference:.1e} "
-            f"of the largest, allowed {at.envelope:.1e}"
+    @classmethod
+    def of_data(cls, data: Mapping[str, Any]) -> Certificate:
+        """Return the certificate that `as_data` wrote."""
+        first = _agreements(data, "first_")
+        epoch, layer = data["parted_epoch"], data["parted_layer"]
+        located = layer is not None
+        return cls(
+            backend=data["backend"],
+            dtype=data["dtype"],
+            seed=data["seed"],
+            reference=data["reference"],
+            steps=data["steps"],
+            first=dict(zip(data["first_steps"], first, strict=True)),
+            epochs=_agreements(data, ""),
+            layers=tuple(data["layers"]),
+            place=Place(epoch + 1, data["parted_step"], layer) if located else None,
+            figures=Figures.of_data(data["figures"]) if data["figures"] else None,
+            doubt=data["doubt"],
         )
-        if self.verdict.outcome == "chaotic":
-            return f"parity chaotic: {pair}: {agree}; then one ulp alone grows past {1e-3:g}"
-        return f"parity pass: {pair}: {agree}"
+
+
+def _agreements(data: Mapping[str, Any], which: str) -> tuple[Agreement, ...]:
+    """Return the agreements that `as_data` took apart; what was no number is None in JSON."""
+    names = ("difference", "envelope", "layer_differences", "layer_one_ulps")
+    columns = (data[f"{which}{name}"] for name in names)
+    return tuple(
+        Agreement.of_numbers(difference, envelope, differences, one_ulps)
+        for difference, envelope, differences, one_ulps in zip(*columns, strict=True)
+    )
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Whether a run may be ranked: `word` goes beside it; `reason`, a sentence, where it is out."""
+
+    ranked: bool
+    word: str
+    reason: str | None = None
+
+
+# What keeps a run out of every ranking; `fail` is how records below version 6 put it.
+OUT = ("diverges", "figures wrong", "fail")
+GOOD = ("agrees", "figures agree")
+FIGURES_SINCE = 6  # the version of run.json whose certificates cover the figures
+
+
+def standing(run: RunResult) -> Standing:
+    """Return what a run's certificate lets one do with it; the empty word is for what is proved."""
+    found = run.parity
+    if found is not None and found["outcome"] in OUT:
+        return Standing(False, str(found.get("word") or "diverges"), str(found["text"]))
+    if run.schema_version < FIGURES_SINCE or (found is not None and "figures" not in found):
+        return Standing(True, "not recorded")
+    if found is None:
+        return Standing(True, "not checked")
+    return Standing(True, "" if found["outcome"] in GOOD else str(found["word"]))
 
 
 def pair_key(run: RunResult) -> str:
@@ -90,66 +266,29 @@ def label(run: RunResult) -> str:
     return label_of(run.config["backend"])
 
 
-def groups(runs: Sequence[RunResult]) -> list[list[RunResult]]:
-    """Return the matched, finished runs that differ in the backend alone, the reference first.
-
-    The reference is NumPy where it took part, else whoever ran first.
-    """
-    found: defaultdict[str, dict[str, RunResult]] = defaultdict(dict)
-    for run in runs:
-        if run.semantics == "matched" and run.status == "finished":
-            found[pair_key(run)].setdefault(label(run), run)
-    ordered = (
-        sorted(group.values(), key=lambda run: not _is_numpy(run.config["backend"]))
-        for group in found.values()
-    )
-    return [group for group in ordered if len(group) > 1]
-
-
-def _is_numpy(backend: Mapping[str, Any]) -> bool:
-    """Tell nnbench's own NumPy backend from one that a package calls so."""
-    return backend["name"] == "numpy" and not backend.get("origin")
-
-
-def certify(reference: RunResult, perturbed: RunResult, run: RunResult) -> Certificate:
-    """Compare the recorded trajectories of `run`, `reference` and its perturbed twin."""
-    excluded = [ParamKey.parse(name) for name in run.without_effect]
-    paths = []
-    for each in (reference, perturbed, run):
-        assert each.directory is not None
-        paths.append(trajectory.load(each.directory))
-    epochs = tuple(
-        compare(expected, moved, found, excluded)
-        for expected, moved, found in zip(*paths, strict=False)
-    )
-    return Certificate(
-        backend=label(run),
-        reference=label(reference),
-        dtype=run.config["dtype"],
-        seed=run.config["seed"],
-        epochs=epochs,
-        layers=tuple(row.layer for row in run.layers),
-        verdict=verdict(epochs),
-    )
-
-
 def sentences(runs: Sequence[RunResult]) -> list[str]:
-    """Return one sentence for all passes of a pair of backends, one for each other outcome."""
-    passed: defaultdict[tuple[str, str, str], list[RunResult]] = defaultdict(list)
+    """Return one sentence for all runs of a pair of backends that agree, one for each other.
+
+    Nothing is said of runs without a counterpart whose figures are right.
+    """
+    agreed: defaultdict[tuple[str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    lines = []
     for run in runs:
-        assert run.parity is not None
-        if run.parity["outcome"] == "pass":
-            passed[label(run), run.parity["reference"], run.config["dtype"]].append(run)
-    lines = [run.parity["text"] for run in runs if run.parity and run.parity["outcome"] != "pass"]
-    for (backend, reference, dtype), group in passed.items():
-        found = [run.parity for run in group if run.parity]
-        if len(group) == 1:
-            lines.append(found[0]["text"])
+        found = run.parity
+        if found is None or found["outcome"] == "figures agree":
             continue
-        worst = max(c["difference"][-1] for c in found)
-        allowed = min(c["envelope"][-1] for c in found)
+        if found["outcome"] in ("agrees", "pass") and found["difference"]:
+            agreed[label(run), found["reference"], run.config["dtype"]].append(found)
+        else:
+            lines.append(str(found["text"]))
+    for (backend, reference, dtype), group in agreed.items():
+        if len(group) == 1:
+            lines.append(str(group[0]["text"]))
+            continue
+        worst = max(c["difference"][-1] for c in group)
+        allowed = min(c["envelope"][-1] for c in group)
         lines.append(
-            f"parity pass: {backend} against {reference}, {dtype}, {len(group)} pairs of runs: "
+            f"parity: {backend} against {reference}, {dtype}, {len(group)} pairs of runs: agree: "
             f"final weights differ by at most {worst:.1e} of the largest, allowed {allowed:.1e}"
         )
     return lines

@@ -24,10 +24,11 @@ def fingerprint(
     payload_digest: str,
     weights_digest: str | None,
 ) -> str:
-    """Hash the resolved config, source digest, versions, the data set and the weights taken.
+    """Hash the resolved config, source that trains, versions, the data set and the weights taken.
 
     Where results go, how they are tracked and who starts the run is left out. The machine class
-    (CPU, BLAS kernel) is part of it: the same config on another machine is another run.
+    (CPU, BLAS kernel) is part of it: the same config on another machine is another run. So is
+    the backend's own source (`records.source`), which records before version 6 lack.
     """
     parts = _parts(config, machine) | {"data": payload_digest, "weights": weights_digest}
     if weights_digest is not None:  # where the weights lay does not matter, what they are does
@@ -46,12 +47,13 @@ def _kept(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parts(config: Mapping[str, Any], machine: Mapping[str, Any]) -> dict[str, Any]:
+    backend = machine.get("backend_source")
     return {
         "config": _kept(config),
         "source": machine.get("source_digest"),
         "versions": machine.get("versions"),
         "machine": [machine.get("cpu"), machine.get("blas_kernel"), machine.get("gpu")],
-    }
+    } | ({"backend": backend} if backend else {})
 
 
 def differences(old: RunResult, new: RunResult) -> str:
@@ -73,8 +75,30 @@ def differing(
         for key in sorted(before.keys() | after.keys()):
             if before.get(key) != after.get(key):
                 found.append(f"{key}={after.get(key)} (was {before.get(key)})")
-    if old["source"] != new["source"]:
-        found.append("another source of nnbench")
+    found += _sources(old, new)
     if old["machine"] != new["machine"]:
         found.append(f"another machine ({', '.join(str(x) for x in old['machine'] if x)})")
+    return found
+
+
+def _sources(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Say whose source differs: nnbench's, or that of a backend brought by somebody else.
+
+    Two backends differ in their source anyway; that is said of one backend alone.
+    """
+    before, after = old.get("backend") or {}, new.get("backend") or {}
+    names = [(parts["config"].get("backend") or {}).get("_target_") for parts in (old, new)]
+    changed = names[0] == names[1] and bool(before) and bool(after) and before != after
+    package = after.get("package")
+    ours = changed and package == "nnbench"
+    found = ["another source of nnbench"] if old["source"] != new["source"] or ours else []
+    if not changed or ours:
+        return found
+    versions = [{package: each["version"], **each["imports"]} for each in (before, after)]
+    for name in sorted(versions[0].keys() | versions[1].keys()):
+        was, now = (each.get(name) for each in versions)
+        if was != now:
+            found.append(f"another version of {name} ({now}, was {was})")
+    if before["digest"] != after["digest"]:
+        found.append(f"another source of {package}")
     return found

@@ -6,7 +6,6 @@ nothing takes longer than the run's own noise.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import shutil
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nnbench.config.installation import VERSION
+from nnbench.records import source
 from nnbench.records.environment import THREAD_VARIABLES, switches
 from nnbench.records.flags import Crowded
 
@@ -31,10 +31,13 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-def describe(packages: Sequence[str], *, device: str = "cpu") -> dict[str, Any]:
+def describe(
+    packages: Sequence[str], *, device: str = "cpu", target: str | None = None
+) -> dict[str, Any]:
     """Return what this process runs on, as plain values for run.json.
 
-    `packages` are the import names of the frameworks in use, already imported by the caller.
+    `packages` are the import names of the frameworks in use, already imported by the caller;
+    `target` is the backend's, whose source is digested (`backend_source`).
     `memory_bytes` is the machine's; `cores` counts physical ones and those this process may use,
     `blas` lists the loaded BLAS libraries, NumPy's first.
     `gpu` is asked for only when `device` is not `cpu`. What cannot be found out is None.
@@ -44,10 +47,8 @@ def describe(packages: Sequence[str], *, device: str = "cpu") -> dict[str, Any]:
     import psutil
     import threadpoolctl
 
-    pools = threadpoolctl.threadpool_info()
-    blas = _blas_pools(pools)
+    blas = _blas_pools(threadpoolctl.threadpool_info())
     chosen = blas[0] if blas else {}
-    openmp = [pool["num_threads"] for pool in pools if pool["user_api"] == "openmp"]
     names = dict.fromkeys((*OWN_PACKAGES, *packages))
     return {
         "python": platform.python_version(),
@@ -59,27 +60,49 @@ def describe(packages: Sequence[str], *, device: str = "cpu") -> dict[str, Any]:
         "versions": {"nnbench": VERSION} | {name: version(name) for name in names},
         "blas": [_pool(pool) for pool in blas],
         "blas_kernel": chosen.get("architecture") or _built_with(),
-        "threads": {
-            "blas": chosen.get("num_threads"),
-            "openmp": max(openmp, default=None),
-            "environment": {n: v for n, v in environment.items() if n in THREAD_VARIABLES},
-        },
+        "threads": threads(environment),
         "environment": environment,
         "commit": commit(),
-        "source_digest": source_digest(),
+        "source_digest": source.training_digest(),
+        "backend_source": source.backend_source(target) if target else None,
         "gpu": None if device == "cpu" else gpu_name(),
         "gpu_driver": None if device == "cpu" else gpu_driver(),
     }
 
 
-def source_digest(package: Path = PACKAGE) -> str:
-    """Return the SHA-256 over the names and contents of the .py files of `package`."""
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py"), key=lambda p: p.relative_to(package).as_posix()):
-        content = path.read_bytes()
-        name = path.relative_to(package).as_posix()
-        digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    return digest.hexdigest()
+def threads(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return how many threads compute in this process: asked of the libraries that are loaded.
+
+    `blas` is NumPy's pool, `openmp` the largest of its kind, `torch` and `tensorflow` what these
+    say where they are loaded; `in_use` is the most of all, BLAS libraries of frameworks included.
+    `environment` are the variables that were set for them.
+    """
+    import threadpoolctl
+
+    pools = threadpoolctl.threadpool_info()
+    numpys = next(iter(_blas_pools(pools)), {})
+    openmp = [pool["num_threads"] for pool in pools if pool["user_api"] == "openmp"]
+    frameworks = _framework_threads()
+    every = [*(pool["num_threads"] for pool in pools), *frameworks.values()]
+    return {
+        "blas": numpys.get("num_threads"),
+        "openmp": max(openmp, default=None),
+        **frameworks,
+        "in_use": max((n for n in every if n), default=None),
+        "environment": {n: v for n, v in environment.items() if n in THREAD_VARIABLES},
+    }
+
+
+def _framework_threads() -> dict[str, int]:
+    """Return the threads that loaded frameworks compute one operation with, by framework."""
+    found = {}
+    if (torch := sys.modules.get("torch")) and hasattr(torch, "get_num_threads"):
+        found["torch"] = int(torch.get_num_threads())
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None and hasattr(tensorflow, "config"):
+        asked = int(tensorflow.config.threading.get_intra_op_parallelism_threads())
+        found["tensorflow"] = asked or usable_cores()  # 0: as many as there are cores
+    return found
 
 
 def commit(package: Path = PACKAGE) -> str | None:

@@ -1,8 +1,8 @@
 """What a run yields: records per epoch and per run, and run.json, their durable form.
 
 run.json is versioned. History: 1, the first; 2, flags, layers, without_effect and
-parity; 3, peak_memory_bytes; 4, choices, resumed and the digest of the rest; 5, flags are facts;
-6, effective.
+parity; 3, peak_memory_bytes; 4, choices, resumed and the digest of the rest; 5, flags are facts; 6,
+certificates cover the figures, near ties, what the backend computed with (effective).
 What is written has the newest version, whatever was read.
 """
 
@@ -39,7 +39,8 @@ class EpochRecord:
 
     `learning_rate` is that of the first step. `train_*` are taken with frozen weights on
     `eval.train_samples` training samples, `running_loss` is the mean over the moving weights of
-    the epoch. `generalization_gap` is train minus test accuracy, in regression test minus train
+    the epoch. `*_ties` count samples whose two best logits nearly tie (`metrics.near_ties`).
+    `generalization_gap` is train minus test accuracy, in regression test minus train
     loss. Accuracies are None in regression, `val_*` without a validation split. Figures that are
     not finite are None in JSON.
     """
@@ -56,6 +57,9 @@ class EpochRecord:
     evaluate_seconds: float
     val_loss: float | None = None
     val_accuracy: float | None = None
+    train_ties: int | None = None
+    test_ties: int | None = None
+    val_ties: int | None = None
 
 
 @dataclass(frozen=True)

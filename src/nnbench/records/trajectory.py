@@ -1,14 +1,17 @@
-"""Where a net's weights were after each epoch, by a sample that is the same for all runs.
+"""Where a net's weights were, by a sample that is the same for all runs.
 
-Up to SAMPLED values of each parameter are kept, so that runs can be compared epoch by epoch
-without keeping their weights. Small parameters are kept whole.
+After the first steps and after each epoch up to SAMPLED values of each parameter are kept, so
+that runs can be compared along the way without keeping their weights. Small parameters are whole.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nnbench.errors import ResultsError
 from nnbench.model.init import Params
@@ -18,6 +21,16 @@ from nnbench.records.files import write_arrays
 
 TRAJECTORY_NAME = "trajectory.npz"
 SAMPLED = 512
+FIRST = "first/"
+FIRST_STEPS = f"{FIRST}steps"
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Samples after each epoch, and `first`: after so many of the run's first steps."""
+
+    epochs: Sequence[Params]
+    first: Mapping[int, Params] = field(default_factory=dict)
 
 
 def sample(params: Params) -> Params:
@@ -32,19 +45,40 @@ def _positions(key: ParamKey, size: int) -> slice | np.ndarray:
     return np.sort(rng.choice(size, SAMPLED, replace=False))
 
 
-def save(path: Path, samples: list[Params]) -> None:
-    """Write samples, one per epoch, as arrays `(epochs, k)` by key."""
-    stacked = {str(key): np.stack([s[key] for s in samples]) for key in samples[0]}
-    write_arrays(path, stacked)
+def save(path: Path, found: Trajectory) -> None:
+    """Write arrays `(epochs, k)` by key, and `(steps, k)` of the first steps."""
+    arrays = _stacked(found.epochs)
+    if found.first:
+        first = _stacked(list(found.first.values()))
+        arrays |= {f"{FIRST}{key}": value for key, value in first.items()}
+        arrays[FIRST_STEPS] = np.asarray(list(found.first))
+    write_arrays(path, arrays)
 
 
-def load(directory: Path) -> list[Params]:
-    """Read the samples of a run, one per epoch. Raises ResultsError where there are none."""
+def load(directory: Path) -> Trajectory:
+    """Read the samples of a run. Raises ResultsError where there are none that can be read."""
     path = directory / TRAJECTORY_NAME
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {ParamKey.parse(name): archive[name] for name in archive.files}
-    except (OSError, ValueError, KeyError) as error:
-        raise ResultsError(f"Cannot read {path}: {error}") from None
-    epochs = len(next(iter(arrays.values())))
-    return [{key: array[i] for key, array in arrays.items()} for i in range(epochs)]
+            arrays = {name: archive[name] for name in archive.files}
+        steps = [int(step) for step in arrays.pop(FIRST_STEPS, ())]
+        first = {k.removeprefix(FIRST): v for k, v in arrays.items() if k.startswith(FIRST)}
+        epochs = _taken_apart({k: v for k, v in arrays.items() if not k.startswith(FIRST)})
+        return Trajectory(epochs, dict(zip(steps, _taken_apart(first), strict=True)))
+    except OSError as error:
+        raise ResultsError(f"Cannot read {path}: {error.strerror or error}") from None
+    except Exception as error:  # what a damaged archive raises depends on where it is damaged
+        raise ResultsError(f"{path} is damaged ({error}).") from None
+
+
+def _stacked(samples: Sequence[Params]) -> dict[str, NDArray[np.floating]]:
+    return {str(key): np.stack([each[key] for each in samples]) for key in samples[0]}
+
+
+def _taken_apart(arrays: Mapping[str, NDArray[np.floating]]) -> list[Params]:
+    """Return what `_stacked` was given."""
+    if len({len(array) for array in arrays.values()}) > 1:
+        raise ValueError("its arrays are of several lengths")
+    points = len(next(iter(arrays.values()))) if arrays else 0
+    keyed = {ParamKey.parse(name): array for name, array in arrays.items()}
+    return [{key: array[i] for key, array in keyed.items()} for i in range(points)]

@@ -1,46 +1,108 @@
-"""Certificates for the runs of a sweep: do its backends agree, to rounding?"""
+"""Certificates for the runs of a sweep: are their figures right, and do its backends agree?"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from nnbench.config.run import Cell
 from nnbench.errors import NNBenchError
-from nnbench.records.certificate import Certificate, certify, groups
+from nnbench.formatting import count
+from nnbench.records.certificate import Certificate
+from nnbench.records.certifying import alone, certify, groups
+from nnbench.records.figures import Figures
 from nnbench.records.identity import deciding
 from nnbench.records.run import Folder, RunResult
-from nnbench.sweeps.process import ask
+from nnbench.sweeps.process import ask, complaint, run_module
 from nnbench.sweeps.session import PARITY_NAME, Session
 
 
 def certify_runs(
     session: Session, cells: Sequence[Cell], runs: Sequence[RunResult]
 ) -> list[RunResult]:
-    """Give every run that has a matched counterpart its parity certificate; return all runs."""
-    certified = {run.run_id: run for run in runs}
+    """Give every finished run its certificate, those that have theirs excepted; return all runs."""
     by_config = {deciding(cell.values): cell for cell in cells}
-    todo = [group for group in groups(runs) if not all(run.parity for run in group[1:])]
-    if todo:
-        session.observer.say(
-            f"Checking agreement: {len(todo)} extra run{'s' * (len(todo) > 1)} "
-            "(skip with parity=false)"
-        )
-    for group in todo:
-        reference, others = group[0], [run for run in group[1:] if not run.parity]
-        cell = by_config[deciding(reference.config)]
-        try:
-            nudged = _nudged(session, cell, reference)
-            for run in others:
-                certificate = certify(reference, nudged, run)
-                other = by_config[deciding(run.config)]
-                data = _located(certificate, cell, other)
-                certified[run.run_id] = session.certify(run, data)
-        except NNBenchError as error:
-            session.observer.say(f"No parity certificate: {error}")
+    figures = {run.run_id: _known(run) for run in runs}
+    compared = groups(runs)
+    todo = [group for group in compared if not all(map(_is_compared, group[1:]))]
+    again = {run.run_id for group in todo for run in group[1:] if not _is_compared(run)}
+    fresh = [
+        run
+        for run in runs
+        if run.status == "finished" and (figures[run.run_id] is None or run.run_id in again)
+    ]
+    if not fresh:
+        return list(runs)
+    more = f", {count(len(todo), 'extra run')} for agreement" if todo else ""
+    session.observer.say(
+        f"Checking the figures of {count(len(fresh), 'run')}{more} (skip with parity=false)"
+    )
+    figures |= recomputed(fresh)
+    found = {run.run_id: alone(run, _of(figures, run)) for run in fresh}
+    wrong = [run for run in runs if (f := figures[run.run_id]) is not None and f.wrong]
+    for group in groups([run for run in runs if run not in wrong] + wrong):
+        others = [run for run in group[1:] if run.run_id in again]
+        if others:
+            found |= _compared(session, by_config, group[0], others, figures)
+    certified = {run.run_id: run for run in runs}
+    for run in fresh:
+        certified[run.run_id] = session.certify(run, found[run.run_id].as_data())
     return [certified[run.run_id] for run in runs]
+
+
+def recomputed(runs: Sequence[RunResult]) -> dict[str, Figures]:
+    """Return, by id, what the figures of finished runs come to, recomputed in a fresh process."""
+    folders = {str(run.directory): run.run_id for run in runs}
+    line = json.dumps({"runs": list(folders)}) + "\n"
+    done = run_module("nnbench.training.recompute", [], [Cell(runs[0].config).config], line)
+    try:
+        said = json.loads(done.stdout)
+    except ValueError:
+        failed = Figures(unchecked=f"the process for them failed: {complaint(done)}")
+        return dict.fromkeys(folders.values(), failed)
+    return {run_id: Figures.of_data(said[folder]) for folder, run_id in folders.items()}
+
+
+def _known(run: RunResult) -> Figures | None:
+    """Return what the figures of a run came to before; None where that is open."""
+    said = (run.parity or {}).get("figures")
+    return Figures.of_data(said) if said and said["unchecked"] is None else None
+
+
+def _is_compared(run: RunResult) -> bool:
+    return bool(_known(run) and run.parity and run.parity["reference"])
+
+
+def _of(figures: dict[str, Figures | None], run: RunResult) -> Figures:
+    found = figures[run.run_id]
+    assert found is not None
+    return found
+
+
+def _compared(
+    session: Session,
+    by_config: dict[str, Cell],
+    reference: RunResult,
+    others: Sequence[RunResult],
+    figures: dict[str, Figures | None],
+) -> dict[str, Certificate]:
+    """Return, by id, the certificates of `others` against `reference` and its perturbed twin."""
+    cell = by_config[deciding(reference.config)]
+    found = {}
+    try:
+        nudged = _nudged(session, cell, reference)
+    except NNBenchError as error:
+        return {run.run_id: alone(run, _of(figures, run), str(error)) for run in others}
+    for run in others:
+        try:
+            certificate = certify(reference, nudged, run, _of(figures, run))
+            other = by_config[deciding(run.config)]
+            found[run.run_id] = _located(certificate, cell, other)
+        except NNBenchError as error:
+            found[run.run_id] = alone(run, _of(figures, run), str(error).rstrip("."))
+    return found
 
 
 def _nudged(session: Session, cell: Cell, reference: RunResult) -> RunResult:
@@ -54,12 +116,16 @@ def _nudged(session: Session, cell: Cell, reference: RunResult) -> RunResult:
     return session.run_nudged(cell, stopped[-1] if stopped else None)
 
 
-def _located(certificate: Certificate, reference: Cell, other: Cell) -> dict[str, Any]:
-    """Return the certificate as data; where backends part, look for the first step and layer."""
-    if certificate.verdict.parted is None:
-        return certificate.as_data() | {"text": str(certificate)}
-    epochs = certificate.verdict.parted + 1
-    both = [Cell(cell.values | {"epochs": epochs}) for cell in (reference, other)]
-    said = ask("parity", both)["certificates"][0]
-    found = replace(certificate, step=said["parted_step"], layer=said["parted_layer"])
-    return found.as_data() | {"text": str(found)}
+def _located(certificate: Certificate, reference: Cell, other: Cell) -> Certificate:
+    """Return the certificate; where backends part, that of all weights, with step and layer.
+
+    Side by side they may not part, or not run at all: the epoch is then all there is.
+    """
+    if certificate.parted_epoch is None:
+        return certificate
+    try:
+        said = ask("parity", [reference, other], epochs=certificate.parted_epoch + 1)
+    except NNBenchError:
+        return certificate
+    whole = Certificate.of_data(said["certificates"][0])
+    return replace(whole, figures=certificate.figures) if whole.place else certificate

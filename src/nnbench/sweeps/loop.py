@@ -19,6 +19,7 @@ from nnbench.errors import (
     Stopped,
     SweepFailed,
 )
+from nnbench.records.certificate import standing
 from nnbench.records.run import RunResult, any_stopped
 from nnbench.sweeps.cells import AS_USUAL, Asked, checked_plan, is_complete, run_or_take_up
 from nnbench.sweeps.certify import certify_runs
@@ -72,7 +73,10 @@ class SweepResult:
             raise Stopped(self.signal, self.left)
 
     def check(self) -> None:
-        """Raise Stopped where a signal stopped it, SweepFailed where not every run has ended."""
+        """Raise Stopped where a signal stopped it, SweepFailed where a run failed or is wrong.
+
+        Wrong is one that its certificate keeps out of every ranking.
+        """
         self.check_stopped()
         if self.failures:
             raise SweepFailed(f"{len(self.failures)} of {len(self.cells)} runs failed (see above)")
@@ -80,6 +84,10 @@ class SweepResult:
             raise SweepFailed(
                 f"{self.left} of {len(self.cells)} runs were stopped. Run the same command again "
                 "to resume."
+            )
+        if wrong := sum(not standing(run).ranked for run in self.runs):
+            raise SweepFailed(
+                f"{wrong} of {len(self.cells)} runs diverge or report wrong figures (see above)"
             )
 
     def __repr__(self) -> str:
@@ -155,7 +163,7 @@ def outlook(steps: Sequence[Step], planner: Planner) -> Outlook:
         total=len(steps),
         finished=states.count("finished"),
         stopped=states.count("stopped"),
-        changed=tuple(s.reason for s in steps if s.state == "new" and s.reason),
+        changed=tuple(dict.fromkeys(s.reason for s in steps if s.state == "new" and s.reason)),
         unreadable=tuple(planner.folder.problems),
     )
 

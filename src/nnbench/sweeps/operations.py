@@ -9,7 +9,7 @@ from typing import Any
 
 from nnbench.config.run import RunConfig
 from nnbench.errors import RunFailed
-from nnbench.records import machine
+from nnbench.records import machine, source
 from nnbench.records.files import write_atomically
 from nnbench.sweeps.process import complaint, run_module
 from nnbench.sweeps.side_by_side import side_by_side
@@ -49,7 +49,8 @@ def measured_once(
     first = cells[0].config
     where = machine.describe([p for cell in cells for p in cell.config.backend.packages])
     what = {"size": study["size"], "dtype": first.dtype, "threads": first.threads}
-    what |= {key: where.get(key) for key in ("source_digest", "versions", "cpu", "blas_kernel")}
+    what |= {key: where.get(key) for key in ("versions", "cpu", "blas_kernel")}
+    what["source"] = source.package_digest()  # of every backend at once
     path = Path(first.results) / "operations" / f"{name}.json"
     try:
         known = json.loads(path.read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any, Literal
 
 from nnbench import data
-from nnbench.config.run import Cell, Order
+from nnbench.config.run import Cell, Order, RunConfig
 from nnbench.errors import ConfigError, NNBenchError
 from nnbench.model.init import FromRun
 from nnbench.records import identity, machine, weights
@@ -75,7 +75,7 @@ class Planner:
         key = deciding(cell.values)
         if key not in self._prints:
             source = find_weights(cell.config)
-            where = _where(cell.config.backend.packages, cell.config.device.name)
+            where = _where(cell.config)
             outline = data.outline(cell.config.data, kind=cell.config.task, seed=cell.config.seed)
             self._prints[key] = identity.fingerprint(
                 cell.values,
@@ -109,8 +109,16 @@ class Planner:
             return True
 
     def _changed(self, cell: Cell) -> str | None:
-        """Return what tells `cell` from a stopped run that is much the same, if there is one."""
-        where = _where(cell.config.backend.packages, cell.config.device.name)
+        """Return what tells `cell` from a run on record that is much the same, if there is one.
+
+        That is a run of the same settings that is over, or a stopped one of almost the same.
+        """
+        where, decides = _where(cell.config), deciding(cell.values)
+        for run in reversed(self.folder.runs()):
+            if STATES[run.status] == "finished" and deciding(run.config) == decides:
+                found = identity.differing(run.config, run.machine, cell.values, where)
+                changes = ", ".join(found) or "other data"
+                return f"not the finished one of the same settings: {changes}"
         for run in reversed(self.folder.runs()):
             stopped = run.status == "killed" and deciding(run.config) not in self._asked
             if not stopped or any(run.config.get(k) != cell.values.get(k) for k in SAME):
@@ -201,9 +209,13 @@ def _is_case(cell: Cell, case: str | None, seed: int) -> bool:
     return case is not None and cell.config.case == case and cell.config.seed == seed
 
 
+def _where(config: RunConfig) -> dict[str, Any]:
+    return _described(config.backend.packages, config.device.name, config.backend.target)
+
+
 @functools.cache
-def _where(packages: tuple[str, ...], device: str) -> dict[str, Any]:
-    return machine.describe(packages, device=device)
+def _described(packages: tuple[str, ...], device: str, target: str) -> dict[str, Any]:
+    return machine.describe(packages, device=device, target=target)
 
 
 def _timed(config: dict[str, Any]) -> str:

@@ -6,44 +6,17 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nnbench.config.composition import compose
 from nnbench.config.run import Cell, RunConfig
 from nnbench.errors import ConfigError, MissingPackage
+from nnbench.records.certificate import OUT, Certificate
 from nnbench.records.lookup import make_directory
 from nnbench.sweeps.process import ask
 from nnbench.sweeps.session import check_packages
 
 ALL = ("numpy", "torch", "keras")
 EPOCHS = 5
-
-
-@dataclass(frozen=True, repr=False)
-class ParityCertificate:
-    """Whether `backend` agrees with `reference`, and how far it drifts, epoch by epoch.
-
-    `outcome` is pass, fail or chaotic, `text` says it as a sentence. `difference` and `envelope`
-    (what is allowed) are relative to the largest weight; the first `compared_epochs` count.
-    `parted_*` tell where it fails first (step and layer as in `records.certificate`), `worst` the
-    layer that is furthest off.
-    """
-
-    backend: str
-    reference: str
-    dtype: str
-    outcome: str
-    compared_epochs: int
-    difference: tuple[float, ...]
-    envelope: tuple[float, ...]
-    worst: str
-    text: str
-    parted_epoch: int | None = None
-    parted_step: int | None = None
-    parted_layer: int | None = None
-
-    def __repr__(self) -> str:
-        return f"<ParityCertificate {self.text}>"
 
 
 @dataclass(frozen=True)
@@ -53,13 +26,13 @@ class Agreement:
     config: RunConfig
     architecture: str
     steps: int
-    certificates: tuple[ParityCertificate, ...]
+    certificates: tuple[Certificate, ...]
     directory: Path
 
     @property
     def failed(self) -> int:
-        """Return how many backends disagree."""
-        return sum(each.outcome == "fail" for each in self.certificates)
+        """Return how many comparisons failed, or compared nothing."""
+        return sum(each.outcome in (*OUT, "not proven") for each in self.certificates)
 
 
 def side_by_side(overrides: Sequence[str], default: Sequence[str] | None) -> list[Cell]:
@@ -122,11 +95,5 @@ def certify(cells: Sequence[Cell]) -> Agreement:
     directory = make_directory(Path(config.results), f"parity-{config.dtype}", "parity")
     text = json.dumps(said | {"config": first.values}, indent=1, default=str)
     (directory / "parity.json").write_text(text + "\n", encoding="utf-8")
-    found = tuple(_certificate(each, config.dtype) for each in said["certificates"])
+    found = tuple(map(Certificate.of_data, said["certificates"]))
     return Agreement(config, said["architecture"], said["steps"], found, directory)
-
-
-def _certificate(said: dict[str, Any], dtype: str) -> ParityCertificate:
-    kept = {k: v for k, v in said.items() if not k.startswith("layer_")}
-    pairs = {k: tuple(kept[k]) for k in ("difference", "envelope")}
-    return ParityCertificate(**kept | pairs, dtype=dtype)

@@ -69,6 +69,7 @@ class Epochs:
         self.watch = Watch(config.monitor, config.early_stopping)
         self.best: tuple[int, Params] | None = None
         self.visited: list[Params] = []
+        self.first: dict[int, Params] = {}
         self.pace = checkpoint.Pace(config.checkpoint)
         self.at = Position()
         self.diverged = False
@@ -169,7 +170,8 @@ class Epochs:
             params = self.trainer.params()
         with self.clock.phase("track"):
             path = self.directory
-            trajectory.save(path / trajectory.TRAJECTORY_NAME, self.visited)
+            visited = trajectory.Trajectory(self.visited, self.first)
+            trajectory.save(path / trajectory.TRAJECTORY_NAME, visited)
             weights.save_weights(path / WEIGHTS_NAME, params, run.architecture)
             weights.save_predictions(
                 path / weights.PREDICTIONS_NAME,
@@ -193,10 +195,10 @@ class Epochs:
         self._train(make_walk(self.config, self.task, self.samples, epoch, lr))
         before = self.clock.seconds("evaluate")
         with self.clock.phase("evaluate"):
-            train_loss, train_accuracy = self._evaluate("train_eval")
-            test_loss, test_accuracy = self._evaluate("test")
+            train_loss, train_accuracy, train_ties = self._evaluate("train_eval")
+            test_loss, test_accuracy, test_ties = self._evaluate("test")
             has_val = "val" in self.dataset.splits
-            val_loss, val_accuracy = self._evaluate("val") if has_val else (None, None)
+            val_loss, val_accuracy, val_ties = self._evaluate("val") if has_val else (None,) * 3
         if train_accuracy is not None and test_accuracy is not None:
             gap = train_accuracy - test_accuracy
         else:
@@ -214,6 +216,9 @@ class Epochs:
             evaluate_seconds=self.clock.seconds("evaluate") - before,
             val_loss=val_loss,
             val_accuracy=val_accuracy,
+            train_ties=train_ties,
+            test_ties=test_ties,
+            val_ties=val_ties,
         )
 
     def _train(self, walk: Walk) -> None:
@@ -258,12 +263,13 @@ class Epochs:
         wished = max(wished, FIRST_SLICE_STEPS)
         self.slice_steps = -(-wished // multiple) * multiple
 
-    def _evaluate(self, split: str) -> tuple[float, float | None]:
+    def _evaluate(self, split: str) -> tuple[float, float | None, int | None]:
+        """Return loss, accuracy and near ties of a split, the latter None in regression."""
         logits = self.trainer.evaluate(split)
         source = "train" if split == "train_eval" else split
         targets = self.dataset.splits[source].targets[: len(logits)]
         activation = self.task.architecture.output_activation
         loss = metrics.mean_loss(logits, targets, self.config.loss, activation)
         if self.config.task == "regression":
-            return loss, None
-        return loss, metrics.accuracy(logits, targets)
+            return loss, None, None
+        return loss, metrics.accuracy(logits, targets), metrics.near_ties(logits)

@@ -17,6 +17,7 @@ from nnbench.training import checkpoint
 from nnbench.training.assembly import all_splits, load_weights, make_task, trainer_factory
 from nnbench.training.clock import Clock
 from nnbench.training.epochs import Announce, Epochs
+from nnbench.training.first_steps import first_steps
 from nnbench.training.job import Job
 
 
@@ -43,13 +44,18 @@ def execute(
         task = make_task(config, dataset)
         trainer = factory(task, all_splits(dataset, config.eval.train_samples))
         taken = load_weights(config, job.weights, task, trainer)
+        digests |= {"initial_weights": taken} if taken else {}
         if job.nudged:
             trainer.load(moved_by_one_ulp(trainer.params()))
-        where = machine.describe(config.backend.packages, device=config.device.name)
+        backend = config.backend
+        where = machine.describe(backend.packages, device=config.device.name, target=backend.target)
         where["accelerator"] = getattr(trainer, "accelerator", None)
     announce({"event": "phase", "phase": "warm-up"})
     with clock.phase("warm_up"):
         trainer.warm_up(len(dataset.splits["train"]))
+        where["threads"] = machine.threads(where["environment"])  # once all of them are made
+    with clock.phase("track"):
+        first = first_steps(config, task, trainer, len(dataset.splits["train"]))
     if stopping() and not job.resume:
         raise RunKilled("stopped before its first epoch")
     effective = trainer.effective if isinstance(trainer, Effective) else described(task)
@@ -76,6 +82,7 @@ def execute(
         directory=job.directory,
     )
     epochs = Epochs(config, task, dataset, trainer, clock, announce, stopping)
+    epochs.first = first
     return epochs.run(_taken_up(run, epochs, clock, announce) if job.resume else run)
 
 

@@ -10,8 +10,8 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,16 @@ import numpy as np
 
 from nnbench import data
 from nnbench.backends import parity
+from nnbench.backends.evaluation import Evaluator
+from nnbench.backends.parity import first_parts
 from nnbench.backends.profiling import profile
 from nnbench.backends.protocol import Params, StepTrace, Task, Tracer, Trainer, Walk
 from nnbench.config.run import RunConfig, read_config
 from nnbench.errors import ConfigError, NNBenchError, UnsupportedSpec
 from nnbench.model.metrics import mean_loss
 from nnbench.model.schedule import Plateau
-from nnbench.records.certificate import Certificate
+from nnbench.records.certificate import Certificate, Place
+from nnbench.records.figures import SPLITS, Figures, wrong_logits
 from nnbench.training.assembly import (
     all_splits,
     load_weights,
@@ -44,6 +47,7 @@ class Sides:
     trainers: dict[str, Trainer]
     params: Params
     dataset: data.Dataset
+    splits: dict[str, data.Split]
 
     @classmethod
     def build(cls, configs: Sequence[RunConfig], source: Path | None) -> Sides:
@@ -57,7 +61,7 @@ class Sides:
         }
         task, reference = make_task(first, dataset), next(iter(trainers.values()))
         load_weights(first, source, task, reference)
-        return cls(first, task, trainers, reference.params(), dataset)
+        return cls(first, task, trainers, reference.params(), dataset, splits)
 
     @property
     def steps(self) -> int:
@@ -89,37 +93,70 @@ class Sides:
         return mean_loss(logits, targets, self.task.loss, activation)
 
 
-def certificates(sides: Sides) -> list[Certificate]:
-    """Train all side by side and judge each backend against the first."""
-    net = sides.task.architecture
+def certificates(sides: Sides, epochs: int) -> list[Certificate]:
+    """Train all side by side for so many epochs and judge each backend against the first.
+
+    The first steps are taken before, from the same weights.
+    """
+    net, batch = sides.task.architecture, sides.config.batch_size
     excluded = net.without_effect()
     (reference, _), *others = sides.trainers.items()
-    walks = sides.walks(sides.config.epochs)
-    found = list(parity.drift(sides.reference, dict(others), sides.params, walks, excluded))
-    answers = []
+    start = first_parts(next(sides.walks(1)), batch)
+
+    def drifted(walks: Iterable[Walk]) -> list[dict[str, parity.Agreement]]:
+        found = parity.drift(sides.reference, dict(others), sides.params, walks, excluded)
+        return list(found)
+
+    first, whole = drifted(start), drifted(sides.walks(epochs))
+    figures = {name: answers(sides, trainer) for name, trainer in others}
+    found = []
     for name, trainer in others:
-        epochs = tuple(each[name] for each in found)
-        judged = parity.verdict(epochs)
-        where = None
-        if judged.parted is not None:
-            way = list(sides.walks(judged.parted + 1))
-            where = parity.first_parting(
-                sides.reference, trainer, sides.params, way, sides.config.batch_size, excluded
-            )
-        answers.append(
-            Certificate(
-                backend=name,
-                reference=reference,
-                dtype=sides.config.dtype,
-                seed=sides.config.seed,
-                epochs=epochs,
-                layers=tuple(row.layer for row in net.rows()),
-                verdict=judged,
-                step=where[0] + 1 if where else None,
-                layer=where[1] if where else None,
-            )
+        certificate = Certificate(
+            backend=name,
+            dtype=sides.config.dtype,
+            seed=sides.config.seed,
+            reference=reference,
+            steps=sides.steps,
+            first={s: each[name] for s, each in zip(_ends(start), first, strict=True)},
+            epochs=tuple(each[name] for each in whole),
+            layers=tuple(row.layer for row in net.rows()),
+            figures=figures[name],
         )
-    return answers
+        found.append(replace(certificate, place=_place(sides, trainer, certificate)))
+    return found
+
+
+def _ends(parts: Sequence[Walk]) -> list[int]:
+    """Return after which step each part ends."""
+    return [part.first_step + len(part.lr) for part in parts]
+
+
+def _place(sides: Sides, trainer: Trainer, certificate: Certificate) -> Place | None:
+    """Return the first step of the epoch in which a backend parts, and the layer."""
+    epoch = certificate.parted_epoch
+    if epoch is None:
+        return None
+    excluded = sides.task.architecture.without_effect()
+    way = list(sides.walks(epoch + 1))
+    where = parity.first_parting(
+        sides.reference, trainer, sides.params, way, sides.config.batch_size, excluded
+    )
+    if where is None:
+        return None
+    step, layer = where
+    return Place(epoch + 1, step + 1, layer)
+
+
+def answers(sides: Sides, trainer: Trainer) -> Figures:
+    """Hold what a backend says of every split against what the reference makes of its weights."""
+    evaluator = Evaluator(sides.task, sides.splits)
+    params = trainer.params()
+    wrong: list[str] = []
+    for split, name in SPLITS.items():
+        if split in sides.splits:
+            found = evaluator.evaluate(params, split)
+            wrong += wrong_logits(name, trainer.evaluate(split), found)
+    return Figures(tuple(wrong))
 
 
 def traces(sides: Sides, step: int) -> dict[str, StepTrace]:
@@ -176,22 +213,11 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
     if job["what"] == "profile":
         (name, trainer), walk = next(iter(sides.trainers.items())), next(sides.walks(1))
         trainer.load(sides.params)
-        found = profile(name, trainer, walk, sides.config.batch_size)
-        return facts | dataclasses.asdict(found)
-    return facts | {
-        "steps": sides.steps,
-        "certificates": [
-            {"backend": c.backend, "text": str(c), "worst": _worst(c)} | c.as_data()
-            for c in certificates(sides)
-        ],
-    }
-
-
-def _worst(certificate: Certificate) -> str:
-    """Return the layer that is furthest apart at the end of what was compared."""
-    compared = certificate.epochs[: certificate.verdict.compared] or certificate.epochs[:1]
-    layer = compared[-1].layer
-    return f"{layer + 1} ({certificate.layers[layer].split()[0]})"
+        profiled = profile(name, trainer, walk, sides.config.batch_size)
+        return facts | dataclasses.asdict(profiled)
+    epochs = job.get("epochs") or sides.config.epochs
+    found = [certificate.as_data() for certificate in certificates(sides, epochs)]
+    return facts | {"steps": sides.steps, "certificates": found}
 
 
 def main() -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from nnbench.records import identity
 from nnbench.records.certificate import label as backend_of
+from nnbench.records.certificate import standing
 from nnbench.records.run import RunResult
 from nnbench.tracking.content import settings
 
@@ -40,8 +41,19 @@ class Group:
 
     @property
     def finished(self) -> list[RunResult]:
-        """Return the runs with an end and figures that are numbers."""
-        return [run for run in self.runs if run.status == "finished" and run.kept]
+        """Return the runs with an end and figures that are numbers and not known to be wrong."""
+        ended = (run for run in self.runs if run.status == "finished" and run.kept)
+        return [run for run in ended if standing(run).ranked]
+
+    @property
+    def out(self) -> list[RunResult]:
+        """Return the runs that their certificates keep out of every ranking."""
+        return [run for run in self.runs if not standing(run).ranked]
+
+    @property
+    def word(self) -> str:
+        """Return what is not proved of the runs that are ranked; empty where all of it is."""
+        return "; ".join(dict.fromkeys(filter(None, (standing(r).word for r in self.finished))))
 
     @property
     def diverged(self) -> list[RunResult]:
@@ -137,6 +149,9 @@ def _labels(
     cases = [str(run.config.get("case") or "").rpartition("/")[2] for run in runs]
     if all(cases) and len(set(cases)) == len(cases):
         return cases
+    if len({repr(values) for values in flat}) < len(flat):  # what differs in the case alone
+        told = _told(flat, varying)
+        return [f"{t} ({c})".strip() if c else t for t, c in zip(told, cases, strict=True)]
     shown = list(varying)
     if len(shown) > MOST_WORDS:
         shown = []

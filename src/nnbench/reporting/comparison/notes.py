@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nnbench.formatting import EPOCH_TIME, ONE_EPOCH, count
+from nnbench.records.certificate import standing
 from nnbench.records.environment import forced_kernels
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.groups import Table, seed
@@ -24,6 +25,8 @@ def table_notes(table: Table) -> list[str]:
         if group.diverged:
             names = ", ".join(f"seed {seed(run)}" for run in group.diverged)
             notes.append(f"{group.label}: diverged with {names}; not in the means.")
+        for run in group.out:
+            notes.append(f"{group.label}: seed {seed(run)} is not ranked: {standing(run).reason}.")
         seconds = group.seconds()
         for i in outliers(list(seconds.values())) if len(seconds) > FEWEST else []:
             s = list(seconds)[i]

@@ -16,7 +16,7 @@ class Row:
     """One group's line; accuracies and gaps are fractions, times seconds, memory bytes.
 
     Figures are means over `seeds` runs, times medians; `*_low` and `*_high` are the least and the
-    greatest. None where there is none.
+    greatest. None where there is none. `word` says what is not proved of the group's runs.
     """
 
     group: str
@@ -36,6 +36,7 @@ class Row:
     total_time: float | None
     parameters: int
     memory: float | None
+    word: str = ""
 
 
 def row(group: Group, target: float | None) -> Row:
@@ -63,6 +64,7 @@ def row(group: Group, target: float | None) -> Row:
         total_time=median(r.phases.wall_seconds for r in finished) if finished else None,
         parameters=group.first.parameters,
         memory=median(memory) if memory else None,
+        word=group.word,
     )
 
 

@@ -60,7 +60,7 @@ class Explanation:
     def sentences(self) -> list[str]:
         """Say what explains the gaps, and what does not."""
         if self.agreement is not None:
-            return [each.text for each in self.agreement.certificates]
+            return [str(each) for each in self.agreement.certificates]
         return [sentence for each in self.gaps for sentence in each.sentences()]
 
     def markdown(self) -> str:

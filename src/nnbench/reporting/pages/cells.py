@@ -39,12 +39,17 @@ def _between(low: str, high: str, text: Callable[[float | None], str]) -> Callab
     return spread
 
 
+def _group(row: Row) -> str:
+    return row.group + (f" ({row.word})" if row.word else "")
+
+
 def _seeds(row: Row) -> str:
     return f"{row.seeds}" + (f", {row.diverged} diverged" if row.diverged else "")
 
 
 COLUMNS = (
-    Column("group", "group", lambda r: r.group, "runs that differ in the seed alone"),
+    Column("group", "group", _group,
+           "runs that differ in the seed alone (what is not proved of them)"),
     Column("seeds", "seeds", _seeds, "finished runs, one for each seed"),
     Column("test accuracy", "test_accuracy", lambda r: percent(r.test_accuracy),
            "mean over seeds (least to greatest)",

@@ -10,27 +10,27 @@ from nnbench.sweeps.side_by_side import Agreement
 
 
 def parity_table(found: Agreement) -> Group:
-    """Return one line for each backend that was compared, and what did not pass in words."""
+    """Return one line for each backend that was compared, and what is not proved in words."""
     config, certificates = found.config, found.certificates
-    heads = ("", "outcome", "epochs compared", "difference", "allowed", "largest in layer")
+    heads = ("", "outcome", "steps compared", "difference", "allowed", "largest in layer")
     table = titled(
         *map(fold, heads),
         title=f"{found.architecture}, {config.dtype}, {config.epochs} epochs of "
         f"{found.steps:,} steps, against {certificates[0].reference}",
     )
     for each in certificates:
-        last = max(each.compared_epochs, 1) - 1
+        assert each.last is not None
         table.add_row(
             each.backend,
             each.outcome,
-            str(each.compared_epochs),
-            f"{each.difference[last]:.1e}",
-            f"{each.envelope[last]:.1e}",
+            f"{each.compared_steps:,}",
+            f"{each.last.difference:.1e}",
+            f"{each.last.envelope:.1e}",
             each.worst,
         )
     return Group(
         table,
         "Relative to the largest weight; allowed is 100 times the effect of one ulp in the "
         f"initial weights. By epoch and layer: {near(found.directory)}/parity.json",
-        *(each.text for each in certificates if each.outcome != "pass"),
+        *(str(each) for each in certificates if each.outcome != "agrees"),
     )

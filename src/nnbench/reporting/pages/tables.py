@@ -12,7 +12,7 @@ from rich.table import Table
 from nnbench.errors import NNBenchError
 from nnbench.formatting import count, duration, number, percent
 from nnbench.records import weights
-from nnbench.records.certificate import label, pair_key, sentences
+from nnbench.records.certificate import label, pair_key, sentences, standing
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.notes import epoch_note, flag_notes, forced_kernel_notes
 from nnbench.reporting.pages.grid import fold, titled
@@ -34,15 +34,20 @@ REGRESSION_FIGURES = (
 def comparison(runs: Sequence[RunResult]) -> Group:
     """Return one table over the runs of a sweep, grouped by semantics, with differences.
 
-    Runs of different semantics are never in one table. The last column is the largest difference
-    of any weight from the first backend's run of the same configuration.
+    Runs of different semantics are never in one table, those that diverge or report wrong figures
+    in none. What is not proved of a run stands behind its name. The last column is the largest
+    difference of any weight from the first backend's run of the same configuration.
     """
     by_semantics: defaultdict[str, list[RunResult]] = defaultdict(list)
     for run in runs:
         by_semantics[run.semantics].append(run)
     parts: list[Any] = []
     for semantics, group in by_semantics.items():
-        parts += [_comparison_table(group, semantics), *_agreement(group)]
+        ranked = [run for run in group if standing(run).ranked]
+        parts += [_comparison_table(ranked, semantics)] if ranked else []
+        parts += [f"certificates: {word}" for word in [_shared_word(ranked)] if word]
+        parts += [f"not ranked: {run.name}" for run in group if run not in ranked]
+        parts += _agreement(group)
     notes = [epoch_note(runs), *flag_notes(runs), *forced_kernel_notes(runs)]
     return Group(*parts, *(f"note: {note}" for note in notes))
 
@@ -60,8 +65,10 @@ def _comparison_table(runs: Sequence[RunResult], semantics: str) -> Table:
     if semantics == "matched" and len({label(r) for r in runs}) > 1:
         table.add_column("dW", justify="right")
     first = _first_of_each(runs)
+    shared = _shared_word(runs)
     for run in runs:
-        row = [run.name]
+        word = standing(run).word
+        row = [run.name + (f" ({word})" if word != shared else "")]
         row += [run.status] if unfinished else []
         row += [written(run.figure(name)) for _, name, written in figures]
         row += [duration(run.epoch_seconds)]
@@ -69,6 +76,12 @@ def _comparison_table(runs: Sequence[RunResult], semantics: str) -> Table:
             row.append(_difference(first[pair_key(run)], run))
         table.add_row(*row)
     return table
+
+
+def _shared_word(runs: Sequence[RunResult]) -> str:
+    """Return what is not proved of all the runs alike; empty where there is no such thing."""
+    words = {standing(run).word for run in runs}
+    return words.pop() if len(words) == 1 else ""
 
 
 def _first_of_each(runs: Sequence[RunResult]) -> dict[str, RunResult]:

@@ -1,0 +1,152 @@
+"""Whether a run's figures are what its own weights come to, and those of the reference's epochs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nnbench.backends.evaluation import Evaluated
+from nnbench.backends.parity import ENVELOPE_FACTOR, Agreement
+from nnbench.formatting import count
+from nnbench.records.run import EpochRecord
+
+# How each split is called in figures: `train_loss` is taken on `train_eval`.
+SPLITS = {"train_eval": "train", "test": "test", "val": "val"}
+LOSSES = ("running_loss", "train_loss", "test_loss", "val_loss")
+ACCURACIES = ("train_accuracy", "test_accuracy", "val_accuracy")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What checking the figures of a run came to.
+
+    `wrong` says of each figure that is wrong what was recorded and what is right; `unchecked`
+    why nothing could be checked; `undecided` counts, by split, the samples of which rounding
+    decides whether they are right.
+    """
+
+    wrong: tuple[str, ...] = ()
+    unchecked: str | None = None
+    undecided: Mapping[str, int] = field(default_factory=dict)
+
+    def as_data(self) -> dict[str, Any]:
+        """Return what run.json keeps."""
+        return asdict(self)
+
+    @classmethod
+    def of_data(cls, data: Mapping[str, Any]) -> Figures:
+        """Return what `as_data` returned."""
+        return cls(tuple(data["wrong"]), data["unchecked"], data["undecided"])
+
+
+def judge(
+    kept: EpochRecord, evaluated: Mapping[str, Evaluated], logits: Mapping[str, Any]
+) -> Figures:
+    """Hold the figures of the kept epoch, and recorded `logits`, against what is `evaluated`.
+
+    Both by split. `logits`: what the backend said of a split `(n, outputs)`, where it is kept.
+    """
+    wrong: list[str] = []
+    for split, found in evaluated.items():
+        name = SPLITS[split]
+        loss, accuracy = getattr(kept, f"{name}_loss"), getattr(kept, f"{name}_accuracy")
+        wrong += _wrong_loss(f"{name} loss", loss, found.loss, found.loss_envelope)
+        wrong += _wrong_accuracy(f"{name} accuracy", accuracy, found)
+        wrong += wrong_logits(name, logits.get(split), found)
+    undecided = {
+        name: found.right[1] - found.right[0]
+        for name, found in evaluated.items()
+        if found.right and found.right[1] > found.right[0]
+    }
+    return Figures(tuple(wrong), None, undecided)
+
+
+def judge_epochs(
+    reference: Sequence[EpochRecord],
+    perturbed: Sequence[EpochRecord],
+    found: Sequence[EpochRecord],
+    agreements: Sequence[Agreement],
+    samples: Mapping[str, int],
+) -> tuple[str, ...]:
+    """Hold the figures of every epoch that is compared against the reference's own; say the first.
+
+    `agreements` are those of the weights, `samples` the sizes of the splits by figure. Losses may
+    be off by what one ulp in the initial weights makes of them, times the factor; accuracies by
+    the samples whose two best logits nearly tie (`EpochRecord.test_ties`).
+    """
+    apart = dict.fromkeys(LOSSES, 0.0)
+    for right, moved, said, agreement in zip(reference, perturbed, found, agreements, strict=False):
+        wrong: list[str] = []
+        where = f"in epoch {right.epoch + 1}"
+        for name in LOSSES:
+            expected, other = getattr(right, name), getattr(moved, name)
+            if expected is None or other is None:
+                continue
+            apart[name] = max(apart[name], abs(other - expected), agreement.one_ulp * abs(expected))
+            envelope = ENVELOPE_FACTOR * apart[name]
+            told = f"{name.replace('_', ' ')} {where}"
+            wrong += _wrong_loss(told, getattr(said, name), expected, envelope)
+        for name in ACCURACIES:
+            split = name.partition("_")[0]
+            n = samples.get(split, 0)
+            wrong += _apart(f"{name.replace('_', ' ')} {where}", right, moved, said, name, n)
+        if wrong:
+            return tuple(wrong)
+    return ()
+
+
+def _apart(
+    told: str, right: EpochRecord, moved: EpochRecord, said: EpochRecord, name: str, n: int
+) -> list[str]:
+    """Return what is wrong with an accuracy on `n` samples, an empty list for nothing."""
+    expected, other, found = (getattr(record, name) for record in (right, moved, said))
+    if expected is None or other is None:
+        return []
+    ties = getattr(right, f"{name.partition('_')[0]}_ties") or 0
+    allowed = ties + 2 * round(abs(other - expected) * n)
+    if found is not None and round(abs(found - expected) * n) <= allowed:
+        return []
+    return [f"{told} {_percent(found)} where the reference has {_percent(expected)}"]
+
+
+def _wrong_loss(name: str, said: float | None, right: float, envelope: float) -> list[str]:
+    finite = said is not None and math.isfinite(said)
+    if not math.isfinite(right):
+        return [f"{name} {said:.6g} where its weights give none"] if finite else []
+    if said is not None and abs(said - right) <= envelope:
+        return []
+    return [f"{name} {'not finite' if said is None else f'{said:.6g}'}, right is {right:.6g}"]
+
+
+def _wrong_accuracy(name: str, said: float | None, found: Evaluated) -> list[str]:
+    if found.right is None:
+        return []
+    n, (fewest, most) = len(found), found.right
+    if said is not None and fewest <= round(said * n) <= most:
+        return []
+    near = f" to {_percent(most / n)}" if most > fewest else ""
+    return [f"{name} {_percent(said)}, right is {_percent(fewest / n)}{near}"]
+
+
+def wrong_logits(name: str, said: Any, found: Evaluated) -> list[str]:
+    """Return what is wrong with the logits of a split, an empty list for nothing or no logits."""
+    if said is None:
+        return []
+    if said.shape != found.logits.shape:
+        return [f"{name} predictions of shape {said.shape}, right is {found.logits.shape}"]
+    off = np.abs(said - found.logits)
+    bad = int((~(off <= found.logit_envelope)).any(axis=1).sum())
+    if not bad:
+        return []
+    return [
+        f"{name} predictions of {count(bad, 'sample')} off by up to {float(off.max()):.1e}, "
+        f"allowed {found.logit_envelope:.1e}"
+    ]
+
+
+def _percent(fraction: float | None) -> str:
+    return "none" if fraction is None else f"{100 * fraction:.2f} %"

@@ -47,6 +47,7 @@ from nnbench.model import (
 from nnbench.model.init import (
     Glorot,  # variance 2 / (fan_in + fan_out)
     He,  # variance 2 / fan_in
+    KerasDefault,  # what Keras' layers draw
     Normal,  # a normal distribution of a given scale
     TorchDefault,  # what PyTorch's layers draw
     Uniform,  # a uniform distribution of given bounds
@@ -74,6 +75,7 @@ __all__ = [
     "Flatten",
     "Glorot",
     "He",
+    "KerasDefault",
     "Layer",
     "Loss",
     "Normal",

@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from nnbench.backends.parity import relative_difference
 from nnbench.backends.protocol import Params, Task, Trainer
 from nnbench.config.composition import compose
 from nnbench.config.run import Cell
+from nnbench.errors import UnsupportedSpec
+from nnbench.model.formulas import FAMILIES, documented_net
 from nnbench.model.layers import (
     Activation,
     BatchNorm,
@@ -78,11 +81,7 @@ NETS: dict[str, Case] = {
 def native(given: Case, execution: str, **changes: Any) -> Task:
     """Return the task of a case in native semantics, its constants left open."""
     layers = tuple(
-        dataclasses.replace(layer, **dict.fromkeys(("momentum", "epsilon"), None))
-        if isinstance(layer, BatchNorm)
-        else dataclasses.replace(layer, epsilon=None)
-        if isinstance(layer, LayerNorm)
-        else layer
+        dataclasses.replace(layer, **dict.fromkeys(FAMILIES["nnbench"].get(type(layer), ())))
         for layer in given.task.architecture.layers
     )
     architecture = dataclasses.replace(given.task.architecture, layers=layers)
@@ -308,8 +307,14 @@ def test_effective_values_are_the_defaults_of_the_class(backend: str, rule: Any)
 
 def test_matched_tasks_have_every_constant_and_native_ones_what_is_set() -> None:
     given = case(Dense(6), BatchNorm(), LayerNorm(), inputs="flat", optimizer=Adam(beta2=0.99)).task
-    assert given.optimizer == Adam(beta1=0.9, beta2=0.99, epsilon=1e-8)
-    assert given.architecture.layers[1:3] == (BatchNorm(0.1, 1e-5), LayerNorm(1e-5))
+    rule: Any = given.optimizer
+    assert (rule.beta1, rule.beta2, rule.epsilon) == (0.9, 0.99, 1e-8)
+    assert (rule.epsilon_root, rule.epsilon_correction, rule.decay) == (
+        "outside",
+        "after",
+        "coupled",
+    )
+    assert given.architecture.layers[1:3] == (BatchNorm(0.1, 1e-5, "unbiased"), LayerNorm(1e-5))
     left = dataclasses.replace(given, semantics="native", optimizer=Adam(beta2=0.99))
     assert left.optimizer == Adam(beta2=0.99)
     assert left.documented().optimizer == given.optimizer
@@ -326,3 +331,109 @@ def test_a_configuration_has_numbers_when_matched_and_leaves_native_open() -> No
     left = compose(["optimizer=adam", "semantics=native", "optimizer.beta1=0.8"])
     assert left.values["optimizer"]["epsilon"] is None
     assert left.config.optimizer == Adam(beta1=0.8)
+
+
+# From equal weights and order, one framework in the other's formulas equals the other natively.
+FAMILY_RULES: dict[str, Any] = {
+    # Numbers that float32 has exactly: Keras takes its own through float32 on TensorFlow.
+    "sgd": SGD(momentum=0.875, weight_decay=0.03125),
+    "sgd nesterov": SGD(momentum=0.875, nesterov=True),
+    "sgd clipped": SGD(momentum=0.5, clip_norm=0.25),
+    "adam": Adam(beta1=0.875, beta2=1 - 2**-7, weight_decay=0.03125),
+    "adamw": AdamW(beta1=0.875, beta2=1 - 2**-7, weight_decay=2**-8, amsgrad=True),
+    "rmsprop": RMSprop(momentum=0.5),
+    "adagrad": Adagrad(initial=0.125),
+}
+
+
+def between(family: str, rule: Any, layers: str = "batch_norm") -> float:
+    """Return how far the other framework, told to use the family's formulas, is from the family."""
+    other = {"torch": "keras", "keras": "torch"}[family]
+    given = NETS[layers]
+    own = native(given, EXECUTION[family], optimizer=rule)
+    expected = trained(loaded(family, own, given), given)
+    net = documented_net(own.architecture, family)
+    told = dataclasses.replace(rule, formulas=family)
+    task = dataclasses.replace(
+        given.on(EXECUTION[other]), architecture=net, optimizer=told, semantics="matched"
+    )
+    return relative_difference(expected, trained(loaded(other, task, given), given))
+
+
+def loaded(backend: str, task: Task, given: Case) -> Trainer:
+    trainer = factory(backend)(task, given.splits)
+    trainer.load(given.params)
+    return trainer
+
+
+@pytest.mark.parametrize(
+    ("family", "rule"),
+    [
+        pytest.param(f, r, marks=[pytest.mark.slow] * (r not in ("adam", "sgd")))
+        for f in SCRIPTS
+        for r in FAMILY_RULES
+    ],
+)
+def test_a_frameworks_formulas_in_the_other_are_its_own(family: str, rule: str) -> None:
+    """A bias before a batch norm has no gradient but rounding: adaptive rules make steps of it."""
+    layers = "batch_norm" if rule.startswith("sgd") else "layer_norm"
+    assert between(family, FAMILY_RULES[rule], layers) <= 1e-11
+
+
+def test_without_the_others_formulas_they_are_apart() -> None:
+    given = NETS["batch_norm"]
+    rule = FAMILY_RULES["sgd"]
+    one, other = (
+        trained(loaded(b, native(given, EXECUTION[b], optimizer=rule), given), given)
+        for b in SCRIPTS
+    )
+    assert relative_difference(one, other) > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("backend", "changes", "message"),
+    [
+        (
+            "torch",
+            {"optimizer": SGD(rate="inside")},
+            r"optimizer\.rate=inside with semantics=native; torch\.optim\.SGD has outside: use",
+        ),
+        ("torch", {"optimizer": Adam(formulas="keras")}, r"Received optimizer\.formulas=keras"),
+        (
+            "keras",
+            {"optimizer": RMSprop(epsilon_root="outside")},
+            r"epsilon_root=outside .* keras\.optimizers\.RMSprop has inside",
+        ),
+        (
+            "keras",
+            {"optimizer": Adam(weight_decay=0.1, decay="coupled")},
+            r"decay=coupled .* keras\.optimizers\.Adam has decoupled",
+        ),
+        ("keras", {"optimizer": SGD(clip_norm=1.0, clip_value=1.0)}, "Keras takes one of them"),
+        (
+            "torch",
+            {"layers": (Conv2d(3, stride=2, padding="same"), Flatten(), Dense(4))},
+            r"padding=same with stride=2 .* torch\.nn\.Conv2d has it for stride=1 alone",
+        ),
+        (
+            "keras",
+            {"layers": (Conv2d(3, padding=1), Flatten(), Dense(4))},
+            r"padding=1 with semantics=native; keras\.layers\.Conv2D has padding valid and same",
+        ),
+        (
+            "torch",
+            {"layers": (BatchNorm(variance="biased"), Flatten(), Dense(4))},
+            r"arch\.layers\[0\]\.variance=biased .* torch\.nn\.BatchNorm has unbiased",
+        ),
+    ],
+)
+def test_what_a_frameworks_own_class_cannot_take_is_said_in_a_line(
+    backend: str, changes: dict[str, Any], message: str
+) -> None:
+    given = NETS["images"]
+    layers = changes.pop("layers", None)
+    if layers:
+        changes["architecture"] = dataclasses.replace(given.task.architecture, layers=layers)
+    with pytest.raises(UnsupportedSpec, match=message) as caught:
+        factory(backend)(native(given, EXECUTION[backend], **changes), given.splits)
+    assert "\n" not in str(caught.value)

@@ -13,7 +13,7 @@ from nnbench.config.launcher import LauncherConfig, Sequential
 from nnbench.data.config import DataConfig
 from nnbench.errors import ConfigError
 from nnbench.model.architectures import ArchConfig, is_convolutional, resolve_output_activation
-from nnbench.model.formulas import documented
+from nnbench.model.formulas import with_numbers
 from nnbench.model.init import InitConfig, NativeInit
 from nnbench.model.losses import Loss, TaskKind
 from nnbench.model.optimizers import Optimizer
@@ -257,7 +257,7 @@ def read_config(values: Mapping[str, Any]) -> RunConfig:
         )
     _check_monitor(config)
     arch = resolve_output_activation(config.arch, config.loss, config.task)
-    rule = documented(config.optimizer) if config.semantics == "matched" else config.optimizer
+    rule = with_numbers(config.optimizer) if config.semantics == "matched" else config.optimizer
     return dataclasses.replace(config, arch=arch, optimizer=rule)
 
 

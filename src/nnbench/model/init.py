@@ -1,7 +1,8 @@
 """Initial weights, drawn once by NumPy in float64 and loaded into every backend.
 
 Kernels follow the chosen distribution; biases start at 0 unless the formula
-says otherwise. Each parameter has its own random stream, so that adding a bias or a layer leaves
+says otherwise. An embedding looks up one row per token: its fan_in is 1, however large the
+vocabulary. Each parameter has its own random stream, so that adding a bias or a layer leaves
 the others as they were.
 """
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnbench.errors import ConfigError
-from nnbench.model.layers import Shape, flat_length
+from nnbench.model.layers import Embedding, Shape, flat_length
 from nnbench.model.network import Architecture, ParamKey
 from nnbench.model.streams import generator
 from nnbench.schema import above
@@ -23,7 +24,10 @@ from nnbench.schema import above
 Params = dict[ParamKey, NDArray[np.floating]]
 # What normalising layers start with.
 NEUTRAL = {"scale": 1.0, "offset": 0.0, "mean": 0.0, "variance": 1.0}
-Distribution = Literal["normal", "uniform"]
+# truncated_normal: nothing beyond two standard deviations of a normal distribution that is the
+# wider for it, so that the variance stays (as keras.initializers.HeNormal does).
+Distribution = Literal["normal", "uniform", "truncated_normal"]
+TRUNCATED_DEVIATION = 0.87962566103423978  # of N(0, 1) cut at -2 and 2
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,19 @@ class Glorot:
 
 @dataclass(frozen=True)
 class TorchDefault:
-    """`U(-a, a)` with `a = 1 / sqrt(fan_in)`, biases too: what torch.nn.Linear does."""
+    """`U(-a, a)` with `a = 1 / sqrt(fan_in)`, biases too; embeddings `N(0, 1)`.
+
+    What torch.nn.Linear, Conv2d and Embedding do.
+    """
 
     name: Literal["torch_default"] = "torch_default"
+
+
+@dataclass(frozen=True)
+class KerasDefault:
+    """What Keras' layers draw: Glorot uniform, biases 0; of embeddings `U(-0.05, 0.05)`."""
+
+    name: Literal["keras_default"] = "keras_default"
 
 
 @dataclass(frozen=True)
@@ -97,7 +111,9 @@ class NativeInit:
     name: Literal["native"] = "native"
 
 
-Drawn = Normal | Uniform | He | Glorot | TorchDefault
+Drawn = Normal | Uniform | He | Glorot | TorchDefault | KerasDefault
+# What frameworks draw for embeddings where that is another distribution.
+OF_EMBEDDINGS: dict[type, Drawn] = {TorchDefault: Normal(1.0), KerasDefault: Uniform(-0.05, 0.05)}
 InitConfig = Drawn | FromRun | NativeInit
 
 
@@ -109,9 +125,11 @@ def initial_params(init: Drawn, architecture: Architecture, seed: int, dtype: st
         if key.role in NEUTRAL:
             params[key] = np.full(shape, NEUTRAL[key.role], dtype)
             continue
-        fan_in = flat_length(shapes[ParamKey(key.layer, "kernel")][:-1])
+        embedding = isinstance(architecture.layers[key.layer], Embedding)
+        fan_in = 1 if embedding else flat_length(shapes[ParamKey(key.layer, "kernel")][:-1])
         rng = generator(seed, "init", key.layer, key.role)
-        params[key] = _drawn(init, rng, key.role, shape, fan_in).astype(dtype)
+        like = OF_EMBEDDINGS.get(type(init), init) if embedding else init
+        params[key] = _drawn(like, rng, key.role, shape, fan_in).astype(dtype)
     return params
 
 
@@ -130,10 +148,21 @@ def _drawn(
             return init.scale * rng.standard_normal(shape)
     fan_out = flat_length(shape[:-2]) * shape[-1]
     variance = 2.0 / (fan_in if isinstance(init, He) else fan_in + fan_out)
-    if init.distribution == "normal":
-        return math.sqrt(variance) * rng.standard_normal(shape)
-    limit = math.sqrt(3.0 * variance)
-    return rng.uniform(-limit, limit, shape)
+    distribution = "uniform" if isinstance(init, KerasDefault) else init.distribution
+    if distribution == "uniform":
+        limit = math.sqrt(3.0 * variance)
+        return rng.uniform(-limit, limit, shape)
+    cut = distribution == "truncated_normal"
+    drawn = _truncated(rng, shape) / TRUNCATED_DEVIATION if cut else rng.standard_normal(shape)
+    return math.sqrt(variance) * drawn
+
+
+def _truncated(rng: np.random.Generator, shape: Shape) -> NDArray[np.float64]:
+    """Draw from N(0, 1); draw again what lies beyond -2 and 2."""
+    drawn = rng.standard_normal(shape)
+    while (beyond := np.abs(drawn) > 2.0).any():
+        drawn[beyond] = rng.standard_normal(int(beyond.sum()))
+    return drawn
 
 
 def complete_params(

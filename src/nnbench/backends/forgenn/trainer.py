@@ -22,6 +22,7 @@ from nnbench.backends.trainers import rehearse
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
 from nnbench.model import optimizers as spec
+from nnbench.model.formulas import forms
 from nnbench.model.layers import Activation, Dense, Flatten
 from nnbench.model.network import ParamKey
 
@@ -131,6 +132,7 @@ class ForgeNNTrainer:
 def _check(task: Task) -> None:
     """Raise UnsupportedSpec, with the reason, for what forgeNN does not have."""
     rule, loss = task.optimizer, task.loss
+    own = forms(rule, "torch")  # forgeNN's formulas are PyTorch's
     problems = {
         f"execution {task.execution}; use plain": task.execution != "plain",
         f"dtype={task.dtype}: its tensors are float32": task.dtype != "float32",
@@ -143,7 +145,13 @@ def _check(task: Task) -> None:
             rule, spec.SGD | spec.Adam | spec.AdamW
         ),
         "Nesterov momentum": getattr(rule, "nesterov", False),
-        "gradient clipping": rule.clip_norm is not None,
+        "gradient clipping": rule.clip_norm is not None or rule.clip_value is not None,
+        "weight decay that spares biases": rule.decay_on != "all" and bool(rule.weight_decay),
+        "amsgrad": getattr(rule, "amsgrad", False),
+        **{
+            f"optimizer.{key}={value}; it has {own[key]}": value not in (None, own[key])
+            for key, value in ((key, getattr(rule, key)) for key in own)
+        },
         "augmentation": task.architecture.augment is not None,
     }
     for what, met in problems.items():

@@ -36,7 +36,7 @@ class KerasTrainer:
         with self._settings():
             net = model.build(task)
             self.model, self._params = net.model, net.variables
-            self._optimizer = optimizers.build(task)
+            self._optimizer = optimizers.build(task, self.model.trainable_variables)
             self._optimizer.build(self.model.trainable_variables)
             self.effective = optimizers.effective(self._optimizer, task.optimizer)
             self.effective |= model.effective(net)

@@ -12,9 +12,10 @@ from torch.nn import functional
 from nnbench.backends.protocol import Task
 from nnbench.backends.torch.randomness import CounterDropout, Random, RandomAugment
 from nnbench.backends.trainers import supported
+from nnbench.errors import UnsupportedSpec
 from nnbench.model import layers as spec
 from nnbench.model.counter import AUGMENT_STREAM
-from nnbench.model.formulas import given
+from nnbench.model.formulas import check_own, forms, given
 from nnbench.model.layers import Shape
 from nnbench.model.network import ParamKey
 
@@ -24,6 +25,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
     "relu": nn.ReLU,
     "gelu": nn.GELU,
+    "gelu_tanh": lambda: nn.GELU(approximate="tanh"),
+    "silu": nn.SiLU,
     "softmax": lambda: _ChannelsLast(nn.Softmax(dim=-1)),
 }
 
@@ -72,6 +75,31 @@ def _conv2d(layer: spec.Conv2d, shape: Shape, dtype: torch.dtype) -> nn.Module:
     return module
 
 
+def _own_conv2d(layer: spec.Conv2d, shape: Shape, dtype: torch.dtype) -> nn.Module:
+    if layer.padding == "same" and layer.stride > 1:
+        raise UnsupportedSpec(
+            f"Received padding=same with stride={layer.stride} and semantics=native; "
+            "torch.nn.Conv2d has it for stride=1 alone. Use semantics=matched, or a number as in "
+            f"padding={layer.kernel_size // 2}."
+        )
+    return nn.Conv2d(
+        shape[2],
+        layer.filters,
+        layer.kernel_size,
+        layer.stride,
+        padding=0 if layer.padding == "valid" else layer.padding,
+        bias=layer.bias,
+        dtype=dtype,
+    )
+
+
+class _GlobalAvgPool2d(nn.Module):
+    """The mean of each channel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(dim=(2, 3))
+
+
 class _ChannelsLast(nn.Module):
     """Does to images in the canonical order of axes what `inner` does to the last axes."""
 
@@ -109,10 +137,14 @@ class _BatchNorm(nn.Module):
         """Normalise over all axes but the channels: the second of images, the last otherwise."""
         flat = x if x.dim() in (2, 4) else x.reshape(-1, x.shape[-1])
         alone = self.training and flat.numel() == flat.shape[1]
+        alone = alone or (self.training and self.layer.variance == "biased")
         if alone:
+            axes = [i for i in range(flat.dim()) if i != 1]
             with torch.no_grad():
-                self.mean.lerp_(flat.reshape(-1), self.layer.momentum)
+                variance, mean = torch.var_mean(flat, axes, correction=0)
+                self.mean.lerp_(mean, self.layer.momentum)
                 self.variance.mul_(1.0 - self.layer.momentum)
+                self.variance.add_(variance, alpha=self.layer.momentum)
         y = torch.batch_norm(
             flat,
             self.weight,
@@ -189,6 +221,10 @@ LAYERS: dict[type, Entry] = {
     spec.Conv2d: Entry(_conv2d, KERNEL_AND_BIAS),
     spec.MaxPool2d: Entry(lambda layer, shape, dtype: nn.MaxPool2d(layer.size, layer.step), {}),
     spec.AvgPool2d: Entry(lambda layer, shape, dtype: nn.AvgPool2d(layer.size, layer.step), {}),
+    spec.GlobalAvgPool2d: Entry(lambda layer, shape, dtype: _GlobalAvgPool2d(), {}),
+    spec.LeakyReLU: Entry(
+        lambda layer, shape, dtype: nn.LeakyReLU(**_set(negative_slope=layer.slope)), {}
+    ),
     spec.Flatten: Entry(lambda layer, shape, dtype: _ChannelsLast(nn.Flatten()), {}),
     spec.BatchNorm: Entry(_BatchNorm, SCALE_AND_OFFSET | MOMENTS),
     spec.LayerNorm: Entry(_LayerNorm, SCALE_AND_OFFSET),
@@ -202,6 +238,7 @@ LAYERS: dict[type, Entry] = {
 # What native semantics have instead: torch's own masks, from its own generator; its own batch norm.
 NATIVE: dict[type, Entry] = {
     spec.Dropout: Entry(lambda layer, shape, dtype: nn.Dropout(layer.rate), {}),
+    spec.Conv2d: Entry(_own_conv2d, KERNEL_AND_BIAS),
     spec.BatchNorm: Entry(
         _OwnBatchNorm,
         SCALE_AND_OFFSET
@@ -220,7 +257,9 @@ def build(task: Task) -> Net:
     modules = []
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(task.seed)
-        for _, layer, shape, _ in task.architecture.shapes():
+        for i, layer, shape, _ in task.architecture.shapes():
+            if native:
+                check_own(layer, "torch", f"torch.nn.{type(layer).__name__}", f"arch.layers[{i}]")
             entry = supported(LAYERS, type(layer), "layer", "torch")
             modules.append(native.get(type(layer), entry).build(layer, shape, dtype))
     augment = task.architecture.augment
@@ -246,8 +285,11 @@ def effective(net: Net) -> dict[str, Any]:
             constants = given(own.layer)
         elif isinstance(own, nn.BatchNorm1d):
             constants = {"momentum": own.momentum, "epsilon": own.eps}
+            constants |= forms(spec.BatchNorm(), "torch")
         elif isinstance(own, nn.LayerNorm):
             constants = {"epsilon": own.eps}
+        elif isinstance(own, nn.LeakyReLU):
+            constants = {"slope": own.negative_slope}
         else:
             continue
         found |= {f"layers.{i}.{name}": value for name, value in constants.items()}

@@ -9,6 +9,7 @@ from statistics import median
 
 EPOCH_TIME = "training time, the median of all epochs but the first"
 ONE_EPOCH = "of a single epoch, warm-up included"
+ONLY_EPOCH = "that epoch, which includes warm-up"
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 48
 

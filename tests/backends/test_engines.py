@@ -46,7 +46,7 @@ def test_an_engine_goes_the_same_way(nnbench: Nnbench, engine: str) -> None:
     train = ("optimizer=adam", "optimizer.clip_norm=1", "schedule=cosine", "batch_size=32")
     done = nnbench("-m", f"backend=numpy,keras_{engine}", *words, *train, "epochs=2", *LOCAL)
     assert done.returncode == 0, done.stderr
-    assert f"parity pass: keras {engine} against numpy, float32" in " ".join(done.stdout.split())
+    assert f"parity agrees: keras {engine} against numpy, float32" in " ".join(done.stdout.split())
 
 
 @pytest.mark.parametrize("engine", ENGINES)

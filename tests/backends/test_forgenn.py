@@ -97,4 +97,4 @@ def test_a_matched_sweep_is_certified(nnbench: Nnbench) -> None:
         "tracking=local",
     )
     assert done.returncode == 0, done.stderr
-    assert "parity pass: forgenn against numpy" in " ".join(done.stdout.split())
+    assert "parity agrees: forgenn against numpy" in " ".join(done.stdout.split())

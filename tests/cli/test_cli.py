@@ -157,7 +157,7 @@ def test_a_sweep_compares_and_lets_backends_alternate(nnbench: Nnbench, tmp_path
     assert order == [("fused", 0), ("reference", 0), ("fused", 1), ("reference", 1)]
     assert len({r.sweep for r in runs}) == 1
     assert " dW " in done.stdout
-    assert "parity pass: numpy reference against numpy, float32, 2 pairs of runs" in done.stdout
+    assert "parity agrees: numpy reference against numpy, float32, 2 pairs of runs" in done.stdout
 
 
 ENDLESS = [*TINY, "epochs=100000"]

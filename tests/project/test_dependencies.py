@@ -167,7 +167,7 @@ import numpy, scipy, nnbench
 def test_runs_sweeps_and_what_looks_at_them_work(python: Path, folder: Path) -> None:
     both = nnbench(python, folder, "-m", "backend=numpy,numpy_reference", *TINY)
     assert (both.returncode, both.stderr) == (0, "")
-    assert "parity pass" in both.stdout
+    assert "parity agrees" in both.stdout
     listed = nnbench(python, folder, "ls")
     assert (listed.returncode, listed.stderr) == (0, "")
     assert "finished" in listed.stdout

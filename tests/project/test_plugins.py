@@ -134,7 +134,7 @@ def folder(tmp_path: Path) -> Path:
         (("study",), "own_study from own: Own"),
         (("arch", "backend=mine", *TINY), "parameters"),
         (("backend=mine", *TINY), "finished"),
-        (("-m", "backend=mine,numpy", *TINY), "parity pass: mine against numpy"),
+        (("-m", "backend=mine,numpy", *TINY), "parity agrees: mine against numpy"),
     ],
 )
 def test_a_folder_brings_the_same_to_every_command(
@@ -273,7 +273,7 @@ def test_backends_of_one_name_are_told_apart_by_their_origin(broken: Path, tmp_p
     done = nnbench_with(broken, tmp_path, "-m", "backend=numpy,fake,a,b", *TINY)
     assert done.returncode == 0, done.stderr
     for label in ("numpy (other)", "twin (other)", "twin (second)"):
-        assert f"parity pass: {label} against numpy, float32" in done.stdout
+        assert f"parity agrees: {label} against numpy, float32" in done.stdout
     report = nnbench_with(broken, tmp_path, "report")
     for label in ("numpy", "numpy (other)", "twin (other)", "twin (second)"):
         assert re.search(rf"^  {re.escape(label)}  +1 ", report.stdout, flags=re.MULTILINE), label

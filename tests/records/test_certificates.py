@@ -72,10 +72,10 @@ def test_parity_names_the_first_step_and_layer_that_part(
     )
     assert done.returncode == 1
     assert (
-        "wrong against numpy, float64, seed 0: diverges (epoch 2, step 3, layer 3: dense units=3 "
-        "bias=false): weights differ by" in " ".join(done.stdout.split())
+        "parity diverges: wrong against numpy, float64, seed 0: at epoch 2, step 3, layer 3 (dense "
+        "units=3 bias=false): weights differ by" in " ".join(done.stdout.split())
     )
-    assert done.stderr.strip() == "nnbench: 1 comparison failed."
+    assert done.stderr.strip() == "nnbench: 1 comparison failed or proved nothing."
 
 
 def test_a_chaotic_comparison_says_so(nnbench: Nnbench) -> None:
@@ -85,7 +85,10 @@ def test_a_chaotic_comparison_says_so(nnbench: Nnbench) -> None:
     done = nnbench("parity", *words, "backend=numpy,numpy_reference", "dtype=float32")
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())
-    found = re.search(r"chaotic after step (\d+): until then weights differ by", text)
+    found = re.search(
+        r"parity chaotic after step (\d+): numpy reference against .*: until then weights",
+        text,
+    )
     assert found, text
     assert int(found.group(1)) in (1, 2, 4, *range(6, 180, 6))
     assert "one ulp alone then grows past any comparison" in text
@@ -119,7 +122,7 @@ def test_a_sweep_over_backends_is_certified(nnbench: Nnbench, tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())
     assert "Checking the figures of 4 runs, 2 extra runs for agreement" in text
-    assert "parity: torch against numpy, float32, 2 pairs of runs: agree: final weights" in text
+    assert "parity agrees: torch against numpy, float32, 2 pairs of runs: final weights" in text
     runs = list(read_runs(tmp_path / "results"))
     assert len(runs) == 4  # the runs from one ulp away are not among them
     for run in runs:
@@ -146,10 +149,10 @@ def test_a_sweep_with_a_wrong_backend_says_where_it_parts(
     assert done.returncode == 1
     assert "1 of 2 runs diverge or report wrong figures" in done.stderr
     text = " ".join(done.stdout.split())
-    where = "diverges (epoch 2, step 3, layer 3: dense units=3 bias=false)"
-    assert f"parity: wrong against numpy, float64, seed 0: {where}: weights differ" in text
+    where = "epoch 2, step 3, layer 3 (dense units=3 bias=false)"
+    assert f"parity diverges: wrong against numpy, float64, seed 0: at {where}: weights" in text
     (run,) = (r for r in read_runs(tmp_path / "results") if r.config["backend"]["name"] == "wrong")
-    assert standing(run).word == where
+    assert standing(run).word == f"diverges ({where})"
     assert not standing(run).ranked
     assert run.parity is not None
     assert (run.parity["parted_epoch"], run.parity["parted_step"]) == (1, 3)

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +18,7 @@ from nnbench.records import identity, source
 OWN = {name: f"nnbench.backends.{name}.Trainer" for name in ("numpy", "torch", "keras", "forgenn")}
 
 
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    """Digests are kept while a process lives; here files change under it."""
-    for each in (source.training_digest, source.backend_source, source.package_digest):
-        each.cache_clear()
-    yield
-    for each in (source.training_digest, source.backend_source, source.package_digest):
-        each.cache_clear()
-
-
 def digests(package: Path) -> dict[str, Any]:
-    for each in (source.training_digest, source.backend_source):
-        each.cache_clear()
     own = {name: source.backend_source(target, package)["digest"] for name, target in OWN.items()}
     return {"all": source.training_digest(package)} | own
 
@@ -139,7 +126,6 @@ def test_a_third_partys_source_counts(
     path = tmp_path / edited
     path.parent.mkdir(exist_ok=True)
     path.write_text((path.read_text() if path.exists() else "") + "\n")
-    source.backend_source.cache_clear()
     after = [source.backend_source(target) for target in targets]
     assert [a != b for a, b in zip(before, after, strict=True)] == [package, module]
 
@@ -153,7 +139,6 @@ def test_what_a_third_party_takes_from_our_backends_counts(
     before = source.backend_source("theirs.mine.Mine", package)
     for name, changes in (("torch/layers.py", False), ("numpy/layers.py", True)):
         (package / "backends" / name).write_text("")
-        source.backend_source.cache_clear()
         assert (source.backend_source("theirs.mine.Mine", package) != before) == changes
 
 

@@ -26,7 +26,7 @@ from nnbench.reporting.pages.html import html
 from nnbench.reporting.pages.markdown import escape, markdown
 from nnbench.reporting.pages.plots import write_plots
 from support.commands import PATIENCE, TINY, Nnbench
-from support.records import epoch, make_run
+from support.records import MACHINE, epoch, make_run
 
 
 def some_runs(
@@ -86,8 +86,10 @@ def test_what_else_differs_is_said_before_anything_is_ranked(tmp_path: Path) -> 
     ("changed", "word"),
     [
         ({"semantics": "native"}, "semantics"),
-        ({"machine": {"cpu": "another"}}, "machine"),
-        ({"machine": {"blas_kernel": "Haswell"}}, "BLAS kernel"),
+        ({"machine": MACHINE | {"cpu": "another"}}, "machine"),
+        ({"machine": MACHINE | {"blas_kernel": "Haswell"}}, "BLAS kernel"),
+        ({"machine": MACHINE | {"cores": {"physical": 2, "usable": 1}}}, "cores"),
+        ({"machine": MACHINE | {"threads": {"in_use": 2}}}, "threads in use"),
         ({"flags": (Beside(2),)}, "flags"),
         ({"data": {"name": "digits", "digests": {"payload": "x"}}}, "data"),
     ],

@@ -23,6 +23,23 @@ CONFIG: dict[str, Any] = {
     "tracking": {"name": "mlflow", "uri": None, "experiment": "nnbench"},
 }
 
+MACHINE: dict[str, Any] = {
+    "python": "3.11.7",
+    "platform": "Linux-6.18-x86_64",
+    "hostname": "vm",
+    "cpu": "A Processor",
+    "cores": {"physical": 2, "usable": 2},
+    "memory_bytes": 2**34,
+    "versions": {"nnbench": "0.2.0", "numpy": "2.4.6", "scipy": "1.17.1"},
+    "blas_kernel": "SkylakeX",
+    "threads": {"blas": 1, "openmp": None, "in_use": 1},
+    "environment": {"OMP_NUM_THREADS": "1"},
+    "commit": "f" * 40,
+    "source_digest": "d4" * 32,
+    "backend_source": {"package": "nnbench", "version": "0.2.0", "digest": "e5" * 32},
+    "gpu": None,
+}
+
 
 def epoch(number: int, **changed: Any) -> EpochRecord:
     values: dict[str, Any] = {
@@ -56,7 +73,7 @@ def make_run(directory: Path, **changed: Any) -> RunResult:
             "digests": {"payload": "a1" * 32, "train": "b2" * 32, "test": "c3" * 32},
             "samples": {"train": 1000, "test": 1000},
         },
-        "machine": {"commit": "f" * 40},
+        "machine": MACHINE,
         "phases": Phases(train_seconds=6.0, evaluate_seconds=1.5, wall_seconds=9.0),
         "epochs": (epoch(0), epoch(1), epoch(2)),
         "kept_epoch": 1,

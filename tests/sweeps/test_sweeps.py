@@ -300,7 +300,10 @@ def test_orders(nnbench: Nnbench) -> None:
         return [f"{row.split('backend=')[1].split()[0]}{row.split('seed=')[1][0]}" for row in rows]
 
     assert order("order=given") == ["numpy0", "numpy1", "numpy_reference0", "numpy_reference1"]
-    assert order() == ["numpy0", "numpy_reference0", "numpy1", "numpy_reference1"]
+    assert order("order=interleaved") == [
+        *("numpy0", "numpy_reference0", "numpy1", "numpy_reference1")
+    ]
+    assert order() == ["numpy0", "numpy_reference0", "numpy_reference1", "numpy1"]
     assert sorted(order("order=random")) == sorted(order())
 
 
@@ -407,5 +410,5 @@ def test_where_results_are_tracked_makes_no_other_run(nnbench: Nnbench, tmp_path
     done = nnbench(*words, "order=given")
     assert done.returncode == 0, done.stderr
     assert "2 of 2 runs already finished" in done.stdout
-    assert "parity pass: torch against numpy" in " ".join(done.stdout.split())
+    assert "parity agrees: torch against numpy" in " ".join(done.stdout.split())
     assert_mirrored(client_of(tmp_path / "results"), read_runs(tmp_path / "results"))

@@ -14,6 +14,7 @@ from nnbench.model.network import ParamKey
 from nnbench.records.run import RECORD_NAME, RunResult
 from nnbench.training import checkpoint
 from nnbench.training.checkpoint import Checkpoint, Pace
+from nnbench.training.effort import Effort
 from support.records import make_run
 
 KEY = ParamKey(0, "kernel")
@@ -25,9 +26,11 @@ def make(epoch: int = 3, step: int = 7) -> Checkpoint:
     return Checkpoint(
         epoch,
         step,
-        {"0.kernel": weights, "steps": np.array(41), "shuffler": rng.bytes(9) and np.arange(9)},
         TrainStats(0.1 + 0.2, 70),
         1.5,
+        Effort(1.25, 0.5, 3),
+        0.25,
+        {"0.kernel": weights, "steps": np.array(41), "shuffler": rng.bytes(9) and np.arange(9)},
         [{KEY: rng.normal(size=20)} for _ in range(epoch)],
         (1, {KEY: weights + 1}),
     )
@@ -43,7 +46,7 @@ def same(a: Checkpoint, b: Checkpoint) -> bool:
     pairs = [(a.state[k], b.state[k]) for k in a.state]
     pairs += [(x[KEY], y[KEY]) for x, y in zip(a.visited, b.visited, strict=True)]
     pairs.append((a.best[1][KEY], b.best[1][KEY]))
-    facts = [(c.epoch, c.step, c.stats, c.seconds, c.best and c.best[0]) for c in (a, b)]
+    facts = [(c.position, c.best and c.best[0]) for c in (a, b)]
     return facts[0] == facts[1] and all(
         x.dtype == y.dtype and np.array_equal(x, y) for x, y in pairs
     )

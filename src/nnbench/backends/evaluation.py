@@ -97,6 +97,8 @@ def _spread(split: Split) -> Split:
 
 def _right(logits: Float, labels: NDArray[np.int64], envelope: float) -> tuple[int, int]:
     """Return how many samples are right whatever rounding does, and how many may be."""
+    if not np.isfinite(envelope):
+        return 0, len(logits)
     rows = np.arange(len(logits))
     own = logits[rows, labels]
     others = logits.copy()

@@ -36,7 +36,8 @@ def command(
     console = Console()
     found = explain(first, last, overrides, seeds, results, Display(console))
     if not found.changes:
-        click.echo(f"{first} and {last} are the same configuration: nothing to explain.")
+        besides = ", besides what is said above" if found.cautions else ""
+        click.echo(f"{first} and {last} are the same configuration: nothing to explain{besides}.")
     elif found.agreement is not None:
         console.print(parity_table(found.agreement))
         return min(found.agreement.failed, 1)

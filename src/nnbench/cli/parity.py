@@ -13,7 +13,8 @@ from nnbench.cli import options
 @options.overrides
 def command(overrides: Sequence[str]) -> int:
     """Train several backends side by side in float64 and float32 and say whether their weights
-    agree: pass, fail (with the first step and layer that diverge) or chaotic. As in `nnbench parity
+    agree, and whether they answer as their weights do: agrees, diverges (with the first step and
+    layer), figures wrong, chaotic after step N, or not proven. As in `nnbench parity
     arch=lenet5 backend=numpy,torch`; without backend= all that are installed, without epochs= 5
     epochs, without dtype= both.
     """
@@ -28,5 +29,5 @@ def command(overrides: Sequence[str]) -> int:
         Console().print(parity_table(found))
         failed += found.failed
     if failed:
-        raise ChecksFailed(f"{failed} comparison{'s' * (failed > 1)} failed.")
+        raise ChecksFailed(f"{failed} comparison{'s' * (failed > 1)} failed or proved nothing.")
     return 0

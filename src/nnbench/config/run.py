@@ -22,7 +22,7 @@ from nnbench.model.selection import EarlyStopping, Monitor
 from nnbench.schema import at_least, read, suggest, within
 
 Count = Annotated[int, at_least(1)]
-Order = Literal["interleaved", "given", "random"]  # of the runs of a sweep
+Order = Literal["counterbalanced", "interleaved", "given", "random"]  # of the runs of a sweep
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ class RunConfig:
     eval: EvalConfig = dataclasses.field(default_factory=EvalConfig)
     checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
     launcher: LauncherConfig = dataclasses.field(default_factory=Sequential)
-    order: Order = "interleaved"
+    order: Order = "counterbalanced"
     on_error: Literal["continue", "stop"] = "continue"
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
     parity: bool = True

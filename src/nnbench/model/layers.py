@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from nnbench.errors import ConfigError
-from nnbench.model.augment import Augment as Augment
+from nnbench.model.augment import Augment as Augment  # noqa: PLC0414 - found here too
 from nnbench.schema import above, at_least, within
 
 Shape = tuple[int, ...]

@@ -76,8 +76,7 @@ class Certificate:
     @property
     def last(self) -> Agreement | None:
         """Return the agreement that tells most: where they part, else the last compared."""
-        found = [*self.first.values(), *self.epochs]
-        judged = self.verdict
+        found, judged = [*self.first.values(), *self.epochs], self.verdict
         if judged.parted is not None:
             return found[judged.parted]
         return found[max(judged.compared - 1, 0)] if found else None
@@ -85,8 +84,8 @@ class Certificate:
     @property
     def parted_epoch(self) -> int | None:
         """Return the epoch, from 0, by whose end the weights part; None where they do not."""
-        parted = self.verdict.parted
-        return None if parted is None else max(parted - len(self.first), 0)
+        at = self.verdict.parted
+        return None if at is None else max(at - len(self.first), 0)
 
     @property
     def outcome(self) -> str:
@@ -135,35 +134,43 @@ class Certificate:
     def __str__(self) -> str:
         """Return the verdict as a sentence."""
         pair = f"{self.backend} against {self.reference}" if self.reference else self.backend
-        text = f"parity: {pair}, {self.dtype}, seed {self.seed}: {self.word}"
-        if self.outcome == "figures wrong":
-            assert self.figures is not None
-            wrong = self.figures.wrong
-            more = f"; and {len(wrong) - MOST_WRONG} more" if len(wrong) > MOST_WRONG else ""
-            text = text.removesuffix(self.word) + f"figures wrong: {'; '.join(wrong[:MOST_WRONG])}"
-            return text + more
-        if self.last is None or self.outcome in ("not proven", "figures agree"):
-            return text
-        apart = f"weights differ by {self.last.difference:.1e} of the largest, allowed "
-        apart += f"{self.last.envelope:.1e}"
-        if self.outcome == "agrees":
-            return f"{text}: after {self._length()} {apart}"
-        if self.outcome == "chaotic":
-            return f"{text}: until then {apart}; one ulp alone then grows past any comparison"
-        return f"{text}: {apart}"
+        pair += f", {self.dtype}, seed {self.seed}"
+        about = "parity " if self.reference and self.outcome != "figures wrong" else ""
+        match self.outcome:
+            case "chaotic":
+                detail = f"until then {self._apart()}; one ulp alone then grows past any comparison"
+                return f"{about}{self.word}: {pair}: {detail}"
+            case "agrees":
+                whole, steps = self.compared_epochs, self.compared_steps
+                length = count(whole, "epoch") if whole else count(steps, "step")
+                detail = f"after {length} {self._apart()}"
+            case "diverges":
+                detail = f"at {self._where()}: {self._apart()}"
+            case "figures wrong":
+                detail = self._wrong()
+            case _:
+                detail = self.why_not or "recomputed from its weights"
+        return f"{about}{self.outcome}: {pair}: {detail}"
 
-    def _length(self) -> str:
-        if self.compared_epochs:
-            return count(self.compared_epochs, "epoch")
-        return count(self.compared_steps, "step")
+    def _apart(self) -> str:
+        assert self.last is not None
+        return (
+            f"weights differ by {self.last.difference:.1e} of the largest, allowed "
+            f"{self.last.envelope:.1e}"
+        )
+
+    def _wrong(self) -> str:
+        assert self.figures is not None
+        wrong = self.figures.wrong
+        more = f"; and {len(wrong) - MOST_WRONG} more" if len(wrong) > MOST_WRONG else ""
+        return "; ".join(wrong[:MOST_WRONG]) + more
 
     def _where(self) -> str:
         assert self.parted_epoch is not None
         assert self.last is not None
         place = self.place or Place(self.parted_epoch + 1, None, self.last.layer)
         step = f", step {place.step:,}" if place.step is not None else ""
-        layer = f"layer {place.layer + 1}: {self.layers[place.layer]}"
-        return f"epoch {place.epoch}{step}, {layer}"
+        return f"epoch {place.epoch}{step}, layer {place.layer + 1} ({self.layers[place.layer]})"
 
     def as_data(self) -> dict[str, Any]:
         """Return what run.json keeps."""
@@ -202,7 +209,6 @@ class Certificate:
         """Return the certificate that `as_data` wrote."""
         first = _agreements(data, "first_")
         epoch, layer = data["parted_epoch"], data["parted_layer"]
-        located = layer is not None
         return cls(
             backend=data["backend"],
             dtype=data["dtype"],
@@ -212,7 +218,7 @@ class Certificate:
             first=dict(zip(data["first_steps"], first, strict=True)),
             epochs=_agreements(data, ""),
             layers=tuple(data["layers"]),
-            place=Place(epoch + 1, data["parted_step"], layer) if located else None,
+            place=None if layer is None else Place(epoch + 1, data["parted_step"], layer),
             figures=Figures.of_data(data["figures"]) if data["figures"] else None,
             doubt=data["doubt"],
         )
@@ -222,10 +228,7 @@ def _agreements(data: Mapping[str, Any], which: str) -> tuple[Agreement, ...]:
     """Return the agreements that `as_data` took apart; what was no number is None in JSON."""
     names = ("difference", "envelope", "layer_differences", "layer_one_ulps")
     columns = (data[f"{which}{name}"] for name in names)
-    return tuple(
-        Agreement.of_numbers(difference, envelope, differences, one_ulps)
-        for difference, envelope, differences, one_ulps in zip(*columns, strict=True)
-    )
+    return tuple(Agreement.of_numbers(*row) for row in zip(*columns, strict=True))
 
 
 @dataclass(frozen=True)
@@ -271,24 +274,26 @@ def sentences(runs: Sequence[RunResult]) -> list[str]:
 
     Nothing is said of runs without a counterpart whose figures are right.
     """
-    agreed: defaultdict[tuple[str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    agreed: defaultdict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
     lines = []
     for run in runs:
         found = run.parity
         if found is None or found["outcome"] == "figures agree":
             continue
         if found["outcome"] in ("agrees", "pass") and found["difference"]:
-            agreed[label(run), found["reference"], run.config["dtype"]].append(found)
+            key = (found["outcome"], label(run), found["reference"], run.config["dtype"])
+            agreed[key].append(found)
         else:
             lines.append(str(found["text"]))
-    for (backend, reference, dtype), group in agreed.items():
+    for (outcome, backend, reference, dtype), group in agreed.items():
         if len(group) == 1:
             lines.append(str(group[0]["text"]))
             continue
         worst = max(c["difference"][-1] for c in group)
         allowed = min(c["envelope"][-1] for c in group)
         lines.append(
-            f"parity: {backend} against {reference}, {dtype}, {len(group)} pairs of runs: agree: "
-            f"final weights differ by at most {worst:.1e} of the largest, allowed {allowed:.1e}"
+            f"parity {outcome}: {backend} against {reference}, {dtype}, {len(group)} pairs of "
+            f"runs: final weights differ by at most {worst:.1e} of the largest, allowed "
+            f"{allowed:.1e}"
         )
     return lines

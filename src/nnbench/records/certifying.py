@@ -30,7 +30,7 @@ def groups(runs: Sequence[RunResult]) -> list[list[RunResult]]:
         if run.semantics == "matched" and run.status == "finished":
             found[pair_key(run)].append(run)
     ordered = (
-        sorted(group, key=lambda run: _rank(run.config["backend"])) for group in found.values()
+        sorted(group, key=lambda run: rank(run.config["backend"])) for group in found.values()
     )
     return [group for group in ordered if len({_backend(run) for run in group}) > 1]
 
@@ -39,8 +39,8 @@ def _backend(run: RunResult) -> str:
     return json.dumps(run.config["backend"], sort_keys=True, default=str)
 
 
-def _rank(backend: Mapping[str, Any]) -> int:
-    """Return the place of a backend among those that could be the reference."""
+def rank(backend: Mapping[str, Any]) -> int:
+    """Return the place of a backend (its values) among those that could be the reference."""
     if not is_own(backend):
         return 2
     return 0 if str(backend.get("_target_")).startswith("nnbench.backends.numpy.") else 1

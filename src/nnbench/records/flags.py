@@ -50,6 +50,47 @@ class Beside:
 
 
 @dataclass(frozen=True)
+class Contended:
+    """Other processes kept the run from its processor; its epochs tell how much."""
+
+    name: Literal["contended"] = "contended"
+
+    def __str__(self) -> str:
+        return (
+            "contended: other processes took its processor while it trained; its times are not "
+            "compared with those of undisturbed runs"
+        )
+
+
+@dataclass(frozen=True)
+class Early:
+    """The Trainer said that it was done before it was; its epochs tell what was charged for it."""
+
+    name: Literal["early"] = "early"
+
+    def __str__(self) -> str:
+        return (
+            "train() returned before its work was done; what was left is counted in epoch times, "
+            "as far as it was seen"
+        )
+
+
+@dataclass(frozen=True)
+class SlowClock:
+    """The run's own clock counted fewer `seconds` than the `elapsed` ones of its process."""
+
+    seconds: float
+    elapsed: float
+    name: Literal["slow clock"] = "slow clock"
+
+    def __str__(self) -> str:
+        return (
+            f"its clock counted {self.seconds:.1f} s while {self.elapsed:.1f} s passed outside: "
+            "its times cannot be trusted"
+        )
+
+
+@dataclass(frozen=True)
 class Said:
     """A sentence, as records before version 5 have it."""
 
@@ -60,8 +101,11 @@ class Said:
         return self.text
 
 
-Flag = Steered | Crowded | Beside | Said
-KINDS: dict[str, type[Flag]] = {kind.name: kind for kind in (Steered, Crowded, Beside, Said)}
+Flag = Steered | Crowded | Beside | Contended | Early | SlowClock | Said
+KINDS: dict[str, type[Flag]] = {
+    kind.name: kind for kind in (Steered, Crowded, Beside, Contended, Early, SlowClock, Said)
+}
+TOLD = (Contended, Early)  # keep nobody out of a table
 
 
 def read_flag(value: str | Mapping[str, Any]) -> Flag:

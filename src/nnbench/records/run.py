@@ -2,7 +2,8 @@
 
 run.json is versioned. History: 1, the first; 2, flags, layers, without_effect and
 parity; 3, peak_memory_bytes; 4, choices, resumed and the digest of the rest; 5, flags are facts; 6,
-certificates cover the figures, near ties, what the backend computed with (effective).
+certificates cover the figures, near ties; processor seconds, waiting, switches, load, late seconds;
+what the backend computed with (effective).
 What is written has the newest version, whatever was read.
 """
 
@@ -43,6 +44,10 @@ class EpochRecord:
     `generalization_gap` is train minus test accuracy, in regression test minus train
     loss. Accuracies are None in regression, `val_*` without a validation split. Figures that are
     not finite are None in JSON.
+
+    Of the training part (None: not recorded): `cpu_seconds`, `waited_seconds` and
+    `involuntary_switches` as in `training.effort`, the machine's `load` at the end; `late_seconds`
+    of `train_seconds` are what was left undone when `train` returned.
     """
 
     epoch: int
@@ -57,6 +62,11 @@ class EpochRecord:
     evaluate_seconds: float
     val_loss: float | None = None
     val_accuracy: float | None = None
+    cpu_seconds: float | None = None
+    waited_seconds: float | None = None
+    involuntary_switches: int | None = None
+    load: float | None = None
+    late_seconds: float | None = None
     train_ties: int | None = None
     test_ties: int | None = None
     val_ties: int | None = None

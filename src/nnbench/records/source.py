@@ -12,7 +12,7 @@ import hashlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -42,20 +42,17 @@ NO_CODE = ("conf", "experiments", "__pycache__")  # configuration is compared as
 LARGE = 32 * 2**20  # bytes: such a file counts by its size
 
 
-@functools.cache
 def training_digest(package: Path = PACKAGE) -> str:
     """Return the SHA-256 over nnbench's own source that trains, backends' packages aside."""
     files = {path for pattern in TRAINS for path in package.glob(pattern)}
     return digest(package, files)
 
 
-@functools.cache
 def package_digest(package: Path = PACKAGE) -> str:
     """Return the SHA-256 over the names and contents of all .py files of `package`."""
     return digest(package, package.rglob("*.py"))
 
 
-@functools.cache
 def backend_source(target: str, package: Path = PACKAGE) -> dict[str, Any]:
     """Return what provides the backend `target`, a dotted name: package, version, and a digest.
 
@@ -172,9 +169,13 @@ def _imports(path: Path) -> Iterator[str]:
 
 def _version(top: str) -> str | None:
     """Return the version of the distribution that brings the package `top`, if one does."""
-    for name in (top, *metadata.packages_distributions().get(top, ())):
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return None
+    try:
+        return metadata.version(top)
+    except metadata.PackageNotFoundError:
+        names = _distributions().get(top, ())
+    return next((metadata.version(name) for name in names), None)
+
+
+@functools.cache  # what brings what; versions are asked for anew
+def _distributions() -> Mapping[str, Sequence[str]]:
+    return metadata.packages_distributions()

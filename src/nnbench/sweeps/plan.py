@@ -19,6 +19,7 @@ from nnbench.records import identity, machine, weights
 from nnbench.records.identity import deciding
 from nnbench.records.lookup import find_weights
 from nnbench.records.run import Folder, RunResult, Status
+from nnbench.sweeps.order import counterbalanced
 from nnbench.sweeps.session import check_packages
 from nnbench.training.assembly import make_task
 
@@ -57,6 +58,7 @@ class Planner:
         self.folder, self.fresh = Folder(results), fresh
         self._prints: dict[str, str] = {}
         self._asked: set[str] = set()
+        self._described = functools.cache(described)  # as long as a plan: sources may be edited
 
     def look(self, cell: Cell) -> Step:
         """Say how a cell stands, as of now. Raises NNBenchError where it cannot be."""
@@ -75,7 +77,7 @@ class Planner:
         key = deciding(cell.values)
         if key not in self._prints:
             source = find_weights(cell.config)
-            where = _where(cell.config)
+            where = self.where(cell.config)
             outline = data.outline(cell.config.data, kind=cell.config.task, seed=cell.config.seed)
             self._prints[key] = identity.fingerprint(
                 cell.values,
@@ -84,6 +86,11 @@ class Planner:
                 weights.weights_digest(weights.load_weights(source)) if source else None,
             )
         return self._prints[key]
+
+    def where(self, config: RunConfig) -> dict[str, Any]:
+        """Return what a run of `config` records of this machine."""
+        backend = config.backend
+        return self._described(backend.packages, config.device.name, backend.target)
 
     def plan(self, cells: Sequence[Cell]) -> list[Step]:
         """Check every cell and say how it stands; nothing is raised."""
@@ -113,7 +120,7 @@ class Planner:
 
         That is a run of the same settings that is over, or a stopped one of almost the same.
         """
-        where, decides = _where(cell.config), deciding(cell.values)
+        where, decides = self.where(cell.config), deciding(cell.values)
         for run in reversed(self.folder.runs()):
             if STATES[run.status] == "finished" and deciding(run.config) == decides:
                 found = identity.differing(run.config, run.machine, cell.values, where)
@@ -163,14 +170,17 @@ def check(cell: Cell) -> None:
     make_task(cell.config, outline)
 
 
-def arrange(cells: Sequence[Cell], order: Order = "interleaved") -> list[Cell]:
+def arrange(cells: Sequence[Cell], order: Order = "counterbalanced") -> list[Cell]:
     """Put cells into the order in which to run them.
 
-    `interleaved` lets backends alternate, `random` shuffles by the first cell's seed; a case
-    comes after the one whose weights it takes.
+    `counterbalanced`: seed by seed, so that a drift of the machine favours nobody (see
+    `nnbench.sweeps.order`); `interleaved`: backends alternate, always the same one first; `random`
+    shuffles by the first cell's seed. A case comes after the one whose weights it takes.
     """
     waiting = list(cells)
-    if order == "interleaved":
+    if order == "counterbalanced":
+        waiting = counterbalanced(cells)
+    elif order == "interleaved":
         lanes: defaultdict[str, list[Cell]] = defaultdict(list)
         for cell in cells:
             lanes[cell.config.backend.label].append(cell)
@@ -209,12 +219,8 @@ def _is_case(cell: Cell, case: str | None, seed: int) -> bool:
     return case is not None and cell.config.case == case and cell.config.seed == seed
 
 
-def _where(config: RunConfig) -> dict[str, Any]:
-    return _described(config.backend.packages, config.device.name, config.backend.target)
-
-
-@functools.cache
-def _described(packages: tuple[str, ...], device: str, target: str) -> dict[str, Any]:
+def described(packages: tuple[str, ...], device: str, target: str) -> dict[str, Any]:
+    """Return what a run of a backend would record of this machine and of the source, as of now."""
     return machine.describe(packages, device=device, target=target)
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import importlib.util
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ import yaml
 from nnbench.config.installation import lacks, need
 from nnbench.config.run import Cell, RunConfig
 from nnbench.errors import NNBenchError, ResultsError, RunBusy, RunFailed, RunKilled
-from nnbench.records.flags import Flag
+from nnbench.records.flags import Flag, SlowClock
 from nnbench.records.lookup import find_weights, make_directory, run_name
 from nnbench.records.run import RECORD_NAME, RUNS_NAME, EpochRecord, RunResult, Status
 from nnbench.sweeps.observer import Follower, Observer
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 CONFIG_NAME = "config.yaml"
 PARITY_NAME = "parity"
+# What a run's own clock may miss of its process: starting and ending it, on a busy machine too.
+CLOCK_SHARE = 0.1
+CLOCK_SECONDS = 3.0
 
 
 @contextlib.contextmanager
@@ -143,8 +147,9 @@ class Session:
             (job.directory / CONFIG_NAME).write_text(yaml.safe_dump(cell.values, sort_keys=False))
             watcher = self.observer.begin(job.name, cell.config)
             mirror = _Mirror(job.directory, watcher, self.sink)
+            start = time.monotonic()
             run_isolated(job, mirror, self.interrupts, dict(place.environment))
-            run = RunResult.read(job.directory)
+            run = _timed(RunResult.read(job.directory), stopped, time.monotonic() - start)
         except (KeyboardInterrupt, NNBenchError, OSError) as error:
             if isinstance(error, RunBusy):  # somebody else's
                 raise
@@ -206,6 +211,16 @@ class _Mirror:
             self.sink.start(self.run)
         elif event["event"] == "epoch" and self.run is not None:
             self.sink.epochs(self.run, [EpochRecord(**event["record"])])
+
+
+def _timed(run: RunResult, stopped: RunResult | None, elapsed: float) -> RunResult:
+    """Return `run`, flagged where its own clock counted much less than the `elapsed` seconds."""
+    own = run.phases.wall_seconds - (stopped.phases.wall_seconds if stopped else 0.0)
+    if own >= (1 - CLOCK_SHARE) * elapsed - CLOCK_SECONDS:
+        return run
+    run = dataclasses.replace(run, flags=(*run.flags, SlowClock(own, elapsed)))
+    run.write()
+    return run
 
 
 def _close_record(directory: Path, status: Status, message: str) -> RunResult | None:

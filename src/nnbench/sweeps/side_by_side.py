@@ -11,6 +11,7 @@ from nnbench.config.composition import compose
 from nnbench.config.run import Cell, RunConfig
 from nnbench.errors import ConfigError, MissingPackage
 from nnbench.records.certificate import OUT, Certificate
+from nnbench.records.certifying import rank
 from nnbench.records.lookup import make_directory
 from nnbench.sweeps.process import ask
 from nnbench.sweeps.session import check_packages
@@ -72,6 +73,7 @@ def side_by_side(overrides: Sequence[str], default: Sequence[str] | None) -> lis
 def agreements(overrides: Sequence[str]) -> Iterator[Agreement]:
     """Certify a configuration in float64 and float32, or in the dtype that `overrides` name.
 
+    The reference is NumPy where it takes part, else a backend of nnbench's own, else the first.
     Without backend= all that are installed take part, without epochs= for EPOCHS epochs. Raises
     ConfigError where there are not two backends.
     """
@@ -84,7 +86,7 @@ def agreements(overrides: Sequence[str]) -> Iterator[Agreement]:
                 "Parity needs two backends; name them with backend=numpy,torch (`nnbench doctor` "
                 "says what is installed)."
             )
-        yield certify(cells)
+        yield certify(sorted(cells, key=lambda cell: rank(cell.values["backend"])))
 
 
 def certify(cells: Sequence[Cell]) -> Agreement:

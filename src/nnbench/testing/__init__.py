@@ -6,8 +6,9 @@
 
 First what a Trainer must do whatever it trains (`CHECKS`); then every building block (`BLOCKS`)
 and a series of random nets, each of which has to take the same steps as the NumPy reference
-within the 1-ulp envelope. A block that raises UnsupportedSpec counts as unsupported, not
-as failed. `nnbench check backend=NAME` prints the scorecard.
+within the 1-ulp envelope, and give the same logits for splits of every size. A block that raises
+UnsupportedSpec counts as unsupported, not as failed. `nnbench check backend=NAME` prints the
+scorecard.
 """
 
 from __future__ import annotations
@@ -29,14 +30,19 @@ from nnbench.testing.equality import equals_the_reference
 __all__ = [
     "BLOCKS",
     "CHECKS",
+    "IN_FLOAT32",
+    "RANDOM_NETS",
     "Case",
     "CheckResult",
     "Subject",
+    "all_checks",
     "check_trainer",
     "equals_the_reference",
+    "result",
 ]
 
 RANDOM_NETS = 10
+IN_FLOAT32 = ("dense", "conv2d same", "batch_norm 2d", "dropout", "adam", "adamw", "rmsprop")
 
 
 @dataclass(frozen=True)
@@ -56,17 +62,32 @@ def check_trainer(
 ) -> Iterator[CheckResult]:
     """Run every check on the trainers that `make` builds; yield the results as they come.
 
-    float64 is the proof; `dtype` float32 is for backends that have nothing else.
+    float64 is the proof, with a few blocks in float32 after it, which runs use; `dtype` float32 is
+    for backends that have nothing else.
     """
+    for name, check in all_checks(make, execution, dtype).items():
+        yield result(name, check)
+
+
+def all_checks(
+    make: TrainerFactory, execution: str, dtype: DType = "float64"
+) -> dict[str, Callable[[], Agreement | None]]:
+    """Return every check by its name; one that fails raises an exception."""
     subject = Subject(make, execution, dtype)
-    for name, check in CHECKS.items():
-        yield _result(name.replace("_", " "), partial(check, subject))
-    cases = BLOCKS | {f"random net {i}": random_nets.seeded(i) for i in range(RANDOM_NETS)}
-    for name, case in cases.items():
-        yield _result(name, partial(equals_the_reference, make, execution, case.of(dtype)))
+    found: dict[str, Callable[[], Agreement | None]] = {
+        name.replace("_", " "): partial(check, subject) for name, check in CHECKS.items()
+    }
+    cases = {name: case.of(dtype) for name, case in BLOCKS.items()}
+    cases |= {f"random net {i}": random_nets.seeded(i).of(dtype) for i in range(RANDOM_NETS)}
+    if dtype == "float64":
+        cases |= {f"float32: {name}": BLOCKS[name].of("float32") for name in IN_FLOAT32}
+    return found | {
+        name: partial(equals_the_reference, make, execution, case) for name, case in cases.items()
+    }
 
 
-def _result(name: str, check: Callable[[], Agreement | None]) -> CheckResult:
+def result(name: str, check: Callable[[], Agreement | None]) -> CheckResult:
+    """Run one check."""
     try:
         found = check()
     except Exception as error:  # a check that crashes has failed, and the others go on

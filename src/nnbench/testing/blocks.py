@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
+import numpy as np
+
+from nnbench.data.dataset import Split
 from nnbench.model import layers as spec
 from nnbench.model import schedule as schedules
 from nnbench.model.losses import Loss
 from nnbench.model.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
-from nnbench.testing.cases import EPOCHS, SHAPES, STEPS, VOCABULARY, Case, case
+from nnbench.testing.cases import EPOCHS, OUTPUTS, SAMPLES, SHAPES, STEPS, VOCABULARY, Case, case
 
 IMAGE = SHAPES["image"]
 RELU, SIGMOID, TANH, GELU = map(spec.Activation, ("relu", "sigmoid", "tanh", "gelu"))  # type: ignore[arg-type]
@@ -141,10 +145,8 @@ OPTIMIZERS |= {
 
 def _scheduled(schedule: schedules.Schedule) -> Case:
     scores = (1.0, 2.0)  # got worse: a plateau's rate falls
-    return _small(
-        rate=1.0,
-        optimizer=SGD(momentum=0.9),
-        rates=lambda epoch: schedule.per_step(epoch, STEPS, EPOCHS, scores[:epoch]),
+    return _small(rate=1.0, optimizer=SGD(momentum=0.9)).at(
+        lambda epoch: schedule.per_step(epoch, STEPS, EPOCHS, scores[:epoch])
     )
 
 
@@ -161,4 +163,40 @@ SCHEDULES: dict[str, Case] = {
         schedules.Plateau(0.03, factor=0.5, patience=0),
     )
 }
-BLOCKS: dict[str, Case] = LAYERS | LOSSES | OPTIMIZERS | SCHEDULES
+
+
+def _labelled(label: int) -> Callable[[Split], Split]:
+    return lambda split: Split(split.inputs, np.full_like(split.targets, label))
+
+
+def _half_blank(split: Split) -> Split:
+    """Every second sample is all zeros."""
+    inputs = split.inputs.copy()
+    inputs[1::2] = 0
+    return Split(inputs, split.targets)
+
+
+def _hundredfold(split: Split) -> Split:
+    """Logits in the hundreds: probabilities round to 0 and 1."""
+    return Split(100.0 * split.inputs, split.targets)
+
+
+_normed = _flat(spec.Dense(6, bias=False), RELU, spec.LayerNorm(), spec.Dense(5), TANH)
+EDGES: dict[str, Case] = {
+    "all samples of the first class": _small().where(_labelled(0)),
+    "all samples of the last class": _small().where(_labelled(OUTPUTS - 1)),
+    "all of the last class, bce": _small(loss=Loss("bce")).where(_labelled(OUTPUTS - 1)),
+    "two classes": _small(outputs=2),
+    "one output, regression": _small(loss=Loss("mse"), kind="regression", outputs=1),
+    "inputs of zeros": _normed.where(_half_blank),
+    "images of zeros": _image(spec.Dense(5), RELU).where(_half_blank),
+    "saturated, cross_entropy": _flat(rate=1e-3).where(_hundredfold),
+    "saturated, bce": _flat(loss=Loss("bce"), rate=1e-3).where(_hundredfold),
+    "saturated, mse of softmax": _flat(loss=Loss("mse"), output="softmax").where(_hundredfold),
+    "batches of 1": _small().in_batches(1),
+    "batches of 1, images": case(spec.Conv2d(3), RELU, spec.MaxPool2d(), spec.Flatten()).in_batches(
+        1
+    ),
+    "one batch of all": _small().in_batches(SAMPLES),
+}
+BLOCKS: dict[str, Case] = LAYERS | LOSSES | OPTIMIZERS | SCHEDULES | EDGES

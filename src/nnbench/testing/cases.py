@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -28,7 +29,9 @@ SHAPES: dict[InputKind, tuple[int, ...]] = {
     "pixels": (112,),
     "tokens": (9,),
 }
+SIZES = (200, 7, 1000, 1)  # rows of the splits that are evaluated
 Rates = Callable[[int], NDArray[np.float64]]
+Draw = Callable[[int, int], Split]  # (rows, seed)
 
 
 def falling(epoch: int) -> NDArray[np.float64]:
@@ -38,40 +41,74 @@ def falling(epoch: int) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Case:
-    """A task with the data, the initial weights and the walks to train it along."""
+    """A task with the data, the initial weights and the walks to train it along.
+
+    `draw(rows, seed)` makes more data of the same kind. `biased`: False lets biases start at 0, as
+    most initializers do.
+    """
 
     task: Task
     splits: Mapping[str, Split]
     rate: float
+    draw: Draw
     rates: Rates = falling
+    biased: bool = True
 
     @property
     def params(self) -> Params:
-        """Return initial weights, all of them different from 0, variances positive."""
+        """Return initial weights, different from 0 but for biases not `biased`; variances > 0."""
         params = initial_params(Uniform(-0.3, 0.3), self.task.architecture, 2, self.task.dtype)
+        if not self.biased:
+            params |= {k: np.zeros_like(p) for k, p in params.items() if k.role == "bias"}
         return {k: p if k.role != "variance" else np.abs(p) + 0.5 for k, p in params.items()}
 
     def walks(self) -> list[Walk]:
-        """Return three shuffled epochs; the last batch of each is ragged."""
+        """Return three shuffled epochs of at most seven steps; of 32, the last batch is ragged."""
+        size = min(SAMPLES, STEPS * self.task.batch_size)
+        steps = self.task.steps(size)
         return [
             Walk(
-                np.random.default_rng(epoch).permutation(SAMPLES),
-                self.rate * self.rates(epoch),
-                SAMPLES,
+                np.random.default_rng(epoch).permutation(SAMPLES)[:size],
+                self.rate * self.rates(epoch)[:steps],
+                size,
                 epoch,
-                STEPS * epoch,
+                steps * epoch,
                 self.task.seed,
             )
             for epoch in range(EPOCHS)
         ]
 
+    def sized(self, turn: int) -> dict[str, Split]:
+        """Return splits of unlike rows and sizes; in four turns each name has each of `SIZES`.
+
+        In turn 0 the training split is the case's own.
+        """
+        train, val, test, part = (SIZES[(turn + i) % len(SIZES)] for i in range(len(SIZES)))
+        first = self.splits["train"] if turn == 0 else self.draw(train, 10)
+        others = {"val": self.draw(val, 11), "test": self.draw(test, 12)}
+        return {"train": first, "train_eval": first.first(part), **others}
+
     def steps(self) -> list[Walk]:
         """Return the same way step by step."""
-        return [walk.part(i, i + 1, BATCH) for walk in self.walks() for i in range(STEPS)]
+        size = self.task.batch_size
+        return [walk.part(i, i + 1, size) for walk in self.walks() for i in range(len(walk.lr))]
 
     def of(self, dtype: DType) -> Case:
         """Return the case in `dtype`."""
         return replace(self, task=replace(self.task, dtype=dtype))
+
+    def in_batches(self, size: int) -> Case:
+        """Return the case in batches of `size`."""
+        return replace(self, task=replace(self.task, batch_size=size))
+
+    def at(self, rates: Rates) -> Case:
+        """Return the case with the learning rates of `rates`, times its own `rate`."""
+        return replace(self, rates=rates)
+
+    def where(self, change: Callable[[Split], Split]) -> Case:
+        """Return the case with all of its data changed."""
+        splits = {name: change(split) for name, split in self.splits.items()}
+        return replace(self, splits=splits, draw=lambda n, seed: change(self.draw(n, seed)))
 
     def on(self, execution: str) -> Task:
         """Return the task for `execution`."""
@@ -87,16 +124,18 @@ def case(
     kind: TaskKind = "classification",
     augment: Augment | None = None,
     rate: float = 0.03,
-    rates: Rates = falling,
+    outputs: int = OUTPUTS,
 ) -> Case:
     """Return a case of `layers` with an output layer behind them."""
     architecture = Architecture(
         SHAPES[inputs],
-        (*layers, Dense(OUTPUTS)),
+        (*layers, Dense(outputs)),
         output or output_activation_for(loss, kind),  # type: ignore[arg-type]
         augment,
     )
-    data = splits(inputs, kind)
+    draw = partial(drawn, inputs, kind, outputs)
+    split = draw(SAMPLES, 3)
+    data = {"train": split, "train_eval": split.first(50), "test": split}
     spec = ArraySpec(
         SHAPES[inputs], str(data["train"].inputs.dtype), 1.0 if inputs == "ties" else 1 / 255
     )
@@ -116,19 +155,18 @@ def case(
         threads=1,
         seed=5,
     )
-    return Case(task, data, rate / BATCH if loss.over_batch == "sum" else rate, rates)
+    return Case(task, data, rate / BATCH if loss.over_batch == "sum" else rate, draw)
 
 
-def splits(inputs: InputKind, kind: TaskKind) -> dict[str, Split]:
-    """Return random inputs with labels or, in regression, numbers; the same each time."""
-    rng = np.random.default_rng(3)
-    shape = (SAMPLES, *SHAPES[inputs])
+def drawn(inputs: InputKind, kind: TaskKind, outputs: int, rows: int, seed: int) -> Split:
+    """Return random inputs with labels or, in regression, numbers; the same for each seed."""
+    rng = np.random.default_rng(seed)
+    shape = (rows, *SHAPES[inputs])
     limit = {"ties": 3, "tokens": VOCABULARY}.get(inputs, 256)
     x: NDArray[Any]
     x = rng.standard_normal(shape) if inputs == "flat" else rng.integers(0, limit, shape)
     if inputs not in ("flat", "tokens"):
         x = x.astype(np.uint8)
     labels = kind == "classification"
-    y = rng.integers(0, OUTPUTS, SAMPLES) if labels else rng.standard_normal((SAMPLES, OUTPUTS))
-    split = Split(x, np.asarray(y))
-    return {"train": split, "train_eval": split.first(50), "test": split}
+    y = rng.integers(0, outputs, rows) if labels else rng.standard_normal((rows, outputs))
+    return Split(x, np.asarray(y))

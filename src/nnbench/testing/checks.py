@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -12,14 +12,19 @@ from typing import Any
 import numpy as np
 
 from nnbench.backends.parity import relative_difference, trained
-from nnbench.backends.protocol import DType, State, Trainer, TrainerFactory, Walk
+from nnbench.backends.protocol import DType, Trainer, TrainerFactory, Walk
+from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
 from nnbench.model import metrics
 from nnbench.model.init import Params
-from nnbench.model.layers import Activation, Conv2d, Dense, Flatten, MaxPool2d
+from nnbench.model.layers import Activation, Conv2d, Dense, Dropout, Flatten, MaxPool2d
 from nnbench.model.losses import Loss
 from nnbench.model.network import ParamKey
+from nnbench.model.optimizers import Adam
 from nnbench.testing.cases import BATCH, OUTPUTS, SAMPLES, STEPS, case
+from nnbench.testing.completion import done_on_return
+from nnbench.testing.equality import Pair
+from nnbench.testing.requirements import copied, require, same
 
 
 class Subject:
@@ -28,6 +33,7 @@ class Subject:
     def __init__(self, make: TrainerFactory, execution: str, dtype: DType = "float64") -> None:
         layers = Dense(16), Activation("sigmoid")
         self.case = case(*layers, inputs="pixels", loss=Loss("bce", "sum")).of(dtype)
+        self.floats = case(*layers, inputs="flat").of(dtype)
         self.make, self.dtype = make, dtype
         self.task, self.splits = self.case.on(execution), self.case.splits
         self.params = self.case.params
@@ -57,44 +63,31 @@ def global_random_state() -> tuple[Any, ...]:
     return random.getstate(), np.asarray(key).tolist(), rest
 
 
-def _require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise AssertionError(otherwise)
-
-
-def _same(a: Mapping[Any, Any], b: Mapping[Any, Any]) -> bool:
-    return a.keys() == b.keys() and all(np.array_equal(a[key], b[key]) for key in a)
-
-
-def _copied(state: State) -> State:
-    return {key: np.array(value) for key, value in state.items()}
-
-
 def parameters_round_trip(s: Subject) -> None:
     """`params` returns what `load` was given, bit for bit, as copies."""
     trainer = s.trainer
-    _require(_same(trainer.params(), s.params), "params() differs from what load() was given")
+    require(same(trainer.params(), s.params), "params() differs from what load() was given")
     next(iter(trainer.params().values()))[...] = 7.0
-    _require(_same(trainer.params(), s.params), "writing to params() changed the trainer")
+    require(same(trainer.params(), s.params), "writing to params() changed the trainer")
 
 
 def training_moves_every_parameter(s: Subject) -> None:
     """An epoch changes nearly every value of every parameter."""
     for key, value in s.after(s.walk()).items():
-        _require((value != s.params[key]).mean() > 0.9, f"{key} hardly moved")
+        require((value != s.params[key]).mean() > 0.9, f"{key} hardly moved")
 
 
 def zero_rate_is_identity(s: Subject) -> None:
     """With a learning rate of 0 no weight changes."""
     found = s.after(dataclasses.replace(s.walk(), lr=np.zeros(STEPS)))
-    _require(_same(found, s.params), "weights moved at learning rate 0")
+    require(same(found, s.params), "weights moved at learning rate 0")
 
 
 def rate_is_per_step(s: Subject) -> None:
     """Each step uses its own learning rate."""
     walk = s.walk()
     found = s.after(dataclasses.replace(walk, lr=np.where(np.arange(STEPS) > 0, 0.0, walk.lr)))
-    _require(_same(s.after(walk.part(0, 1, BATCH)), found), "steps of rate 0 moved the weights")
+    require(same(s.after(walk.part(0, 1, BATCH)), found), "steps of rate 0 moved the weights")
 
 
 def running_loss_is_the_mean(s: Subject) -> None:
@@ -103,9 +96,9 @@ def running_loss_is_the_mean(s: Subject) -> None:
     stats = trainer.train(dataclasses.replace(s.walk(), lr=np.zeros(STEPS)))
     targets = s.splits["train"].targets
     expected = metrics.mean_loss(trainer.evaluate("train"), targets, s.task.loss, "sigmoid")
-    _require(stats.samples == SAMPLES, f"counted {stats.samples} of {SAMPLES} samples")
+    require(stats.samples == SAMPLES, f"counted {stats.samples} of {SAMPLES} samples")
     off = abs(stats.loss_sum / stats.samples - expected)
-    _require(
+    require(
         off <= 4e3 * float(np.finfo(s.dtype).eps) * expected, f"running loss is off by {off:.1e}"
     )
 
@@ -114,7 +107,7 @@ def ragged_batch_counts(s: Subject) -> None:
     """The last, smaller batch is trained on."""
     walk = s.walk()
     found = s.after(walk.part(0, STEPS - 1, BATCH))
-    _require(not _same(found, s.after(walk)), "the ragged last batch changed nothing")
+    require(not same(found, s.after(walk)), "the ragged last batch changed nothing")
 
 
 def slice_law(s: Subject) -> None:
@@ -122,8 +115,8 @@ def slice_law(s: Subject) -> None:
     walk = s.walk()
     cuts = [0, *(c for c in (1, 2, 6) if c % s.trainer.slice_multiple == 0), STEPS]
     parts = [walk.part(start, stop, BATCH) for start, stop in pairwise(cuts)]
-    _require(
-        _same(s.after(*parts), s.after(walk)),
+    require(
+        same(s.after(*parts), s.after(walk)),
         "training on parts of an epoch differs from training on the whole",
     )
 
@@ -132,48 +125,48 @@ def warm_up_changes_nothing(s: Subject) -> None:
     """Warming up, for any number of samples, leaves the state bit-unchanged."""
     trainer = s.trainer
     trainer.train(s.walk())
-    before = _copied(trainer.state())
+    before = copied(trainer.state())
     for n in (SAMPLES, 192, 20, 33):
         trainer.warm_up(n)
-        _require(_same(trainer.state(), before), f"warm_up({n}) changed the state")
+        require(same(trainer.state(), before), f"warm_up({n}) changed the state")
 
 
 def load_resets_the_optimizer(s: Subject) -> None:
     """After `load` the momentum of earlier steps is gone."""
     first = s.after(s.walk())
-    _require(_same(s.after(s.walk()), first), "load() kept optimizer state of earlier training")
+    require(same(s.after(s.walk()), first), "load() kept optimizer state of earlier training")
 
 
 def evaluate_is_pure(s: Subject) -> None:
     """Evaluating changes no state and gives the same logits again."""
     trainer = s.trainer
-    before = _copied(trainer.state())
+    before = copied(trainer.state())
     logits = trainer.evaluate("test")
-    _require(logits.shape == (SAMPLES, OUTPUTS), f"evaluate() returned shape {logits.shape}")
-    _require(np.array_equal(trainer.evaluate("test"), logits), "a second evaluate() differs")
-    _require(_same(trainer.state(), before), "evaluate() changed the state")
+    require(logits.shape == (SAMPLES, OUTPUTS), f"evaluate() returned shape {logits.shape}")
+    require(np.array_equal(trainer.evaluate("test"), logits), "a second evaluate() differs")
+    require(same(trainer.state(), before), "evaluate() changed the state")
 
 
 def state_and_restore_continue(s: Subject) -> None:
     """Training on from a restored state equals training on, bit for bit."""
     trainer = s.trainer
     trainer.train(s.walk())
-    kept = _copied(trainer.state())
+    kept = copied(trainer.state())
     trainer.train(s.walk(1))
     expected = trainer.params()
     trainer = s.trainer
     trainer.restore(kept)
     trainer.train(s.walk(1))
-    _require(_same(trainer.params(), expected), "training from a restored state differs")
+    require(same(trainer.params(), expected), "training from a restored state differs")
 
 
 def inputs_are_left_alone(s: Subject) -> None:
     """Splits and walk are as they were."""
     digest, walk = s.splits["train"].digest(), s.walk()
     s.trainer.train(walk)
-    _require(s.splits["train"].digest() == digest, "training changed the split")
+    require(s.splits["train"].digest() == digest, "training changed the split")
     unchanged = np.array_equal(walk.order, s.walk().order)  # type: ignore[arg-type]
-    _require(
+    require(
         unchanged and np.array_equal(walk.lr, s.walk().lr),
         "training changed the epoch order or its learning rates",
     )
@@ -186,7 +179,7 @@ def global_random_state_is_untouched(s: Subject) -> None:
     trainer.warm_up(SAMPLES)
     trainer.train(s.walk())
     trainer.evaluate("test")
-    _require(global_random_state() == before, "a global random generator was used")
+    require(global_random_state() == before, "a global random generator was used")
 
 
 def unknown_layer_is_refused(s: Subject) -> None:
@@ -197,7 +190,7 @@ def unknown_layer_is_refused(s: Subject) -> None:
     try:
         s.make(dataclasses.replace(s.task, architecture=architecture), s.splits)
     except UnsupportedSpec as error:
-        _require("\n" not in str(error), "the refusal has several lines")
+        require("\n" not in str(error), "the refusal has several lines")
         return
     raise AssertionError("a layer that does not exist was accepted")
 
@@ -216,10 +209,93 @@ def first_maximum_gets_the_gradient(s: Subject) -> None:
     expected = trained(NumpyTrainer(tied.task, tied.splits), params, walk)
     found = trained(s.make(tied.on(s.task.execution), tied.splits), params, walk)
     off = relative_difference(expected, found)
-    _require(
+    require(
         off <= 500 * float(np.finfo(s.dtype).eps),
         f"weights differ by {off:.1e}: another of equal maxima was taken",
     )
+
+
+def work_is_done_when_train_returns(s: Subject) -> None:
+    """Asking for weights, state or logits after `train` does none of its work."""
+    done_on_return(s.make, s.task.execution, s.floats)
+
+
+def large_and_late_epochs(s: Subject) -> None:
+    """Thousands of samples, and an epoch far into a run, train as the reference does."""
+    layers = Dense(8), Activation("tanh"), Dropout(0.3)
+    large = case(*layers, inputs="flat", optimizer=Adam()).of(s.dtype)
+    splits = large.sized(0) | {"train": large.draw(3000, 20)}
+    splits["train_eval"] = splits["train"].first(1500)
+    steps = large.task.steps(3000)
+    walks = [
+        Walk(
+            np.random.default_rng(epoch).permutation(3000),
+            np.full(steps, 0.003),
+            3000,
+            epoch,
+            epoch * steps,
+            large.task.seed,
+        )
+        for epoch in (0, 1, 700)
+    ]
+    Pair.of(s.make, s.task.execution, large, splits).trains(walks, "with 3,000 samples ")
+
+
+def nan_inputs_give_nan(s: Subject) -> None:
+    """A sample with a NaN has logits that are NaN, the others theirs; its loss is NaN too."""
+    splits = {name: _with_nan(split) for name, split in s.floats.sized(0).items()}
+    trainer, clean = (s.make(s.floats.on(s.task.execution), d) for d in (splits, s.floats.sized(0)))
+    for each in (trainer, clean):
+        each.load(s.floats.params)
+    for name, split in splits.items():
+        rows = np.isnan(split.inputs).any(axis=1)
+        logits, expected = trainer.evaluate(name), clean.evaluate(name)
+        require(
+            bool(np.isnan(logits[rows]).any(axis=1).all()),
+            f"a sample of {name} with a NaN has finite logits",
+        )
+        require(
+            bool(np.allclose(logits[~rows], expected[~rows], rtol=1e-5)),
+            f"a NaN in one sample of {name} changed the logits of another",
+        )
+    stats = trainer.train(s.floats.walks()[0])
+    require(bool(np.isnan(stats.loss_sum)), f"a NaN among the inputs: loss {stats.loss_sum:g}")
+
+
+def _with_nan(split: Split) -> Split:
+    """Return the split with a NaN in its middle row, unless that is all it has."""
+    inputs = split.inputs.copy()
+    inputs[len(inputs) // 2 : len(inputs) // 2 + (len(inputs) > 1), 1] = np.nan
+    return Split(inputs, split.targets)
+
+
+def no_rows_no_logits(s: Subject) -> None:
+    """A split without samples has logits of shape (0, outputs)."""
+    empty = s.case.draw(0, 0)
+    trainer = s.make(s.task, {**s.splits, "val": empty, "test": empty})
+    found = trainer.evaluate("val").shape
+    require(found == (0, OUTPUTS), f"the logits of a split of 0 rows have shape {found}")
+
+
+def relu_has_no_slope_at_zero(s: Subject) -> None:
+    """Where a relu sees exactly 0, as behind blank inputs with biases of 0, nothing is learnt."""
+    blank = case(Dense(6), Activation("relu"), inputs="flat").of(s.dtype)
+    blank = blank.where(lambda split: Split(np.zeros_like(split.inputs), split.targets))
+    params = blank.params
+    params[ParamKey(0, "bias")][...] = 0.0
+    trainer = s.make(blank.on(s.task.execution), blank.splits)
+    moved = trained(trainer, params, [blank.steps()[0]])[ParamKey(0, "bias")]
+    require(bool((moved == 0.0).all()), "the derivative of relu at 0 is not 0")
+
+
+def splits_are_told_apart(s: Subject) -> None:
+    """Each split's logits are those of its own rows, whatever was evaluated before."""
+    trainer = s.make(s.task, s.case.sized(1))
+    trainer.load(s.params)
+    names = ("test", "val", "train", "train_eval")
+    once = {name: trainer.evaluate(name) for name in names}
+    again = {name: trainer.evaluate(name) for name in reversed(names)}
+    require(same(once, again), "logits depend on which split was evaluated before")
 
 
 CHECKS: dict[str, Callable[[Subject], None]] = {
@@ -240,5 +316,11 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
         global_random_state_is_untouched,
         unknown_layer_is_refused,
         first_maximum_gets_the_gradient,
+        relu_has_no_slope_at_zero,
+        splits_are_told_apart,
+        no_rows_no_logits,
+        large_and_late_epochs,
+        nan_inputs_give_nan,
+        work_is_done_when_train_returns,
     )
 }

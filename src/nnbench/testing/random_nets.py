@@ -7,14 +7,16 @@ lets hypothesis choose and shrink, `seeded(n)` draws the n-th of a fixed series.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from nnbench.data.dataset import Split
 from nnbench.model import layers as spec
 from nnbench.model import schedule as schedules
 from nnbench.model.layers import Layer
-from nnbench.model.losses import Loss
+from nnbench.model.losses import Loss, TaskKind
 from nnbench.model.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from nnbench.testing.cases import EPOCHS, SHAPES, STEPS, VOCABULARY, Case, InputKind, case
 
@@ -24,24 +26,66 @@ ACTIVATIONS = ("relu", "sigmoid", "tanh", "gelu", "linear", "softmax")
 
 def seeded(number: int) -> Case:
     """Return case `number` of a fixed series."""
+    return random_case(_seeded(number))
+
+
+def seeded_dark(number: int) -> Case:
+    """Return dark case `number` of a fixed series."""
+    return dark_case(_seeded(number))
+
+
+def _seeded(number: int) -> Choose:
     rng = np.random.default_rng(number)
-    return random_case(lambda options: options[int(rng.integers(len(options)))])
+    return lambda options: options[int(rng.integers(len(options)))]
+
+
+def dark_case(choose: Choose) -> Case:
+    """Return a case as digits are: ReLU behind convolutions, dark backgrounds, zero biases.
+
+    At least half of every image is 0, so that many a unit sees nothing but its bias.
+    """
+    augment = None
+    if choose((True, False, False)):
+        augment = spec.Augment(IMAGE, choose((0, 1, 2)), choose(FLAGS))
+    layers = _images(choose, lambda _: spec.Activation("relu"))
+    for _ in range(choose((0, 1, 1, 2))):
+        layers += _dense(choose)
+    found = _trained(choose, layers, "image", "classification", augment)
+    rows = np.arange(IMAGE[0])[:, None, None] < choose((1, 2, 3, 4))
+    dark = found.where(lambda split: Split(np.where(rows, split.inputs, 0), split.targets))
+    return replace(dark, biased=False)
 
 
 def random_case(choose: Choose) -> Case:
     """Return a case whose every part is chosen by `choose`."""
     inputs: InputKind = choose(("flat", "image", "tokens"))
     kind = choose(("classification", "classification", "regression"))
-    layers = {"flat": lambda choose: [], "image": _images, "tokens": _tokens}[inputs](choose)
+    makers: dict[InputKind, Callable[[Choose], list[Layer]]] = {
+        "flat": lambda _: [],
+        "image": _images,
+        "tokens": _tokens,
+    }
+    layers = makers[inputs](choose)
     for _ in range(choose((0, 1, 1, 2))):
         layers += _dense(choose)
+    augment = None
+    if inputs == "image" and choose((True, False, False)):
+        augment = spec.Augment(IMAGE, choose((0, 1, 2)), choose(FLAGS))
+    return _trained(choose, layers, inputs, kind, augment)
+
+
+def _trained(
+    choose: Choose,
+    layers: list[Layer],
+    inputs: InputKind,
+    kind: TaskKind,
+    augment: spec.Augment | None,
+) -> Case:
+    """Return the case of `layers` with a loss, an optimizer and a schedule."""
     losses = ("mse", "l1") if kind == "regression" else ("cross_entropy", "bce", "mse", "l1")
     loss = Loss(choose(losses), choose(("mean", "sum")), choose(("mean", "mean", "sum")))
     optimizer, rate = _optimizer(choose)
     schedule = _schedule(choose, rate)
-    augment = None
-    if inputs == "image" and choose((True, False, False)):
-        augment = spec.Augment(IMAGE, choose((0, 1, 2)), choose(FLAGS))
     return case(
         *layers,
         inputs=inputs,
@@ -50,15 +94,16 @@ def random_case(choose: Choose) -> Case:
         optimizer=optimizer,
         augment=augment,
         rate=1.0,
-        rates=lambda epoch: schedule.per_step(epoch, STEPS, EPOCHS, ()),
-    )
+    ).at(lambda epoch: schedule.per_step(epoch, STEPS, EPOCHS, ()))
 
 
 FLAGS = (False, True)
 IMAGE = SHAPES["image"]
 
 
-def _images(choose: Choose) -> list[Layer]:
+def _images(choose: Choose, activation: Callable[[Choose], Layer] | None = None) -> list[Layer]:
+    """Return blocks of a convolution, its `activation` (None: any) and what goes with them."""
+    activation = activation or _activation
     layers: list[Layer] = []
     shape: spec.Shape = SHAPES["image"]
     for _ in range(choose((1, 1, 2))):
@@ -69,7 +114,7 @@ def _images(choose: Choose) -> list[Layer]:
         block = [
             conv,
             *choose(((), (), (spec.BatchNorm(),), (spec.LayerNorm(),))),
-            _activation(choose),
+            activation(choose),
         ]
         shape = conv.output_shape(shape)
         if min(shape[:2]) >= 2 and choose(FLAGS):

@@ -45,6 +45,11 @@ EPOCH_METRICS = {
     "val/accuracy": "val_accuracy",
     "generalization_gap": "generalization_gap",
     "time/epoch_seconds": "train_seconds",
+    "time/late_seconds": "late_seconds",
+    "processor/seconds": "cpu_seconds",
+    "processor/waited_seconds": "waited_seconds",
+    "processor/involuntary_switches": "involuntary_switches",
+    "processor/load": "load",
     "learning_rate": "learning_rate",
 }
 FINAL_METRICS = {

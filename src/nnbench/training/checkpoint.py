@@ -11,7 +11,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +24,43 @@ from nnbench.errors import ResultsError
 from nnbench.model.init import Params
 from nnbench.model.network import ParamKey
 from nnbench.records.files import write_atomically
+from nnbench.training.effort import NONE, UNKNOWN, Effort
 
 FOLDER_NAME = "checkpoints"
 SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """Where a run is: `step` steps into `epoch`, with what they came to so far.
+class Position:
+    """Where a run is: `step` steps into `epoch`, with what this part of the epoch came to so far.
 
-    `stats` and `seconds` are of the part of the epoch that is done; `state` is the Trainer's;
+    `late` of its `seconds` passed after `train` had returned.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    stats: TrainStats = NO_STATS
+    seconds: float = 0.0
+    effort: Effort = NONE
+    late: float = 0.0
+
+
+@dataclass(frozen=True)
+class Checkpoint(Position):
+    """A position with all that is needed to go on from there: `state` is the Trainer's.
+
     `visited` holds the trajectory, one sample for each whole epoch; `best` is the best epoch so
     far and its weights, where they are kept.
     """
 
-    epoch: int
-    step: int
-    state: State
-    stats: TrainStats = NO_STATS
-    seconds: float = 0.0
+    state: State = field(default_factory=dict)
     visited: list[Params] = field(default_factory=list)
     best: tuple[int, Params] | None = None
+
+    @property
+    def position(self) -> Position:
+        """Return where it is, without what it takes to go on."""
+        return Position(**{each.name: getattr(self, each.name) for each in fields(Position)})
 
     def save(self, directory: Path, keep: int) -> None:
         """Write into the run's `directory`; of all that are there leave the newest `keep`.
@@ -66,6 +82,8 @@ class Checkpoint:
             "loss_sum": self.stats.loss_sum,
             "samples": self.stats.samples,
             "seconds": self.seconds,
+            "effort": asdict(self.effort),
+            "late": self.late,
             "best": self.best[0] if self.best else None,
         }
         text = json.dumps(facts)
@@ -146,6 +164,8 @@ def _read(path: Path) -> Checkpoint:
         state=of("state"),
         stats=TrainStats(facts["loss_sum"], facts["samples"]),
         seconds=facts["seconds"],
+        effort=Effort(**facts["effort"]) if "effort" in facts else UNKNOWN,
+        late=facts.get("late", 0.0),
         visited=[{key: value[i] for key, value in visited.items()} for i in range(epochs)],
         best=None
         if best is None

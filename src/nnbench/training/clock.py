@@ -1,11 +1,15 @@
-"""The only clock of a run: named phases that add up, read when the device is idle."""
+"""The only clock of a run: named phases that add up, read when the device is idle.
+
+What reads the time is bound here and beside it when the process starts: a backend that replaces
+`time.perf_counter` later changes its own idea of time alone.
+"""
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import perf_counter, time
 
 from nnbench.records.run import Phases
 
@@ -14,8 +18,8 @@ class Clock:
     """Adds up seconds by phase since `started` (a `time.time()`, taken before the process)."""
 
     def __init__(self, started: float) -> None:
-        now = time.perf_counter()
-        self._started = now - max(0.0, time.time() - started)
+        now = perf_counter()
+        self._started = now - max(0.0, time() - started)
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._origin = self._started
 
@@ -30,11 +34,11 @@ class Clock:
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Count the seconds of the block towards `name`."""
-        start = time.perf_counter()
+        start = perf_counter()
         try:
             yield
         finally:
-            self._seconds[name] += time.perf_counter() - start
+            self._seconds[name] += perf_counter() - start
 
     def add(self, name: str, seconds: float) -> None:
         """Count `seconds`, measured elsewhere, towards `name`."""
@@ -42,7 +46,7 @@ class Clock:
 
     def since_start(self, name: str) -> None:
         """Count everything from the start until now towards `name`."""
-        self._seconds[name] += time.perf_counter() - self._started
+        self._seconds[name] += perf_counter() - self._started
 
     def seconds(self, name: str) -> float:
         """Return what has been counted towards `name`."""
@@ -51,4 +55,4 @@ class Clock:
     def phases(self) -> Phases:
         """Return all phases as they stand."""
         values = {f"{name}_seconds": seconds for name, seconds in self._seconds.items()}
-        return Phases(**values, wall_seconds=time.perf_counter() - self._origin)
+        return Phases(**values, wall_seconds=perf_counter() - self._origin)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
-from nnbench.backends.protocol import NO_STATS, Task, Trainer, TrainStats, Walk
+from nnbench.backends.protocol import Task, Trainer, Walk
 from nnbench.config.run import RunConfig
 from nnbench.data.dataset import Dataset
 from nnbench.model import metrics
 from nnbench.model.init import Params
 from nnbench.model.selection import Watch
-from nnbench.records import machine, trajectory, weights
+from nnbench.records import contention, machine, trajectory, weights
 from nnbench.records.run import WEIGHTS_NAME, EpochRecord, RunResult
-from nnbench.training import checkpoint
+from nnbench.training import checkpoint, effort
 from nnbench.training.assembly import make_walk
-from nnbench.training.checkpoint import Checkpoint
+from nnbench.training.checkpoint import Checkpoint, Position
 from nnbench.training.clock import Clock
+from nnbench.training.undone import Undone
 
 SLICE_SECONDS = 0.5  # how often a long epoch reports progress
 FIRST_SLICE_STEPS = 1000
@@ -31,16 +32,6 @@ Announce = Callable[[dict[str, Any]], None]
 
 class _Stopped(Exception):  # noqa: N818 - it names what happened
     """The run was asked to stop, and has a checkpoint."""
-
-
-@dataclass
-class Position:
-    """Where the run is: so many `steps` of the epoch done, with what they came to."""
-
-    epoch: int = 0
-    step: int = 0
-    stats: TrainStats = NO_STATS
-    seconds: float = 0.0
 
 
 class Epochs:
@@ -73,6 +64,7 @@ class Epochs:
         self.pace = checkpoint.Pace(config.checkpoint)
         self.at = Position()
         self.diverged = False
+        self.undone = Undone(task.device == "cpu", task.threads)
         self.unsaid: list[EpochRecord] = []
         self.write_from = 0.0
         self.directory = Path()
@@ -82,7 +74,7 @@ class Epochs:
         """Take up `run` where `start` left it."""
         self.trainer.restore(start.state)
         self.best, self.visited = start.best, list(start.visited)
-        self.at = Position(start.epoch, start.step, start.stats, start.seconds)
+        self.at = start.position
         for record in run.epochs[: start.epoch]:
             self.watch.see(getattr(record, self.config.monitor))
 
@@ -93,6 +85,10 @@ class Epochs:
         with self.clock.phase("track"):
             run.write()
         self.announce({"event": "start"})
+        with self.clock.phase("warm_up"):
+            evaluate = self.trainer.evaluate
+            evaluations = {s: functools.partial(evaluate, s) for s in self._evaluated()}
+            self.undone.learn({"params": self.trainer.params, **evaluations})
         try:
             self._keep_position(None)
             while self._one():
@@ -106,7 +102,7 @@ class Epochs:
         """Run one epoch and record it; tell whether another one follows."""
         run = self.record
         epoch = self.at.epoch
-        fresh = self._epoch()
+        fresh, params = self._epoch()
         known = epoch < len(run.epochs)
         record = run.epochs[epoch] if known else fresh
         # A loss that is no number comes back from JSON as None.
@@ -114,10 +110,10 @@ class Epochs:
         self.diverged = not all(loss is not None and math.isfinite(loss) for loss in losses)
         self.watch.see(getattr(record, self.config.monitor))
         if self.config.keeps_best and self.watch.best_epoch == epoch:
-            self.best = (epoch, self.trainer.params())
+            self.best = (epoch, params)
         stop = None if self.diverged else self.watch.reason_to_stop()
         with self.clock.phase("track"):
-            self.visited.append(trajectory.sample(self.trainer.params()))
+            self.visited.append(trajectory.sample(params))
             self.unsaid.append(record)
             self.record = dataclasses.replace(
                 run,
@@ -128,7 +124,7 @@ class Epochs:
             )
             self.at = Position(epoch + 1)
             over = self.diverged or stop is not None or self.at.epoch == self.config.epochs
-            if over or time.perf_counter() >= self.write_from:
+            if over or perf_counter() >= self.write_from:
                 self._write()
             if not over:
                 self._keep_position(self.at.epoch)
@@ -140,9 +136,9 @@ class Epochs:
         It grows with the epochs: the next time comes when this one has cost a share of the run
         no larger than RECORD_SHARE.
         """
-        start = time.perf_counter()
+        start = perf_counter()
         self.record.write()
-        end = time.perf_counter()
+        end = perf_counter()
         self.write_from = end + (end - start) / RECORD_SHARE
         for record in self.unsaid:
             self.announce({"event": "epoch", "record": dataclasses.asdict(record)})
@@ -182,6 +178,7 @@ class Epochs:
         run = dataclasses.replace(
             run,
             status="diverged" if self.diverged else "finished",
+            flags=(*run.flags, *contention.flags(run.epochs)),
             phases=self.clock.phases(),
             peak_memory_bytes=machine.peak_memory_bytes(),
         )
@@ -189,21 +186,28 @@ class Epochs:
         checkpoint.remove(self.directory)
         return run
 
-    def _epoch(self) -> EpochRecord:
+    def _evaluated(self) -> list[str]:
+        """Return the splits whose figures an epoch has."""
+        return ["train_eval", "test", *(["val"] if "val" in self.dataset.splits else [])]
+
+    def _epoch(self) -> tuple[EpochRecord, Params]:
+        """Train and evaluate one epoch; return its record and the weights after it."""
         epoch = self.at.epoch
         lr = self.config.schedule.per_step(epoch, self.steps, self.config.epochs, self.watch.scores)
         self._train(make_walk(self.config, self.task, self.samples, epoch, lr))
         before = self.clock.seconds("evaluate")
         with self.clock.phase("evaluate"):
+            params = self.undone.call("params", self.trainer.params)
             train_loss, train_accuracy, train_ties = self._evaluate("train_eval")
             test_loss, test_accuracy, test_ties = self._evaluate("test")
             has_val = "val" in self.dataset.splits
             val_loss, val_accuracy, val_ties = self._evaluate("val") if has_val else (None,) * 3
+            self._charge(self.undone.end(), "evaluate")
         if train_accuracy is not None and test_accuracy is not None:
             gap = train_accuracy - test_accuracy
         else:
             gap = test_loss - train_loss
-        return EpochRecord(
+        record = EpochRecord(
             epoch=epoch,
             learning_rate=float(lr[0]),
             running_loss=self.at.stats.loss_sum / self.at.stats.samples,
@@ -216,10 +220,21 @@ class Epochs:
             evaluate_seconds=self.clock.seconds("evaluate") - before,
             val_loss=val_loss,
             val_accuracy=val_accuracy,
+            **vars(self.at.effort),
+            load=effort.load(),
+            late_seconds=self.at.late,
             train_ties=train_ties,
             test_ties=test_ties,
             val_ties=val_ties,
         )
+        return record, params
+
+    def _charge(self, late: float, phase: str) -> None:
+        """Count what was left undone, and waited for in `phase`, as training."""
+        self.clock.add("train", late)
+        self.clock.add(phase, -late)
+        at = self.at
+        self.at = dataclasses.replace(at, seconds=at.seconds + late, late=at.late + late)
 
     def _train(self, walk: Walk) -> None:
         """Train what is left of the epoch, a long one in slices; keep its figures in `at`."""
@@ -229,18 +244,24 @@ class Epochs:
             stop = self.steps if whole else min(at.step + self.slice_steps, self.steps)
             entire = at.step == 0 and stop == self.steps
             part = walk if entire else walk.part(at.step, stop, self.task.batch_size)
-            start = time.perf_counter()
+            before = effort.read()
+            start = perf_counter()
             stats = self.trainer.train(part)
-            elapsed = time.perf_counter() - start
+            elapsed = perf_counter() - start
+            now = effort.read()
+            self.undone.begin(elapsed, now)
             self._set_slice(stop - at.step, elapsed)
             self.clock.add("train", elapsed)
-            self.at = at = Position(at.epoch, stop, at.stats + stats, at.seconds + elapsed)
+            done = at.effort + effort.between(before, now)
+            stats, seconds = at.stats + stats, at.seconds + elapsed
+            self.at = at = Position(at.epoch, stop, stats, seconds, done, at.late)
             if at.step < self.steps:
                 self.announce(
                     {"event": "progress", "epoch": at.epoch, "step": at.step, "steps": self.steps}
                 )
                 with self.clock.phase("track"):
                     self._keep_position(None)
+                at = self.at
 
     def _keep_position(self, whole_epochs: int | None) -> None:
         """Write a checkpoint where one is due; raise _Stopped, with one, when asked to stop."""
@@ -248,9 +269,12 @@ class Epochs:
         if not asked and not self.pace.due(whole_epochs):
             return
         self._write()  # what comes before a checkpoint is not trained again
+        if self.at.step:
+            self.undone.call("params", self.trainer.params)
+            self._charge(self.undone.end(), "track")
         at = self.at
         Checkpoint(
-            at.epoch, at.step, self.trainer.state(), at.stats, at.seconds, self.visited, self.best
+            **vars(at), state=self.trainer.state(), visited=self.visited, best=self.best
         ).save(self.directory, self.config.checkpoint.keep)
         self.pace.saved()
         if asked:
@@ -265,7 +289,7 @@ class Epochs:
 
     def _evaluate(self, split: str) -> tuple[float, float | None, int | None]:
         """Return loss, accuracy and near ties of a split, the latter None in regression."""
-        logits = self.trainer.evaluate(split)
+        logits = self.undone.call(split, functools.partial(self.trainer.evaluate, split))
         source = "train" if split == "train_eval" else split
         targets = self.dataset.splits[source].targets[: len(logits)]
         activation = self.task.architecture.output_activation

@@ -53,6 +53,7 @@ def execute(
     announce({"event": "phase", "phase": "warm-up"})
     with clock.phase("warm_up"):
         trainer.warm_up(len(dataset.splits["train"]))
+    with clock.phase("build"):
         where["threads"] = machine.threads(where["environment"])  # once all of them are made
     with clock.phase("track"):
         first = first_steps(config, task, trainer, len(dataset.splits["train"]))

@@ -108,7 +108,8 @@ def certificates(sides: Sides, epochs: int) -> list[Certificate]:
         return list(found)
 
     first, whole = drifted(start), drifted(sides.walks(epochs))
-    figures = {name: answers(sides, trainer) for name, trainer in others}
+    wrong = {name: wrong_answers(sides, trainer) for name, trainer in sides.trainers.items()}
+    own = tuple(f"{reference}: {text}" for text in wrong[reference])
     found = []
     for name, trainer in others:
         certificate = Certificate(
@@ -120,7 +121,7 @@ def certificates(sides: Sides, epochs: int) -> list[Certificate]:
             first={s: each[name] for s, each in zip(_ends(start), first, strict=True)},
             epochs=tuple(each[name] for each in whole),
             layers=tuple(row.layer for row in net.rows()),
-            figures=figures[name],
+            figures=Figures((*wrong[name], *own)),
         )
         found.append(replace(certificate, place=_place(sides, trainer, certificate)))
     return found
@@ -147,7 +148,7 @@ def _place(sides: Sides, trainer: Trainer, certificate: Certificate) -> Place | 
     return Place(epoch + 1, step + 1, layer)
 
 
-def answers(sides: Sides, trainer: Trainer) -> Figures:
+def wrong_answers(sides: Sides, trainer: Trainer) -> tuple[str, ...]:
     """Hold what a backend says of every split against what the reference makes of its weights."""
     evaluator = Evaluator(sides.task, sides.splits)
     params = trainer.params()
@@ -156,7 +157,7 @@ def answers(sides: Sides, trainer: Trainer) -> Figures:
         if split in sides.splits:
             found = evaluator.evaluate(params, split)
             wrong += wrong_logits(name, trainer.evaluate(split), found)
-    return Figures(tuple(wrong))
+    return tuple(wrong)
 
 
 def traces(sides: Sides, step: int) -> dict[str, StepTrace]:

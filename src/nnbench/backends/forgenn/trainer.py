@@ -85,7 +85,7 @@ class ForgeNNTrainer:
     def evaluate(self, split: str) -> NDArray[np.floating]:
         """Return the logits `(n, outputs)` of a split, before the output activation."""
         x = self._inputs[split]
-        parts = [x[start : start + EVALUATED] for start in range(0, len(x), EVALUATED)]
+        parts = [x[start : start + EVALUATED] for start in range(0, max(len(x), 1), EVALUATED)]
         with np.errstate(over="ignore", invalid="ignore"):
             return np.concatenate([self._net(Tensor(p, requires_grad=False)).data for p in parts])
 

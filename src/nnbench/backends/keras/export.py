@@ -6,7 +6,8 @@ from pathlib import Path
 
 import keras
 
-from nnbench.backends.keras.model import LAYERS, NATIVE, attribute
+from nnbench.backends.keras.layers import LAYERS, NATIVE
+from nnbench.backends.keras.model import attribute
 from nnbench.backends.protocol import Params
 from nnbench.errors import UnsupportedSpec
 from nnbench.model import layers

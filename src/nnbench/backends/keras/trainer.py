@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnbench.backends.arrays import target_array
-from nnbench.backends.keras import model, optimizers, process
+from nnbench.backends.keras import layers, model, optimizers, process
 from nnbench.backends.keras.executions import Execution, execution_class
 from nnbench.backends.keras.model import Net, input_dtype
 from nnbench.backends.protocol import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
@@ -39,7 +39,7 @@ class KerasTrainer:
             self._optimizer = optimizers.build(task, self.model.trainable_variables)
             self._optimizer.build(self.model.trainable_variables)
             self.effective = optimizers.effective(self._optimizer, task.optimizer)
-            self.effective |= model.effective(net)
+            self.effective |= layers.effective(net.layers)
             self._own = [*self._optimizer.variables, *_other_variables(net)]
             self._fresh = [np.array(keras.ops.convert_to_numpy(v)) for v in self._own]
             self._inputs = resident(task, splits, kind.place)
@@ -97,7 +97,7 @@ class KerasTrainer:
     def evaluate(self, split: str) -> NDArray[np.floating]:
         """Return the logits `(n, outputs)` of a split, before the output activation."""
         array, n = self._inputs[split]
-        starts = range(0, n, EVALUATION_SAMPLES)
+        starts = range(0, max(n, 1), EVALUATION_SAMPLES)
         ends = [min(start + EVALUATION_SAMPLES, n) for start in starts]
         return np.concatenate([self._logits(array[a:b]) for a, b in zip(starts, ends, strict=True)])
 

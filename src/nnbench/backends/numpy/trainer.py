@@ -208,7 +208,7 @@ class NumpyTrainer:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             if self._fused:
                 return self._fused.evaluate(split, self._inputs[split])
-            for start in range(0, n, GATHER_SAMPLES):
+            for start in range(0, max(n, 1), GATHER_SAMPLES):
                 x = self._gather(split, slice(start, min(start + GATHER_SAMPLES, n)))
                 for layer in self.layers:
                     x = layer.forward(x)

@@ -16,6 +16,7 @@ from nnbench.errors import ConfigError, MissingPackage
 from nnbench.records.identity import LEFT_OUT
 from nnbench.records.run import RunResult, read_runs
 from nnbench.reporting.claims.expression import Figures
+from nnbench.reporting.claims.recorded import mixed, stale
 from nnbench.reporting.claims.text import Pair, StudyAnswers, answer_study
 from nnbench.reporting.claims.verdicts import (
     by_seed,
@@ -80,6 +81,7 @@ def ask(
                 changed=changed,
                 pairs=tuple(pair for pair in pairs if pair is not None),
                 notes=tuple(f"note: {note}" for note in flag_notes(found)),
+                cautions=(*stale(found, cells[name]), *mixed(found)),
             )
         )
         runs, missing = [*runs, *found], missing + left

@@ -58,7 +58,8 @@ class Pair:
 class StudyAnswers:
     """A study's claims, answered over `seeds`, or over `rounds` of timing operations.
 
-    `changed` are the overrides that make its cases others than the published ones.
+    `changed` are the overrides that make its cases others than the published ones; `cautions`
+    say in what else the runs differ, or how recorded ones would be other runs now.
     """
 
     name: str
@@ -70,6 +71,7 @@ class StudyAnswers:
     changed: tuple[str, ...] = ()
     pairs: tuple[Pair, ...] = ()
     notes: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
 
     @property
     def basis(self) -> str:
@@ -116,8 +118,8 @@ def counts(studies: Sequence[StudyAnswers]) -> str:
 
 
 def claims_text(studies: Sequence[StudyAnswers]) -> Group:
-    """Return the claims for the terminal: a table for each study, and below it the reasons."""
-    parts: list[Any] = []
+    """Return the claims for the terminal: cautions, a table for each study, and the reasons."""
+    parts: list[Any] = [Text(f"{study.name}: {c}") for study in studies for c in study.cautions]
     for study in studies:
         title = Text(f"{study.title} ({with_origin(study.name)}; {study.basis})", style="bold")
         table = titled(*map(fold, HEADS))
@@ -139,7 +141,9 @@ def claims_markdown(
     lines += [f"<!-- written by `{asked}`; not by hand -->", "", f"{counts(studies)} {HOW}"]
     for study in studies:
         lines += ["", f"## {study.title}", "", study.question, ""]
-        lines += [f"`{study.name}`, {study.basis}.", "", *markdown_table(study)]
+        lines += [f"`{study.name}`, {study.basis}.", ""]
+        lines += [line for caution in study.cautions for line in (caution, "")]
+        lines += markdown_table(study)
         lines += [line for pair in study.pairs for line in ("", str(pair))]
     lines += ["", "## Where", "", *(f"- {name}: {value}" for name, value in environment)]
     return "\n".join(lines) + "\n"

@@ -17,6 +17,7 @@ from nnbench.backends.operations import MEANINGS
 from nnbench.config.located import refused
 from nnbench.config.studies import check_keys
 from nnbench.errors import ConfigError
+from nnbench.records.certificate import standing
 from nnbench.records.run import RunResult
 from nnbench.reporting.claims.expression import Figures, evaluate, names
 from nnbench.reporting.statistics import Difference, interval
@@ -218,7 +219,8 @@ def by_seed(study: str, runs: Sequence[RunResult]) -> dict[int, Figures]:
     found: defaultdict[int, dict[str, Figure]] = defaultdict(dict)
     for run in runs:
         name, _, case = str(run.config.get("case") or "").partition("/")
-        if name == study and run.status in ("finished", "diverged"):
+        over = run.status in ("finished", "diverged")
+        if name == study and over and standing(run).ranked:
             found[run.config["seed"]][case] = run_figures(run)
     return dict(found)
 

@@ -12,12 +12,21 @@ from nnbench.records.certificate import sentences
 from nnbench.records.run import RunResult
 from nnbench.reporting.claims.text import StudyAnswers, answered
 from nnbench.reporting.comparison.answers import AllAnswers, agreement_sentences, all_answers
-from nnbench.reporting.comparison.fairness import COMPARED, apart_sentences, findings
+from nnbench.reporting.comparison.fairness import (
+    COMPARED,
+    Caution,
+    apart_sentences,
+    cautions,
+    findings,
+)
 from nnbench.reporting.comparison.groups import Group, Table, tables
 from nnbench.reporting.comparison.notes import (
+    caution_line,
+    caution_notes,
     environment,
     flag_notes,
     forced_kernel_notes,
+    lacking_notes,
     table_notes,
     unfinished,
 )
@@ -43,7 +52,10 @@ READING = (
 
 @dataclass(frozen=True)
 class Against:
-    """One group against the baseline: time, test accuracy, and what else differs."""
+    """One group against the baseline: time, test accuracy, and what else differs.
+
+    `differences` are settings, `cautions` facts of the records that nobody set.
+    """
 
     group: str
     baseline: str
@@ -51,6 +63,7 @@ class Against:
     accuracy: Difference | None
     accuracy_p: float | None
     differences: tuple[str, ...]
+    cautions: tuple[Caution, ...] = ()
 
     @property
     def fair(self) -> bool:
@@ -79,18 +92,24 @@ class Against:
             text += f"; {found} ({100 * d.low:+.2f} to {100 * d.high:+.2f} points)"
         if self.differences:
             text += f". Not a comparison of backends alone: {'; '.join(self.differences)}"
+        if self.cautions:
+            text += f". Caution, recorded besides: {'; '.join(map(str, self.cautions))}"
         return text + "."
 
 
 @dataclass(frozen=True)
 class TableContent:
-    """One table of groups that may be ranked, with what it compares to `baseline`."""
+    """One table of groups that may be ranked, with what it compares to `baseline`.
+
+    `cautions` are facts in which its runs differ and that no verdict tells.
+    """
 
     table: Table
     target: float | None
     rows: tuple[Row, ...]
     against: tuple[Against, ...]
     notes: tuple[str, ...]
+    cautions: tuple[Caution, ...] = ()
 
     @property
     def unfair(self) -> list[Against]:
@@ -112,6 +131,12 @@ class Report:
     claims: tuple[StudyAnswers, ...]
     answers: AllAnswers
     runs: tuple[RunResult, ...]
+
+    @property
+    def caution(self) -> str | None:
+        """Return what is said before the verdicts: in what unset facts compared runs differ."""
+        pairs = [c for t in self.tables for against in t.against for c in against.cautions]
+        return caution_line([*pairs, *(c for table in self.tables for c in table.cautions)])
 
     def figures(self) -> dict[str, dict[str, float]]:
         """Return the figures that conditions may use, by group; of the first table."""
@@ -174,11 +199,14 @@ def _check_baseline(wanted: str | None, found: Sequence[Table]) -> None:
 def _content(table: Table, baseline: str | None) -> TableContent:
     best = [median(f.values()) for g in table.groups if (f := g.figures("test_accuracy"))]
     target = TARGET * max(best) if best else None
-    rows = tuple(row(group, target) for group in table.groups)
+    rows = tuple(row(group, target, table.word) for group in table.groups)
     pairs = _pairs(table, baseline)
     times = corrected([compare_times(a.seconds(), b.seconds()) for a, b in pairs])
     against = tuple(_against(a, b, time) for (a, b), time in zip(pairs, times, strict=True))
-    return TableContent(table, target, rows, against, (*READING, *table_notes(table)))
+    told = {caution.key for each in against for caution in each.cautions}
+    besides = tuple(c for c in cautions(table.groups, table.varying) if c.key not in told)
+    notes = (*READING, *table_notes(table), *caution_notes(besides), *lacking_notes(table.groups))
+    return TableContent(table, target, rows, against, notes, besides)
 
 
 def _pairs(table: Table, wanted: str | None) -> list[tuple[Group, Group]]:
@@ -211,7 +239,8 @@ def _against(base: Group, group: Group, time: Comparison) -> Against:
     if len(shared) > 1:
         accuracy, p = paired_difference([a[s] for s in shared], [b[s] for s in shared])
     different = tuple(findings(base, group).values())
-    return Against(group.label, base.label, time, accuracy, p, different)
+    besides = tuple(cautions([base, group]))
+    return Against(group.label, base.label, time, accuracy, p, different, besides)
 
 
 def _verdicts(contents: Sequence[TableContent]) -> list[str]:

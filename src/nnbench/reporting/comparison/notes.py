@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from nnbench.formatting import EPOCH_TIME, ONE_EPOCH, count
-from nnbench.records.certificate import standing
+from nnbench.formatting import EPOCH_TIME, ONE_EPOCH, ONLY_EPOCH, count
+from nnbench.records.certificate import label, standing
 from nnbench.records.environment import forced_kernels
 from nnbench.records.run import RunResult
-from nnbench.reporting.comparison.groups import Table, seed
+from nnbench.reporting.comparison.facts import NOT_RECORDED
+from nnbench.reporting.comparison.fairness import Caution
+from nnbench.reporting.comparison.groups import Group, Table, is_contended, seed
+from nnbench.reporting.comparison.treatment import EXPECTED
 from nnbench.reporting.statistics import FEWEST, outliers
+
+MOST_NAMED = 3  # in a sentence about pairs of groups
 
 
 def table_notes(table: Table) -> list[str]:
@@ -40,11 +46,79 @@ def table_notes(table: Table) -> list[str]:
             notes.append(f"{group.label}: {group.repeated} earlier runs of these seeds left out.")
     missing = {s for g in table.groups for s in g.seconds()}
     for group in table.groups:
-        lacks = sorted(missing - group.seconds().keys())
+        lacks = sorted(missing - {seed(run) for run in group.finished})
         if lacks and group.seconds():
             words = ", ".join(map(str, lacks))
             notes.append(f"{group.label}: no finished run with seed {words}, pairs are missing.")
+    return [*notes, *contention_notes(table), *order_notes(table)]
+
+
+def contention_notes(table: Table) -> list[str]:
+    """Say which runs shared their processor with other processes, and what that means here."""
+    disturbed = {g.label: [seed(r) for r in g.finished if is_contended(r)] for g in table.groups}
+    if not any(disturbed.values()):
+        return []
+    if not any(group.undisturbed_only for group in table.groups):
+        return [
+            "Every run was contended (other processes took its processor): times are those of a "
+            "busy machine."
+        ]
+    notes = []
+    for group in table.groups:
+        seeds = ", ".join(f"seed {s}" for s in disturbed[group.label])
+        left = "not in the times" if group.timed else "there is no verdict on its time"
+        if seeds:
+            what = "contended (other processes took its processor)"
+            notes.append(f"{group.label}: {what} with {seeds}; {left}.")
     return notes
+
+
+def order_notes(table: Table) -> list[str]:
+    """Say who ran first in every pair, so that a drift of the machine looks like a difference."""
+    began = [{seed(run): run.created for run in group.timed} for group in table.groups]
+    found = []
+    for (i, a), (j, b) in itertools.permutations(enumerate(began), 2):
+        shared = a.keys() & b.keys()
+        if len(shared) >= FEWEST and all(a[s] < b[s] for s in shared):
+            found.append(f"{table.groups[i].label} before {table.groups[j].label}")
+    if not found:
+        return []
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return [
+        f"Always ran first: {', '.join(found[:MOST_NAMED])}{more}. Had the machine changed "
+        "meanwhile, their ratio would show it; order=counterbalanced lets them take turns."
+    ]
+
+
+def caution_notes(found: Sequence[Caution]) -> list[str]:
+    """Say in which facts the runs of a table differ."""
+    return [f"Caution: {caution}." for caution in found]
+
+
+def lacking_notes(groups: Sequence[Group]) -> list[str]:
+    """Say which facts the records lack, so that nobody knows whether they differ."""
+    runs = sum(len(group.runs) for group in groups)
+    found = {
+        key: sum(value == NOT_RECORDED for g in groups for value in g.facts[key].values())
+        for key in EXPECTED
+    }
+    by_number: dict[int, list[str]] = {}
+    for key, number in found.items():
+        by_number.setdefault(number, []).append(key.removeprefix("machine."))
+    return [
+        f"{', '.join(keys)}: {NOT_RECORDED} for {number} of {count(runs, 'run')} (by an older "
+        "nnbench); whether they differ is unknown."
+        for number, keys in by_number.items()
+        if number
+    ]
+
+
+def caution_line(cautions: Sequence[Caution]) -> str | None:
+    """Return what to say before anything else: in what facts runs that are compared differ."""
+    names = dict.fromkeys(each.key.removeprefix("machine.") for each in cautions)
+    if not names:
+        return None
+    return f"Caution: runs compared here differ besides their settings in {', '.join(names)}."
 
 
 def epoch_note(runs: Sequence[RunResult]) -> str:
@@ -52,7 +126,8 @@ def epoch_note(runs: Sequence[RunResult]) -> str:
     single = sum(len(run.epochs) == 1 for run in runs)
     if single == len(runs):
         return f"epoch: training time {ONE_EPOCH}"
-    return f"epoch: {EPOCH_TIME}" + (f"; where there is one, {ONE_EPOCH}" if single else "")
+    which = f"; of runs with one epoch, {ONLY_EPOCH}" if single else ""
+    return f"epoch: {EPOCH_TIME}{which}"
 
 
 def unfinished(runs: Sequence[RunResult]) -> list[str]:
@@ -75,16 +150,36 @@ def environment(runs: Sequence[RunResult]) -> list[tuple[str, str]]:
         )
         for name in names
     }
+    orders = dict.fromkeys(str(run.config.get("order", "not recorded")) for run in runs)
     return [
+        ("order of runs", " | ".join(orders)),
         ("processor", every(lambda m: m.get("cpu"))),
         ("cores", every(lambda m: (m.get("cores") or {}).get("usable"))),
         ("GPU", every(lambda m: m.get("gpu")) if any(r.machine.get("gpu") for r in runs) else "-"),
         ("BLAS kernel", every(lambda m: m.get("blas_kernel"))),
+        ("threads in use", every(lambda m: (m.get("threads") or {}).get("in_use"))),
+        ("memory", every(lambda m: (b := m.get("memory_bytes")) and f"{b / 2**30:.1f} GiB")),
+        ("host", every(lambda m: m.get("hostname"))),
         ("system", every(lambda m: m.get("platform"))),
         ("Python", every(lambda m: m.get("python"))),
         *((name, " | ".join(values)) for name, values in found.items()),
         ("nnbench commit", every(lambda m: m.get("commit"))),
+        *_backends(runs),
     ]
+
+
+def _backends(runs: Sequence[RunResult]) -> list[tuple[str, str]]:
+    """Return what each backend is: its class and source, what it sets, uses and chooses."""
+    found: dict[str, dict[str, None]] = {}
+    for run in runs:
+        backend, source = run.config["backend"], run.machine.get("backend_source") or {}
+        digest = str(source.get("digest") or NOT_RECORDED)[:12]
+        blas = (f"{p.get('library')} {p.get('num_threads')}" for p in run.machine.get("blas") or ())
+        chosen = (f"{k}={v}" for k, v in run.choices.items() if v is not None)
+        what = (backend.get("_target_"), f"source {digest}", *(backend.get("env") or ()))
+        words = ", ".join(map(str, (*what, *blas, *chosen)))
+        found.setdefault(f"backend {label(run)}", {})[words] = None
+    return [(name, " | ".join(list(each)[:3])) for name, each in found.items()]
 
 
 def flag_notes(runs: Sequence[RunResult]) -> list[str]:

@@ -39,12 +39,15 @@ class Row:
     word: str = ""
 
 
-def row(group: Group, target: float | None) -> Row:
-    """Return the figures of `group`; `target` is the accuracy that `to_target` is taken to."""
+def row(group: Group, target: float | None, told: str = "") -> Row:
+    """Return the figures of `group`; `target` is the accuracy that `to_target` is taken to.
+
+    `told` is the word that the table says of all its groups.
+    """
     seconds = sorted(group.seconds().values())
     accuracies = sorted(group.figures("test_accuracy").values())
-    finished = group.finished
-    reached = [t for run in finished if (t := seconds_to(run, target)) is not None]
+    finished, timed = group.finished, group.timed
+    reached = [t for run in timed if (t := seconds_to(run, target)) is not None]
     memory = [run.peak_memory_bytes for run in finished if run.peak_memory_bytes]
     return Row(
         group=group.label,
@@ -56,15 +59,15 @@ def row(group: Group, target: float | None) -> Row:
         train_accuracy=_mean(group.figures("train_accuracy").values()),
         gap=_mean(group.figures("generalization_gap").values()),
         test_loss=_mean(group.figures("test_loss").values()),
-        first_epoch=median(r.epochs[0].train_seconds for r in finished) if finished else None,
+        first_epoch=median(r.epochs[0].train_seconds for r in timed) if timed else None,
         epoch=median(seconds) if seconds else None,
         epoch_low=seconds[0] if seconds else None,
         epoch_high=seconds[-1] if seconds else None,
-        to_target=median(reached) if reached and len(reached) == len(finished) else None,
-        total_time=median(r.phases.wall_seconds for r in finished) if finished else None,
+        to_target=median(reached) if reached and len(reached) == len(timed) else None,
+        total_time=median(r.phases.wall_seconds for r in timed) if timed else None,
         parameters=group.first.parameters,
         memory=median(memory) if memory else None,
-        word=group.word,
+        word="" if group.word == told else group.word,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from nnbench.reporting.explain.bridge import (
     is_possible,
 )
 from nnbench.reporting.explain.explanation import Gap, as_markdown, average, gap
+from nnbench.reporting.explain.recorded import ended, repeated, said_first
 from nnbench.sweeps.loop import run_sweep
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.plan import check
@@ -36,6 +37,7 @@ from nnbench.sweeps.side_by_side import Agreement, certify
 QUIET = {"name": "local", "uri": None, "experiment": "explain", "system_metrics": False}
 SHARED = ("launcher", "order", "on_error", "search")  # by both ends, and of no effect
 Figures = Mapping[str, RunResult]  # the runs of a bridge by what decides them
+End = tuple[str, RunResult | None, dict[str, Any]]  # name, record if it is one, settings
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,7 +45,8 @@ class Explanation:
     """Why `first` and `last` differ: their `changes`, and what each does to every figure (`gaps`).
 
     Without changes the two are one configuration. Where the backend alone differs, in matched
-    semantics, there are no gaps but an `agreement`: the two are certified.
+    semantics, there are no gaps but an `agreement`: the two are certified. `cautions` come before
+    all of it: what records say besides settings, and ends that cannot be repeated.
     """
 
     first: str
@@ -51,6 +54,7 @@ class Explanation:
     changes: tuple[Change, ...] = ()
     gaps: tuple[Gap, ...] = ()
     agreement: Agreement | None = None
+    cautions: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -60,12 +64,13 @@ class Explanation:
     def sentences(self) -> list[str]:
         """Say what explains the gaps, and what does not."""
         if self.agreement is not None:
-            return [str(each) for each in self.agreement.certificates]
-        return [sentence for each in self.gaps for sentence in each.sentences()]
+            return [*self.cautions, *map(str, self.agreement.certificates)]
+        return [*self.cautions, *(text for each in self.gaps for text in each.sentences())]
 
     def markdown(self) -> str:
         """Return the explanation as Markdown, with both orders."""
-        return as_markdown(self.title, self.gaps)
+        title, _, rest = as_markdown(self.title, self.gaps).partition("\n")
+        return "\n".join([title, *(f"\n{line}" for line in self.cautions), rest])
 
     def write(self, folder: Path) -> Path:
         """Write Markdown and a waterfall plot of each gap into `folder`; return the page.
@@ -109,33 +114,69 @@ def explain(
     if seeds < 1:
         raise ConfigError(f"Received --seeds {seeds}; must be at least 1.")
     observer = observer or Observer()
-    ends = [copy.deepcopy(_values(word, overrides, results)) for word in (first, last)]
-    if seeds > 1:
-        ends[1]["seed"] = ends[0]["seed"]
-    same = {"results": str(results), "tracking": QUIET, "parity": False, "case": None, "name": None}
-    same |= {key: ends[0][key] for key in SHARED}
-    ends = [values | same for values in ends]
-    a, b = (word.name if isinstance(word, RunResult) else word for word in (first, last))
-    found = tuple(changes(ends[0], ends[1]))
-    if not found:
-        return Explanation(a, b)
-    if [change.name for change in found] == ["backend"] and ends[0]["semantics"] == "matched":
+    ends = _ends((first, last), overrides, seeds, results)
+    said = said_first([(name, run) for name, run, _ in ends if run is not None])
+    for line in said:
+        observer.say(line)
+    (start, _, a), (end, _, b) = ends
+    found = Explanation(start, end, tuple(changes(a, b)), cautions=tuple(said))
+    if not found.changes:
+        return found
+    if [change.name for change in found.changes] == ["backend"] and a["semantics"] == "matched":
         observer.say("They differ in the backend alone: checking whether their weights diverge.")
-        return Explanation(a, b, found, agreement=certify([cell(values) for values in ends]))
-    way = bridge(ends[0], ends[1], is_possible(check))
-    chosen = [ends[0]["seed"] + i for i in range(seeds)]
+        return replace(found, agreement=certify([cell(a), cell(b)]))
+    way = bridge(a, b, is_possible(check))
+    chosen = [a["seed"] + i for i in range(seeds)]
     runs = _run(way, chosen, observer)
-    return Explanation(a, b, way.changes, tuple(_gaps(way, runs, chosen)))
+    late = _late(ends, runs, chosen)
+    for line in late:
+        observer.say(line)
+    gaps = tuple(_gaps(way, runs, chosen))
+    return replace(found, changes=way.changes, gaps=gaps, cautions=(*said, *late))
 
 
-def _values(word: str | RunResult, overrides: Sequence[str], results: Path) -> dict[str, Any]:
-    """Return the configuration that `word` names. Raises ConfigError or ResultsError."""
+def _ends(
+    words: Sequence[str | RunResult], overrides: Sequence[str], seeds: int, results: Path
+) -> list[End]:
+    """Return both ends: how to call them, their records where they have some, their settings.
+
+    Raises ConfigError or ResultsError.
+    """
+    found: list[End] = []
+    for word in words:
+        run = _record(word, overrides, results)
+        values = run.config if run is not None else _composed(str(word), overrides)
+        name = word.name if isinstance(word, RunResult) else word
+        found.append((name, run, copy.deepcopy(values)))
+    first = found[0][2]
+    same = {"results": str(results), "tracking": QUIET, "parity": False, "case": None, "name": None}
+    same |= {key: first[key] for key in SHARED} | ({"seed": first["seed"]} if seeds > 1 else {})
+    return [(name, run, values | same) for name, run, values in found]
+
+
+def _late(ends: Sequence[End], runs: Figures, seeds: Sequence[int]) -> list[str]:
+    """Say which ends, now that they are run, diverged or have other figures than on record."""
+    found = []
+    for name, run, values in ends:
+        for s in seeds:
+            now = runs[deciding(cell(_seeded(values, s, seeds)).values)]
+            if run is None or now.run_id != run.run_id:
+                ending = ended(now)
+                found += [f"{name} {ending}."] if ending else []
+            if run is not None and (other := repeated(name, run, now)):
+                found.append(other)
+    return found
+
+
+def _record(word: str | RunResult, overrides: Sequence[str], results: Path) -> RunResult | None:
+    """Return the run on record that `word` names, None for a case or overrides.
+
+    Raises ConfigError or ResultsError.
+    """
     if isinstance(word, RunResult):
         run = word
-    elif word in experiments():
-        return compose([f"experiment={word}", *overrides]).values
-    elif "=" in word and find_run(word, results) is None:
-        return compose([*shlex.split(word), *overrides]).values
+    elif word in experiments() or ("=" in word and find_run(word, results) is None):
+        return None
     else:
         run = recorded(word, results)
     if overrides:
@@ -143,7 +184,13 @@ def _values(word: str | RunResult, overrides: Sequence[str], results: Path) -> d
             f"Received {' '.join(overrides)} with the recorded run {run.name}; overrides apply to "
             "cases and quoted overrides."
         )
-    return run.config
+    return run
+
+
+def _composed(word: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the configuration of a case or of overrides. Raises ConfigError."""
+    typed = [f"experiment={word}"] if word in experiments() else shlex.split(word)
+    return compose([*typed, *overrides]).values
 
 
 def _ways(way: Bridge) -> list[tuple[str, tuple[Change, ...], tuple[Values, ...]]]:

@@ -16,6 +16,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$])")
 def markdown(report: Report, title: str, plots: Sequence[str] = ()) -> str:
     """Return the whole report; `plots` are files beside it."""
     lines = [f"# {escape(title)}", "", f"**{escape(report.question)}**", ""]
+    lines += [escape(report.caution), ""] if report.caution else []
     lines += _list(report.verdicts)
     for i, content in enumerate(report.tables, start=1):
         lines += ["", f"## Table {i}", "", *_table(content)]

@@ -20,6 +20,8 @@ from nnbench.formatting import (
     percent,
     sparkline,
 )
+from nnbench.records import contention
+from nnbench.records.certificate import standing
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.notes import epoch_note, flag_notes, forced_kernel_notes
 from nnbench.reporting.pages.grid import fold, right
@@ -50,12 +52,17 @@ def summary(run: RunResult) -> Group:
         rows += _figures(run)
     what = ONE_EPOCH if len(run.epochs) == 1 else EPOCH_TIME
     rows += [("epoch time", f"{duration(run.epoch_seconds)} ({what})"), ("run time", _ledger(run))]
+    rows.append(("processor", contention.sentence(run)))
     if run.peak_memory_bytes:
         rows.append(("memory", f"{memory(run.peak_memory_bytes)} at the peak"))
+    proved = standing(run).word
+    rows.append(("certificate", proved or str((run.parity or {}).get("outcome"))))
     rows.append(("results", str(run.directory and near(run.directory))))
     for name, value in rows:
         table.add_row(name, value)
     notes = [*map(str, run.flags), *forced_kernel_notes([run])]
+    if reason := standing(run).reason:
+        notes.insert(0, f"not ranked: {reason}")
     if run.status == "finished" and run.message:
         notes.insert(0, run.message)
     if run.status == "diverged":
@@ -139,7 +146,10 @@ def listing(runs: Sequence[RunResult]) -> Group:
             loss if run.kept and accuracy is None else percent(accuracy),
             duration(run.epoch_seconds),
         )
-    return Group(table, *(f"note: {note}" for note in (epoch_note(runs), *flag_notes(runs))))
+    out = [
+        f"{run.name}: {standing(run).word}; not ranked" for run in runs if not standing(run).ranked
+    ]
+    return Group(table, *(f"note: {note}" for note in (epoch_note(runs), *out, *flag_notes(runs))))
 
 
 def course(run: RunResult) -> Table:

@@ -21,9 +21,10 @@ CURVE = 12  # characters
 
 
 def report_text(report: Report) -> Lines:
-    """Return the tables, and the verdicts below them."""
+    """Return a caution where there is one, the tables, and the verdicts below them."""
+    first = [escape(report.caution)] if report.caution else []
     parts = [_table(content, i, len(report.tables)) for i, content in enumerate(report.tables, 1)]
-    return Lines(*parts, *map(escape, (*READING, *report.apart, *report.verdicts)))
+    return Lines(*first, *parts, *map(escape, (*READING, *report.apart, *report.verdicts)))
 
 
 def _table(content: TableContent, number: int, among: int) -> Table:

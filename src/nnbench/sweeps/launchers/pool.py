@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
@@ -14,6 +16,7 @@ from nnbench.config.run import Cell
 from nnbench.errors import ConfigError, RunBusy
 from nnbench.records.flags import Beside
 from nnbench.records.machine import usable_cores
+from nnbench.sweeps.order import contender
 from nnbench.sweeps.plan import is_ready
 from nnbench.sweeps.session import ANYWHERE, Place
 
@@ -50,21 +53,27 @@ def run_in_places(
 ) -> None:
     """Call `do(cell, place)` for every cell, in order, those that wait for others after them.
 
-    A cell for which `do` raises RunBusy is tried again later. Ends when all are done, or those
-    under way are and `stopping` tells so. Any other exception of `do` is raised when it occurs.
+    Of the next cells, one for each place, that goes to a free place whose contender has been there
+    least often: a slower place is nobody's own. A cell for which `do` raises RunBusy is tried again
+    later. Ends when all are done, or those under way are and `stopping` tells so. Any other
+    exception of `do` is raised when it occurs.
     """
     waiting, free = list(cells), list(where)
     active: dict[Future[Any], tuple[Cell, Place]] = {}
     busy: list[Cell] = []
+    been: Counter[tuple[str, Place]] = Counter()
     with ThreadPoolExecutor(len(where), thread_name_prefix="nnbench-run") as pool:
         while (waiting or busy or active) and not (stopping() and not active):
             if not stopping():
-                for cell in [*waiting]:
-                    unfinished = [*waiting, *busy, *(c for c, _ in active.values())]
-                    if free and is_ready(cell, unfinished):
-                        waiting.remove(cell)
-                        place = free.pop(0)
-                        active[pool.submit(do, cell, place)] = cell, place
+                unfinished = [*waiting, *busy, *(c for c, _ in active.values())]
+                ready = [cell for cell in waiting if is_ready(cell, unfinished)]
+                while free and ready:
+                    cell, place = _best(ready[: len(where)], free, been)
+                    been[contender(cell), place] += 1
+                    ready.remove(cell)
+                    waiting.remove(cell)
+                    free.remove(place)
+                    active[pool.submit(do, cell, place)] = cell, place
             done, _ = wait(active, BUSY_SECONDS if busy else None, FIRST_COMPLETED)
             if not done or not waiting:
                 waiting, busy = [*waiting, *busy], []
@@ -75,6 +84,17 @@ def run_in_places(
                     future.result()
                 except RunBusy:
                     busy.append(cell)
+
+
+def _best(
+    cells: Sequence[Cell], free: Sequence[Place], been: Counter[tuple[str, Place]]
+) -> tuple[Cell, Place]:
+    """Return which of `cells` is to run in which `free` place; the first of equals."""
+
+    def visits(pair: tuple[Cell, Place]) -> int:
+        return been[contender(pair[0]), pair[1]]
+
+    return min(itertools.product(cells, free), key=visits)
 
 
 def _cores() -> list[int]:

@@ -92,6 +92,25 @@ LOSSES: dict[str, Case] = {
     "mse, regression": _small(loss=Loss("mse"), kind="regression"),
     "l1, regression": _small(loss=Loss("l1"), kind="regression"),
 }
+_one = partial(_small, loss=Loss("mse", mistake="broadcast_targets"), kind="regression", outputs=1)
+LOSSES |= {
+    "huber": _small(loss=Loss("huber", "sum", delta=0.4)),
+    "huber, regression": _small(loss=Loss("huber"), kind="regression"),
+    "label_smoothing": _small(loss=Loss("cross_entropy", label_smoothing=0.2)),
+    "class_weights": _small(loss=Loss("cross_entropy", class_weights=(0.5, 2.0, 0.0, 1.0))),
+    "class_weights, label_smoothing": _small(
+        loss=Loss("cross_entropy", label_smoothing=0.1, class_weights=(3.0, 1.0, 1.0, 0.1))
+    ),
+    "softmax_twice": _small(loss=Loss("cross_entropy", mistake="softmax_twice")),
+    "logits_as_probabilities": _small(
+        loss=Loss("cross_entropy", mistake="logits_as_probabilities"), rate=0.01
+    ),
+    "broadcast_targets": _one(),
+    "broadcast_targets of images": case(
+        spec.Conv2d(3), TANH, spec.Flatten(), loss=Loss("mse", mistake="broadcast_targets"),
+        kind="regression", outputs=1,
+    ),
+}  # fmt: skip
 OPTIMIZERS: dict[str, Case] = {
     "sgd": _small(optimizer=SGD()),
     "sgd momentum": _small(optimizer=SGD(momentum=0.9)),

@@ -139,6 +139,7 @@ def _check(task: Task) -> None:
         f"device={task.device}: it runs on the CPU": task.device not in ("cpu", "auto"),
         f"loss={loss.name}; it has mse and cross_entropy": loss.name
         not in ("mse", "cross_entropy"),
+        "label smoothing, class weights or mistakes": not loss.is_plain,
         "losses summed over the batch": loss.over_batch != "mean",
         "mse summed over the outputs": loss.name == "mse" and loss.over_outputs != "mean",
         f"optimizer={rule.name}; it has sgd, adam and adamw": not isinstance(

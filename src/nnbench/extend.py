@@ -44,6 +44,9 @@ from nnbench.model import (
     optimizers,  # SGD, Adam, AdamW, RMSprop, Adagrad
     streams,  # NumPy generators of (seed, name): initial weights, orders
 )
+from nnbench.model.formulas import (
+    documented,  # a layer or an optimizer with the documented value wherever it has none
+)
 from nnbench.model.init import (
     Glorot,  # variance 2 / (fan_in + fan_out)
     He,  # variance 2 / fan_in
@@ -98,6 +101,7 @@ __all__ = [
     "UnsupportedSpec",
     "Walk",
     "counter",
+    "documented",
     "initial_params",
     "input_array",
     "layers",

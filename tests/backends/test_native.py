@@ -19,7 +19,7 @@ from nnbench.backends.protocol import Params, Task, Trainer
 from nnbench.config.composition import compose
 from nnbench.config.run import Cell
 from nnbench.errors import UnsupportedSpec
-from nnbench.model.formulas import FAMILIES, documented_net
+from nnbench.model.formulas import documented_net
 from nnbench.model.layers import (
     Activation,
     BatchNorm,
@@ -34,7 +34,7 @@ from nnbench.model.layers import (
 from nnbench.model.network import ParamKey
 from nnbench.model.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from nnbench.testing.cases import BATCH, Case, case
-from support.backends import factory
+from support.backends import factory, natively
 
 torch = pytest.importorskip("torch")
 keras = pytest.importorskip("keras")
@@ -80,13 +80,7 @@ NETS: dict[str, Case] = {
 
 def native(given: Case, execution: str, **changes: Any) -> Task:
     """Return the task of a case in native semantics, its constants left open."""
-    layers = tuple(
-        dataclasses.replace(layer, **dict.fromkeys(FAMILIES["nnbench"].get(type(layer), ())))
-        for layer in given.task.architecture.layers
-    )
-    architecture = dataclasses.replace(given.task.architecture, layers=layers)
-    task = dataclasses.replace(given.on(execution), semantics="native")
-    return dataclasses.replace(task, **({"architecture": architecture} | changes))
+    return natively(given.on(execution), **changes)
 
 
 def batches(given: Case) -> list[tuple[NDArray[Any], NDArray[Any], float]]:

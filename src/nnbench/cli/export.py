@@ -52,11 +52,13 @@ def command(kind: str, out: str | None, results: Path, run: str) -> int:
 
 def _export(kind: str, record: Any, params: Any, path: Path) -> list[Path]:
     from nnbench.config.run import read_config
+    from nnbench.model.formulas import documented_net
     from nnbench.model.init import complete_params
 
     inputs = record.data["inputs"]
     config = read_config(record.config)
     net = config.arch.build(tuple(inputs["shape"]), record.data["outputs"])
+    net = documented_net(net.with_values(record.effective))
     params = complete_params(params, net, "error", {}, origin=str(record.directory))
     scale = inputs["scale"]
     note = f"From run {record.run_id} ({record.shown})." + (

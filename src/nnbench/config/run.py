@@ -15,6 +15,7 @@ from nnbench.credentials import hidden_in, remember, shown
 from nnbench.data.config import DataConfig
 from nnbench.errors import ConfigError
 from nnbench.model.architectures import ArchConfig, is_convolutional, resolve_output_activation
+from nnbench.model.formulas import with_numbers
 from nnbench.model.init import InitConfig, NativeInit
 from nnbench.model.losses import Loss, TaskKind
 from nnbench.model.optimizers import Optimizer
@@ -172,14 +173,14 @@ class Cell:
 
 
 def _resolved(values: Mapping[str, Any], config: Any) -> dict[str, Any]:
-    """Return `values`, keys and spelling kept, with what `auto` in them came to in `config`."""
+    """Return `values`, keys and spelling kept, with what `auto` and null came to in `config`."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         known = getattr(config, key, value)
         if isinstance(value, Mapping) and dataclasses.is_dataclass(known):
             found[key] = _resolved(value, known)
         else:
-            found[key] = known if value == "auto" else value
+            found[key] = known if value == "auto" or value is None else value
     return found
 
 
@@ -207,7 +208,8 @@ def read_config(values: Mapping[str, Any]) -> RunConfig:
         )
     _check_monitor(config)
     arch = resolve_output_activation(config.arch, config.loss, config.task)
-    return dataclasses.replace(config, arch=arch)
+    rule = with_numbers(config.optimizer) if config.semantics == "matched" else config.optimizer
+    return dataclasses.replace(config, arch=arch, optimizer=rule)
 
 
 def _check_monitor(config: RunConfig) -> None:

@@ -3,7 +3,8 @@
 run.json is versioned. History: 1, the first; 2, flags, layers, without_effect and
 parity; 3, peak_memory_bytes; 4, choices, resumed and the digest of the rest; 5, flags are facts; 6,
 certificates cover the figures, near ties; processor seconds, waiting, switches, load, late seconds;
-no passwords in URIs.
+no passwords in URIs; what the backend computed with
+(effective).
 What is written has the newest version, whatever was read.
 """
 
@@ -116,8 +117,9 @@ class RunResult:
     shows the figures; `message` says why a run ended early; `parity` is its
     certificate (`nnbench.records.certificate`), where a sweep gave one; `peak_memory_bytes` is the
     most that its process had in memory, the framework included; `choices` is what the backend
-    chose by itself, as the sizes of its blocks; `resumed` are the epochs at which another process
-    took the run up again; `directory` is where run.json was
+    chose by itself, as the sizes of its blocks; `effective` are the constants and formulas that
+    the backend computed with, by dotted key, empty where none are recorded; `resumed` are the
+    epochs at which another process took the run up again; `directory` is where run.json was
     found, and is not part of it.
     """
 
@@ -144,6 +146,7 @@ class RunResult:
     parity: dict[str, Any] | None = None
     peak_memory_bytes: Size | None = None
     choices: dict[str, Any] = field(default_factory=dict)
+    effective: dict[str, Any] = field(default_factory=dict)
     resumed: tuple[Size, ...] = ()
     schema_version: Count = SCHEMA_VERSION
     directory: Path | None = field(default=None, compare=False)

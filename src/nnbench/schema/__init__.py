@@ -208,6 +208,8 @@ def _union(options: tuple[Any, ...], value: Any, path: str) -> Any:
     options = tuple(o for o in options if o is not type(None))
     if len(options) == 1:
         return _convert(options[0], value, path)
+    if not all(dataclasses.is_dataclass(option) for option in options):
+        return _either(options, value, path)
     by_name = {name: option for option in options for name in _tags(option)}
     if isinstance(value, str) and value in by_name:
         value = {"name": value}
@@ -222,6 +224,17 @@ def _union(options: tuple[Any, ...], value: Any, path: str) -> Any:
         allowed = ", ".join(by_name)
         raise ConfigError(f"Received {path}.name={told(name)}; must be one of {allowed}{hint}")
     return read(by_name[name], value, path)
+
+
+def _either(options: tuple[Any, ...], value: Any, path: str) -> Any:
+    """Read `value` as the first of several plain kinds that it fits."""
+    wanted = []
+    for option in options:
+        try:
+            return _convert(option, value, path)
+        except ConfigError as error:
+            wanted.append(str(error).rpartition("; must be ")[2].rstrip("."))
+    raise ConfigError(f"Received {path}={told(value)}; must be {' or '.join(wanted)}.")
 
 
 def _tags(option: type) -> tuple[str, ...]:

@@ -210,6 +210,8 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
     if job["what"] == "trace":
         write_arrays(Path(job["path"]), _arrays(traces(sides, job["step"])))
         return facts
+    if job["what"] == "effective":
+        return facts | {"effective": getattr(sides.reference, "effective", {})}
     if job["what"] == "profile":
         (name, trainer), walk = next(iter(sides.trainers.items())), next(sides.walks(1))
         trainer.load(sides.params)

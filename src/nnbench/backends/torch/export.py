@@ -29,6 +29,8 @@ ACTIVATIONS = {
     "tanh": "nn.Tanh()",
     "relu": "nn.ReLU()",
     "gelu": "nn.GELU()",
+    "gelu_tanh": "nn.GELU(approximate='tanh')",
+    "silu": "nn.SiLU()",
 }
 ROLES = {"mean": "running_mean", "variance": "running_var"}
 
@@ -64,6 +66,8 @@ CODE: dict[type, Callable[[Any, Shape], list[str]]] = {
     spec.Conv2d: _conv2d,
     spec.MaxPool2d: lambda layer, shape: [f"nn.MaxPool2d({layer.size}, {layer.step})"],
     spec.AvgPool2d: lambda layer, shape: [f"nn.AvgPool2d({layer.size}, {layer.step})"],
+    spec.GlobalAvgPool2d: lambda layer, shape: ["nn.AdaptiveAvgPool2d(1)", "nn.Flatten()"],
+    spec.LeakyReLU: lambda layer, shape: [f"nn.LeakyReLU({layer.slope})"],
     spec.Flatten: lambda layer, shape: ["nn.Flatten()"],
     spec.BatchNorm: _batch_norm,
     spec.LayerNorm: _layer_norm,

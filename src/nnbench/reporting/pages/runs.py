@@ -24,7 +24,7 @@ from nnbench.records.certificate import standing
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.notes import epoch_note, flag_notes, forced_kernel_notes
 from nnbench.reporting.pages.grid import fold, right
-from nnbench.reporting.pages.layers import layer_table
+from nnbench.reporting.pages.layers import layer_table, optimizer_text
 
 
 def summary(run: RunResult) -> Group:
@@ -46,6 +46,7 @@ def summary(run: RunResult) -> Group:
         ("net", f"{run.architecture}, {run.parameters:,} parameters"),
         ("data", f"{run.data.get('name', '?')}, {counts}"),
         ("training", _training(run)),
+        *_effective(run),
     ]
     if run.kept:
         rows += _figures(run)
@@ -87,6 +88,11 @@ def _training(run: RunResult) -> str:
         f"batch {config.get('batch_size', '?')}, {len(run.epochs)} epochs, "
         f"{config.get('dtype', '?')}, seed {config.get('seed', '?')}"
     )
+
+
+def _effective(run: RunResult) -> list[tuple[str, str]]:
+    """Return what the optimizer computed with; constants of layers are in their table."""
+    return [("optimizer", optimizer_text(run.effective))] if run.effective else []
 
 
 def _figures(run: RunResult) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """Everything that a record holds is compared: told, apart or harmless, as one list says.
 
 Each leaf of a real record is edited in turn, in one run and in a whole group. The table of what
-happens is docs/results/fairness.md; with PYTHONPATH=tests, this file writes it anew.
+happens is docs/results/fairness.md; with PYTHONPATH=$PWD/tests, this file writes it anew.
 """
 
 from __future__ import annotations
@@ -223,7 +223,7 @@ AMONG = {
 HEAD = """# What is compared, fact by fact
 
 Every leaf of a real `run.json`, edited in turn in one run of six: what the report then does.
-Written by `PYTHONPATH=tests python tests/reporting/test_fairness.py` from
+Written by `PYTHONPATH=$PWD/tests python tests/reporting/test_fairness.py` from
 `src/nnbench/reporting/comparison/treatment.py`; the test fails where it is not current.
 
 - **apart**: the runs are in tables of their own and never ranked against each other.

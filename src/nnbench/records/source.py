@@ -26,16 +26,18 @@ PACKAGE = Path(__file__).resolve().parents[1]
 # What a worker loads to train, whichever backend it uses.
 TRAINS = (
     "backends/*.py", "config/run.py", "data/**/*.py", "model/**/*.py", "records/weights.py",
-    "schema.py", "training/**/*.py",
+    "reading.py", "schema/**/*.py", "training/**/*.py",
 )  # fmt: skip
 # What it loads besides, and why an edit there leaves the figures of a run as they are.
 LEFT_OUT = {
     "__init__.py": "names what the package offers",
     "backends/*/": "of the backend in use alone: the digest of the backend",
     "config/": "what a user may set; the result, the configuration, is compared itself",
+    "credentials.py": "hides passwords in what is written",
     "errors.py": "words",
     "formatting.py": "words",
     "records/": "writes down what came out",
+    "writing.py": "writes files whole or not at all",
 }
 INSTALLED = ("site-packages", "dist-packages")
 NO_CODE = ("conf", "experiments", "__pycache__")  # configuration is compared as it resolves

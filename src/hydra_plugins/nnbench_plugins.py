@@ -20,7 +20,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 
 class Sources(SearchPathPlugin):
@@ -80,6 +80,10 @@ class TidySweeper(BasicSweeper):
         try:
             if self.config.search.trials is not None:
                 return self._search(arguments)
+            from nnbench.credentials import hidden_in
+
+            # What Hydra keeps of it, in multirun.yaml.
+            self.config = OmegaConf.create(hidden_in(OmegaConf.to_container(self.config)))
             return super().sweep(arguments)
         except Exception:
             assert self.config is not None

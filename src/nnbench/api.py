@@ -53,8 +53,8 @@ def runs(results: Folder = "results") -> pd.DataFrame:
     of the kept epoch (accuracies from 0 to 1), epoch_seconds (training time, the median of all
     epochs but the first) and phases (seconds).
     """
+    from nnbench.records.folder import read_runs
     from nnbench.records.frame import frame
-    from nnbench.records.run import read_runs
 
     return frame(read_runs(Path(results)))
 

@@ -6,11 +6,16 @@ without a traceback and exits with code 2.
 
 from __future__ import annotations
 
+from nnbench.credentials import hidden
+
 
 class NNBenchError(Exception):
-    """An error whose message is one line, written for the user."""
+    """An error whose message is one line, written for the user; no password is in it."""
 
     exit_code = 2
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(hidden(message))
 
 
 class ConfigError(NNBenchError):

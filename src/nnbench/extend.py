@@ -44,9 +44,13 @@ from nnbench.model import (
     optimizers,  # SGD, Adam, AdamW, RMSprop, Adagrad
     streams,  # NumPy generators of (seed, name): initial weights, orders
 )
+from nnbench.model.formulas import (
+    documented,  # a layer or an optimizer with the documented value wherever it has none
+)
 from nnbench.model.init import (
     Glorot,  # variance 2 / (fan_in + fan_out)
     He,  # variance 2 / fan_in
+    KerasDefault,  # what Keras' layers draw
     Normal,  # a normal distribution of a given scale
     TorchDefault,  # what PyTorch's layers draw
     Uniform,  # a uniform distribution of given bounds
@@ -74,6 +78,7 @@ __all__ = [
     "Flatten",
     "Glorot",
     "He",
+    "KerasDefault",
     "Layer",
     "Loss",
     "Normal",
@@ -96,6 +101,7 @@ __all__ = [
     "UnsupportedSpec",
     "Walk",
     "counter",
+    "documented",
     "initial_params",
     "input_array",
     "layers",

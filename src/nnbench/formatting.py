@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
@@ -12,6 +13,11 @@ ONE_EPOCH = "of a single epoch, warm-up included"
 ONLY_EPOCH = "that epoch, which includes warm-up"
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 48
+NAME_CHARACTERS = 80  # of a name that somebody gave, where it is shown
+# C0 and C1 control characters, surrogates, and marks that turn the direction of what follows.
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 def percent(value: float | None) -> str:
@@ -46,6 +52,19 @@ def count(n: int, noun: str) -> str:
 def cut(text: str, limit: int) -> str:
     """Return `text`, shortened to `limit` characters with an ellipsis."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """Return `text` so that a terminal shows it and does nothing else: ESC stands there as \\x1b.
+
+    Line ends and tabs stay.
+    """
+    return text if text.isprintable() else _UNSEEN.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def near(path: Path) -> Path:

@@ -63,7 +63,11 @@ def worst_difference(case: Case) -> float:
     return max(float(np.abs(grads[k] - numeric[k]).max()) for k in numeric) / scale
 
 
-@pytest.mark.parametrize("name", LAYERS | LOSSES)
+# Their figures are not what is minimised: tests/model/test_losses.py has their gradients.
+BROADCAST = [name for name in LOSSES if name.startswith("broadcast")]
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS | LOSSES if name not in BROADCAST])
 def test_gradients_equal_finite_differences(name: str) -> None:
     assert worst_difference(BLOCKS[name]) <= 1e-7
 

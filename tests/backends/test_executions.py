@@ -12,7 +12,7 @@ from nnbench.backends.protocol import Walk
 from nnbench.config.composition import compose
 from nnbench.errors import UnsupportedSpec
 from nnbench.testing import BLOCKS, Case, equals_the_reference
-from support.backends import factory
+from support.backends import factory, natively
 
 CASES = ("dense", "dropout", "batch_norm 2d", "adam clip_norm", "schedule cosine")
 
@@ -53,7 +53,7 @@ def test_a_framework_shuffles_by_the_seed_from_either_input(
     walk = Walk(None, np.full(7, 0.03), 200, 0, 0, given.task.seed)
     ends = []
     for seed in (1, 1, 2):
-        task = dataclasses.replace(given.on(execution), semantics="native", input=kind, seed=seed)
+        task = natively(given.on(execution), input=kind, seed=seed)
         trainer: Any = factory(backend)(task, given.splits)
         trainer.load(given.params)
         stats = trainer.train(dataclasses.replace(walk, seed=seed))

@@ -28,7 +28,7 @@ from nnbench.model.layers import (
     MaxPool2d,
 )
 from nnbench.model.network import Architecture
-from nnbench.records.run import read_runs
+from nnbench.records.folder import read_runs
 from nnbench.testing.cases import case
 from support.commands import Nnbench
 

@@ -12,7 +12,7 @@ from nnbench.errors import UnsupportedSpec
 from nnbench.model.init import Params
 from nnbench.model.layers import Activation, BatchNorm, Dense, Dropout, Layer
 from nnbench.testing.checks import global_random_state
-from support.backends import ALL, SMALL, factory, small_splits, small_task, small_walks
+from support.backends import ALL, SMALL, factory, natively, small_splits, small_task, small_walks
 
 PARAMS = SMALL.params
 
@@ -87,7 +87,7 @@ def test_building_leaves_global_random_state_alone(backend: str, execution: str)
 def test_native_semantics_learn_with_the_frameworks_own_weights(
     backend: str, execution: str
 ) -> None:
-    task = dataclasses.replace(task_for(execution), semantics="native")
+    task = natively(task_for(execution))
     make = factory(backend)
     first, second = make(task, small_splits()), make(task, small_splits())
     assert same(first.params(), second.params())  # seeded
@@ -111,7 +111,7 @@ def test_native_runs_are_repeated_by_their_seed_and_resumed(
     """The framework's own order and dropout belong to what a checkpoint brings back."""
     architecture = SMALL.task.architecture
     architecture = dataclasses.replace(architecture, layers=(*layers, *architecture.layers))
-    task = small_task(execution, semantics="native", architecture=architecture)
+    task = natively(small_task(execution, architecture=architecture))
     walks = [dataclasses.replace(w, order=None) for w in small_walks()]
     first = factory(backend)(task, small_splits())
     first.train(walks[0])
@@ -132,7 +132,7 @@ def test_native_runs_are_repeated_by_their_seed_and_resumed(
 
 @pytest.mark.parametrize(("backend", "execution"), ALL, ids=str)
 def test_a_native_walk_visits_as_many_samples_as_it_says(backend: str, execution: str) -> None:
-    task = dataclasses.replace(task_for(execution), semantics="native")
+    task = natively(task_for(execution))
     trainer = factory(backend)(task, small_splits())
     trainer.load(PARAMS)
     order = np.arange(40)

@@ -17,7 +17,8 @@ import yaml
 from safetensors.numpy import load_file
 
 from nnbench.config.installation import VERSION
-from nnbench.records.run import RunResult, read_runs
+from nnbench.records.folder import read_runs
+from nnbench.records.run import RunResult
 from support import SOURCE
 from support.commands import PATIENCE, TINY, Nnbench, begin, started, wait_for
 

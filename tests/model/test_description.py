@@ -9,11 +9,12 @@ import pytest
 
 from nnbench.errors import ConfigError
 from nnbench.model import metrics
-from nnbench.model.architectures import MLP, SoftmaxRegression
+from nnbench.model.architectures import MLP, LayerList, SoftmaxRegression
 from nnbench.model.init import (
     Drawn,
     Glorot,
     He,
+    KerasDefault,
     Normal,
     TorchDefault,
     Uniform,
@@ -61,6 +62,9 @@ def test_streams_of_different_names_differ_and_leave_global_state_alone() -> Non
         (He(), math.sqrt(2 / 300)),
         (Glorot(), math.sqrt(2 / 500)),
         (TorchDefault(), 1 / math.sqrt(3 * 300)),
+        (KerasDefault(), math.sqrt(2 / 500)),
+        (He("truncated_normal"), math.sqrt(2 / 300)),
+        (Glorot("truncated_normal"), math.sqrt(2 / 500)),
     ],
 )
 def test_kernels_have_the_published_spread(init: Drawn, deviation: float) -> None:
@@ -202,3 +206,20 @@ def test_every_framework_s_out_of_memory_is_one_line_with_the_size() -> None:
         assert said in str(out_of_memory(error))
         assert "batch_size" in str(out_of_memory(error))
     assert out_of_memory(ValueError("shapes do not fit")) is None
+
+
+def test_truncated_weights_stay_within_two_deviations() -> None:
+    """Of the wider normal distribution: 2 / 0.8796 deviations of the truncated one."""
+    kernel = initial_params(He("truncated_normal"), NET, 0, "float64")[ParamKey(0, "kernel")]
+    limit = 2.0 * math.sqrt(2 / 300) / 0.87962566103423978
+    assert 0.99 * limit < np.abs(kernel).max() <= limit
+    wider = initial_params(He(), NET, 0, "float64")[ParamKey(0, "kernel")]
+    assert np.abs(wider).max() > 1.5 * limit
+
+
+def test_embeddings_start_as_the_frameworks_own() -> None:
+    net = LayerList((Embedding(900, 50), Flatten())).layers
+    text = Architecture((9,), (*net, Dense(4)), "softmax")
+    for init, deviation in ((TorchDefault(), 1.0), (KerasDefault(), 0.05 / math.sqrt(3))):
+        kernel = initial_params(init, text, 0, "float64")[ParamKey(0, "kernel")]
+        assert kernel.std() == pytest.approx(deviation, rel=0.012)

@@ -14,6 +14,7 @@ from nnbench.model.layers import (
     Conv2d,
     Dense,
     Flatten,
+    GlobalAvgPool2d,
     Layer,
     MaxPool2d,
 )
@@ -37,6 +38,8 @@ def test_same_padding_keeps_the_length_of_the_stride(n: int, kernel: int, stride
         ((Dense(3), Conv2d(3)), r"Layer 2, conv2d, needs images .*received \(3,\)"),
         ((Conv2d(3), Dense(3)), r"Layer 2, dense, needs flat input .*received \(6, 5, 3\)"),
         ((Conv2d(3, 9),), r"Layer 1, conv2d, has kernel_size=9, larger than its input"),
+        ((Conv2d(3, 11, padding=1),), r"kernel_size=11, .* \(8, 7, 2\) with padding=1"),
+        ((GlobalAvgPool2d(), Conv2d(3)), r"Layer 2, conv2d, needs images"),
         ((MaxPool2d(2), MaxPool2d(4)), r"Layer 2, max_pool2d, has size=4, larger than"),
     ],
 )
@@ -59,6 +62,11 @@ def test_layers_are_read_from_yaml_by_name() -> None:
     for text, message in (
         ("[conv3d]", "did you mean 'conv2d'"),
         ("[{name: conv2d}]", "Missing value for 'arch.layers[0].filters'"),
+        (
+            "[{name: conv2d, filters: 1, padding: full}]",
+            "Received arch.layers[0].padding=full; must be one of valid, same or an integer",
+        ),
+        ("[{name: conv2d, filters: 1, padding: -1}]", "valid, same or at least 0."),
         ("[{name: conv2d, filters: 0}]", "Received arch.layers[0].filters=0; must be at least 1."),
         ("[{name: dense, units: 3, bios: true}]", "did you mean 'bias'"),
     ):

@@ -11,8 +11,10 @@ import pytest
 from nnbench.backends.numpy import NumpyTrainer
 from nnbench.backends.numpy.flat import Flat
 from nnbench.backends.numpy.optimizers import Rule
+from nnbench.backends.parity import relative_difference, trained
 from nnbench.config.composition import compose
 from nnbench.errors import ConfigError
+from nnbench.model.formulas import forms
 from nnbench.model.network import ParamKey
 from nnbench.model.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from nnbench.testing import equals_the_reference
@@ -113,3 +115,59 @@ def test_values_are_checked(override: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         compose(["optimizer=adam", override])
     assert message in str(caught.value)
+
+
+FORMS = [
+    name for name in OPTIMIZERS if any(w in name for w in ("keras", "inside", "amsgrad", "offset"))
+]
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_form_changes_the_steps(name: str) -> None:
+    """What no backend obeyed, all would agree on."""
+    given = OPTIMIZERS[name]
+    plain: Any = dataclasses.replace(
+        given.task.optimizer,
+        **dict.fromkeys((*forms(given.task.optimizer), "formulas"), None),
+        **({"amsgrad": False} if "amsgrad" in name else {}),
+    )
+    task = dataclasses.replace(given.task, optimizer=plain)
+    walks = given.walks()
+    first, second = (
+        trained(NumpyTrainer(t, given.splits), given.params, walks) for t in (given.task, task)
+    )
+    assert relative_difference(first, second) > 1e-4
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_the_rate_inside_the_velocity_matters_once_it_changes(momentum: float) -> None:
+    w, v = W, 0.0
+    for g, lr in zip(GRADS, RATES, strict=True):
+        v = momentum * v + lr * g
+        w -= v
+    assert after(SGD(momentum=momentum, rate="inside")) == pytest.approx(w, rel=1e-15)
+    constant = [after(SGD(momentum=momentum, rate=r), W, GRADS[:1]) for r in ("inside", "outside")]
+    assert constant[0] == pytest.approx(constant[1], rel=1e-15)
+
+
+def test_kerass_adam_adds_epsilon_to_the_uncorrected_root() -> None:
+    """The first step for a gradient of 1e-6 is 0.24 times PyTorch's."""
+    steps = [after(Adam(formulas=f), 0.0, [1e-6]) for f in ("keras", "torch")]
+    assert steps[0] / steps[1] == pytest.approx(0.24, abs=0.005)
+
+
+def test_kerass_adagrad_starts_from_a_tenth() -> None:
+    step = after(Adagrad(formulas="keras"), 0.0, [0.01])
+    assert -step / RATES[0] == pytest.approx(0.01 / np.sqrt(0.1 + 1e-4 + 1e-7), rel=1e-14)
+
+
+def test_kernels_alone_can_decay() -> None:
+    """A bias without a gradient stays; a kernel shrinks."""
+    keys = ParamKey(0, "kernel"), ParamKey(0, "bias")
+    weights = Flat(dict.fromkeys(keys, (1,)), np, "float64")
+    weights.vector[...] = 1.0
+    rule = Rule(SGD(weight_decay=0.5, decay_on="kernels"), weights)
+    rule.step({key: np.zeros(1) for key in keys}, 0.1)
+    rule.step_vector(np.zeros(2), 0.1)
+    assert weights.views[keys[0]] == pytest.approx(0.95**2)
+    assert weights.views[keys[1]] == 1.0

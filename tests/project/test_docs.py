@@ -15,7 +15,8 @@ import pytest
 import nnbench
 from nnbench import extend
 from nnbench.config import catalogue
-from nnbench.records.run import SCHEMA_VERSION, read_runs
+from nnbench.records.folder import read_runs
+from nnbench.records.run import SCHEMA_VERSION
 from support import ROOT
 from support.commands import Nnbench
 

@@ -141,13 +141,13 @@ PLANTS = [
     ("training/worker.py", "import mlflow", WORKER),
     ("training/runner.py", "import nnbench.config.composition", WORKER),  # imports Hydra
     ("records/run.py", "import nnbench.config.composition", WORKER),  # whom the worker imports
-    ("reporting/statistics.py", "import torch", HOME),
-    ("reporting/statistics.py", "def f():\n    import torch.nn as nn", HOME),
+    ("reporting/statistics/times.py", "import torch", HOME),
+    ("reporting/statistics/times.py", "def f():\n    import torch.nn as nn", HOME),
     ("model/metrics.py", "try:\n    from keras import ops\nexcept ImportError:\n    pass", HOME),
     ("backends/torch/trainer.py", "import tensorflow as tf", HOME),
     ("backends/arrays.py", "import cupy", HOME),
     ("sweeps/plan.py", "import omegaconf", HOME),
-    ("reporting/statistics.py", "from mlflow import MlflowClient", HOME),
+    ("reporting/statistics/times.py", "from mlflow import MlflowClient", HOME),
 ]
 
 

@@ -14,7 +14,7 @@ from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 
 from hydra_plugins.nnbench_plugins import Sources
 from nnbench.config import sources
-from nnbench.records.run import read_runs
+from nnbench.records.folder import read_runs
 from support import ROOT, SOURCE
 from support.commands import TINY
 

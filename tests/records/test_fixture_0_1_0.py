@@ -11,7 +11,7 @@ import pytest
 
 from nnbench.config.composition import compose
 from nnbench.records import identity
-from nnbench.records.run import Folder, read_runs
+from nnbench.records.folder import Folder, read_runs
 from nnbench.training import checkpoint
 from support import TESTS
 from support.commands import Nnbench

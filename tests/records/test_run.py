@@ -18,10 +18,12 @@ from nnbench.model.init import Normal, initial_params
 from nnbench.model.network import ParamKey
 from nnbench.records.files import write_atomically as write
 from nnbench.records.flags import Beside, Crowded, Steered
+from nnbench.records.folder import read_runs
 from nnbench.records.identity import fingerprint
-from nnbench.records.run import SCHEMA_VERSION, EpochRecord, Phases, RunResult, read_runs
+from nnbench.records.run import SCHEMA_VERSION, EpochRecord, Phases, RunResult
 from nnbench.records.weights import largest_difference, load_weights, save_weights
 
+BACKEND = {"name": "numpy", "execution": "fused", "executions": ["fused"]}
 EPOCH = EpochRecord(0, 0.1, 2.0, 1.5, 0.5, 1.75, 0.25, 0.25, 0.01, 0.002)
 
 
@@ -34,7 +36,7 @@ def make(directory: Path, **changes: object) -> RunResult:
         "semantics": "matched",
         "fingerprint": "f",
         "created": "2026-01-01T00:00:00.000+00:00",
-        "config": {"seed": 0},
+        "config": {"seed": 0, "backend": BACKEND},
         "architecture": "784-128-10",
         "parameters": 101_770,
         "data": {},
@@ -206,3 +208,15 @@ def test_flags_of_no_kind_are_damage(tmp_path: Path, flag: object) -> None:
     path.write_text(json.dumps(values))
     with pytest.raises(ResultsError, match="is damaged"):
         RunResult.read(tmp_path)
+
+
+def test_a_header_of_any_length_is_no_pickle(tmp_path: Path) -> None:
+    """The length of a header is the first thing in a safetensors file: 640 begins as a pickle."""
+    params = {ParamKey(0, "kernel"): np.ones((2, 2), np.float32)}
+    path = tmp_path / "weights.safetensors"
+    lengths = set()
+    for size in range(0, 700, 8):
+        save_weights(path, params, "x" * size)
+        lengths.add(path.read_bytes()[0])
+        assert load_weights(path).keys() == params.keys()
+    assert 0x80 in lengths

@@ -37,7 +37,7 @@ def digests(package: Path) -> dict[str, Any]:
         ("backends/numpy/fused/steps.py", {"numpy"}),
         ("backends/keras/xla.py", {"keras"}),
         ("cli/main.py", set()),
-        ("reporting/statistics.py", set()),
+        ("reporting/statistics/times.py", set()),
         ("reporting/comparison/fairness.py", set()),
         ("tracking/mlflow.py", set()),
         ("sweeps/loop.py", set()),

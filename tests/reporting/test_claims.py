@@ -9,7 +9,7 @@ import pytest
 
 from nnbench.config import studies
 from nnbench.errors import ConfigError
-from nnbench.records.run import read_runs
+from nnbench.records.folder import read_runs
 from nnbench.reporting.claims.expression import evaluate, names
 from nnbench.reporting.claims.text import StudyAnswers, claims_markdown, counts, verdict
 from nnbench.reporting.claims.verdicts import (

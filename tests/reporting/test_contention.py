@@ -10,6 +10,9 @@ from nnbench.records.flags import Contended, Early
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.content import Report, build
 from nnbench.reporting.comparison.notes import epoch_note
+from nnbench.reporting.pages.html import html
+from nnbench.reporting.pages.markdown import markdown
+from nnbench.reporting.pages.plots import write_plots
 from support.records import epoch, make_run
 
 
@@ -72,6 +75,9 @@ def test_a_group_that_is_contended_throughout_has_no_verdict_on_time(tmp_path: P
     assert report.tables[0].rows[1].epoch is None
     assert report.tables[0].rows[1].test_accuracy is not None
     assert "there is no verdict on its time" in notes(report)
+    write_plots(report, tmp_path / "plots")
+    for page in (html(report, "t", {}), markdown(report, "t")):
+        assert "there is no verdict on its time" in page
 
 
 def test_early_backends_stay_in_the_table(tmp_path: Path) -> None:

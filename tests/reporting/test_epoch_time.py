@@ -82,7 +82,7 @@ def test_the_definition_is_said(tmp_path: Path, place: str) -> None:
 def test_figures_as_data_are_the_same(tmp_path: Path) -> None:
     run = a_run(tmp_path)
     assert run_figures(run)["time"] == 0.25
-    metrics = {metric.key: metric.value for metric in final_metrics(run, 0.0)}
+    metrics = {metric.key: metric.value for metric in final_metrics(run)}
     assert metrics["time/median_epoch_seconds"] == 0.25
     assert "Epoch time: 250.0 ms (training time, the median of all epochs but" in note(run)
     assert groups_frame(build([run]))["epoch"].tolist() == [0.25]

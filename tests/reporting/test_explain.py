@@ -8,15 +8,20 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nnbench.config.composition import compose
-from nnbench.records.run import read_runs
+from nnbench.records.folder import read_runs
+from nnbench.records.run import RunResult
+from nnbench.records.weights import PREDICTIONS_NAME, save_predictions
 from nnbench.reporting.explain import bridge as bridges
 from nnbench.reporting.explain.bridge import bridge, changes
 from nnbench.reporting.explain.explanation import average, gap
+from nnbench.reporting.explain.noise import with_noise
 from nnbench.sweeps.plan import check
 from support.commands import Nnbench
+from support.records import make_run
 
 SMALL = ["data.train_samples=500", "epochs=12", "data.test_samples=200"]
 
@@ -92,6 +97,84 @@ def test_effects_add_up_and_times_multiply() -> None:
     assert mean.first == pytest.approx(1.0)
     assert mean.effects[0].half == pytest.approx(0.0)
     assert mean.total == pytest.approx(math.log(4.0))
+
+
+def steps(**effects: float) -> list[tuple[str, float]]:
+    """Return a way of times that starts at a second, each change multiplying what there is."""
+    found = [("", 1.0)]
+    for name, effect in effects.items():
+        found.append((name, found[-1][1] * effect))
+    return found
+
+
+def test_effects_that_their_interval_denies_explain_nothing() -> None:
+    """Fault T9: "dtype explains 80 %: x 1.56, interval 0.50 to 4.91"."""
+    texts = {"backend": "a to b", "dtype": "c to d"}
+    seeds = [
+        gap("time per epoch", way, way, texts, ratio=True)
+        for noise in (0.6, 1.1, 2.5)
+        for way in [steps(backend=4.0 + noise / 50, dtype=1.56 * noise)]
+    ]
+    said = " ".join(average(seeds).sentences())
+    assert "backend (a to b)" in said
+    assert "Not distinguishable from noise: dtype, x 1.8" in said
+    assert "dtype (c to d)" not in said
+    assert average(seeds).shown(average(seeds).effects[1]) == "within noise"
+    wild = [
+        gap("time per epoch", way, way, texts, ratio=True)
+        for noise in (0.3, 1.1, 6.0)
+        for way in [steps(backend=1.0, dtype=noise)]
+    ]
+    found = average(wild)
+    assert "The gap is not distinguishable from noise." in found.sentences()
+    assert "explains" not in " ".join(found.sentences())
+
+
+def test_many_changes_have_to_be_surer() -> None:
+    """Nine changes that do nothing: each would be named with one interval in twenty."""
+    rng = np.random.default_rng(0)
+    names = [f"c{i}" for i in range(9)]
+    named = 0
+    for _ in range(200):
+        seeds = []
+        for _ in range(3):
+            way = steps(big=9.0, **dict(zip(names, np.exp(rng.normal(0, 0.3, 9)), strict=True)))
+            texts = dict.fromkeys(["big", *names], "")
+            seeds.append(gap("time per epoch", way, way, texts, ratio=True))
+        named += any(not e.is_noise for e in average(seeds).effects if e.name != "big")
+    assert named / 200 <= 0.06
+
+
+def net(folder: Path, name: str, seed: int, right: np.ndarray) -> RunResult:
+    run = make_run(folder / f"{name}{seed}")
+    assert run.directory is not None
+    logits = np.where(right[:, None], [1.0, 0.0], [0.0, 1.0])
+    targets = np.zeros(len(right), np.int64)
+    save_predictions(run.directory / PREDICTIONS_NAME, logits, targets, "softmax")
+    return run
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_test_samples_decide_what_an_effect_on_accuracy_is(tmp_path: Path, seeds: int) -> None:
+    """A change of 3 samples in 1,000 is noise, one of 60 is not; with one seed that is said."""
+    start = np.arange(1000) >= 200
+    few, many = (np.arange(1000) >= 200 - n for n in (3, 60))
+    both = few | many
+    walks = [[("", start), ("x", few), ("y", both)], [("", start), ("y", many), ("x", both)]]
+    forward, backward = ([(n, float(r.mean())) for n, r in walk] for walk in walks)
+    gaps = [gap("test accuracy", forward, backward, {"x": "-", "y": "-"})] * seeds
+    ways = [
+        [(n, {s: net(tmp_path, f"{i}{n}", s, r) for s in range(seeds)}) for n, r in walk]
+        for i, walk in enumerate(walks)
+    ]
+    found = with_noise(average(gaps), ways)
+    said = " ".join(found.sentences())
+    assert [effect.is_noise for effect in found.effects] == [True, False]
+    assert "y (-) explains 9" in said
+    assert ("One seed: says nothing about other seeds; use --seeds 3." in said) == (seeds == 1)
+    assert "Figures not checked." in said
+    assert found.half is not None
+    assert 0 < found.half < abs(found.total)
 
 
 def test_no_gap_is_not_explained() -> None:

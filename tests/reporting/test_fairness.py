@@ -21,7 +21,8 @@ import pytest
 from nnbench.errors import ResultsError
 from nnbench.records import run as records
 from nnbench.records.flags import Crowded, Steered
-from nnbench.records.run import RunResult, read_runs
+from nnbench.records.folder import read_runs
+from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.content import Report, build
 from nnbench.reporting.comparison.fairness import findings
 from nnbench.reporting.comparison.treatment import RULES, UNKNOWN, rule

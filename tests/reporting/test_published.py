@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nnbench.records.run import RunResult, read_runs
+from nnbench.records.folder import read_runs
+from nnbench.records.run import RunResult
 from nnbench.reporting.pages.tables import weight_difference
 from support.commands import Nnbench
 

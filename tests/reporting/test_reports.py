@@ -15,7 +15,8 @@ import pytest
 
 from nnbench.errors import ConfigError
 from nnbench.records.flags import Beside, Said
-from nnbench.records.run import RunResult, read_runs
+from nnbench.records.folder import read_runs
+from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.content import build
 from nnbench.reporting.comparison.fairness import findings
 from nnbench.reporting.comparison.groups import tables

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from nnbench.records import run as records
-from nnbench.records.run import RunResult, read_runs
+from nnbench.records.folder import read_runs
+from nnbench.records.run import RunResult
 from support import TESTS
 from support.commands import TINY, Nnbench, fresh
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from nnbench.backends.numpy import NumpyTrainer
 from nnbench.backends.protocol import Task, Trainer, Walk
 from nnbench.data.dataset import Split
+from nnbench.model.formulas import FAMILIES
 from nnbench.model.layers import Activation, Dense
 from nnbench.model.losses import Loss
 from nnbench.model.optimizers import SGD
@@ -44,6 +46,19 @@ SMALL: Case = case(
 
 def small_task(execution: str = "reference", **changes: object) -> Task:
     return dataclasses.replace(SMALL.on(execution), **changes)  # type: ignore[arg-type]
+
+
+def natively(task: Task, **changes: object) -> Task:
+    """Return a matched task in native semantics, its constants and forms left to the framework."""
+
+    def left_open(part: Any) -> Any:
+        return dataclasses.replace(part, **dict.fromkeys(FAMILIES["nnbench"].get(type(part), ())))
+
+    net = task.architecture
+    net = dataclasses.replace(net, layers=tuple(map(left_open, net.layers)))
+    task = dataclasses.replace(task, semantics="native")
+    given = {"optimizer": left_open(task.optimizer), "architecture": net} | changes
+    return dataclasses.replace(task, **given)  # type: ignore[arg-type]
 
 
 def small_splits() -> dict[str, Split]:

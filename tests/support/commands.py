@@ -15,7 +15,8 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from nnbench.cli import main
-from nnbench.records.run import RunResult, read_runs
+from nnbench.records.folder import read_runs
+from nnbench.records.run import RunResult
 
 # A run of a second: 160 samples of made-up data, no MLflow.
 TINY = ["data=synthetic", "data.samples=200", "epochs=2", "batch_size=32", "tracking=local"]

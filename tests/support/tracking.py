@@ -11,6 +11,7 @@ from typing import Any
 
 from nnbench.config.run import TrackingConfig
 from nnbench.records.run import RunResult
+from nnbench.tracking import content
 from nnbench.tracking.mlflow import MlflowSink
 from nnbench.tracking.store import store_uri
 
@@ -72,12 +73,14 @@ def assert_shown(client: Any, each: Any, run: RunResult) -> None:
     assert ("nnbench.message" in each.data.tags) == bool(run.message)
     assert each.data.params["parameters"] == str(run.parameters)
     assert bool(each.inputs.dataset_inputs) == bool(run.data)
-    for name, key in NAMES.items():
+    others = {name: key for key, name in content.EPOCH_METRICS.items()}
+    for name, key in (others | NAMES).items():
         values = ((record.epoch, getattr(record, name)) for record in run.epochs)
         expected = {epoch: v for epoch, v in values if v is not None and math.isfinite(v)}
         assert history(client, each, key) == expected, key
         assert shown.get(key) == (expected[max(expected)] if expected else None), key
-    finals = {f"phase/{k}": v for k, v in dataclasses.asdict(run.phases).items()}
+    phases = dataclasses.asdict(run.phases).items()
+    finals = {f"phase/{k}": v for k, v in phases if isinstance(v, int | float)}
     if run.kept:
         names = [n for n in NAMES if n.rpartition("_")[2] in ("loss", "accuracy", "gap")]
         names.remove("running_loss")

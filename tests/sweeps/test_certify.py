@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nnbench.backends.parity import Agreement
 from nnbench.records import recomputed, trajectory
 from nnbench.records.certificate import Certificate, Standing, standing
-from nnbench.records.run import RunResult, read_runs
+from nnbench.records.folder import read_runs
+from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.content import build
 from nnbench.reporting.comparison.groups import tables
 from nnbench.sweeps.certify import recomputed as recompute
@@ -272,3 +274,22 @@ def test_a_parity_that_compares_nothing_fails(nnbench: Nnbench) -> None:
     assert done.returncode == 1
     assert "not proven" in done.stdout
     assert "failed or proved nothing" in done.stderr
+
+
+def test_what_parts_by_rounding_alone_is_chaotic() -> None:
+    """In float32, after the first steps, where float64 agrees; an envelope passed before never."""
+    near, far = (
+        Agreement(1e-7, 1e-7, {0: 1e-7}, {0: 1e-7}),
+        Agreement(1e-2, 1e-7, {0: 1e-2}, {0: 1e-7}),
+    )
+    late = Certificate("b", "float32", 0, "a", 9, {1: near, 2: near}, (near, far), ("dense",))
+    assert late.outcome == "diverges"
+    assert late.may_be_rounding
+    excused = dataclasses.replace(late, by_rounding=True)
+    assert excused.word == "chaotic after step 9"
+    assert str(excused).endswith("then rounding parts them: in float64 they agree")
+    assert Certificate.of_data(json.loads(json.dumps(excused.as_data()))).word == excused.word
+    early = dataclasses.replace(late, first={1: near, 2: far})
+    assert not early.may_be_rounding
+    assert not dataclasses.replace(late, dtype="float64").may_be_rounding
+    assert not dataclasses.replace(late, first={}).may_be_rounding

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nnbench.backends.numpy import NumpyTrainer
-from nnbench.records.run import read_runs
+from nnbench.records.folder import read_runs
 from support import ROOT
 from support.commands import Nnbench
 from support.plants import BY_NAME, PLANTS

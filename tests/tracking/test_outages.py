@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nnbench.records.run import read_runs
+from nnbench.records.folder import read_runs
 from support import ROOT
 from support.commands import PATIENCE, Nnbench, begin, started, wait_for
 from support.servers import Server

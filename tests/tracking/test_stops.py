@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from nnbench.records.run import read_runs
+from nnbench.records.folder import read_runs
 from support.commands import PATIENCE, begin, kill_group
 from support.tracking import assert_mirrored, client_of
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from nnbench.records.run import read_runs
+from nnbench.records.folder import read_runs
 from support.commands import PATIENCE, Nnbench, begin, wait_for
 from support.servers import Server
 from support.tracking import assert_mirrored, client_of

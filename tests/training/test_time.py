@@ -19,7 +19,8 @@ from nnbench.backends.numpy import NumpyTrainer
 from nnbench.backends.protocol import Params, TrainStats, Walk
 from nnbench.records import contention
 from nnbench.records.flags import TOLD, Contended, Early
-from nnbench.records.run import EpochRecord, RunResult, read_runs
+from nnbench.records.folder import read_runs
+from nnbench.records.run import EpochRecord, RunResult
 from nnbench.sweeps import session
 from nnbench.training import effort
 from nnbench.training.undone import Undone

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from nnbench.data.dataset import ArraySpec, Split
 from nnbench.errors import UnsupportedSpec
+from nnbench.model.formulas import documented, documented_net
 from nnbench.model.init import Params
 from nnbench.model.losses import Loss, TaskKind
 from nnbench.model.network import Architecture
@@ -46,6 +47,8 @@ InputKind = Literal["resident", "native"]
 class Task:
     """Everything that a backend needs to know about a training run; the same for each of them.
 
+    In matched semantics every constant has a value, in native semantics None leaves it to the
+    framework.
     `input`: batches come from arrays that stay on the device, or from the framework's own loader.
     """
 
@@ -63,6 +66,19 @@ class Task:
     threads: int
     seed: int
     input: InputKind = "resident"
+
+    def __post_init__(self) -> None:
+        if self.semantics == "matched":
+            for name, value in self._documented().items():
+                object.__setattr__(self, name, value)
+
+    def documented(self) -> Task:
+        """Return the task with nnbench's own constants where native semantics leave them open."""
+        return replace(self, **self._documented())
+
+    def _documented(self) -> dict[str, Any]:
+        architecture = documented_net(self.architecture)
+        return {"optimizer": documented(self.optimizer), "architecture": architecture}
 
     def steps(self, n: int) -> int:
         """Return the number of steps for `n` samples; the ragged last batch counts."""
@@ -210,6 +226,17 @@ class Chooser(Protocol):
     """A Trainer that chooses something by itself, as sizes of blocks; written into the record."""
 
     choices: dict[str, int | str | None]
+
+
+@runtime_checkable
+class Effective(Protocol):
+    """A Trainer that reads back from its framework's objects what they compute with.
+
+    `effective` has constants and formulas by dotted key, in nnbench's words: `optimizer.epsilon`,
+    `layers.1.momentum` (layers counted from 0). It is written into the record.
+    """
+
+    effective: dict[str, Any]
 
 
 @runtime_checkable

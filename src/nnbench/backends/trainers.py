@@ -12,6 +12,7 @@ from nnbench.backends.arrays import begins, input_array
 from nnbench.backends.protocol import Params, StepTrace, Task, Trainer, Walk
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
+from nnbench.model.formulas import given
 
 V = TypeVar("V")
 Arrays = Sequence[NDArray[Any] | None]
@@ -26,6 +27,14 @@ def supported(table: Mapping[Any, V], key: Any, option: str, backend: str) -> V:
         known = ", ".join(map(_name, table))
         raise UnsupportedSpec(f"Received {option}={_name(key)}; backend={backend} has {known}.")
     return table[key]
+
+
+def described(task: Task) -> dict[str, Any]:
+    """Return the constants and formulas of a task by dotted key, as `Effective` says."""
+    found = {f"optimizer.{key}": value for key, value in given(task.optimizer).items()}
+    for i, layer in enumerate(task.architecture.layers):
+        found |= {f"layers.{i}.{key}": value for key, value in given(layer).items()}
+    return found
 
 
 def _name(key: Any) -> str:

@@ -8,7 +8,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+from nnbench.credentials import hidden
 from nnbench.errors import NNBenchError
+from nnbench.formatting import printable
 
 COMMANDS = {
     "ui": "browse the recorded runs in the MLflow UI",
@@ -65,7 +67,7 @@ def _guarded(arguments: list[str]) -> int:
 
 
 def _complain(message: str, exit_code: int = 2) -> int:
-    print(f"nnbench: {message}", file=sys.stderr)
+    print(f"nnbench: {printable(hidden(message))}", file=sys.stderr)
     return exit_code
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
+from nnbench.reporting.pages.screen import say
 
 if TYPE_CHECKING:
     from nnbench.reporting.claims.asking import Asked
@@ -17,16 +17,15 @@ def answer_claims(words: Sequence[str], seeds: int, recorded: bool, out: Path | 
 
     Raises SweepFailed, when all is printed, where runs failed.
     """
-    from rich.console import Console
-
     from nnbench.cli.progress import Display
     from nnbench.errors import ConfigError, SweepFailed
     from nnbench.reporting.claims.asking import ask
     from nnbench.reporting.claims.text import claims_text
+    from nnbench.reporting.pages.screen import Screen
 
     if out is not None and out.suffix != ".md":
         raise ConfigError(f"Received --out {out}; its name must end in .md.")
-    console = Console()
+    console = Screen()
     names = [word for word in words if "=" not in word]
     overrides = [word for word in words if "=" in word]
     asked = ask(names, overrides, seeds, recorded, Display(console))
@@ -43,11 +42,12 @@ def _write(out: Path, asked: Asked, typed: str) -> None:
     from nnbench.errors import ResultsError
     from nnbench.reporting.claims.text import claims_markdown
     from nnbench.reporting.comparison.notes import environment
+    from nnbench.writing import write
 
     page = claims_markdown(asked.studies, environment(asked.runs), typed)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(page, encoding="utf-8")
+        write(out, page.encode())
     except OSError as error:
         raise ResultsError(f"Cannot write --out {out}: {error.strerror}.") from None
-    click.echo(out)
+    say(out)

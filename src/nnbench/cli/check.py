@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from nnbench.cli import options
+from nnbench.reporting.pages.screen import say
 
 MARKS = {"passed": "pass", "failed": "FAIL", "unsupported": "  - "}
 
@@ -32,11 +33,11 @@ def command(overrides: Sequence[str]) -> int:
         raise ConfigError(f"Cannot check backend._target_={backend.target}: {complaint(done)}")
     for result in results:
         detail = f": {result['detail']}" if result["detail"] else ""
-        click.echo(f"{MARKS[result['outcome']]}  {result['name']}{detail}")
+        say(f"{MARKS[result['outcome']]}  {result['name']}{detail}")
     counts = Counter(result["outcome"] for result in results)
     how = ", ".join(filter(None, (backend.engine, backend.execution, dtype)))
     missing = f", {counts['unsupported']} not supported" if counts["unsupported"] else ""
-    click.echo(f"{backend.name} ({how}): {counts['passed']} of {len(results)} passed{missing}")
+    say(f"{backend.name} ({how}): {counts['passed']} of {len(results)} passed{missing}")
     if counts["failed"]:
         raise ChecksFailed(f"{counts['failed']} checks failed.")
     return 0

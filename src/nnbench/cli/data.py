@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from nnbench.reporting.pages.screen import say
+
 
 @click.group()
 def command() -> None:
@@ -14,10 +16,10 @@ def command() -> None:
 def show() -> int:
     """Say which data sets are usable here, and how to get the others."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from nnbench.data.catalog import available
+    from nnbench.reporting.pages.screen import Screen
 
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("data=", "what", "usable", "where, or how to get it"):
@@ -25,7 +27,7 @@ def show() -> int:
     for found in available():
         usable = "yes" if found.usable else "no"
         table.add_row(found.name, found.description, usable, found.remedy or found.where)
-    Console().print(table)
+    Screen().print(table)
     return 0
 
 
@@ -35,5 +37,5 @@ def fetch(name: str) -> int:
     """Put a data set where runs find it, and verify it."""
     from nnbench.data.catalog import fetch as fetch_data
 
-    click.echo(f"{name}: verified, in {fetch_data(name)}")
+    say(f"{name}: verified, in {fetch_data(name)}")
     return 0

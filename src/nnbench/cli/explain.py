@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from nnbench.cli import options
+from nnbench.reporting.pages.screen import say
 
 
 @click.command()
@@ -25,19 +26,18 @@ def command(
     recorded runs (name, id or folder), cases (STUDY/CASE) or overrides in quotes, as in `nnbench
     explain "loss=bce" "loss=mse backend=torch"`. OVERRIDES apply to both.
     """
-    from rich.console import Console
-
     from nnbench.cli.progress import Display
     from nnbench.config.installation import lacking
     from nnbench.reporting.explain.asking import explain
     from nnbench.reporting.explain.explanation import explanation
     from nnbench.reporting.pages.parity import parity_table
+    from nnbench.reporting.pages.screen import Screen
 
-    console = Console()
+    console = Screen()
     found = explain(first, last, overrides, seeds, results, Display(console))
     if not found.changes:
         besides = ", besides what is said above" if found.cautions else ""
-        click.echo(f"{first} and {last} are the same configuration: nothing to explain{besides}.")
+        say(f"{first} and {last} are the same configuration: nothing to explain{besides}.")
     elif found.agreement is not None:
         console.print(parity_table(found.agreement))
         return min(found.agreement.failed, 1)
@@ -45,5 +45,5 @@ def command(
         console.print(explanation(found.title, found.gaps))
         page = found.write(out or results / "explain")
         lack = lacking("A waterfall plot", "matplotlib")
-        click.echo(f"\n{page}" + (f"\n{lack}" if lack else ", with waterfall plots beside it"))
+        say(f"\n{page}" + (f"\n{lack}" if lack else ", with waterfall plots beside it"))
     return 0

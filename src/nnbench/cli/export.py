@@ -10,7 +10,9 @@ import click
 
 from nnbench.cli import options
 from nnbench.config.installation import lacks
-from nnbench.errors import ConfigError
+from nnbench.errors import ConfigError, ResultsError
+from nnbench.reading import reason
+from nnbench.reporting.pages.screen import say
 
 FORMATS = {"torch": ".pt", "keras": ".keras"}
 
@@ -34,7 +36,8 @@ def command(kind: str, out: str | None, results: Path, run: str) -> int:
             f"Received {run}; no run of that name or id in {results}. `nnbench ls` lists them."
         )
     record = RunResult.read(directory)
-    if "inputs" not in record.data:
+    inputs = record.data.get("inputs") or {}
+    if not {"shape", "scale", "dtype"} <= inputs.keys() or "outputs" not in record.data:
         raise ConfigError(f"{directory} was recorded before nnbench could export; run it again.")
     path = Path(out) if out else directory / f"model{FORMATS[kind]}"
     if path.suffix != FORMATS[kind]:
@@ -43,18 +46,22 @@ def command(kind: str, out: str | None, results: Path, run: str) -> int:
         raise ConfigError(f"Received --out {path}; {path.absolute().parent} does not exist.")
     params = weights.finite_weights(directory)
     for written in _export(kind, record, params, path):
-        click.echo(f"wrote {written}")
+        say(f"wrote {written}")
     return 0
 
 
 def _export(kind: str, record: Any, params: Any, path: Path) -> list[Path]:
     from nnbench.config.run import read_config
+    from nnbench.model.formulas import documented_net
+    from nnbench.model.init import complete_params
 
     inputs = record.data["inputs"]
     config = read_config(record.config)
     net = config.arch.build(tuple(inputs["shape"]), record.data["outputs"])
+    net = documented_net(net.with_values(record.effective))
+    params = complete_params(params, net, "error", {}, origin=str(record.directory))
     scale = inputs["scale"]
-    note = f"From run {record.run_id} ({record.name})." + (
+    note = f"From run {record.run_id} ({record.shown})." + (
         f" Stored bytes times {scale:.9g} make its inputs." if inputs["dtype"] == "uint8" else ""
     )
     try:
@@ -70,3 +77,5 @@ def _export(kind: str, record: Any, params: Any, path: Path) -> list[Path]:
         return export_keras(net, params, path)
     except ModuleNotFoundError as error:
         raise lacks(f"--format {kind}", str(error.name), kind) from None
+    except (OSError, RuntimeError) as error:  # PyTorch's own for a full disk
+        raise ResultsError(f"Cannot write {path}: {reason(error)}.") from None

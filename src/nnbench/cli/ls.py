@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from nnbench.cli import options
+from nnbench.reporting.pages.screen import say
 
 STATUSES = ("running", "finished", "diverged", "failed", "killed")
 
@@ -18,17 +19,16 @@ STATUSES = ("running", "finished", "diverged", "failed", "killed")
 @click.option("--status", type=click.Choice(STATUSES), help="only runs with this status")
 def command(words: tuple[str, ...], results: Path, last: int, status: str | None) -> int:
     """List the recorded runs of a results folder, oldest first."""
-    from rich.console import Console
-
-    from nnbench.records.run import Folder
+    from nnbench.records.folder import Folder
     from nnbench.reporting.pages.runs import listing
+    from nnbench.reporting.pages.screen import Screen
 
     folder = Folder(results)
     runs = folder.runs()
     for problem in folder.problems:
-        click.echo(f"left out: {problem}", err=True)
+        say(f"left out: {problem}", err=True)
     if not runs:
-        click.echo(f"No runs recorded in {results}; run `nnbench` first.")
+        say(f"No runs recorded in {results}; run `nnbench` first.")
         return 0
     chosen = [
         run
@@ -37,10 +37,10 @@ def command(words: tuple[str, ...], results: Path, last: int, status: str | None
         and all(word in f"{run.name} {run.run_id} {run.sweep}" for word in words)
     ]
     if not chosen:
-        click.echo(f"No run in {results} matches ({len(runs)} recorded).")
+        say(f"No run in {results} matches ({len(runs)} recorded).")
         return 0
     shown = chosen[-last:] if last else chosen
-    Console().print(listing(shown))
+    Screen().print(listing(shown))
     if len(shown) < len(runs):
-        click.echo(f"{len(shown)} of {len(runs)} runs (--last 0 shows all)")
+        say(f"{len(shown)} of {len(runs)} runs (--last 0 shows all)")
     return 0

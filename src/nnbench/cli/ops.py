@@ -18,22 +18,24 @@ def command(size: int, rounds: int, out: str | None, overrides: Sequence[str]) -
     """Time single operations side by side: matrix product, convolution, activations, a backward
     pass; as in `nnbench ops --size 1000 backend=numpy,torch`.
     """
-    from rich.console import Console
-
     from nnbench.errors import ConfigError, ResultsError
     from nnbench.reporting.pages.operations import operations_table
+    from nnbench.reporting.pages.screen import Screen
     from nnbench.sweeps.operations import measure
     from nnbench.sweeps.side_by_side import ALL, side_by_side
+    from nnbench.writing import write
 
     for name, value in (("--size", size), ("--rounds", rounds)):
         if value < 1:
             raise ConfigError(f"Received {name} {value}; must be at least 1.")
     configs = [cell.config for cell in side_by_side(overrides, ALL)]
     times = measure(configs, size, rounds)
-    Console().print(operations_table(times, size, configs[0].dtype, configs[0].threads))
+    Screen().print(operations_table(times, size, configs[0].dtype, configs[0].threads))
     if out:
         try:
-            Path(out).write_text(json.dumps({"size": size, "seconds": times}, indent=1) + "\n")
+            write(
+                Path(out), (json.dumps({"size": size, "seconds": times}, indent=1) + "\n").encode()
+            )
         except OSError as error:
             raise ResultsError(f"Cannot write --out {out}: {error.strerror}.") from None
     return 0

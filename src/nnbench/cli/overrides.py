@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from nnbench.cli.sweep import run_cells
 from nnbench.config import composition, sources
 from nnbench.config.run import Cell
 from nnbench.config.space import Question
+from nnbench.credentials import hidden, shown
 from nnbench.errors import ConfigError
 from nnbench.schema import suggest
 from nnbench.sweeps.cells import Asked
@@ -19,6 +22,7 @@ from nnbench.sweeps.cells import Asked
 FLAGS = ("--fresh", "--plan")  # of ours; all others are Hydra's
 WITH_VALUE = ("--config-path", "-cp", "--config-name", "-cn", "--package",
               "-p", "--cfg", "-c")  # fmt: skip
+PRINTING = ("--cfg", "-c", "--info", "-i")
 KNOWN = (
     *FLAGS, *WITH_VALUE, "--multirun", "-m", "--resolve", "--info", "-i", "--run", "-r",
     "--shell-completion", "-sc", "--hydra-help", "--experimental-rerun",
@@ -38,7 +42,7 @@ def launch(
         try:
             cells.append(make(words))
         except ConfigError as error:
-            impossible.append((words, str(error)))
+            impossible.append(([shown(word) for word in words], str(error)))
     run_cells(cells, sweep, asked, impossible)
 
 
@@ -67,17 +71,30 @@ def search(
     make: Callable[[Sequence[str]], Cell], question: Question, sweep: str, asked: Asked
 ) -> None:
     """Search a space that Hydra's sweeper has read, and print the best trials."""
-    from rich.console import Console
-
     from nnbench.cli.progress import Display
+    from nnbench.reporting.pages.screen import Screen
     from nnbench.reporting.pages.trials import trials_table
     from nnbench.sweeps.search import run_search
 
-    console = Console()
+    console = Screen()
     result = run_search(make, question, sweep, Display(console), asked)
     if result.trials:
         console.print(trials_table(result.trials, result.monitor))
     result.check()
+
+
+@contextlib.contextmanager
+def _without_passwords(arguments: Sequence[str]) -> Iterator[None]:
+    """Where Hydra itself prints the configuration, print it as it may be seen."""
+    if not any(word.partition("=")[0] in PRINTING for word in arguments):
+        yield
+        return
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            yield
+    finally:
+        sys.stdout.write(hidden(said.getvalue()))
 
 
 def run(arguments: list[str]) -> None:
@@ -106,7 +123,7 @@ def run(arguments: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of Hydra's own printing
     argv, sys.argv = sys.argv, ["nnbench", *arguments]
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _without_passwords(arguments):
             warnings.simplefilter("ignore", UserWarning)
             hydra.main(
                 version_base="1.3", config_path=str(sources.root() / "conf"), config_name="config"

@@ -18,15 +18,14 @@ def command(overrides: Sequence[str]) -> int:
     arch=lenet5 backend=numpy,torch`; without backend= all that are installed, without epochs= 5
     epochs, without dtype= both.
     """
-    from rich.console import Console
-
     from nnbench.errors import ChecksFailed
     from nnbench.reporting.pages.parity import parity_table
+    from nnbench.reporting.pages.screen import Screen
     from nnbench.sweeps.side_by_side import agreements
 
     failed = 0
     for found in agreements(overrides):
-        Console().print(parity_table(found))
+        Screen().print(parity_table(found))
         failed += found.failed
     if failed:
         raise ChecksFailed(f"{failed} comparison{'s' * (failed > 1)} failed or proved nothing.")

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from nnbench.cli import options
+from nnbench.reporting.pages.screen import say
 
 PLOTS = (".png", ".svg", ".pdf")
 
@@ -21,11 +22,10 @@ def command(top: int, plot: str | None, overrides: Sequence[str]) -> int:
     """Show where the time of a training step goes: for NumPy by layer and operation, for a
     framework its own profile; as in `nnbench profile batch_size=32`.
     """
-    from rich.console import Console
-
     from nnbench.config.installation import need
     from nnbench.errors import ConfigError
     from nnbench.reporting.pages.profile import draw, profile_table
+    from nnbench.reporting.pages.screen import Screen
     from nnbench.sweeps.process import ask
     from nnbench.sweeps.side_by_side import side_by_side
 
@@ -40,8 +40,8 @@ def command(top: int, plot: str | None, overrides: Sequence[str]) -> int:
         label = cell.config.backend.label
         profiles[label] = said = ask("profile", [cell])
         title = f"{label}: {said['architecture']}, batch {cell.config.batch_size}"
-        Console().print(profile_table(title, said, top))
+        Screen().print(profile_table(title, said, top))
     if plot:
         draw(profiles, Path(plot), top)
-        click.echo(f"Drawn: {plot}")
+        say(f"Drawn: {plot}")
     return 0

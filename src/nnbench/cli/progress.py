@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Self
@@ -12,8 +11,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nnbench.config.run import Cell, RunConfig
 from nnbench.errors import NNBenchError
-from nnbench.formatting import ONE_EPOCH, duration, number, percent
+from nnbench.formatting import NAME_CHARACTERS, ONE_EPOCH, cut, duration, number, percent, printable
 from nnbench.records.run import RunResult
+from nnbench.reporting.pages.screen import say
 from nnbench.sweeps.observer import Follower, Observer, Outlook
 
 PLAIN_SECONDS = 5.0  # at most one plain line in so many seconds
@@ -28,9 +28,9 @@ class Display(Observer):
         self.bar: Progress | None = None
         if console.is_terminal:
             self.bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", markup=False),
                 TimeRemainingColumn(compact=True),
                 console=console,
                 transient=True,
@@ -64,7 +64,7 @@ class Display(Observer):
         """Announce a run; return what shows it."""
         self.count += 1
         prefix = f"[{self.count}/{self.total}] " if self.total > 1 else ""
-        return Row(self, f"{prefix}{name}", config.epochs)
+        return Row(self, f"{prefix}{printable(cut(name, NAME_CHARACTERS))}", config.epochs)
 
     def failed(self, cell: Cell, error: NNBenchError) -> None:
         """Show a failed run of a sweep at once, with its overrides."""
@@ -77,7 +77,7 @@ class Display(Observer):
     def settled(self, runs: Sequence[RunResult]) -> None:
         """Say once per message that MLflow did not get a run; the results folder has it."""
         for message in dict.fromkeys(r.tracking["error"] for r in runs if "error" in r.tracking):
-            print(f"nnbench: not in MLflow: {message}", file=sys.stderr)
+            say(f"nnbench: not in MLflow: {message}", err=True)
 
     def say(self, text: str, style: str | None = None) -> None:
         """Leave a line."""
@@ -92,8 +92,7 @@ class Row(Follower):
         self.bar, self.alone = display.bar, display.total == 1
         self.spoke = time.monotonic()
         if self.bar:
-            text = label.replace("[", r"\[")
-            self.task = self.bar.add_task(text, total=epochs, note="starting")
+            self.task = self.bar.add_task(label, total=epochs, note="starting")
 
     def event(self, event: dict[str, Any]) -> None:
         """Show one event of the worker."""

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from nnbench.cli import options
+from nnbench.reporting.pages.screen import say
 
 
 @click.command()
@@ -36,22 +37,21 @@ def command(
     """Compare recorded runs: verdicts with intervals, tables, plots, and what else differs. WORDS
     choose runs, as backend=numpy batch_size=32 or parts of names; all must fit.
     """
-    from rich.console import Console
-
     from nnbench.config.installation import need
     from nnbench.reporting.asking import report
     from nnbench.reporting.claims.expression import holds
+    from nnbench.reporting.pages.screen import Screen
     from nnbench.reporting.pages.terminal import report_text
 
     need("nnbench report", "pandas", "pyarrow", "matplotlib", "seaborn")
     found = report([*words, *filters], results, **asked)
     for line in found.left_out:
-        click.echo(f"left out: {line}", err=True)
+        say(f"left out: {line}", err=True)
     page = found.write(out or results / "report")
-    Console().print(report_text(found.content), highlight=False)
-    click.echo(f"\n{page}")
+    Screen().print(report_text(found.content), highlight=False)
+    say(f"\n{page}")
     figures = found.content.figures()
     failed = [condition for condition in fail_if if holds(condition, figures)]
     for condition in failed:
-        click.echo(f"nnbench: condition met: {condition}", err=True)
+        say(f"nnbench: condition met: {condition}", err=True)
     return 1 if failed else 0

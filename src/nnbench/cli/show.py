@@ -14,14 +14,13 @@ from nnbench.cli import options
 @options.results
 def command(run: str, results: Path) -> int:
     """Show a recorded run: RUN is its name, its id or its folder."""
-    from rich.console import Console
-
     from nnbench.records.lookup import recorded
     from nnbench.reporting.pages.runs import course, summary
+    from nnbench.reporting.pages.screen import Screen
     from nnbench.tracking.note import command as command_of
 
     found = recorded(run, results)
-    console = Console()
+    console = Screen()
     console.print(summary(found))
     console.print(course(found))
     console.print("Run it again:", highlight=False)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import click
 
+from nnbench.reporting.pages.screen import say
+
 
 @click.command()
 @click.argument("name", required=False)
@@ -23,7 +25,7 @@ def command(name: str | None, overrides: Sequence[str]) -> int:
         return answer_claims([name, *overrides], 1, False, None)
     for each in studies():
         try:
-            click.echo(f"{with_origin(each)}: {read_study(each)['title']}")
+            say(f"{with_origin(each)}: {read_study(each)['title']}")
         except ConfigError as error:
-            click.echo(f"{with_origin(each)}: {error}")
+            say(f"{with_origin(each)}: {error}")
     return 0

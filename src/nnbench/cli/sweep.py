@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from nnbench.cli.progress import Display
 from nnbench.config.run import Cell
 from nnbench.errors import ConfigError
 from nnbench.reporting.pages.plan import PlanRow, plan_table
 from nnbench.reporting.pages.runs import summary
+from nnbench.reporting.pages.screen import Screen
 from nnbench.reporting.pages.tables import comparison
 from nnbench.sweeps.cells import AS_USUAL, Asked, planner_for
 from nnbench.sweeps.loop import run_one, run_sweep
@@ -31,7 +30,7 @@ def run_cells(
     SweepFailed is raised at the end. Raises Stopped after Ctrl-C. `impossible` are the overrides of
     cells that no configuration came of, and why.
     """
-    console = Console()
+    console = Screen()
     if asked.plan:
         show_plan(cells, console, asked, impossible)
         return
@@ -49,7 +48,7 @@ def run_cells(
 
 
 def show_plan(
-    cells: Sequence[Cell], console: Console, asked: Asked, impossible: Sequence[Impossible] = ()
+    cells: Sequence[Cell], console: Screen, asked: Asked, impossible: Sequence[Impossible] = ()
 ) -> None:
     """Print what a sweep would do, in its order, and how long that would take."""
     rows = [PlanRow(words, "impossible", None, reason) for words, reason in impossible]

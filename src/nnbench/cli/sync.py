@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from nnbench.cli import options
+from nnbench.reporting.pages.screen import say
 
 
 @click.command()
@@ -25,15 +26,15 @@ def command(
     """Have MLflow show the recorded runs, or the RUNs named, as they are on record: upload what is
     missing, correct what is other, delete duplicates. Asked twice, nothing changes.
     """
+    from nnbench.records.folder import Folder
     from nnbench.records.lookup import recorded
-    from nnbench.records.run import Folder
     from nnbench.tracking.store import StoreError
     from nnbench.tracking.sync import sync
 
     known = Folder(results)
     chosen = [recorded(word, results) for word in runs] or known.runs()
     for problem in known.problems:
-        click.echo(f"left out: {problem}", err=True)
+        say(f"left out: {problem}", err=True)
     errors: dict[str, int] = {}
     done = 0
     try:
@@ -43,12 +44,12 @@ def command(
                 errors[line] = errors.get(line, 0) + 1
             elif said:
                 done += 1
-                click.echo(f"{run.name} ({run.run_id}): {'; '.join(said)}")
+                say(f"{run.shown} ({run.run_id}): {'; '.join(said)}")
     except StoreError as error:
         errors[str(error)] = 1
     for line, times in errors.items():
         of = f" ({times} runs)" if times > 1 else ""
-        click.echo(f"nnbench: {line}{of}", err=True)
+        say(f"nnbench: {line}{of}", err=True)
     if not (done or errors):
-        click.echo("Nothing to do: nothing is missing in MLflow.")
+        say("Nothing to do: nothing is missing in MLflow.")
     return 1 if errors else 0

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from nnbench.cli import options
+from nnbench.reporting.pages.screen import say
 
 FIRST_VALUES = 3
 
@@ -37,11 +38,11 @@ def command(step: int, out: str | None, overrides: Sequence[str]) -> int:
     said = ask("trace", cells, step=step, path=str(path))
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in archive.files}
-    click.echo(f"Step {step} of {said['architecture']}")
+    say(f"Step {step} of {said['architecture']}")
     for title, rows in _layers(said["layers"], arrays):
-        click.echo(f"\n{title}")
-        click.echo("\n".join(_lines(rows)))
-    click.echo(f"\nEvery array: {path}")
+        say(f"\n{title}")
+        say("\n".join(_lines(rows)))
+    say(f"\nEvery array: {path}")
     return 0
 
 

@@ -22,6 +22,7 @@ import psutil
 from nnbench.cli import options
 from nnbench.config.installation import need
 from nnbench.errors import ResultsError
+from nnbench.reporting.pages.screen import say
 from nnbench.tracking.refusal import reason
 from nnbench.tracking.store import (
     DATABASE_NAME,
@@ -76,17 +77,17 @@ def ui(results: Path, port: int, open_browser: bool) -> int:
             while True:
                 free = free_port(free)
                 if free != port:
-                    click.echo(f"Port {port} is taken; using {free}.")
+                    say(f"Port {port} is taken; using {free}.")
                 if not _serve(results, free, open_browser):
                     free += 1
         except KeyboardInterrupt:
-            click.echo("\nStopped.")
+            say("\nStopped.")
             return 0
 
 
 def _serve(results: Path, port: int, open_browser: bool) -> bool:
     """Serve until interrupted; return False where another process was faster to take the port."""
-    click.echo(f"Starting MLflow on {results} ...")
+    say(f"Starting MLflow on {results} ...")
     with tempfile.TemporaryFile() as log:
         server = _start(results, port, log)
         try:
@@ -187,14 +188,14 @@ def _listens(server: subprocess.Popen[bytes], port: int) -> bool:
 
 def _announce(address: str, found: list[Experiment], open_browser: bool) -> None:
     if not found:
-        click.echo(f"MLflow is up, with no experiment yet: {address}\nCtrl-C stops it.")
+        say(f"MLflow is up, with no experiment yet: {address}\nCtrl-C stops it.")
         return
     first, *others = found
     page = runs_page(address, first)
-    click.echo(f"Runs of {first.name}: {page}")
+    say(f"Runs of {first.name}: {page}")
     for other in others:
-        click.echo(f"  also {other.name}: {runs_page(address, other)}")
-    click.echo("Ctrl-C stops it.")
+        say(f"  also {other.name}: {runs_page(address, other)}")
+    say("Ctrl-C stops it.")
     if open_browser and has_display():
         click.launch(page)
 

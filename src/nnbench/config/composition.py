@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import fnmatch
 import functools
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from nnbench.config import studies
-from nnbench.config.catalogue import check_backend, distinction, source_of
+from nnbench.config.catalogue import check_backend, distinction, options, source_of
 from nnbench.config.mistakes import all_keys, explain
 from nnbench.config.run import Cell
 from nnbench.config.sources import experiments_folders, root
 from nnbench.errors import ConfigError
+from nnbench.schema import told
 
 
 def with_experiments(overrides: Sequence[str]) -> list[str]:
@@ -70,6 +73,32 @@ def compose(overrides: Sequence[str]) -> Cell:
     with _hydra():
         config = hydra_compose("config", words, return_hydra_config=True)
         return to_cell(*_without_hydra(config), overrides)
+
+
+def of_record(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recorded configuration with the backend of its name as it is installed here.
+
+    What a record says of code, packages and environment is somebody's text. Raises ConfigError
+    where there is no such backend here.
+    """
+    recorded = config["backend"]
+    name = recorded["name"]
+    known = options("backend")
+    files = [n for n, o in known.items() if o.inherited("name") == name]
+    if not files:
+        raise ConfigError(
+            f"The run was recorded with backend={told(name)}, which is not installed here; "
+            f"there is {', '.join(known)}."
+        )
+    words = [f"backend={name if name in files else files[0]}"]
+    for key in ("execution", "engine"):
+        value = recorded.get(key)
+        if value is not None and not re.fullmatch(r"\w[\w.-]*", str(value)):
+            raise ConfigError(f"Received backend.{key}={told(value)} of a recorded run.")
+        words += [f"backend.{key}={value}"] if value is not None else []
+    if recorded.get("engine") is not None and "engine" not in known[words[0][8:]].values:
+        raise ConfigError(f"The run was recorded with an engine, which backend={name} lacks here.")
+    return {**config, "backend": compose(words).values["backend"]}
 
 
 def compose_all(overrides: Sequence[str]) -> list[Cell]:
@@ -140,7 +169,10 @@ def to_cell(task: Any, choices: Mapping[str, Any], overrides: Sequence[str]) -> 
         key = getattr(error, "full_key", None) or str(error).rsplit(" ", 1)[-1]
         raise ConfigError(f"Missing value for {key}; set it with {key}=...") from None
     assert isinstance(values, dict)
-    plain: dict[str, Any] = {str(key): value for key, value in values.items()}
+    return _checked({str(key): value for key, value in values.items()}, choices, overrides)
+
+
+def _checked(plain: dict[str, Any], choices: Mapping[str, Any], overrides: Sequence[str]) -> Cell:
     plain["case"] = plain.get("case") or choices.get("experiment")
     source = source_of("backend", str(choices.get("backend")))
     if source.origin:
@@ -153,6 +185,12 @@ def to_cell(task: Any, choices: Mapping[str, Any], overrides: Sequence[str]) -> 
         if source.origin and "backend" in str(error):
             error = ConfigError(f"{error} The backend is from {source.origin}.")
         raise error from None
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    items = value.values() if isinstance(value, dict) else value
+    for item in items if isinstance(value, dict | list) else ():
+        yield from _leaves(item) if isinstance(item, dict | list) else (item,)
 
 
 class Composer:
@@ -169,6 +207,7 @@ class Composer:
         self._parser = OverridesParser.create(config_loader=loader)
         self._parsed: dict[str, Any] = {}
         self._groups: dict[str, bool] = {}
+        self._plain: dict[Any, tuple[Any, str]] = {}
         self._composed: dict[tuple[Any, ...], tuple[Any, dict[str, Any]]] = {}
 
     def cell(self, overrides: Sequence[str]) -> Cell:
@@ -183,10 +222,48 @@ class Composer:
             whole = self.loader.load_sweep_config(self.config, list(overrides))
             self._composed[key] = _without_hydra(whole)
         shared, choices = self._composed[key]
+        if (plain := self._put_in(key, shared, values)) is not None:
+            return _checked(plain, choices, overrides)
         task = shared.copy()
         for p in values:
             OmegaConf.update(task, p.key_or_group, p.value(), merge=True)
         return to_cell(task, choices, overrides)
+
+    def _put_in(self, key: Any, shared: Any, values: Sequence[Any]) -> dict[str, Any] | None:
+        """Return the shared part as plain data with `values` put in; None where it takes OmegaConf.
+
+        That is where something is taken from one of them (`${...}`), or they are no single values.
+        """
+        from omegaconf import OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
+
+        if key not in self._plain:
+            try:
+                found = OmegaConf.to_container(shared, resolve=True, throw_on_missing=True)
+                texts = map(str, _leaves(OmegaConf.to_container(shared)))
+                self._plain[key] = (found, " ".join(text for text in texts if "${" in text))
+            except OmegaConfBaseException:
+                self._plain[key] = (None, "")
+        resolved, links = self._plain[key]
+        if resolved is None:
+            return None
+        plain: dict[str, Any] = copy.deepcopy(resolved)
+        for each in values:
+            *path, last = each.key_or_group.split(".")
+            value = each.value()
+            if isinstance(value, dict) or "${" in str(value) or str(value) == "???":
+                return None
+            if last in links or (path and path[-1] in links and path[-1] != "backend"):
+                return None
+            inner = plain
+            for name in path:
+                inner = inner.get(name)  # type: ignore[assignment]
+                if not isinstance(inner, dict):
+                    return None
+            if last not in inner or isinstance(inner[last], dict):
+                return None
+            inner[last] = value
+        return plain
 
     def _parse(self, text: str) -> Any:
         if text not in self._parsed:

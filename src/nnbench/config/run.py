@@ -9,77 +9,22 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from nnbench.backends.protocol import Semantics
+from nnbench.config.backend import BackendConfig
 from nnbench.config.launcher import LauncherConfig, Sequential
+from nnbench.credentials import hidden_in, remember, shown
 from nnbench.data.config import DataConfig
 from nnbench.errors import ConfigError
 from nnbench.model.architectures import ArchConfig, is_convolutional, resolve_output_activation
+from nnbench.model.formulas import with_numbers
 from nnbench.model.init import InitConfig, NativeInit
 from nnbench.model.losses import Loss, TaskKind
 from nnbench.model.optimizers import Optimizer
 from nnbench.model.schedule import Plateau, Schedule
 from nnbench.model.selection import EarlyStopping, Monitor
-from nnbench.schema import at_least, read, suggest, within
+from nnbench.schema import NAME, at_least, read, suggest, within
 
 Count = Annotated[int, at_least(1)]
 Order = Literal["counterbalanced", "interleaved", "given", "random"]  # of the runs of a sweep
-
-
-@dataclass(frozen=True)
-class BackendConfig:
-    """A backend: its Trainer (`_target_`, dotted), its executions and what it needs installed.
-
-    `loaders` are the executions that can take batches from a loader of the framework's own.
-    `execution=auto` is the first of `executions`; on device=cuda of `executions_on_cuda`, for nets
-    with convolutions on the CPU of `executions_of_images`, where that differs. `engine`: the
-    framework below, where there is a choice among `engines`. `origin`: the package or folder that
-    brings it, where another backend has the same name.
-    """
-
-    name: str
-    target: str
-    execution: str
-    executions: tuple[str, ...]
-    executions_on_cuda: tuple[str, ...] | None = None
-    executions_of_images: tuple[str, ...] | None = None
-    engine: str | None = None
-    engines: Any = None
-    loaders: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ()
-    extra: str | None = None
-    env: tuple[str, ...] = ()
-    origin: str | None = None
-
-    @property
-    def label(self) -> str:
-        """Return what tells it from others, `keras fit`."""
-        return label_of(vars(self))
-
-    def executions_for(self, device: str, convolutional: bool) -> tuple[str, ...]:
-        """Return the executions there are on `device` for a kind of net, the best one first."""
-        if device == "cuda":
-            return self.executions_on_cuda or self.executions
-        return (convolutional and self.executions_of_images) or self.executions
-
-
-def is_own(backend: Mapping[str, Any]) -> bool:
-    """Tell nnbench's own backends from those that packages and folders bring, by their code."""
-    target = backend.get("_target_") or backend.get("target") or ""
-    return str(target).startswith("nnbench.backends.")
-
-
-def label_of(backend: Any) -> str:
-    """Return what tells a backend (its values) and its execution apart, `keras fit`.
-
-    The best execution goes unnamed, an origin only stands where two have one name.
-    """
-    words = [str(backend["name"])]
-    if (engine := backend.get("engine")) not in (None, "tensorflow"):
-        words.append(str(engine))
-    if backend["execution"] != backend["executions"][0]:
-        words.append(backend["execution"])
-    if origin := backend.get("origin"):
-        words.append(f"({origin})")
-    return " ".join(words)
 
 
 @dataclass(frozen=True)
@@ -130,7 +75,7 @@ class TrackingConfig:
 
     name: Literal["mlflow", "local"] = "mlflow"
     uri: str | None = None
-    experiment: str = "nnbench"
+    experiment: Annotated[str, NAME] = "nnbench"
     system_metrics: bool = False
 
 
@@ -144,7 +89,7 @@ class SearchConfig:
     trials: Count | None = None
     sampler: Literal["tpe", "random"] = "tpe"
     seed: Annotated[int, at_least(0)] = 0
-    name: str | None = None
+    name: Annotated[str, NAME] | None = None
 
 
 @dataclass(frozen=True)
@@ -181,8 +126,8 @@ class RunConfig:
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
     parity: bool = True
     results: str = "results"
-    name: str | None = None
-    case: str | None = None
+    name: Annotated[str, NAME] | None = None
+    case: Annotated[str, NAME] | None = None
 
     @property
     def keeps_best(self) -> bool:
@@ -211,8 +156,15 @@ class Cell:
 
     @classmethod
     def read(cls, values: Mapping[str, Any], overrides: Sequence[str] = ()) -> Cell:
-        """Check `values` and put in what `auto` stands for. Raises ConfigError."""
-        return cls(_resolved(values, read_config(values)), tuple(overrides))
+        """Check `values` and put in what `auto` stands for; leave passwords to this process.
+
+        Raises ConfigError.
+        """
+        config = read_config(values)
+        kept = hidden_in(_resolved(values, config))
+        if config.tracking.uri:
+            kept["tracking"]["uri"] = remember(config.tracking.uri)
+        return cls(kept, tuple(map(shown, overrides)))
 
     @functools.cached_property
     def config(self) -> RunConfig:
@@ -221,14 +173,14 @@ class Cell:
 
 
 def _resolved(values: Mapping[str, Any], config: Any) -> dict[str, Any]:
-    """Return `values`, keys and spelling kept, with what `auto` in them came to in `config`."""
+    """Return `values`, keys and spelling kept, with what `auto` and null came to in `config`."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         known = getattr(config, key, value)
         if isinstance(value, Mapping) and dataclasses.is_dataclass(known):
             found[key] = _resolved(value, known)
         else:
-            found[key] = known if value == "auto" else value
+            found[key] = known if value == "auto" or value is None else value
     return found
 
 
@@ -256,7 +208,8 @@ def read_config(values: Mapping[str, Any]) -> RunConfig:
         )
     _check_monitor(config)
     arch = resolve_output_activation(config.arch, config.loss, config.task)
-    return dataclasses.replace(config, arch=arch)
+    rule = with_numbers(config.optimizer) if config.semantics == "matched" else config.optimizer
+    return dataclasses.replace(config, arch=arch, optimizer=rule)
 
 
 def _check_monitor(config: RunConfig) -> None:

@@ -183,6 +183,13 @@ def _check_data(cases: Mapping[str, Located]) -> None:
                     f"Received {key}; a study in the working directory is data alone and may not "
                     "set it. --config-dir brings studies that may.",
                 )
+            if "${" in str(case[key]):
+                raise refused(
+                    case,
+                    key,
+                    f"Received {key}: {case[key]!s:.40}; a study in the working directory is data "
+                    "alone and takes nothing from elsewhere (${...}).",
+                )
 
 
 def _mapping(values: Located, key: str) -> Located:

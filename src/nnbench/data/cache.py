@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from nnbench import writing
 from nnbench.errors import DataError
 
 
@@ -28,20 +29,14 @@ def directory() -> Path:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a new file beside `path` to write to; it takes `path`'s place once all went well.
+    """Yield a new file for the cache; it becomes `path` once all went well.
 
-    Processes may do so side by side; a reader sees the old file or the new one, never a part.
-    Raises OSError where the folder cannot be written.
+    What killed processes left there goes. Raises OSError where the folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    try:
-        yield Path(name)
-        os.replace(name, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+    writing.clear(path.parent)
+    with writing.replacing(path) as new:
+        yield new
 
 
 def unwritable(error: OSError) -> DataError:

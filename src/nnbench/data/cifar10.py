@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nnbench import reading
 from nnbench.data import cache, download
 from nnbench.data.dataset import Split
 from nnbench.data.prepare import Payload
@@ -27,6 +28,7 @@ MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # of the archive, as published
 MIRRORS = ("https://www.cs.toronto.edu/~kriz/",)
 PICKLED = ("cifar-10-python.tar.gz", "cifar-10-batches-py")
 PARTS = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
+MOST_BYTES = 256 * 2**20  # the archive has 162 MiB
 RECORDS = 10_000
 RECORD_BYTES = 1 + 3 * 32 * 32
 
@@ -87,11 +89,11 @@ def _files(path: Path) -> dict[str, bytes]:
     names = [name for names in PARTS.values() for name in names]
     try:
         if path.is_dir():
-            found = {name: (path / name).read_bytes() for name in names}
+            found = {name: reading.content(path / name) for name in names}
         else:
-            found = _unpacked(path, path.read_bytes(), names)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+            found = _unpacked(path, reading.content(path, MOST_BYTES), names)
+    except (OSError, reading.Damage) as error:
+        raise DataError(f"{path} cannot be read: {reading.reason(error)}") from None
     for name, content in found.items():
         expected = RECORDS * RECORD_BYTES
         if len(content) != expected:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from nnbench.data import cache
 from nnbench.data.dataset import Split
 from nnbench.data.packaged import PackagedTable, Table
 from nnbench.data.prepare import Payload
+from nnbench.reading import Damage, arrays
 
 TABLE = PackagedTable(
     dataset="mnist_5k",
@@ -56,9 +55,8 @@ def fetch() -> Path:
 def from_cache() -> Table | None:
     """Return the table from the cache, None where it is missing or damaged."""
     try:
-        with np.load(cached(), allow_pickle=False) as archive:
-            table: Table = archive["table"]
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        table: Table = arrays(cached())["table"]
+    except (OSError, KeyError, Damage):
         return None
     return table if TABLE.intact(table) else None
 

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nnbench import reading
 from nnbench.data.config import Npz
 from nnbench.data.dataset import Split
 from nnbench.data.prepare import Payload
 from nnbench.errors import DataError
 
-# What reading a damaged or foreign archive raises, found by flipping bits.
-DAMAGE = (
-    OSError,
-    ValueError,
-    KeyError,
-    EOFError,
-    MemoryError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+SINGLE = b"\x93NUMPY"  # how a file of one array begins
+WANTED = ("x", "y", "x_train", "y_train", "x_test", "y_test")
+MOST_BYTES, MOST_PACKED = 256 * 2**20, 100  # images of mostly zeros pack well
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -62,22 +52,14 @@ def read(config: Npz) -> Payload:
 
 
 def _arrays(path: Path, data: bytes) -> Arrays:
+    if data.startswith(SINGLE):
+        raise DataError(f"{path} is a single array; save several with numpy.savez")
     try:
-        archive = np.load(io.BytesIO(data), allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise DataError(f"{path} is a single array; save several with numpy.savez")
-        with archive:
-            wanted = ("x", "y", "x_train", "y_train", "x_test", "y_test")
-            arrays = {name: archive[name] for name in archive.files if name in wanted}
-    except DAMAGE as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if "pickle" in reason.lower():
-            reason = "no archive of plain arrays (objects are never loaded)"
-        raise DataError(f"{path} cannot be read as npz: {reason}") from None
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):  # NumPy hands out the bytes of what is no array
-            raise DataError(f"{path}: {name} is damaged or no array")
-    return arrays
+        return reading.arrays(path, MOST_BYTES, MOST_PACKED, WANTED)
+    except OSError as error:
+        raise DataError(f"Received data.path={path}; cannot read it ({error.strerror})") from None
+    except reading.Damage as error:
+        raise DataError(f"{path} cannot be read as npz: {error}") from None
 
 
 def _split(path: Path, arrays: Arrays, x_name: str, y_name: str) -> Split:

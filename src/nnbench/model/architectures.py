@@ -7,9 +7,19 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from nnbench.errors import ConfigError
-from nnbench.model.layers import Activation, Conv2d, Dense, Layer, Shape, flat_length
+from nnbench.model.formulas import documented_net
+from nnbench.model.layers import (
+    Activation,
+    Conv2d,
+    Dense,
+    Layer,
+    LeakyReLU,
+    Shape,
+    flat_length,
+)
 from nnbench.model.losses import Loss, TaskKind, output_activation_for
 from nnbench.model.network import Architecture
+from nnbench.model.optimizers import Family
 from nnbench.schema import at_least
 
 
@@ -19,7 +29,9 @@ class MLP:
 
     name: Literal["mlp"] = "mlp"
     hidden: tuple[Annotated[int, at_least(1)], ...] = (128,)
-    activation: Literal["sigmoid", "tanh", "relu", "gelu", "linear"] = "relu"
+    activation: Literal[
+        "sigmoid", "tanh", "relu", "gelu", "gelu_tanh", "silu", "leaky_relu", "linear"
+    ] = "relu"
     output_activation: Literal["auto", "linear", "sigmoid", "tanh", "relu", "softmax"] = "auto"
     bias: bool = True
 
@@ -27,7 +39,9 @@ class MLP:
         """Return the layers for inputs of `input_shape` (flattened) and `outputs` logits."""
         layers: list[Layer] = []
         for units in self.hidden:
-            layers += [Dense(units, self.bias), Activation(self.activation)]
+            leaky = self.activation == "leaky_relu"
+            function = LeakyReLU() if leaky else Activation(self.activation)  # type: ignore[arg-type]
+            layers += [Dense(units, self.bias), function]
         layers.append(Dense(outputs, self.bias))
         return _architecture(input_shape, layers, self.output_activation)
 
@@ -63,12 +77,14 @@ class LayerList:
     """Layers of your own, from the input up to the output layer, which is added.
 
     `input_shape` None takes the data's, and gives images without channels one; else the data
-    is put into that shape.
+    is put into that shape. `formulas`: the framework whose constants and forms are meant where a
+    layer has none set.
     """
 
     layers: tuple[Layer, ...]
     input_shape: tuple[Annotated[int, at_least(1)], ...] | None = None
     output_activation: Literal["auto", "linear", "sigmoid", "tanh", "relu", "softmax"] = "auto"
+    formulas: Family | None = None
     name: Literal["layers"] = "layers"
 
     def build(self, input_shape: Shape, outputs: int) -> Architecture:
@@ -80,11 +96,9 @@ class LayerList:
                 f"{flat_length(input_shape)} values."
             )
         shape = (*shape, 1) if len(shape) == 2 else shape
-        return Architecture(
-            shape,
-            (*self.layers, Dense(outputs)),
-            self.output_activation,  # type: ignore[arg-type]
-        )
+        layers = (*self.layers, Dense(outputs))
+        net = Architecture(shape, layers, self.output_activation)  # type: ignore[arg-type]
+        return documented_net(net, self.formulas) if self.formulas else net
 
 
 ArchConfig = MLP | SoftmaxRegression | LinearRegression | LayerList

@@ -24,7 +24,10 @@ from nnbench.schema import above
 Params = dict[ParamKey, NDArray[np.floating]]
 # What normalising layers start with.
 NEUTRAL = {"scale": 1.0, "offset": 0.0, "mean": 0.0, "variance": 1.0}
-Distribution = Literal["normal", "uniform"]
+# truncated_normal: nothing beyond two standard deviations of a normal distribution that is the
+# wider for it, so that the variance stays (as keras.initializers.HeNormal does).
+Distribution = Literal["normal", "uniform", "truncated_normal"]
+TRUNCATED_DEVIATION = 0.87962566103423978  # of N(0, 1) cut at -2 and 2
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,13 @@ class TorchDefault:
 
 
 @dataclass(frozen=True)
+class KerasDefault:
+    """What Keras' layers draw: Glorot uniform, biases 0; of embeddings `U(-0.05, 0.05)`."""
+
+    name: Literal["keras_default"] = "keras_default"
+
+
+@dataclass(frozen=True)
 class FromRun:
     """Start from the weights of an earlier run.
 
@@ -101,7 +111,9 @@ class NativeInit:
     name: Literal["native"] = "native"
 
 
-Drawn = Normal | Uniform | He | Glorot | TorchDefault
+Drawn = Normal | Uniform | He | Glorot | TorchDefault | KerasDefault
+# What frameworks draw for embeddings where that is another distribution.
+OF_EMBEDDINGS: dict[type, Drawn] = {TorchDefault: Normal(1.0), KerasDefault: Uniform(-0.05, 0.05)}
 InitConfig = Drawn | FromRun | NativeInit
 
 
@@ -116,7 +128,7 @@ def initial_params(init: Drawn, architecture: Architecture, seed: int, dtype: st
         embedding = isinstance(architecture.layers[key.layer], Embedding)
         fan_in = 1 if embedding else flat_length(shapes[ParamKey(key.layer, "kernel")][:-1])
         rng = generator(seed, "init", key.layer, key.role)
-        like = Normal(1.0) if embedding and isinstance(init, TorchDefault) else init
+        like = OF_EMBEDDINGS.get(type(init), init) if embedding else init
         params[key] = _drawn(like, rng, key.role, shape, fan_in).astype(dtype)
     return params
 
@@ -136,10 +148,21 @@ def _drawn(
             return init.scale * rng.standard_normal(shape)
     fan_out = flat_length(shape[:-2]) * shape[-1]
     variance = 2.0 / (fan_in if isinstance(init, He) else fan_in + fan_out)
-    if init.distribution == "normal":
-        return math.sqrt(variance) * rng.standard_normal(shape)
-    limit = math.sqrt(3.0 * variance)
-    return rng.uniform(-limit, limit, shape)
+    distribution = "uniform" if isinstance(init, KerasDefault) else init.distribution
+    if distribution == "uniform":
+        limit = math.sqrt(3.0 * variance)
+        return rng.uniform(-limit, limit, shape)
+    cut = distribution == "truncated_normal"
+    drawn = _truncated(rng, shape) / TRUNCATED_DEVIATION if cut else rng.standard_normal(shape)
+    return math.sqrt(variance) * drawn
+
+
+def _truncated(rng: np.random.Generator, shape: Shape) -> NDArray[np.float64]:
+    """Draw from N(0, 1); draw again what lies beyond -2 and 2."""
+    drawn = rng.standard_normal(shape)
+    while (beyond := np.abs(drawn) > 2.0).any():
+        drawn[beyond] = rng.standard_normal(int(beyond.sum()))
+    return drawn
 
 
 def complete_params(

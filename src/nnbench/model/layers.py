@@ -1,22 +1,27 @@
 """Layers, described: shapes, parameters, and the one formula that every backend follows.
 
 Shapes leave out the batch axis. Images are `(height, width, channels)`. Canonical parameter
-layout: Dense kernel `(fan_in, fan_out)`, Conv2d kernel `(height, width, c_in, c_out)`.
+layout: Dense kernel `(fan_in, fan_out)`, Conv2d kernel `(height, width, c_in, c_out)`. A constant
+that is None is the documented one in matched semantics (`nnbench.model.formulas`), the framework's
+own in native semantics.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from nnbench.errors import ConfigError
+from nnbench.model.augment import Augment as Augment  # noqa: PLC0414 - found here too
 from nnbench.schema import above, at_least, within
 
 Shape = tuple[int, ...]
 Shapes = dict[str, Shape]
 Size = Annotated[int, at_least(1)]
-ActivationName = Literal["linear", "sigmoid", "tanh", "relu", "gelu", "softmax"]
+ActivationName = Literal[
+    "linear", "sigmoid", "tanh", "relu", "gelu", "gelu_tanh", "silu", "softmax"
+]
 
 
 @dataclass(frozen=True)
@@ -61,11 +66,23 @@ class Activation(_Layer):
     """Elementwise, but for softmax (over the last axis).
 
     sigmoid `1/(1+exp(-z))`; tanh; relu `max(z, 0)` with derivative 0 at 0; gelu
-    `z/2 (1 + erf(z/sqrt 2))`, the exact form; softmax `exp(z - max z) / sum exp(z - max z)`;
-    linear `z`.
+    `z/2 (1 + erf(z/sqrt 2))`, the exact form; gelu_tanh its approximation
+    `z/2 (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3)))`; silu (swish) `z sigmoid(z)`; softmax
+    `exp(z - max z) / sum exp(z - max z)`; linear `z`.
     """
 
     name: ActivationName
+
+
+@dataclass(frozen=True)
+class LeakyReLU(_Layer):
+    """`z` where z > 0, `slope * z` elsewhere, derivative `slope` at 0.
+
+    Source: torch.nn.LeakyReLU (slope 0.01); keras.layers.LeakyReLU has 0.3.
+    """
+
+    slope: Annotated[float, within(0.0, 1.0)] | None = None
+    name: Literal["leaky_relu"] = "leaky_relu"
 
 
 @dataclass(frozen=True)
@@ -84,13 +101,14 @@ class Conv2d(_Layer):
     """Cross-correlation: `y[h, w] = sum over i, j of x[h s + i, w s + j] @ kernel[i, j] + bias`.
 
     `padding=same` gives `ceil(n / stride)` rows and columns; where the zeros to be added are odd
-    in number, the extra one goes to the end (as in TensorFlow; PyTorch cannot say it).
+    in number, the extra one goes to the end (as in TensorFlow; PyTorch has it for stride 1 alone).
+    A number p adds p zeros on every side (as in PyTorch; Keras has a layer of its own for it).
     """
 
     filters: Size
     kernel_size: Size = 3
     stride: Size = 1
-    padding: Literal["valid", "same"] = "valid"
+    padding: Literal["valid", "same"] | Annotated[int, at_least(0)] = "valid"
     bias: bool = True
     name: Literal["conv2d"] = "conv2d"
 
@@ -99,13 +117,15 @@ class Conv2d(_Layer):
         k, lengths = self.kernel_size, zip(_image(shape), self.pads(shape), strict=False)
         rows, columns = ((n + sum(pad) - k) // self.stride + 1 for n, pad in lengths)
         if rows < 1 or columns < 1:
-            raise ConfigError(f"has kernel_size={k}, larger than its input {shape}")
+            padded = f" with padding={self.padding}" if self.padding != "valid" else ""
+            raise ConfigError(f"has kernel_size={k}, larger than its input {shape}{padded}")
         return (rows, columns, self.filters)
 
     def pads(self, shape: Shape) -> tuple[tuple[int, int], tuple[int, int]]:
         """Return the zeros (before, after) of rows and of columns."""
-        if self.padding == "valid":
-            return (0, 0), (0, 0)
+        if self.padding != "same":
+            p = 0 if self.padding == "valid" else self.padding
+            return (p, p), (p, p)
         k, s = self.kernel_size, self.stride
         rows, columns = (max((-(-n // s) - 1) * s + k - n, 0) for n in shape[:2])
         return (rows // 2, -(-rows // 2)), (columns // 2, -(-columns // 2))
@@ -153,13 +173,24 @@ class AvgPool2d(_Pool2d):
 
 
 @dataclass(frozen=True)
+class GlobalAvgPool2d(_Layer):
+    """The mean of each channel over all rows and columns."""
+
+    name: Literal["global_avg_pool2d"] = "global_avg_pool2d"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return `(channels,)`."""
+        return _image(shape)[2:]
+
+
+@dataclass(frozen=True)
 class LayerNorm(_Layer):
     """`y = (x - mean) / sqrt(variance + epsilon) * scale + offset` over the last axis.
 
     The variance divides by n (Ba et al. 2016, arXiv 1607.06450).
     """
 
-    epsilon: Annotated[float, above(0.0)] = 1e-5
+    epsilon: Annotated[float, above(0.0)] | None = None
     name: Literal["layer_norm"] = "layer_norm"
 
     def parameter_shapes(self, shape: Shape) -> Shapes:
@@ -174,13 +205,14 @@ class BatchNorm(_Layer):
     In training m and v are mean and (biased) variance over the batch and, for images, rows and
     columns. In evaluation they are `mean` and `variance`, which every training step moves:
     `mean = (1 - momentum) mean + momentum m`, `variance = (1 - momentum) variance + momentum v
-    n/(n - 1)` for n values per channel, unbiased (for n = 1 plain v). Source: Ioffe & Szegedy
-    2015 with the constants of torch.nn.BatchNorm; Keras has epsilon 1e-3, weighs the old by 0.99
-    and keeps the biased variance.
+    n/(n - 1)` for n values per channel, unbiased (for n = 1 plain v); `variance=biased` has v.
+    Source: Ioffe & Szegedy 2015 with the constants of torch.nn.BatchNorm; Keras has epsilon 1e-3,
+    weighs the old by 0.99 and keeps the biased variance.
     """
 
-    momentum: Annotated[float, within(0.0, 1.0)] = 0.1
-    epsilon: Annotated[float, above(0.0)] = 1e-5
+    momentum: Annotated[float, within(0.0, 1.0)] | None = None
+    epsilon: Annotated[float, above(0.0)] | None = None
+    variance: Literal["unbiased", "biased"] | None = None
     name: Literal["batch_norm"] = "batch_norm"
 
     def parameter_shapes(self, shape: Shape) -> Shapes:
@@ -229,7 +261,9 @@ class Embedding(_Layer):
 Layer = (
     Dense
     | Activation
+    | LeakyReLU
     | Flatten
+    | GlobalAvgPool2d
     | Conv2d
     | MaxPool2d
     | AvgPool2d
@@ -238,40 +272,6 @@ Layer = (
     | Dropout
     | Embedding
 )
-
-
-@dataclass(frozen=True)
-class Augment:
-    """Training images moved by up to `shift` pixels, and mirrored left to right half the time.
-
-    Each image of each step is moved by its own whole numbers of rows and columns, from -shift to
-    shift, zeros coming in at the edge, then mirrored. The numbers come from the counter-based
-    generator (`nnbench.model.counter`), so that all backends train on the same images. `image` is
-    the shape `(height, width, channels)` that inputs have for this, flat ones too.
-    """
-
-    image: Shape
-    shift: int = 0
-    flip: bool = False
-
-    def __post_init__(self) -> None:
-        if len(self.image) != 3:
-            raise ConfigError(
-                f"Received augment.shift={self.shift} and augment.flip={str(self.flip).lower()}; "
-                f"augmentation needs images, the data has inputs of shape {self.image}."
-            )
-
-    def sources(self, numbers: Any, row: Any, column: Any) -> tuple[Any, Any]:
-        """Return which rows `(n, rows)` and columns of the images padded by `shift` to take.
-
-        `numbers` `(n, 3)` are each image's random bits, `row` and `column` count from 0; whole
-        numbers of any framework.
-        """
-        s, last = self.shift, self.image[1] - 1
-        down, across = (numbers[:, i : i + 1] % (2 * s + 1) for i in (0, 1))
-        column = column + (numbers[:, 2:] & int(self.flip)) * (last - 2 * column)
-        # Positions in the padded image: s + row - (down - s), and so on.
-        return row + 2 * s - down, column + 2 * s - across
 
 
 def flat_length(shape: Shape) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnbench.model.layers import ActivationName
-from nnbench.model.losses import Loss
+from nnbench.model.losses import CLIP, Loss
 
 Float = NDArray[np.float64]
 NEAR_TIE = 1e-3  # of the largest logit
@@ -58,6 +58,8 @@ def sample_losses(
     # One row per output: sums over a few outputs are then a few additions of long vectors.
     z = logits.T.astype(np.float64, order="C")
     k, n = z.shape
+    if loss.name == "cross_entropy" and not loss.is_plain:
+        return _cross_entropy(z.T, targets, loss)
     if loss.name == "cross_entropy":
         top = z.max(axis=0)
         label = z[targets, np.arange(n)]
@@ -69,7 +71,26 @@ def sample_losses(
     else:
         error = OUTPUT_ACTIVATIONS[activation](z.T).T - t
         per_output = np.abs(error) if loss.name == "l1" else error**2
+        if loss.name == "huber":
+            far = loss.delta * (np.abs(error) - 0.5 * loss.delta)
+            per_output = np.where(np.abs(error) <= loss.delta, 0.5 * per_output, far)
     return np.asarray(per_output.sum(axis=0) * loss.output_scale(k))
+
+
+def _cross_entropy(z: Float, targets: NDArray[Any], loss: Loss) -> Float:
+    """Return each sample's cross-entropy with what `loss` sets beyond reductions."""
+    n = len(z)
+    if loss.mistake == "logits_as_probabilities":
+        p = z.clip(CLIP, 1.0 - CLIP)
+        return np.asarray(np.log(p.sum(axis=1)) - np.log(p[np.arange(n), targets]))
+    z = softmax(z) if loss.mistake == "softmax_twice" else z
+    top = z.max(axis=1)
+    total = np.log(np.exp(z - top[:, None]).sum(axis=1)) + top
+    s = loss.label_smoothing
+    found = total - (1.0 - s) * z[np.arange(n), targets] - s * z.mean(axis=1)
+    if loss.class_weights is not None:
+        found = found * np.asarray(loss.class_weights)[targets]
+    return np.asarray(found)
 
 
 def mean_loss(

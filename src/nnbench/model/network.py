@@ -8,9 +8,9 @@ Canonical parameter layout: Dense kernel `(fan_in, fan_out)`, bias `(fan_out,)`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nnbench.errors import ConfigError
 from nnbench.model import layers as spec
@@ -130,6 +130,15 @@ class Architecture:
                 if isinstance(after, spec.BatchNorm):
                     found |= {ParamKey(position, "bias"), ParamKey(i, "mean")}
         return found
+
+    def with_values(self, effective: Mapping[str, Any]) -> Architecture:
+        """Return the net with the values that a backend read back, by `layers.POSITION.KEY`."""
+        layers = []
+        for i, layer in enumerate(self.layers):
+            keys = {f.name: f"layers.{i}.{f.name}" for f in dataclasses.fields(layer)}
+            known = {name: effective[key] for name, key in keys.items() if key in effective}
+            layers.append(dataclasses.replace(layer, **known))
+        return dataclasses.replace(self, layers=tuple(layers))
 
     def parameter_count(self) -> int:
         """Return the number of trainable scalars."""

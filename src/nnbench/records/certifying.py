@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nnbench.backends.parity import compare
-from nnbench.config.run import is_own
+from nnbench.config.backend import is_own
 from nnbench.formatting import count
 from nnbench.model.network import ParamKey
 from nnbench.records import trajectory, weights
@@ -79,7 +79,8 @@ def certify(
         layers=tuple(row.layer for row in run.layers),
     )
     recorded = (reference.epochs, perturbed.epochs, run.epochs)
-    stable = found.epochs[: found.compared_epochs]
+    parted = found.parted_epoch
+    stable = found.epochs[: found.compared_epochs if parted is None else parted]
     wrong = (*figures.wrong, *judge_epochs(*recorded, stable, samples))
     short = len(run.epochs) > len(found.epochs)
     doubt = f"{label(reference)} stopped after {count(len(found.epochs), 'epoch')}"

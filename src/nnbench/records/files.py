@@ -1,10 +1,8 @@
-"""Files that are either the old or the new, never half."""
+"""Files of a run: replaced in one step, or one line on why they cannot be written."""
 
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnbench.errors import ResultsError
+from nnbench.writing import write
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -21,17 +20,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises ResultsError when the disk refuses; the old content then remains.
     """
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        write(path, content)
     except OSError as error:
-        raise ResultsError(_refusal(path, error)) from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise ResultsError(_refusal(path, error)) from None
+        raise ResultsError(
+            f"Cannot write {path}: {error.strerror or error}; free some space or choose "
+            "results=DIR elsewhere."
+        ) from None
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -39,9 +33,3 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     write_atomically(path, buffer.getvalue())
-
-
-def _refusal(path: Path, error: OSError) -> str:
-    return (
-        f"Cannot write {path}: {error.strerror}; free some space or choose results=DIR elsewhere."
-    )

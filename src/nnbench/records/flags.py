@@ -90,6 +90,25 @@ class SlowClock:
         )
 
 
+MISTAKES = {
+    "softmax_twice": "cross-entropy took softmax outputs for logits",
+    "logits_as_probabilities": "cross-entropy took logits for probabilities",
+    "broadcast_targets": "targets broadcast against outputs, (n, 1) against (n,)",
+}
+
+
+@dataclass(frozen=True)
+class Mistaken:
+    """The run makes a classic mistake, asked for by `loss.mistake`."""
+
+    mistake: str
+    name: Literal["mistaken"] = "mistaken"
+
+    def __str__(self) -> str:
+        what = MISTAKES.get(self.mistake, "a mistake in the loss")
+        return f"{what} (loss.mistake={self.mistake}): what it costs is what this run shows"
+
+
 @dataclass(frozen=True)
 class Said:
     """A sentence, as records before version 5 have it."""
@@ -101,9 +120,10 @@ class Said:
         return self.text
 
 
-Flag = Steered | Crowded | Beside | Contended | Early | SlowClock | Said
+Flag = Steered | Crowded | Beside | Contended | Early | SlowClock | Mistaken | Said
 KINDS: dict[str, type[Flag]] = {
-    kind.name: kind for kind in (Steered, Crowded, Beside, Contended, Early, SlowClock, Said)
+    kind.name: kind
+    for kind in (Steered, Crowded, Beside, Contended, Early, SlowClock, Mistaken, Said)
 }
 TOLD = (Contended, Early)  # keep nobody out of a table
 
@@ -115,7 +135,8 @@ def read_flag(value: str | Mapping[str, Any]) -> Flag:
 
 def of_config(config: RunConfig) -> tuple[Flag, ...]:
     """Return the flags of a run that is to be done as `config` says."""
+    mistake = config.loss.mistake
+    found: tuple[Flag, ...] = (Mistaken(mistake),) if mistake else ()
     watchers = tuple(config.watchers())
-    if not watchers or not config.monitor.startswith("test"):
-        return ()
-    return (Steered(watchers, config.monitor),)
+    steered = watchers and config.monitor.startswith("test")
+    return (*found, Steered(watchers, config.monitor)) if steered else found

@@ -20,13 +20,20 @@ LINGER_SECONDS = 10.0  # that a worker may outlive the parent that was killed
 
 
 @contextlib.contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Hold the lock of a run's folder; raises RunBusy where another process keeps it."""
+def locked(directory: Path, seconds: float = LINGER_SECONDS) -> Iterator[None]:
+    """Hold the lock of a run's folder; raises RunBusy where another process keeps it.
+
+    It is waited for so many `seconds`.
+    """
+    lock = FileLock(directory / LOCK_NAME, timeout=seconds)
     try:
-        with FileLock(directory / LOCK_NAME, timeout=LINGER_SECONDS):
-            yield
+        lock.acquire()
     except Timeout:
         raise RunBusy(f"Another process is already at work on the run in {directory}.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def is_locked(directory: Path) -> bool:

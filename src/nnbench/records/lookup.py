@@ -11,7 +11,8 @@ from pathlib import Path
 from nnbench.config.run import Cell, RunConfig
 from nnbench.errors import ConfigError, ResultsError
 from nnbench.model.init import FromRun
-from nnbench.records.run import RUNS_NAME, Folder, RunResult, read_runs
+from nnbench.records.folder import Folder, read_runs
+from nnbench.records.run import RUNS_NAME, RunResult
 from nnbench.schema import suggest
 
 # Overrides that a run's name leaves out: they are in it already, or decide no figure.

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nnbench.reading import Damage, arrays, note, reason
 from nnbench.records.files import write_arrays
 
 RECOMPUTED_NAME = "recomputed.npz"
@@ -27,9 +28,11 @@ def save(directory: Path, logits: Logits) -> None:
 def load(directory: Path) -> dict[str, NDArray[Any]] | None:
     """Return the logits `(n, outputs)` by split, None where there are none or they are damaged."""
     try:
-        with np.load(directory / RECOMPUTED_NAME, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
-    except Exception:  # what a damaged archive raises depends on where it is damaged
+        found = arrays(directory / RECOMPUTED_NAME)
+    except FileNotFoundError:
+        return None
+    except (OSError, Damage) as error:
+        note(f"{directory / RECOMPUTED_NAME} is damaged ({reason(error)}) and left out; delete it.")
         return None
     sound = all(a.ndim == 2 and np.issubdtype(a.dtype, np.floating) for a in found.values())
     return found if found and sound else None

@@ -2,7 +2,9 @@
 
 run.json is versioned. History: 1, the first; 2, flags, layers, without_effect and
 parity; 3, peak_memory_bytes; 4, choices, resumed and the digest of the rest; 5, flags are facts; 6,
-certificates cover the figures, near ties; processor seconds, waiting, switches, load, late seconds.
+certificates cover the figures, near ties; processor seconds, waiting, switches, load, late seconds;
+no passwords in URIs; what the backend computed with
+(effective).
 What is written has the newest version, whatever was read.
 """
 
@@ -11,25 +13,33 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from nnbench.credentials import hidden_in
 from nnbench.errors import ConfigError, ResultsError
+from nnbench.formatting import NAME_CHARACTERS, cut, printable
 from nnbench.model.network import LayerRow
+from nnbench.reading import Damage, content, json_object
 from nnbench.records.files import write_atomically
-from nnbench.records.flags import Flag, read_flag
-from nnbench.records.locks import is_locked
+from nnbench.records.flags import Flag, Said
+from nnbench.records.parts import SHAPES, Count, Figure, Size
+from nnbench.schema import convert, read
+from nnbench.schema.limits import Text, at_least, within
 
 SCHEMA_VERSION = 6
 DIGEST_SINCE = 4
 RECORD_NAME = "run.json"
 RUNS_NAME = "runs"
+CHECKPOINTS_NAME = "checkpoints"
 WEIGHTS_NAME = "weights.safetensors"  # what a run that came to its end leaves
 Status = Literal["running", "finished", "diverged", "failed", "killed"]
+RunId = Annotated[str, Text(120, "letters, digits, - and _", r"\w[\w.-]*")]
+Seconds = Annotated[float, at_least(0)]
+Share = Annotated[float, within(0, 1)] | None
 OVER = ("finished", "diverged", "failed")  # nothing goes on with these
 
 
@@ -49,26 +59,26 @@ class EpochRecord:
     of `train_seconds` are what was left undone when `train` returned.
     """
 
-    epoch: int
-    learning_rate: float
-    running_loss: float
-    train_loss: float
-    train_accuracy: float | None
-    test_loss: float
-    test_accuracy: float | None
+    epoch: Size
+    learning_rate: Figure
+    running_loss: Figure
+    train_loss: Figure
+    train_accuracy: Share
+    test_loss: Figure
+    test_accuracy: Share
     generalization_gap: float | None
-    train_seconds: float
-    evaluate_seconds: float
+    train_seconds: Seconds
+    evaluate_seconds: Seconds
     val_loss: float | None = None
-    val_accuracy: float | None = None
-    cpu_seconds: float | None = None
-    waited_seconds: float | None = None
-    involuntary_switches: int | None = None
+    val_accuracy: Share = None
+    cpu_seconds: Seconds | None = None
+    waited_seconds: Seconds | None = None
+    involuntary_switches: Size | None = None
     load: float | None = None
     late_seconds: float | None = None
-    train_ties: int | None = None
-    test_ties: int | None = None
-    val_ties: int | None = None
+    train_ties: Size | None = None
+    test_ties: Size | None = None
+    val_ties: Size | None = None
 
 
 @dataclass(frozen=True)
@@ -80,14 +90,14 @@ class Phases:
     `build_seconds` includes drawing and loading the initial weights.
     """
 
-    import_seconds: float = 0.0
-    data_seconds: float = 0.0
-    build_seconds: float = 0.0
-    warm_up_seconds: float = 0.0
-    train_seconds: float = 0.0
-    evaluate_seconds: float = 0.0
-    track_seconds: float = 0.0
-    wall_seconds: float = 0.0
+    import_seconds: Seconds = 0.0
+    data_seconds: Seconds = 0.0
+    build_seconds: Seconds = 0.0
+    warm_up_seconds: Seconds = 0.0
+    train_seconds: Seconds = 0.0
+    evaluate_seconds: Seconds = 0.0
+    track_seconds: Seconds = 0.0
+    wall_seconds: Seconds = 0.0
 
     @property
     def unattributed_seconds(self) -> float:
@@ -107,12 +117,13 @@ class RunResult:
     shows the figures; `message` says why a run ended early; `parity` is its
     certificate (`nnbench.records.certificate`), where a sweep gave one; `peak_memory_bytes` is the
     most that its process had in memory, the framework included; `choices` is what the backend
-    chose by itself, as the sizes of its blocks; `resumed` are the epochs at which another process
-    took the run up again; `directory` is where run.json was
+    chose by itself, as the sizes of its blocks; `effective` are the constants and formulas that
+    the backend computed with, by dotted key, empty where none are recorded; `resumed` are the
+    epochs at which another process took the run up again; `directory` is where run.json was
     found, and is not part of it.
     """
 
-    run_id: str
+    run_id: RunId
     name: str
     status: Status
     semantics: str
@@ -120,12 +131,12 @@ class RunResult:
     created: str
     config: dict[str, Any]
     architecture: str
-    parameters: int
+    parameters: Size
     data: dict[str, Any]
     machine: dict[str, Any]
     phases: Phases = field(default_factory=Phases)
     epochs: tuple[EpochRecord, ...] = ()
-    kept_epoch: int | None = None
+    kept_epoch: Size | None = None
     message: str | None = None
     sweep: str | None = None
     tracking: dict[str, Any] = field(default_factory=dict)
@@ -133,10 +144,11 @@ class RunResult:
     layers: tuple[LayerRow, ...] = ()
     without_effect: tuple[str, ...] = ()
     parity: dict[str, Any] | None = None
-    peak_memory_bytes: int | None = None
+    peak_memory_bytes: Size | None = None
     choices: dict[str, Any] = field(default_factory=dict)
-    resumed: tuple[int, ...] = ()
-    schema_version: int = SCHEMA_VERSION
+    effective: dict[str, Any] = field(default_factory=dict)
+    resumed: tuple[Size, ...] = ()
+    schema_version: Count = SCHEMA_VERSION
     directory: Path | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
@@ -146,7 +158,12 @@ class RunResult:
             name = "loss" if kept.test_accuracy is None else "accuracy"
             value = kept.test_loss if kept.test_accuracy is None else kept.test_accuracy
             figure = f", test {name} {value:.4g}" if value is not None else ""
-        return f"<RunResult {self.run_id} {self.name}: {self.status}{figure}>"
+        return f"<RunResult {self.run_id} {self.shown}: {self.status}{figure}>"
+
+    @property
+    def shown(self) -> str:
+        """Return the name as it is shown: of sane length, and nothing but text."""
+        return printable(cut(self.name, NAME_CHARACTERS))
 
     @property
     def kept(self) -> EpochRecord | None:
@@ -166,7 +183,7 @@ class RunResult:
     def write(self) -> None:
         """Write run.json into `directory`, atomically."""
         assert self.directory is not None
-        values = _finite(dataclasses.asdict(self))
+        values = hidden_in(_finite(dataclasses.asdict(self)))
         del values["directory"]
         values["schema_version"] = max(self.schema_version, SCHEMA_VERSION)
         indent = 1 if self.status in OVER else None  # for readers; it takes several times as long
@@ -180,32 +197,55 @@ class RunResult:
         """Read run.json from `directory`; raises ResultsError when it is missing or damaged."""
         path = directory / RECORD_NAME
         try:
-            text = path.read_text(encoding="utf-8")
-            values = json.loads(text)
-            version = values["schema_version"]
-            if not isinstance(version, int):
-                raise ValueError("its version is not a number")
-            if version > SCHEMA_VERSION:
-                raise ResultsError(
-                    f"{path} has schema version {version}; this nnbench reads up to "
-                    f"{SCHEMA_VERSION}. Use the newer nnbench that wrote it."
-                )
-            digest = values.pop("digest", None)
-            if version >= DIGEST_SINCE and digest != _digest(text):
-                raise ValueError("its digest does not match")
-            values["phases"] = Phases(**values["phases"])
-            for name in ("without_effect", "resumed"):
-                values[name] = tuple(values.get(name, ()))
-            values["flags"] = tuple(read_flag(flag) for flag in values.get("flags", ()))
-            values["layers"] = tuple(LayerRow(*row) for row in values.get("layers", ()))
-            values["epochs"] = tuple(EpochRecord(**e) for e in values["epochs"])
-            return cls(**values, directory=directory)
+            return dataclasses.replace(_of(content(path)), directory=directory)
         except OSError as error:
             raise ResultsError(f"Cannot read {path}: {error.strerror}.") from None
-        except (ValueError, KeyError, TypeError, ConfigError) as error:
+        except _Newer as error:
             raise ResultsError(
-                f"{path} is damaged ({error}); the run is skipped. Delete its folder."
+                f"{path} has schema version {error}; this nnbench reads up to "
+                f"{SCHEMA_VERSION}. Use the newer nnbench that wrote it."
             ) from None
+        except (Damage, ConfigError) as error:
+            text = str(error).removesuffix(".")
+            raise ResultsError(
+                f"{path} is damaged ({text}); the run is skipped. Delete its folder."
+            ) from None
+
+
+class _Newer(Exception):  # noqa: N818 - it names what was found
+    """A record of a version that is not known yet."""
+
+
+def _of(stored: bytes) -> RunResult:
+    """Return the record that the content of run.json is. Raises Damage, ConfigError or _Newer."""
+    values = json_object(stored)
+    version = values.get("schema_version")
+    if type(version) is not int or version < 1:
+        raise Damage("it has no version")
+    if version > SCHEMA_VERSION:
+        raise _Newer(version)
+    digest = values.pop("digest", None)
+    if version >= DIGEST_SINCE and digest != _digest(stored.decode()):
+        raise Damage("its digest does not match")
+    if "directory" in values:
+        raise Damage("it names a folder")
+    for name, shape in SHAPES.items():
+        if name in values:
+            values[name] = convert(shape, values[name], name)
+    flags = values.get("flags", [])
+    if isinstance(flags, list):  # sentences, before version 5
+        said = [dataclasses.asdict(Said(f)) if isinstance(f, str) else f for f in flags]
+        values["flags"] = said
+    if lacks := _REQUIRED - values.keys():
+        raise Damage(f"it lacks {', '.join(sorted(lacks))}")
+    return read(RunResult, hidden_in(values) if b"://" in stored else values)
+
+
+_REQUIRED = {
+    f.name
+    for f in dataclasses.fields(RunResult)
+    if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+}
 
 
 def epoch_time(seconds: Sequence[float]) -> float:
@@ -214,74 +254,6 @@ def epoch_time(seconds: Sequence[float]) -> float:
     The first epoch warms up caches and compilers. A single epoch counts as it is.
     """
     return median(seconds[1:] or seconds)
-
-
-def read_runs(results: Path) -> list[RunResult]:
-    """Return every readable run below `results`, oldest first; damaged ones are left out."""
-    return Folder(results).runs()
-
-
-class Folder:
-    """The runs of a results folder; each is read once, and again only while it is not over.
-
-    `name` is where in the folder they are; `problems` says, in a line each, which records
-    cannot be read.
-    """
-
-    def __init__(self, results: Path, name: str = RUNS_NAME) -> None:
-        self.path = results / name
-        self._known: dict[str, RunResult] = {}
-        self._bad: dict[str, str] = {}
-
-    @property
-    def problems(self) -> list[str]:
-        """Return what could not be read, as of the last look."""
-        return list(self._bad.values())
-
-    def runs(self) -> list[RunResult]:
-        """Look into the folder and return its runs, oldest first."""
-        try:
-            names = {entry.name for entry in os.scandir(self.path)}
-        except OSError:
-            names = set()
-        for name in self._known.keys() - names:
-            del self._known[name]
-        self._bad = {name: text for name, text in self._bad.items() if name in names}
-        for name in names:
-            known = self._known.get(name)
-            if name in self._bad or (known and known.status in OVER):
-                continue
-            directory = self.path / name
-            if not (directory / RECORD_NAME).is_file():
-                continue
-            try:
-                self._known[name] = _as_it_is(RunResult.read(directory))
-            except ResultsError as error:
-                self._bad[name] = str(error)
-        return sorted(self._known.values(), key=lambda run: (run.created, run.run_id))
-
-
-def _as_it_is(run: RunResult) -> RunResult:
-    """Return the run; one that was running when its process died is `killed`."""
-    if run.status != "running" or run.directory is None or is_locked(run.directory):
-        return run
-    return dataclasses.replace(run, status="killed", message="its process ended")
-
-
-def any_stopped(results: Path) -> bool:
-    """Tell whether a run in the folder was stopped; looks at runs without a result alone."""
-    unfinished = (
-        path
-        for path in (results / RUNS_NAME).glob("*/")
-        if (path / RECORD_NAME).is_file() and not (path / WEIGHTS_NAME).is_file()
-    )
-    for path in unfinished:
-        try:
-            if _as_it_is(RunResult.read(path)).status == "killed":
-                return True
-        except ResultsError:
-            continue
-    return False
 
 
 def _digest(text: str) -> str:

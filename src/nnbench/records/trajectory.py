@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nnbench import reading
 from nnbench.errors import ResultsError
 from nnbench.model.init import Params
 from nnbench.model.network import ParamKey
@@ -59,16 +60,17 @@ def load(directory: Path) -> Trajectory:
     """Read the samples of a run. Raises ResultsError where there are none that can be read."""
     path = directory / TRAJECTORY_NAME
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        steps = [int(step) for step in arrays.pop(FIRST_STEPS, ())]
+        arrays = reading.arrays(path)
+        steps = arrays.pop(FIRST_STEPS, np.zeros(0, np.int64))
+        if steps.ndim != 1 or steps.dtype.kind not in "iu":
+            raise reading.Damage("its first steps are no list of whole numbers")
         first = {k.removeprefix(FIRST): v for k, v in arrays.items() if k.startswith(FIRST)}
         epochs = _taken_apart({k: v for k, v in arrays.items() if not k.startswith(FIRST)})
-        return Trajectory(epochs, dict(zip(steps, _taken_apart(first), strict=True)))
-    except OSError as error:
-        raise ResultsError(f"Cannot read {path}: {error.strerror or error}") from None
-    except Exception as error:  # what a damaged archive raises depends on where it is damaged
-        raise ResultsError(f"{path} is damaged ({error}).") from None
+        return Trajectory(epochs, dict(zip(map(int, steps), _taken_apart(first), strict=True)))
+    except (OSError, ValueError, KeyError) as error:
+        raise ResultsError(
+            f"{path} is damaged ({reading.reason(error)}); delete its folder and run it again."
+        ) from None
 
 
 def _stacked(samples: Sequence[Params]) -> dict[str, NDArray[np.floating]]:
@@ -77,8 +79,10 @@ def _stacked(samples: Sequence[Params]) -> dict[str, NDArray[np.floating]]:
 
 def _taken_apart(arrays: Mapping[str, NDArray[np.floating]]) -> list[Params]:
     """Return what `_stacked` was given."""
+    if any(array.ndim == 0 for array in arrays.values()):
+        raise reading.Damage("it has a single number for a parameter")
     if len({len(array) for array in arrays.values()}) > 1:
-        raise ValueError("its arrays are of several lengths")
+        raise reading.Damage("its arrays are of several lengths")
     points = len(next(iter(arrays.values()))) if arrays else 0
     keyed = {ParamKey.parse(name): array for name, array in arrays.items()}
     return [{key: array[i] for key, array in keyed.items()} for i in range(points)]

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nnbench.errors import DataError
+from nnbench.errors import DataError, ResultsError
 from nnbench.model import metrics
 from nnbench.model.init import Params
 from nnbench.model.layers import ActivationName
 from nnbench.model.network import ParamKey
+from nnbench.reading import Damage, arrays, reason, tensors
 from nnbench.records.files import write_arrays, write_atomically
 from nnbench.records.run import WEIGHTS_NAME
 
-PICKLES = (b"\x80", b"PK\x03\x04")  # protocol 2 and later; the zip archives of torch.save
 PREDICTIONS_NAME = "predictions.npz"
 
 
@@ -34,25 +35,17 @@ def load_weights(path: Path) -> Params:
 
     Raises DataError when it is missing or is no safetensors file; nothing is ever unpickled.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     path = path / WEIGHTS_NAME if path.is_dir() else path
     try:
-        stored = path.read_bytes()
-        if stored.startswith(PICKLES):
-            raise DataError(
-                f"{path} is a pickle or a PyTorch file, which nnbench never loads; it takes "
-                "safetensors."
-            )
-        tensors = load(stored)
-        return {ParamKey.parse(name): value for name, value in sorted(tensors.items())}
+        stored, _ = tensors(path)
+        if not stored:
+            raise Damage("it is empty")
+        return {ParamKey.parse(name): value for name, value in sorted(stored.items())}
     except OSError as error:
         raise DataError(f"Cannot read weights {path}: {error.strerror}.") from None
-    except (SafetensorError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
+    except (Damage, ValueError, KeyError) as error:
         raise DataError(
-            f"{path} is not a weights file of nnbench (safetensors): {reason}"
+            f"{path} is not a weights file of nnbench (safetensors): {reason(error)}."
         ) from None
 
 
@@ -82,14 +75,52 @@ def save_predictions(
     path: Path, logits: NDArray[np.floating], targets: NDArray[Any], activation: ActivationName
 ) -> None:
     """Write `logits` and `outputs` `(n, k)`, `targets`, and for labels `predicted` `(n,)`."""
-    arrays = {
+    values = {
         "logits": logits,
         "outputs": metrics.outputs(logits, activation).astype(logits.dtype),
         "targets": targets,
     }
     if targets.ndim == 1:
-        arrays["predicted"] = metrics.predicted(logits)
-    write_arrays(path, arrays)
+        values["predicted"] = metrics.predicted(logits)
+    write_arrays(path, values)
+
+
+def load_predictions(directory: Path, samples: int | None = None) -> dict[str, NDArray[Any]] | None:
+    """Read the predictions of a run as `save_predictions` wrote them; None where there are none.
+
+    `samples` is how many test samples there should be. Raises ResultsError where they are damaged.
+    """
+    path = directory / PREDICTIONS_NAME
+    try:
+        found = arrays(path)
+        _check_predictions(found, samples)
+        return found
+    except FileNotFoundError:
+        return None
+    except (OSError, Damage) as error:
+        raise ResultsError(
+            f"{path} is damaged ({reason(error)}); its answers are left out. Delete its folder and "
+            "run it again."
+        ) from None
+
+
+def _check_predictions(found: Mapping[str, NDArray[Any]], samples: int | None) -> None:
+    lacks = [name for name in ("logits", "outputs", "targets") if name not in found]
+    if lacks or found.keys() - {"logits", "outputs", "targets", "predicted"}:
+        raise Damage(f"it has {', '.join(found) or 'nothing'}")
+    n, k = found["logits"].shape if found["logits"].ndim == 2 else (0, 0)
+    labelled = "predicted" in found
+    shapes = {"outputs": (n, k), "logits": (n, k), "targets": (n,) if labelled else (n, k)}
+    shapes |= {"predicted": (n,)} if labelled else {}
+    for name, shape in shapes.items():
+        if found[name].shape != shape or n == 0 or k == 0 or (samples or n) != n:
+            raise Damage(f"{name} has the shape {found[name].shape}")
+        labels = name in ("targets", "predicted") and labelled
+        if (found[name].dtype.kind in "iu") != labels:
+            raise Damage(f"{name} is of type {found[name].dtype}")
+        least = -1 if name == "predicted" else 0  # -1: logits that are no numbers
+        if labels and (found[name].min() < least or found[name].max() >= k):
+            raise Damage(f"{name} are no labels from {least} to {k - 1}")
 
 
 def largest_difference(a: Params, b: Params) -> float | None:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnbench.errors import ResultsError
+from nnbench.reading import noting
 from nnbench.reporting.comparison.content import Report as Content
 from nnbench.reporting.comparison.content import build
 from nnbench.reporting.comparison.frame import epochs_frame, groups_frame, runs_frame
 from nnbench.reporting.comparison.select import local, of_explanation, select
 from nnbench.reporting.pages import html, markdown
 from nnbench.tracking.download import from_store
+from nnbench.writing import staged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,19 +62,21 @@ class Report:
         """Write the page, Markdown, data and plots into `folder`; return the page."""
         from nnbench.reporting.pages.plots import write_plots
 
-        page = folder / "report.html"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, frame in self.frames.items():
-                frame.to_csv(folder / f"{name}.csv", index=False)
-                frame.to_parquet(folder / f"{name}.parquet", index=False)
-            plots = write_plots(self.content, folder / "plots")
-            text = markdown.markdown(self.content, self.title, [f"plots/{n}.svg" for n in plots])
-            (folder / "report.md").write_text(text, encoding="utf-8")
-            page.write_text(html.html(self.content, self.title, plots), encoding="utf-8")
+            with staged(folder) as new:
+                for name, frame in self.frames.items():
+                    frame.to_csv(new / f"{name}.csv", index=False)
+                    frame.to_parquet(new / f"{name}.parquet", index=False)
+                plots = write_plots(self.content, new / "plots")
+                names = [f"plots/{name}.svg" for name in plots]
+                text = markdown.markdown(self.content, self.title, names)
+                (new / "report.md").write_text(text, encoding="utf-8")
+                page = html.html(self.content, self.title, plots)
+                (new / "report.html").write_text(page, encoding="utf-8")
         except OSError as error:
-            raise ResultsError(f"Cannot write {folder}: {error.strerror}; choose --out.") from None
-        return page
+            why = error.strerror or error
+            raise ResultsError(f"Cannot write {folder}: {why}; choose --out.") from None
+        return folder / "report.html"
 
     def __repr__(self) -> str:
         count = len(self.content.runs)
@@ -104,5 +108,6 @@ def report(
     if experiment is None and sweep is None and 0 < len(compared) < len(runs):
         left_out.append(f"{len(runs) - len(compared)} runs of nnbench explain (--sweep explain)")
         runs = compared
-    content = build(select(runs, words, experiment, sweep), baseline)
-    return Report(content, title, tuple(left_out))
+    with noting() as noted:
+        content = build(select(runs, words, experiment, sweep), baseline)
+    return Report(content, title, (*left_out, *noted))

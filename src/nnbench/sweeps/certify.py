@@ -13,8 +13,9 @@ from nnbench.formatting import count
 from nnbench.records.certificate import Certificate
 from nnbench.records.certifying import alone, certify, groups
 from nnbench.records.figures import Figures
+from nnbench.records.folder import Folder
 from nnbench.records.identity import deciding
-from nnbench.records.run import Folder, RunResult
+from nnbench.records.run import RunResult
 from nnbench.sweeps.process import ask, complaint, run_module
 from nnbench.sweeps.session import PARITY_NAME, Session
 
@@ -121,11 +122,32 @@ def _located(certificate: Certificate, reference: Cell, other: Cell) -> Certific
 
     Side by side they may not part, or not run at all: the epoch is then all there is.
     """
-    if certificate.parted_epoch is None:
+    epoch = certificate.parted_epoch
+    if epoch is None:
         return certificate
+    if _part_by_rounding(certificate, reference, other):
+        return replace(certificate, by_rounding=True)
     try:
-        said = ask("parity", [reference, other], epochs=certificate.parted_epoch + 1)
+        said = ask("parity", [reference, other], epochs=epoch + 1)
     except NNBenchError:
         return certificate
     whole = Certificate.of_data(said["certificates"][0])
     return replace(whole, figures=certificate.figures) if whole.place else certificate
+
+
+def _part_by_rounding(certificate: Certificate, reference: Cell, other: Cell) -> bool:
+    """Tell whether two that part in float32, though not in the first steps, agree in float64.
+
+    In float32 a unit may pass the kink of a ReLU on one side alone. Who computes something else
+    does so in float64 too, and who computes more coarsely parts in the first steps.
+    """
+    epoch = certificate.parted_epoch
+    if epoch is None or not certificate.may_be_rounding:
+        return False
+    both = [Cell(cell.values | {"dtype": "float64"}) for cell in (reference, other)]
+    try:
+        said = ask("parity", both, epochs=epoch + 1)
+    except NNBenchError:
+        return False
+    whole = Certificate.of_data(said["certificates"][0])
+    return whole.outcome == "agrees" and whole.compared_epochs == epoch + 1

@@ -16,9 +16,10 @@ from nnbench.config.run import Cell, Order, RunConfig
 from nnbench.errors import ConfigError, NNBenchError
 from nnbench.model.init import FromRun
 from nnbench.records import identity, machine, weights
+from nnbench.records.folder import Folder
 from nnbench.records.identity import deciding
 from nnbench.records.lookup import find_weights
-from nnbench.records.run import Folder, RunResult, Status
+from nnbench.records.run import RunResult, Status
 from nnbench.sweeps.order import counterbalanced
 from nnbench.sweeps.session import check_packages
 from nnbench.training.assembly import make_task
@@ -133,7 +134,7 @@ class Planner:
             found = identity.differing(run.config, run.machine, cell.values, where)
             if len(found) <= CHANGES:
                 changes = ", ".join(found) or "other data"
-                return f"not the stopped {run.name} ({run.run_id}): {changes}"
+                return f"not the stopped {run.shown} ({run.run_id}): {changes}"
         return None
 
     def seconds(self, step: Step) -> float | None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ from nnbench.errors import RunFailed, RunKilled, reported
 from nnbench.records.environment import THREAD_VARIABLES
 from nnbench.records.lookup import find_weights
 from nnbench.training.job import Job
+from nnbench.training.stopping import stopping_signals
 
 LOG_NAME = "worker.log"
 OnEvent = Callable[[dict[str, Any]], None]
@@ -134,7 +136,7 @@ def send(worker: subprocess.Popen[str], line: str) -> None:
 
 
 class Interrupts:
-    """What Ctrl-C and SIGTERM mean while it is open: stop well; asked twice: stop at once.
+    """What Ctrl-C and `stopping_signals` mean while it is open: stop well; asked twice: at once.
 
     The first signal asks every worker to leave its run with a checkpoint and calls `on_ask`; the
     second ends the workers and raises KeyboardInterrupt. Signals reach the main thread alone;
@@ -154,7 +156,7 @@ class Interrupts:
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, *stopping_signals()):
                 self._before[number] = signal.signal(number, self._receive)
         return self
 
@@ -179,9 +181,19 @@ class Interrupts:
             for worker in self._workers:
                 worker.kill()
             raise KeyboardInterrupt
-        self.on_ask()
         for worker in list(self._workers):
             send(worker, "stop")
+        _leave_dead_terminal()
+        with contextlib.suppress(OSError):
+            self.on_ask()
+
+
+def _leave_dead_terminal() -> None:
+    """Write to nowhere from now on where the terminal has been closed: writing to it fails."""
+    for number in (1, 2):
+        with contextlib.suppress(OSError):
+            if stat.S_ISCHR(os.fstat(number).st_mode) and not os.isatty(number):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 def _raise_for(code: int, last: dict[str, Any], log: Path) -> None:

@@ -18,6 +18,7 @@ import yaml
 from nnbench.config.installation import lacks, need
 from nnbench.config.run import Cell, RunConfig
 from nnbench.errors import NNBenchError, ResultsError, RunBusy, RunFailed, RunKilled
+from nnbench.records.files import write_atomically
 from nnbench.records.flags import Flag, SlowClock
 from nnbench.records.lookup import find_weights, make_directory, run_name
 from nnbench.records.run import RECORD_NAME, RUNS_NAME, EpochRecord, RunResult, Status
@@ -93,7 +94,7 @@ class Session:
         quiet = Session(Observer(), None, self.sweep, interrupts=self.interrupts)
         run = quiet.run(cell, folder=PARITY_NAME, nudged=True, stopped=stopped)
         if run.status == "killed":
-            raise RunKilled(f"{run.name}: {run.message}")
+            raise RunKilled(f"{run.shown}: {run.message}")
         return run
 
     def certify(self, run: RunResult, parity: dict[str, Any]) -> RunResult:
@@ -144,7 +145,8 @@ class Session:
         run: RunResult | None = None
         watcher = Follower()
         try:
-            (job.directory / CONFIG_NAME).write_text(yaml.safe_dump(cell.values, sort_keys=False))
+            text = yaml.safe_dump(cell.values, sort_keys=False)
+            write_atomically(job.directory / CONFIG_NAME, text.encode())
             watcher = self.observer.begin(job.name, cell.config)
             mirror = _Mirror(job.directory, watcher, self.sink)
             start = time.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nnbench.config.composition import compose
@@ -12,6 +12,7 @@ from nnbench.config.run import Cell, RunConfig
 from nnbench.errors import ConfigError, MissingPackage
 from nnbench.records.certificate import OUT, Certificate
 from nnbench.records.certifying import rank
+from nnbench.records.files import write_atomically
 from nnbench.records.lookup import make_directory
 from nnbench.sweeps.process import ask
 from nnbench.sweeps.session import check_packages
@@ -79,6 +80,7 @@ def agreements(overrides: Sequence[str]) -> Iterator[Agreement]:
     """
     given = {o.partition("=")[0] for o in overrides}
     added = [] if "epochs" in given else [f"epochs={EPOCHS}"]
+    proved: set[str] = set()
     for dtype in [[]] if "dtype" in given else [["dtype=float64"], ["dtype=float32"]]:
         cells = side_by_side([*overrides, *added, *dtype], ALL)
         if len(cells) < 2:
@@ -86,7 +88,13 @@ def agreements(overrides: Sequence[str]) -> Iterator[Agreement]:
                 "Parity needs two backends; name them with backend=numpy,torch (`nnbench doctor` "
                 "says what is installed)."
             )
-        yield certify(sorted(cells, key=lambda cell: rank(cell.values["backend"])))
+        found = certify(sorted(cells, key=lambda cell: rank(cell.values["backend"])))
+        judged = tuple(
+            replace(each, by_rounding=each.backend in proved and each.may_be_rounding)
+            for each in found.certificates
+        )
+        proved = {each.backend for each in judged if each.outcome == "agrees"}
+        yield replace(found, certificates=judged)
 
 
 def certify(cells: Sequence[Cell]) -> Agreement:
@@ -96,6 +104,6 @@ def certify(cells: Sequence[Cell]) -> Agreement:
     config = first.config
     directory = make_directory(Path(config.results), f"parity-{config.dtype}", "parity")
     text = json.dumps(said | {"config": first.values}, indent=1, default=str)
-    (directory / "parity.json").write_text(text + "\n", encoding="utf-8")
+    write_atomically(directory / "parity.json", f"{text}\n".encode())
     found = tuple(map(Certificate.of_data, said["certificates"]))
     return Agreement(config, said["architecture"], said["steps"], found, directory)

@@ -61,6 +61,18 @@ LAYERS: dict[str, Case] = {
     "augment flip": _image(augment=spec.Augment(IMAGE, flip=True)),
     "augment shift and flip": _image(augment=spec.Augment(IMAGE, 3, True)),
 }
+LAYERS |= {
+    "conv2d padding 1": case(spec.Conv2d(3, padding=1), TANH, spec.Flatten()),
+    "conv2d padding 2, stride 2": case(spec.Conv2d(3, 3, 2, 2), TANH, spec.Flatten()),
+    "global_avg_pool2d": case(spec.Conv2d(5), TANH, spec.GlobalAvgPool2d()),
+    "gelu_tanh": _flat(spec.Dense(6), spec.Activation("gelu_tanh"), spec.Dense(5), TANH),
+    "silu": _flat(spec.Dense(6), spec.Activation("silu"), spec.Dense(5), TANH),
+    "leaky_relu": _flat(spec.Dense(6), spec.LeakyReLU(), spec.Dense(5), spec.LeakyReLU(0.3)),
+    "batch_norm biased": _flat(spec.Dense(6), spec.BatchNorm(0.01, 1e-3, "biased"), TANH),
+    "batch_norm biased of images": case(
+        spec.Conv2d(3), spec.BatchNorm(variance="biased"), TANH, spec.Flatten()
+    ),
+}
 LOSSES: dict[str, Case] = {
     **{
         f"{name} {outputs} over outputs, {batch} over batch": _small(
@@ -80,6 +92,25 @@ LOSSES: dict[str, Case] = {
     "mse, regression": _small(loss=Loss("mse"), kind="regression"),
     "l1, regression": _small(loss=Loss("l1"), kind="regression"),
 }
+_one = partial(_small, loss=Loss("mse", mistake="broadcast_targets"), kind="regression", outputs=1)
+LOSSES |= {
+    "huber": _small(loss=Loss("huber", "sum", delta=0.4)),
+    "huber, regression": _small(loss=Loss("huber"), kind="regression"),
+    "label_smoothing": _small(loss=Loss("cross_entropy", label_smoothing=0.2)),
+    "class_weights": _small(loss=Loss("cross_entropy", class_weights=(0.5, 2.0, 0.0, 1.0))),
+    "class_weights, label_smoothing": _small(
+        loss=Loss("cross_entropy", label_smoothing=0.1, class_weights=(3.0, 1.0, 1.0, 0.1))
+    ),
+    "softmax_twice": _small(loss=Loss("cross_entropy", mistake="softmax_twice")),
+    "logits_as_probabilities": _small(
+        loss=Loss("cross_entropy", mistake="logits_as_probabilities"), rate=0.01
+    ),
+    "broadcast_targets": _one(),
+    "broadcast_targets of images": case(
+        spec.Conv2d(3), TANH, spec.Flatten(), loss=Loss("mse", mistake="broadcast_targets"),
+        kind="regression", outputs=1,
+    ),
+}  # fmt: skip
 OPTIMIZERS: dict[str, Case] = {
     "sgd": _small(optimizer=SGD()),
     "sgd momentum": _small(optimizer=SGD(momentum=0.9)),
@@ -100,6 +131,34 @@ OPTIMIZERS: dict[str, Case] = {
     "rmsprop momentum": _small(optimizer=RMSprop(momentum=0.9), rate=0.003),
     "adagrad": _small(optimizer=Adagrad()),
     "adagrad initial": _small(optimizer=Adagrad(initial=0.1, epsilon=1e-7, weight_decay=0.02)),
+}
+# The same rules in the forms of other frameworks.
+OPTIMIZERS |= {
+    "sgd rate inside": _small(optimizer=SGD(momentum=0.9, rate="inside")),
+    "sgd keras": _small(
+        optimizer=SGD(momentum=0.9, nesterov=True, weight_decay=0.1, formulas="keras")
+    ),
+    "sgd decay on kernels": _small(
+        optimizer=SGD(weight_decay=0.2, decay="decoupled", decay_on="kernels")
+    ),
+    "sgd clip_value": _small(optimizer=SGD(momentum=0.9, clip_value=0.02), rate=0.2),
+    "sgd clip_offset": _small(optimizer=SGD(clip_norm=0.2, clip_offset=0.05), rate=0.2),
+    "adam keras": _small(optimizer=Adam(weight_decay=0.1, formulas="keras", epsilon=1e-3)),
+    "adam epsilon inside": _small(optimizer=Adam(epsilon=1e-3, epsilon_root="inside")),
+    "adam epsilon inside, before": _small(
+        optimizer=Adam(epsilon=1e-3, epsilon_root="inside", epsilon_correction="before")
+    ),
+    "adam amsgrad": _small(optimizer=Adam(beta2=0.5, amsgrad=True)),
+    "adam amsgrad keras": _small(optimizer=Adam(beta2=0.5, amsgrad=True, formulas="keras")),
+    "adam decay on kernels": _small(optimizer=Adam(weight_decay=0.2, decay_on="kernels")),
+    "adamw keras": _small(optimizer=AdamW(formulas="keras", weight_decay=0.2)),
+    "rmsprop keras": _small(
+        optimizer=RMSprop(momentum=0.5, epsilon=1e-3, formulas="keras"), rate=0.003
+    ),
+    "rmsprop epsilon inside": _small(
+        optimizer=RMSprop(epsilon=1e-2, epsilon_root="inside"), rate=0.003
+    ),
+    "adagrad keras": _small(optimizer=Adagrad(formulas="keras", weight_decay=0.1)),
 }
 
 

@@ -9,7 +9,6 @@ import contextlib
 import json
 import logging
 import os
-import re
 import socket
 import sqlite3
 import time
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+from nnbench.credentials import hidden, usable
 from nnbench.errors import NNBenchError
 from nnbench.tracking.note import EXPERIMENT_NOTE
 
@@ -67,12 +67,12 @@ class StoreError(NNBenchError):
 
 def store_uri(uri: str | None, results: Path) -> str:
     """Return the tracking URI: `uri`, or sqlite in the results folder."""
-    return uri or f"sqlite:///{(results / DATABASE_NAME).absolute().as_posix()}"
+    return usable(uri) if uri else f"sqlite:///{(results / DATABASE_NAME).absolute().as_posix()}"
 
 
 def without_password(uri: str) -> str:
     """Return `uri` fit to be shown and recorded."""
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", uri)
+    return hidden(uri)
 
 
 class Client:

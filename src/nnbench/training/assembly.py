@@ -50,6 +50,7 @@ def make_architecture(config: RunConfig, dataset: Dataset) -> Architecture:
             "an embedding as the first layer, as arch=text has."
         )
     architecture.output_shape()
+    config.loss.check_outputs(dataset.outputs)
     if not config.augment.shift and not config.augment.flip:
         return architecture
     flat = len(architecture.input_shape) != 3

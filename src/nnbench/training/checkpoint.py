@@ -13,20 +13,24 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nnbench import reading
 from nnbench.backends.protocol import NO_STATS, State, TrainStats
 from nnbench.config.run import CheckpointConfig
 from nnbench.errors import ResultsError
 from nnbench.model.init import Params
 from nnbench.model.network import ParamKey
 from nnbench.records.files import write_atomically
+from nnbench.records.parts import Size
+from nnbench.records.run import CHECKPOINTS_NAME
+from nnbench.schema import at_least, read
 from nnbench.training.effort import NONE, UNKNOWN, Effort
 
-FOLDER_NAME = "checkpoints"
+FOLDER_NAME = CHECKPOINTS_NAME
 SUFFIX = ".safetensors"
 
 
@@ -88,7 +92,7 @@ class Checkpoint(Position):
         }
         text = json.dumps(facts)
         metadata = {"facts": text, "digest": _digest(text, tensors)}
-        folder = directory / FOLDER_NAME
+        folder = directory / CHECKPOINTS_NAME
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
@@ -112,7 +116,7 @@ def latest(directory: Path) -> tuple[Checkpoint | None, list[Path]]:
 
 def remove(directory: Path) -> None:
     """Remove all checkpoints of a run."""
-    shutil.rmtree(directory / FOLDER_NAME, ignore_errors=True)
+    shutil.rmtree(directory / CHECKPOINTS_NAME, ignore_errors=True)
 
 
 class Pace:
@@ -138,18 +142,29 @@ class Pace:
 
 def _files(directory: Path) -> list[Path]:
     """Return the checkpoints of a run, the newest first."""
-    return sorted((directory / FOLDER_NAME).glob(f"[0-9]*{SUFFIX}"), reverse=True)
+    return sorted((directory / CHECKPOINTS_NAME).glob(f"[0-9]*{SUFFIX}"), reverse=True)
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What the metadata of a checkpoint hold beside the digest."""
+
+    epoch: Size
+    step: Size
+    loss_sum: float
+    samples: Size
+    seconds: Annotated[float, at_least(0)]
+    best: Size | None
+    effort: Effort | None = None
+    late: float = 0.0
 
 
 def _read(path: Path) -> Checkpoint:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="np") as file:
-        metadata: Mapping[str, str] = file.metadata()
-        tensors: dict[str, NDArray[Any]] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    if _digest(metadata["facts"], tensors) != metadata["digest"]:
-        raise ValueError("the digest does not fit")
-    facts = json.loads(metadata["facts"])
+    tensors, metadata = reading.tensors(path)
+    text = metadata.get("facts", "")
+    if _digest(text, tensors) != metadata.get("digest"):
+        raise reading.Damage("its digest does not match")
+    facts = read(_Facts, reading.json_object(text.encode()))
 
     def of(kind: str) -> dict[str, NDArray[Any]]:
         start = f"{kind}/"
@@ -157,19 +172,18 @@ def _read(path: Path) -> Checkpoint:
 
     visited = {ParamKey.parse(key): value for key, value in of("visited").items()}
     epochs = len(next(iter(visited.values()))) if visited else 0
-    best = facts["best"]
     return Checkpoint(
-        epoch=facts["epoch"],
-        step=facts["step"],
+        epoch=facts.epoch,
+        step=facts.step,
         state=of("state"),
-        stats=TrainStats(facts["loss_sum"], facts["samples"]),
-        seconds=facts["seconds"],
-        effort=Effort(**facts["effort"]) if "effort" in facts else UNKNOWN,
-        late=facts.get("late", 0.0),
+        stats=TrainStats(facts.loss_sum, facts.samples),
+        seconds=facts.seconds,
+        effort=UNKNOWN if facts.effort is None else facts.effort,
+        late=facts.late,
         visited=[{key: value[i] for key, value in visited.items()} for i in range(epochs)],
         best=None
-        if best is None
-        else (best, {ParamKey.parse(key): value for key, value in of("best").items()}),
+        if facts.best is None
+        else (facts.best, {ParamKey.parse(key): value for key, value in of("best").items()}),
     )
 
 

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import json
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from nnbench import data
 from nnbench.backends.evaluation import Evaluator
 from nnbench.config.run import RunConfig, read_config
 from nnbench.data.dataset import Dataset
-from nnbench.errors import NNBenchError
+from nnbench.errors import NNBenchError, ResultsError
 from nnbench.records import recomputed, weights
 from nnbench.records.figures import SPLITS, Figures, judge
 from nnbench.records.run import RunResult
@@ -72,10 +69,10 @@ class Figuring:
 def _predicted(directory: Path) -> dict[str, Any]:
     """Return the logits that the backend gave of the test split, where they can be read."""
     try:
-        with np.load(directory / weights.PREDICTIONS_NAME, allow_pickle=False) as archive:
-            return {"test": archive["logits"]}
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        found = weights.load_predictions(directory)
+    except ResultsError:
         return {}
+    return {"test": found["logits"]} if found else {}
 
 
 def main() -> int:

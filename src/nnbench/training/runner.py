@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Callable
 
 from nnbench import data
-from nnbench.backends.parity import moved_by_one_ulp
-from nnbench.backends.protocol import Chooser
+from nnbench.backends.parity import moved_by_ulps
+from nnbench.backends.protocol import Chooser, Effective
+from nnbench.backends.trainers import described
 from nnbench.errors import RunFailed, RunKilled
 from nnbench.records import identity, machine
 from nnbench.records.flags import of_config
@@ -45,7 +46,7 @@ def execute(
         taken = load_weights(config, job.weights, task, trainer)
         digests |= {"initial_weights": taken} if taken else {}
         if job.nudged:
-            trainer.load(moved_by_one_ulp(trainer.params()))
+            trainer.load(moved_by_ulps(trainer.params()))
         backend = config.backend
         where = machine.describe(backend.packages, device=config.device.name, target=backend.target)
         where["accelerator"] = getattr(trainer, "accelerator", None)
@@ -58,6 +59,7 @@ def execute(
         first = first_steps(config, task, trainer, len(dataset.splits["train"]))
     if stopping() and not job.resume:
         raise RunKilled("stopped before its first epoch")
+    effective = trainer.effective if isinstance(trainer, Effective) else described(task)
     run = RunResult(
         run_id=job.run_id,
         name=job.name,
@@ -72,10 +74,11 @@ def execute(
         | {"inputs": dataclasses.asdict(dataset.inputs), "outputs": dataset.outputs}
         | {"samples": {name: len(split) for name, split in dataset.splits.items()}},
         machine=where,
+        effective=effective,
         choices=trainer.choices if isinstance(trainer, Chooser) else {},
         sweep=job.sweep,
         flags=(*of_config(config), *machine.crowding(config.threads), *job.flags),
-        layers=tuple(task.architecture.rows()),
+        layers=tuple(task.architecture.with_values(effective).rows()),
         without_effect=tuple(sorted(map(str, task.architecture.without_effect()))),
         directory=job.directory,
     )

@@ -29,6 +29,7 @@ from nnbench.model.metrics import accuracy, mean_loss
 from nnbench.model.schedule import Plateau
 from nnbench.records.certificate import Certificate, Place
 from nnbench.records.figures import SPLITS, Figures, wrong_logits
+from nnbench.records.files import write_arrays
 from nnbench.training.assembly import (
     all_splits,
     load_weights,
@@ -207,8 +208,10 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
     net = sides.task.architecture
     facts = {"architecture": str(net), "layers": [row.layer for row in net.rows()]}
     if job["what"] == "trace":
-        np.savez_compressed(job["path"], allow_pickle=False, **_arrays(traces(sides, job["step"])))
+        write_arrays(Path(job["path"]), _arrays(traces(sides, job["step"])))
         return facts
+    if job["what"] == "effective":
+        return facts | {"effective": getattr(sides.reference, "effective", {})}
     if job["what"] == "profile":
         (name, trainer), walk = next(iter(sides.trainers.items())), next(sides.walks(1))
         trainer.load(sides.params)

@@ -73,11 +73,11 @@ class Undone:
         self._expected += idle.others
         if cost.work < idle.work:
             self._idle[name] = cost
-        if self._is_long(cost.seconds, idle.work):
-            # It may have waited for a processor, as other processes' fault; that is no work.
-            worked = cost.seconds - self._not_working(cost)
-            again = self._timed(call)[1]
-            usual = max(idle.work, again.work)
+        worked = cost.seconds
+        if self._is_long(worked, idle.work):  # it may have waited for a processor: that is no work
+            worked -= self._not_working(cost)
+        if self._is_long(worked, idle.work):  # it may be dearer by now
+            usual = max(idle.work, self._timed(call)[1].work)
             if self._is_long(worked, usual):
                 self.seconds += cost.seconds - usual
         return found

@@ -1,9 +1,10 @@
 """The worker: one fresh process that trains one run.
 
 Reads its job as JSON from standard input and writes events as JSON lines to what was standard
-output; whatever frameworks print goes to the log. A line `stop`, or SIGTERM, makes it leave the
-run with a checkpoint. Ends when its parent does. Holds a lock in the run's folder as long as it
-lives, by which others see that somebody is at it. Knows neither Hydra nor MLflow.
+output; whatever frameworks print goes to the log. A line `stop`, or a signal that asks to stop,
+makes it leave the run with a checkpoint. Ends when its parent does. Holds a lock in the run's
+folder as long as it lives, by which others see that somebody is at it. Knows neither Hydra nor
+MLflow.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 from nnbench.errors import NNBenchError
 from nnbench.records.locks import locked
+from nnbench.training.stopping import stopping_signals
 
 
 def main() -> int:
@@ -30,7 +32,8 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     line, stop = _job()
     plain = json.loads(line)
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    for number in stopping_signals():
+        signal.signal(number, lambda *_: stop.set())
     threading.Thread(target=_obey, args=[stop], daemon=True).start()
     if plain["cores"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, plain["cores"])  # before NumPy makes its threads

@@ -22,6 +22,7 @@ from nnbench.backends.trainers import rehearse
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
 from nnbench.model import optimizers as spec
+from nnbench.model.formulas import forms
 from nnbench.model.layers import Activation, Dense, Flatten
 from nnbench.model.network import ParamKey
 
@@ -49,6 +50,11 @@ class ForgeNNTrainer:
         self._shuffler = np.random.default_rng(task.seed)
         self._loss = _loss(task)
         self._optimizer = self._fresh_optimizer()
+        self.effective = {
+            f"optimizer.{name}": getattr(self._optimizer, attribute)
+            for name, attribute in {"beta1": "beta1", "beta2": "beta2", "epsilon": "eps"}.items()
+            if hasattr(self._optimizer, attribute)
+        }
 
     def load(self, params: Params) -> None:
         """Take weights in canonical layout, which is forgeNN's own; reset the optimizer."""
@@ -115,27 +121,38 @@ class ForgeNNTrainer:
         if isinstance(rule, spec.SGD):
             return SGD(parameters, momentum=rule.momentum, weight_decay=rule.weight_decay)
         kind = AdamW if isinstance(rule, spec.AdamW) else Adam
-        betas = (rule.beta1, rule.beta2)  # type: ignore[union-attr]
-        epsilon = rule.epsilon
-        return kind(parameters, betas=betas, eps=epsilon, weight_decay=rule.weight_decay)
+        chosen = {"eps": rule.epsilon, "weight_decay": rule.weight_decay}
+        optimizer = kind(parameters, **{k: v for k, v in chosen.items() if v is not None})
+        for name in ("beta1", "beta2"):
+            if (value := getattr(rule, name)) is not None:
+                setattr(optimizer, name, value)
+        return optimizer
 
 
 def _check(task: Task) -> None:
     """Raise UnsupportedSpec, with the reason, for what forgeNN does not have."""
     rule, loss = task.optimizer, task.loss
+    own = forms(rule, "torch")  # forgeNN's formulas are PyTorch's
     problems = {
         f"execution {task.execution}; use plain": task.execution != "plain",
         f"dtype={task.dtype}: its tensors are float32": task.dtype != "float32",
         f"device={task.device}: it runs on the CPU": task.device not in ("cpu", "auto"),
         f"loss={loss.name}; it has mse and cross_entropy": loss.name
         not in ("mse", "cross_entropy"),
+        "label smoothing, class weights or mistakes": not loss.is_plain,
         "losses summed over the batch": loss.over_batch != "mean",
         "mse summed over the outputs": loss.name == "mse" and loss.over_outputs != "mean",
         f"optimizer={rule.name}; it has sgd, adam and adamw": not isinstance(
             rule, spec.SGD | spec.Adam | spec.AdamW
         ),
         "Nesterov momentum": getattr(rule, "nesterov", False),
-        "gradient clipping": rule.clip_norm is not None,
+        "gradient clipping": rule.clip_norm is not None or rule.clip_value is not None,
+        "weight decay that spares biases": rule.decay_on != "all" and bool(rule.weight_decay),
+        "amsgrad": getattr(rule, "amsgrad", False),
+        **{
+            f"optimizer.{key}={value}; it has {own[key]}": value not in (None, own[key])
+            for key, value in ((key, getattr(rule, key)) for key in own)
+        },
         "augmentation": task.architecture.augment is not None,
     }
     for what, met in problems.items():

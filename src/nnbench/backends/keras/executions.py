@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnbench.backends.keras import process
-from nnbench.backends.keras.model import FitLoss, Net, sample_losses
+from nnbench.backends.keras.losses import FitLoss, sample_losses
+from nnbench.backends.keras.model import Net
 from nnbench.backends.protocol import Task, TrainStats, Walk
 from nnbench.errors import UnsupportedSpec
 from nnbench.model import counter, streams

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import keras
 
-from nnbench.backends.keras.model import LAYERS, NATIVE, attribute
+from nnbench.backends.keras.layers import LAYERS, NATIVE
+from nnbench.backends.keras.model import attribute
 from nnbench.backends.protocol import Params
+from nnbench.errors import UnsupportedSpec
 from nnbench.model import layers
 from nnbench.model.network import Architecture
+from nnbench.writing import replacing
 
 
 def export(architecture: Architecture, params: Params, path: Path) -> list[Path]:
@@ -17,6 +20,10 @@ def export(architecture: Architecture, params: Params, path: Path) -> list[Path]
     dtype = str(next(iter(params.values())).dtype)
     modules = []
     for _, layer, _, _ in architecture.shapes():
+        if isinstance(layer, layers.Conv2d) and isinstance(layer.padding, int):
+            raise UnsupportedSpec(f"keras.layers.Conv2D has no padding={layer.padding}.")
+        if layer == layers.Activation("gelu_tanh"):
+            raise UnsupportedSpec("A .keras file has no name for gelu_tanh.")
         if isinstance(layer, layers.Activation):  # by name: a file cannot hold our own formula
             modules.append(keras.layers.Activation(layer.name, dtype=dtype))
         else:
@@ -28,5 +35,6 @@ def export(architecture: Architecture, params: Params, path: Path) -> list[Path]
     model = keras.Sequential([inputs, *modules])
     for key, value in params.items():
         getattr(modules[key.layer], attribute(modules[key.layer], key.role)).assign(value)
-    model.save(path)
+    with replacing(path) as new:
+        model.save(new)
     return [path]

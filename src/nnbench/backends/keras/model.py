@@ -1,21 +1,15 @@
-"""From the spec to Keras: layers, losses and nnbench's update rules, written in keras.ops."""
+"""From the spec to Keras: the net, and where its weights are."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
-from keras import ops
 
-from nnbench.backends.keras.normalisation import MatchedBatchNorm
-from nnbench.backends.keras.randomness import CounterDropout, Random, RandomAugment
+from nnbench.backends.keras.layers import make
+from nnbench.backends.keras.randomness import Random, RandomAugment
 from nnbench.backends.protocol import Task
-from nnbench.backends.trainers import supported
-from nnbench.model import layers
 from nnbench.model.counter import AUGMENT_STREAM
-from nnbench.model.losses import Loss
 from nnbench.model.network import ParamKey
 
 # Keras' names of roles where they are not ours; of those of an embedding, `EMBEDDING`.
@@ -26,90 +20,6 @@ ATTRIBUTES = {
     "variance": "moving_variance",
 }
 EMBEDDING = {"kernel": "embeddings"}
-
-
-def gelu(x: Any) -> Any:
-    """Return `x/2 (1 + erf(x / sqrt 2))`.
-
-    TensorFlow's own takes sqrt 2 through float32: off by 2e-8 in float64.
-    """
-    return 0.5 * x * (1.0 + ops.erf(x * math.sqrt(0.5)))
-
-
-OWN = ("linear", "sigmoid", "tanh", "relu", "softmax")  # Keras' functions of that name
-ACTIVATIONS: dict[str, Any] = {**dict(zip(OWN, OWN, strict=True)), "gelu": gelu}
-
-
-def _dense(layer: layers.Dense, initializer: Any, dtype: str) -> Any:
-    return keras.layers.Dense(
-        layer.units, use_bias=layer.bias, kernel_initializer=initializer, dtype=dtype
-    )
-
-
-def _conv2d(layer: layers.Conv2d, initializer: Any, dtype: str) -> Any:
-    return keras.layers.Conv2D(
-        layer.filters,
-        layer.kernel_size,
-        layer.stride,
-        layer.padding,
-        use_bias=layer.bias,
-        kernel_initializer=initializer,
-        dtype=dtype,
-    )
-
-
-def _own_embedding(layer: layers.Embedding, initializer: Any, dtype: str) -> Any:
-    uniform = keras.initializers.RandomUniform(-0.05, 0.05, seed=initializer.seed)  # its default
-    return keras.layers.Embedding(
-        layer.vocabulary, layer.units, embeddings_initializer=uniform, dtype=dtype
-    )
-
-
-def _own_batch_norm(layer: layers.BatchNorm, initializer: Any, dtype: str) -> Any:
-    return keras.layers.BatchNormalization(
-        momentum=1.0 - layer.momentum, epsilon=layer.epsilon, dtype=dtype
-    )
-
-
-class MaxPooling(keras.layers.MaxPooling2D):
-    """Keras' own in training; in evaluation a NaN comes through, which TensorFlow's CPU code drops.
-
-    The mean of a window is NaN, or infinite, where the window has such a value.
-    """
-
-    def call(self, x: Any, training: bool = False) -> Any:
-        """Return the maximum of each window."""
-        y = super().call(x)
-        if training:
-            return y
-        mean = ops.average_pool(x, self.pool_size, self.strides, self.padding, self.data_format)
-        return ops.where(ops.isnan(mean), mean, y)
-
-
-Make = Callable[[Any, Any, str], Any]  # from (layer, initializer, dtype)
-own = keras.layers
-# How to build each layer; image layers are channels-last anyway.
-LAYERS: dict[type, Make] = {
-    layers.Dense: _dense,
-    layers.Activation: lambda layer, _, dtype: own.Activation(
-        supported(ACTIVATIONS, layer.name, "activation", "keras"), dtype=dtype
-    ),
-    layers.Flatten: lambda layer, _, dtype: own.Flatten(dtype=dtype),
-    layers.Conv2d: _conv2d,
-    layers.MaxPool2d: lambda x, _, dtype: MaxPooling(x.size, x.step, dtype=dtype),
-    layers.AvgPool2d: lambda x, _, dtype: own.AveragePooling2D(x.size, x.step, dtype=dtype),
-    layers.BatchNorm: lambda layer, _, dtype: MatchedBatchNorm(layer, dtype),
-    layers.LayerNorm: lambda x, _, dtype: own.LayerNormalization(epsilon=x.epsilon, dtype=dtype),
-    layers.Dropout: lambda layer, _, dtype: CounterDropout(layer, dtype),
-    layers.Embedding: lambda x, _, dtype: own.Embedding(x.vocabulary, x.units, dtype=dtype),
-}
-# What native semantics have instead: Keras' own.
-NATIVE: dict[type, Make] = {
-    layers.MaxPool2d: lambda x, _, dtype: own.MaxPooling2D(x.size, x.step, dtype=dtype),
-    layers.BatchNorm: _own_batch_norm,
-    layers.Dropout: lambda x, init, dtype: own.Dropout(x.rate, seed=init.seed, dtype=dtype),
-    layers.Embedding: _own_embedding,
-}
 
 
 class Net(NamedTuple):
@@ -136,12 +46,11 @@ def build(task: Task) -> Net:
     Raises UnsupportedSpec for an unknown layer.
     """
     architecture, dtype = task.architecture, task.dtype
-    native = NATIVE if task.semantics == "native" else {}
+    native = task.semantics == "native"
     modules = []
     for position, layer, _, _ in architecture.shapes():
-        make = supported(LAYERS, type(layer), "layer", "keras")
         initializer = keras.initializers.GlorotUniform(seed=(task.seed << 8) + position)
-        modules.append(native.get(type(layer), make)(layer, initializer, dtype))
+        modules.append(make(layer, position, initializer, dtype, native))
     drawing = {i: module for i, module in enumerate(modules) if isinstance(module, Random)}
     first = [keras.Input(architecture.input_shape, dtype=input_dtype(task))]
     if architecture.augment:
@@ -165,37 +74,3 @@ def attribute(module: Any, role: str) -> str:
     """Return Keras' name of a role in `module`."""
     names = EMBEDDING if isinstance(module, keras.layers.Embedding) else ATTRIBUTES
     return names.get(role, role)
-
-
-def sample_losses(loss: Loss, activation: str) -> Callable[[Any, Any], Any]:
-    """Return the function (targets, logits) -> losses `(batch,)`, reduced over the outputs."""
-    activate = keras.activations.get(activation)
-
-    if loss.name == "cross_entropy":
-        return lambda t, z: keras.losses.sparse_categorical_crossentropy(t, z, from_logits=True)
-    formulas: dict[str, Callable[[Any, Any], Any]] = {
-        # Not spelled out with maximum and abs: their derivatives at 0 would add up to 1 - t
-        # there, where p - t = 1/2 - t is right, and a net of zeros has all its logits at 0.
-        "bce": lambda t, z: ops.binary_crossentropy(t, z, from_logits=True),
-        "mse": lambda t, z: ops.square(activate(z) - t),
-        "l1": lambda t, z: ops.abs(activate(z) - t),
-    }
-    per_output = supported(formulas, loss.name, "loss", "keras")
-    reduce = ops.sum if loss.over_outputs == "sum" else ops.mean
-    return lambda t, z: reduce(per_output(t, z), axis=-1)
-
-
-class FitLoss(keras.losses.Loss):
-    """A loss for `model.compile`: per sample as above, then Keras' own reduction."""
-
-    def __init__(self, task: Task) -> None:
-        summed = task.loss.over_batch == "sum"
-        super().__init__(
-            name="loss", reduction="sum" if summed else "sum_over_batch_size", dtype=task.dtype
-        )
-        self._losses = sample_losses(task.loss, task.architecture.output_activation)
-        self._sparse = task.loss.name == "cross_entropy"
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return the losses `(batch,)`."""
-        return self._losses(ops.cast(y_true, "int32") if self._sparse else y_true, y_pred)

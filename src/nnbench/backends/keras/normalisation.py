@@ -16,7 +16,7 @@ class MatchedBatchNorm(keras.layers.Layer):
 
     def __init__(self, layer: BatchNorm, dtype: str) -> None:
         super().__init__(dtype=dtype)
-        self.layer = layer
+        self.layer: Any = layer  # with all its constants
 
     def build(self, shape: Any) -> None:
         """Make the weights."""
@@ -39,10 +39,11 @@ class MatchedBatchNorm(keras.layers.Layer):
         return (x - mean) / ops.sqrt(variance + epsilon) * self.gamma + self.beta
 
     def _gather(self, mean: Any, variance: Any, batch: Any, x: Any) -> None:
-        """Move the gathered mean and variance towards the batch's, the variance unbiased."""
+        """Move the gathered mean and variance towards the batch's, the variance unbiased or not."""
         count = ops.cast(batch * math.prod(x.shape[1:-1]), x.dtype)
         one = ops.ones_like(count)
-        unbiased = variance * (count / ops.maximum(count - one, one))
+        if self.layer.variance == "unbiased":
+            variance = variance * (count / ops.maximum(count - one, one))
         momentum = self.layer.momentum
-        for gathered, new in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
+        for gathered, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
             gathered.assign((1.0 - momentum) * gathered + momentum * ops.stop_gradient(new))

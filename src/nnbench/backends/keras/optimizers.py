@@ -11,17 +11,22 @@ from keras import ops
 
 from nnbench.backends.protocol import Task
 from nnbench.backends.trainers import supported
+from nnbench.errors import UnsupportedSpec
 from nnbench.model import optimizers as spec
+from nnbench.model.formulas import FAMILIES, FORMS, check_own, forms, given
 
 # (rule, w, gradient with weight decay, lr, step from 1, buffers) -> the new w and buffers
 Update = Callable[[Any, Any, Any, Any, Any, list[Any]], tuple[Any, list[Any]]]
 
 
-def _sgd(rule: spec.SGD, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
+def _sgd(rule: Any, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
     if not rule.momentum:
         return w - lr * g, buffers
+    inside = rule.rate == "inside"
+    g = lr * g if inside else g
     v = rule.momentum * buffers[0] + g
-    return w - lr * (g + rule.momentum * v if rule.nesterov else v), [v]
+    step = g + rule.momentum * v if rule.nesterov else v
+    return w - (step if inside else lr * step), [v]
 
 
 def _adam(rule: Any, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
@@ -29,20 +34,35 @@ def _adam(rule: Any, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any
     v = rule.beta2 * buffers[1] + (1.0 - rule.beta2) * g * g
     # Not ops.cast: TensorFlow takes a Python number through float32 on its way to float64.
     beta1, beta2 = (ops.convert_to_tensor(b, dtype=w.dtype) for b in (rule.beta1, rule.beta2))
-    root = ops.sqrt(v / (1.0 - ops.power(beta2, t)))
+    correction = 1.0 - ops.power(beta2, t)
+    kept = [m, v]
+    if rule.amsgrad:
+        v = ops.maximum(buffers[2], v)
+        kept.append(v)
+    if rule.epsilon_correction == "after":
+        root = _root(rule, v / correction)
+    else:
+        root = _root(rule, v) / ops.sqrt(correction)
     corrected = m / (1.0 - ops.power(beta1, t))
-    return w - lr * corrected / (root + rule.epsilon), [m, v]
+    return w - lr * corrected / root, kept
 
 
-def _rmsprop(rule: spec.RMSprop, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
+def _root(rule: Any, v: Any) -> Any:
+    """Return the root of v with epsilon beside it or under it."""
+    inside = rule.epsilon_root == "inside"
+    return ops.sqrt(v + rule.epsilon) if inside else ops.sqrt(v) + rule.epsilon
+
+
+def _rmsprop(rule: Any, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
     v = rule.rho * buffers[0] + (1.0 - rule.rho) * g * g
-    b = rule.momentum * buffers[1] + g / (ops.sqrt(v) + rule.epsilon)
-    return w - lr * b, [v, b]
+    inside = rule.rate == "inside"
+    b = rule.momentum * buffers[1] + (lr * g if inside else g) / _root(rule, v)
+    return w - (b if inside else lr * b), [v, b]
 
 
-def _adagrad(rule: spec.Adagrad, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
+def _adagrad(rule: Any, w: Any, g: Any, lr: Any, t: Any, buffers: list[Any]) -> Any:
     s = buffers[0] + g * g
-    return w - lr * g / (ops.sqrt(s) + rule.epsilon), [s]
+    return w - lr * g / _root(rule, s), [s]
 
 
 UPDATES: dict[type, tuple[Update, int]] = {
@@ -54,6 +74,11 @@ UPDATES: dict[type, tuple[Update, int]] = {
 }
 
 
+def is_kernel(variable: Any) -> bool:
+    """Tell whether Keras calls the weights a kernel, or the rows of an embedding."""
+    return variable.name in ("kernel", "embeddings")
+
+
 def _dense(gradient: Any, variable: Any) -> Any:
     """Return the gradient of an embedding as an array; TensorFlow has it as slices."""
     sliced = hasattr(gradient, "dense_shape")
@@ -63,16 +88,18 @@ def _dense(gradient: Any, variable: Any) -> Any:
 class Matched(keras.optimizers.Optimizer):
     """Runs a rule of the table above; works in `fit` and inside a compiled loop."""
 
-    def __init__(self, rule: spec.Optimizer) -> None:
+    def __init__(self, rule: Any) -> None:
         super().__init__(learning_rate=0.0, name="matched")
         self.rule = rule
         self.update, self.count = UPDATES[type(rule)]
+        self.count += getattr(rule, "amsgrad", False)
 
     def build(self, variables: Any) -> None:
         """Make the rule's buffers for every variable."""
         if self.built:
             return
         super().build(variables)
+        self.kernels = [is_kernel(v) for v in variables]
         start = getattr(self.rule, "initial", 0.0)
         plain = isinstance(self.rule, spec.SGD) and not self.rule.momentum
         self.buffers = [
@@ -89,29 +116,36 @@ class Matched(keras.optimizers.Optimizer):
         """Clip the gradients, if asked to, and update the variables."""
         variables = trainable_variables or self._trainable_variables
         grads = [_dense(g, v) for g, v in zip(grads, variables, strict=True)]
+        if (bound := self.rule.clip_value) is not None:
+            grads = [ops.clip(g, -bound, bound) for g in grads]
         if self.rule.clip_norm is not None:
             norm = ops.sqrt(sum(ops.sum(ops.square(g)) for g in grads))
-            factor = ops.minimum(self.rule.clip_norm / (norm + 1e-6), ops.ones_like(norm))
+            bound = self.rule.clip_norm * ops.ones_like(norm)
+            factor = bound / ops.maximum(norm + self.rule.clip_offset, bound)
             grads = [g * factor for g in grads]
         super().apply(grads, trainable_variables)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable."""
-        buffers = self.buffers[self._get_variable_index(variable)]
+        index = self._get_variable_index(variable)
+        buffers = self.buffers[index]
         lr = ops.cast(learning_rate, variable.dtype)
         step = ops.cast(self.iterations + 1, variable.dtype)
         values = [ops.convert_to_tensor(b) for b in buffers]
         w = ops.convert_to_tensor(variable)
-        if isinstance(self.rule, spec.AdamW):
-            w = w - lr * self.rule.weight_decay * w
-        elif self.rule.weight_decay:
-            gradient = gradient + self.rule.weight_decay * w
+        spared = self.rule.decay_on == "kernels" and not self.kernels[index]
+        if self.rule.weight_decay and not spared:
+            if self.rule.decay == "decoupled":
+                w = w - lr * self.rule.weight_decay * w
+            else:
+                gradient = gradient + self.rule.weight_decay * w
         new, new_buffers = self.update(self.rule, w, gradient, lr, step, values)
         for buffer, value in zip(buffers, new_buffers, strict=True):
             self.assign(buffer, value)
         self.assign(variable, new)
 
 
+NOT_KERAS = ("name", "formulas", "decay_on")  # of the description
 # Keras' own class of each rule, and its arguments that are called otherwise in the spec.
 NATIVE: dict[type, tuple[Any, dict[str, str]]] = {
     spec.SGD: (keras.optimizers.SGD, {}),
@@ -122,19 +156,46 @@ NATIVE: dict[type, tuple[Any, dict[str, str]]] = {
 }
 
 
-def _native(rule: Any) -> keras.optimizers.Optimizer:
-    """Return Keras' own optimizer of that name, with the values set."""
+def _native(rule: Any, variables: list[Any]) -> keras.optimizers.Optimizer:
+    """Return Keras' own optimizer of that name, with the values that are set.
+
+    Raises UnsupportedSpec for a form of the formula that its class does not have.
+    """
     kind, names = NATIVE[type(rule)]
-    values = dataclasses.asdict(rule)
-    decay, clip_norm = values.pop("weight_decay") or None, values.pop("clip_norm")
-    arguments = {names.get(key, key): v for key, v in values.items() if key != "name"}
-    return kind(learning_rate=0.0, weight_decay=decay, global_clipnorm=clip_norm, **arguments)
+    check_own(rule, "keras", f"keras.optimizers.{kind.__name__}")
+    if rule.clip_norm is not None and rule.clip_value is not None:
+        raise UnsupportedSpec(
+            f"Received optimizer.clip_norm={rule.clip_norm} and clip_value={rule.clip_value} with "
+            "semantics=native; Keras takes one of them. Leave one out, or use semantics=matched."
+        )
+    values = {k: v for k, v in dataclasses.asdict(rule).items() if k not in (*FORMS, *NOT_KERAS)}
+    if not isinstance(rule, spec.AdamW):  # AdamW takes no None, the others no 0
+        values["weight_decay"] = values["weight_decay"] or None
+    values |= {"global_clipnorm": values.pop("clip_norm"), "clipvalue": values.pop("clip_value")}
+    arguments = {names.get(key, key): v for key, v in values.items() if v is not None}
+    optimizer = kind(learning_rate=0.0, **arguments)
+    if rule.decay_on == "kernels" and values.get("weight_decay") != 0:
+        optimizer.exclude_from_weight_decay(var_list=[v for v in variables if not is_kernel(v)])
+    return optimizer
 
 
-def build_optimizer(task: Task) -> keras.optimizers.Optimizer:
+def build(task: Task, variables: list[Any]) -> keras.optimizers.Optimizer:
     """Return nnbench's rule in matched semantics, Keras' own in native.
 
     Raises UnsupportedSpec for an unknown optimizer.
     """
     supported(UPDATES, type(task.optimizer), "optimizer", "keras")
-    return Matched(task.optimizer) if task.semantics == "matched" else _native(task.optimizer)
+    matched = task.semantics == "matched"
+    return Matched(task.optimizer) if matched else _native(task.optimizer, variables)
+
+
+def effective(optimizer: keras.optimizers.Optimizer, rule: Any) -> dict[str, Any]:
+    """Return what the optimizer computes with, by dotted key, read from the object."""
+    if isinstance(optimizer, Matched):
+        values = given(optimizer.rule)
+    else:
+        config, names = optimizer.get_config(), NATIVE[type(rule)][1]
+        keys = [key for key in FAMILIES["keras"][type(rule)] if key not in FORMS]
+        values = {key: config[names.get(key, key)] for key in keys}
+        values |= {"weight_decay": config["weight_decay"] or 0.0} | forms(rule, "keras")
+    return {f"optimizer.{key}": value for key, value in values.items()}

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from nnbench.backends.keras.executions import drawn_keys
-from nnbench.backends.keras.model import Net, sample_losses
+from nnbench.backends.keras.losses import sample_losses
+from nnbench.backends.keras.model import Net
 from nnbench.backends.protocol import Params, Task, Walk
 
 

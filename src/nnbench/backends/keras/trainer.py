@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnbench.backends.arrays import target_array
-from nnbench.backends.keras import process
+from nnbench.backends.keras import layers, model, optimizers, process
 from nnbench.backends.keras.executions import Execution, execution_class
-from nnbench.backends.keras.model import Net, build, input_dtype
-from nnbench.backends.keras.optimizers import build_optimizer
+from nnbench.backends.keras.model import Net, input_dtype
 from nnbench.backends.protocol import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
 from nnbench.backends.trainers import resident, traced
 from nnbench.data.dataset import Split
@@ -35,10 +34,12 @@ class KerasTrainer:
         process.check_precision(task.dtype)
         kind = execution_class(task.execution)
         with self._settings():
-            net = build(task)
+            net = model.build(task)
             self.model, self._params = net.model, net.variables
-            self._optimizer = build_optimizer(task)
+            self._optimizer = optimizers.build(task, self.model.trainable_variables)
             self._optimizer.build(self.model.trainable_variables)
+            self.effective = optimizers.effective(self._optimizer, task.optimizer)
+            self.effective |= layers.effective(net.layers)
             self._own = [*self._optimizer.variables, *_other_variables(net)]
             self._fresh = [np.array(keras.ops.convert_to_numpy(v)) for v in self._own]
             self._inputs = resident(task, splits, kind.place)

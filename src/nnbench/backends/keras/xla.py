@@ -11,7 +11,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from nnbench.backends.keras.executions import Execution, drawn_keys
-from nnbench.backends.keras.model import Net, sample_losses
+from nnbench.backends.keras.losses import sample_losses
+from nnbench.backends.keras.model import Net
 from nnbench.backends.protocol import Task, TrainStats, Walk
 
 # loop(order, rates, keys, steps) -> sum of the losses

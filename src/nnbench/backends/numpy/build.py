@@ -10,7 +10,9 @@ from nnbench.model import layers as spec
 LAYERS: dict[type, type[layers.Layer]] = {
     spec.Dense: layers.Dense,
     spec.Activation: layers.Activation,
+    spec.LeakyReLU: layers.LeakyReLU,
     spec.Flatten: images.Flatten,
+    spec.GlobalAvgPool2d: images.GlobalAvgPool2d,
     spec.Conv2d: images.Conv2d,
     spec.MaxPool2d: images.MaxPool2d,
     spec.AvgPool2d: images.AvgPool2d,

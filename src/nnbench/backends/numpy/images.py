@@ -106,6 +106,20 @@ class AvgPool2d(_Pool2d):
         return dx
 
 
+class GlobalAvgPool2d(Layer):
+    """`y = mean over rows and columns`."""
+
+    def forward(self, x: Array) -> Array:
+        """Return y `(batch, channels)`."""
+        return x.mean(axis=(1, 2))
+
+    def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
+        """Spread dy evenly over rows and columns."""
+        dx = np.zeros_like(x)
+        dx += (dy / (x.shape[1] * x.shape[2]))[:, None, None, :]
+        return dx
+
+
 class Flatten(Layer):
     """All axes of a sample in one, last axis fastest."""
 

@@ -110,6 +110,18 @@ class Activation(Layer):
         return self.gradient(x, y, dy)
 
 
+class LeakyReLU(Layer):
+    """`max(x, slope x)`, the slope at most 1."""
+
+    def forward(self, x: Array) -> Array:
+        """Return y, of the shape of x."""
+        return np.maximum(x, self.spec.slope * x)
+
+    def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
+        """Return dy where x > 0, `slope dy` elsewhere."""
+        return dy * (x > 0.0) + self.spec.slope * dy * (x <= 0.0)
+
+
 def _softmax(x: Array) -> Array:
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
@@ -126,6 +138,23 @@ def _normal_density(x: Array) -> Array:
     return np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
 
 
+TANH_SCALE, TANH_CUBIC = math.sqrt(2.0 / math.pi), 0.044715
+
+
+def _tanh_of_gelu(x: Array) -> Array:
+    return np.tanh(TANH_SCALE * (x + TANH_CUBIC * x * x * x))
+
+
+def _gelu_tanh_gradient(x: Array, y: Array, dy: Array) -> Array:
+    t = _tanh_of_gelu(x)
+    slope = TANH_SCALE * (1.0 + 3.0 * TANH_CUBIC * x * x)
+    return dy * (0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * slope)
+
+
+def _sigmoid(x: Array) -> Array:
+    return 1.0 / (1.0 + np.exp(-x))
+
+
 # y of x, and the gradient with respect to x of (x, y, dy), as nnbench.model.layers says. exp may
 # overflow to inf, which gives sigmoid 0; softmax has the Jacobian `diag(y) - y y^T`.
 ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array, Array], Array]]] = {
@@ -136,6 +165,11 @@ ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array, A
     "gelu": (
         lambda x: x * _normal_cdf(x),
         lambda x, y, dy: dy * (_normal_cdf(x) + x * _normal_density(x)),
+    ),
+    "gelu_tanh": (lambda x: 0.5 * x * (1.0 + _tanh_of_gelu(x)), _gelu_tanh_gradient),
+    "silu": (
+        lambda x: x * _sigmoid(x),
+        lambda x, y, dy: dy * (_sigmoid(x) + y * (1.0 - _sigmoid(x))),
     ),
     "softmax": (_softmax, lambda x, y, dy: y * (dy - (dy * y).sum(axis=-1, keepdims=True))),
 }

@@ -64,8 +64,9 @@ class BatchNorm(LayerNorm):
         """Return y with the batch's own mean and variance; move the gathered ones towards them."""
         mean, variance = self._moments(x)
         count = math.prod(x.shape[:-1])
-        unbiased = variance * (count / max(count - 1, 1))
-        for gathered, new in (("mean", mean), ("variance", unbiased)):
+        if self.spec.variance == "unbiased":
+            variance = variance * (count / max(count - 1, 1))
+        for gathered, new in (("mean", mean), ("variance", variance)):
             self.parameters[gathered] *= 1.0 - self.spec.momentum
             self.parameters[gathered] += self.spec.momentum * new.reshape(-1)
         return super().forward(x)

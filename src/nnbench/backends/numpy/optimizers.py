@@ -12,6 +12,7 @@ from nnbench.backends.numpy.layers import Array
 from nnbench.backends.protocol import Params, State
 from nnbench.backends.trainers import supported
 from nnbench.model import optimizers as spec
+from nnbench.model.formulas import documented
 
 BLOCK = 2**15  # values; with a rule's buffers and what it computes they fit a core's cache
 # (rule, w, g with weight decay, lr, step from 1, *buffers): changes w and the buffers in place
@@ -22,10 +23,23 @@ class Rule:
     """An update rule for `weights`; its `buffers`, by name, are laid out like them."""
 
     def __init__(self, rule: Any, weights: Flat) -> None:
-        self.rule, self.weights = rule, weights
+        self.rule: Any = documented(rule)
+        self.weights = weights
         self.update, names = supported(UPDATES, type(rule), "optimizer", "numpy")
         if isinstance(rule, spec.SGD) and not rule.momentum:
             self.update, names = _plain_sgd, ()
+        names += ("largest",) * getattr(rule, "amsgrad", False)
+        spared = rule.decay_on == "kernels"
+        decay = self.rule.weight_decay
+        self._decays = {
+            key: decay if key.role == "kernel" or not spared else 0.0 for key in weights.views
+        }
+        self._decay_vector: Any = decay
+        if spared and decay:
+            flat = weights.like()
+            for key, view in flat.views.items():
+                view[...] = self._decays[key]
+            self._decay_vector = flat.vector
         self.buffers = {name: weights.like() for name in names}
         self.reset()
 
@@ -38,15 +52,23 @@ class Rule:
     def step(self, grads: Params, lr: float) -> None:
         """Update the parameters from `grads` with learning rate `lr`."""
         self.steps += 1
+        bound = self.rule.clip_value
+        if bound is not None:
+            grads = {key: g.clip(-bound, bound) for key, g in grads.items()}
         if self.rule.clip_norm is not None:
-            norm = sum((g * g).sum() for g in grads.values()) ** 0.5
-            factor = min(1.0, self.rule.clip_norm / (norm + 1e-6))
+            factor = self._factor(sum((g * g).sum() for g in grads.values()) ** 0.5)
             grads = {key: g * factor for key, g in grads.items()}
         if not isinstance(self.weights.vector, np.ndarray):
             self._step_at_once(grads, lr)
             return
         for key, w in self.weights.views.items():
-            self._change(w, grads[key], lr, *(b.views[key] for b in self.buffers.values()))
+            buffers = (b.views[key] for b in self.buffers.values())
+            self._change(w, grads[key], lr, self._decays[key], *buffers)
+
+    def _factor(self, norm: float) -> float:
+        """Return what a gradient of the global norm `norm` is multiplied by."""
+        bound: float = self.rule.clip_norm
+        return bound / max(bound, norm + self.rule.clip_offset)
 
     def _step_at_once(self, grads: Params, lr: float) -> None:
         """Do the same on a GPU, where every operation is a launch: all parameters as one."""
@@ -54,7 +76,7 @@ class Rule:
         for key, view in gradient.views.items():
             view[...] = grads[key]
         buffers = (b.vector for b in self.buffers.values())
-        self._change(self.weights.vector, gradient.vector, lr, *buffers)
+        self._change(self.weights.vector, gradient.vector, lr, self._decay_vector, *buffers)
 
     def step_vector(self, gradient: Array, lr: float) -> None:
         """Do the same from one vector of gradients, laid out like the weights.
@@ -62,20 +84,25 @@ class Rule:
         The formula runs through blocks that stay in the cache from its first to its last term.
         """
         self.steps += 1
+        if self.rule.clip_value is not None:
+            np.clip(gradient, -self.rule.clip_value, self.rule.clip_value, out=gradient)
         if self.rule.clip_norm is not None:
-            norm = float(np.dot(gradient, gradient)) ** 0.5
-            gradient *= min(1.0, self.rule.clip_norm / (norm + 1e-6))
+            gradient *= self._factor(float(np.dot(gradient, gradient)) ** 0.5)
         vectors = [self.weights.vector, gradient, *(b.vector for b in self.buffers.values())]
         for start in range(0, len(gradient), BLOCK):
-            w, g, *buffers = (vector[start : start + BLOCK] for vector in vectors)
-            self._change(w, g, lr, *buffers)
+            block = slice(start, start + BLOCK)
+            w, g, *buffers = (vector[block] for vector in vectors)
+            decay = self._decay_vector
+            decay = decay if isinstance(decay, int | float) else decay[block]
+            self._change(w, g, lr, decay, *buffers)
 
-    def _change(self, w: Array, g: Array, lr: float, *buffers: Array) -> None:
-        """Decay w, AdamW's way or through the gradient, then take the rule's step."""
-        if isinstance(self.rule, spec.AdamW):
-            w -= lr * self.rule.weight_decay * w
-        elif self.rule.weight_decay:
-            g = g + self.rule.weight_decay * w
+    def _change(self, w: Array, g: Array, lr: float, decay: Any, *buffers: Array) -> None:
+        """Decay w, by itself or through the gradient, then take the rule's step."""
+        if not isinstance(decay, int | float) or decay:
+            if self.rule.decay == "decoupled":
+                w -= lr * decay * w
+            else:
+                g = g + decay * w
         self.update(self.rule, w, g, lr, self.steps, *buffers)
 
     def state(self) -> State:
@@ -91,38 +118,54 @@ class Rule:
                 view[...] = state[f"{name}.{key}"]
 
 
-def _plain_sgd(rule: spec.SGD, w: Array, g: Array, lr: float, t: int) -> None:
+def _plain_sgd(rule: Any, w: Array, g: Array, lr: float, t: int) -> None:
     w -= lr * g
 
 
-def _sgd(rule: spec.SGD, w: Array, g: Array, lr: float, t: int, v: Array) -> None:
+def _sgd(rule: Any, w: Array, g: Array, lr: float, t: int, v: Array) -> None:
+    inside = rule.rate == "inside"
+    g = lr * g if inside else g
     v *= rule.momentum
     v += g
-    w -= lr * (g + rule.momentum * v if rule.nesterov else v)
+    step = g + rule.momentum * v if rule.nesterov else v
+    w -= step if inside else lr * step
 
 
 def _adam(
-    rule: spec.Adam | spec.AdamW, w: Array, g: Array, lr: float, t: int, m: Array, v: Array
+    rule: Any, w: Array, g: Array, lr: float, t: int, m: Array, v: Array, *largest: Array
 ) -> None:
     m *= rule.beta1
     m += (1.0 - rule.beta1) * g
     v *= rule.beta2
     v += (1.0 - rule.beta2) * g * g
-    root = (v / (1.0 - rule.beta2**t)) ** 0.5
-    w -= lr / (1.0 - rule.beta1**t) * m / (root + rule.epsilon)
+    for v_largest in largest:  # of amsgrad
+        np.maximum(v_largest, v, out=v_largest)
+        v = v_largest
+    correction = 1.0 - rule.beta2**t
+    if rule.epsilon_correction == "after":
+        root = _root(rule, v / correction)
+    else:
+        root = _root(rule, v) / correction**0.5
+    w -= lr / (1.0 - rule.beta1**t) * m / root
 
 
-def _rmsprop(rule: spec.RMSprop, w: Array, g: Array, lr: float, t: int, v: Array, b: Array) -> None:
+def _root(rule: Any, v: Array) -> Array:
+    """Return the root of v with epsilon beside it or under it."""
+    return (v + rule.epsilon) ** 0.5 if rule.epsilon_root == "inside" else v**0.5 + rule.epsilon
+
+
+def _rmsprop(rule: Any, w: Array, g: Array, lr: float, t: int, v: Array, b: Array) -> None:
+    inside = rule.rate == "inside"
     v *= rule.rho
     v += (1.0 - rule.rho) * g * g
     b *= rule.momentum
-    b += g / (v**0.5 + rule.epsilon)
-    w -= lr * b
+    b += (lr * g if inside else g) / _root(rule, v)
+    w -= b if inside else lr * b
 
 
-def _adagrad(rule: spec.Adagrad, w: Array, g: Array, lr: float, t: int, s: Array) -> None:
+def _adagrad(rule: Any, w: Array, g: Array, lr: float, t: int, s: Array) -> None:
     s += g * g
-    w -= lr * g / (s**0.5 + rule.epsilon)
+    w -= lr * g / _root(rule, s)
 
 
 # The formula of each rule, and the names of its buffers.

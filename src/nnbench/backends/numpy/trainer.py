@@ -21,7 +21,7 @@ from nnbench.backends.numpy.optimizers import Rule
 from nnbench.backends.numpy.randomness import Dropout, augmented
 from nnbench.backends.numpy.stopwatch import Stopwatch
 from nnbench.backends.protocol import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
-from nnbench.backends.trainers import rehearse, supported, traced
+from nnbench.backends.trainers import described, rehearse, supported, traced
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
 from nnbench.model import counter, metrics
@@ -40,7 +40,8 @@ class NumpyTrainer:
     """`reference`: the plain formula of every layer, one step after the other. `fused`: faster."""
 
     def __init__(self, task: Task, splits: Mapping[str, Split]) -> None:
-        self.task = task
+        self.task = task = task.documented()  # its own constants are the documented ones
+        self.effective = described(task)
         self.xp = np if _stays_on_cpu(task) else array_module(task.device)
         self.accelerator = accelerator(self.xp)
         execution = _execution(task.execution, self.xp)

@@ -20,6 +20,7 @@ from nnbench.errors import UnsupportedSpec
 from nnbench.model import layers as spec
 from nnbench.model.layers import Shape, flat_length
 from nnbench.model.network import Architecture, ParamKey
+from nnbench.writing import replacing, write
 
 Order = NDArray[np.int64] | None
 ACTIVATIONS = {
@@ -28,6 +29,8 @@ ACTIVATIONS = {
     "tanh": "nn.Tanh()",
     "relu": "nn.ReLU()",
     "gelu": "nn.GELU()",
+    "gelu_tanh": "nn.GELU(approximate='tanh')",
+    "silu": "nn.SiLU()",
 }
 ROLES = {"mean": "running_mean", "variance": "running_var"}
 
@@ -63,6 +66,8 @@ CODE: dict[type, Callable[[Any, Shape], list[str]]] = {
     spec.Conv2d: _conv2d,
     spec.MaxPool2d: lambda layer, shape: [f"nn.MaxPool2d({layer.size}, {layer.step})"],
     spec.AvgPool2d: lambda layer, shape: [f"nn.AvgPool2d({layer.size}, {layer.step})"],
+    spec.GlobalAvgPool2d: lambda layer, shape: ["nn.AdaptiveAvgPool2d(1)", "nn.Flatten()"],
+    spec.LeakyReLU: lambda layer, shape: [f"nn.LeakyReLU({layer.slope})"],
     spec.Flatten: lambda layer, shape: ["nn.Flatten()"],
     spec.BatchNorm: _batch_norm,
     spec.LayerNorm: _layer_norm,
@@ -97,9 +102,10 @@ def export(architecture: Architecture, params: Params, path: Path, note: str) ->
             state[f"{len(lines) - 1}.num_batches_tracked"] = torch.tensor(0)
         if isinstance(layer, spec.Dense):
             order = None
-    torch.save(state, path)
+    with replacing(path) as new:
+        torch.save(state, new)
     program = path.with_suffix(".py")
-    program.write_text(_program(architecture, lines, path, note), encoding="utf-8")
+    write(program, _program(architecture, lines, path, note).encode())
     return [path, program]
 
 

@@ -5,25 +5,79 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 from nnbench.backends.protocol import Task
 from nnbench.backends.torch.layers import activation
 from nnbench.backends.trainers import supported
+from nnbench.errors import UnsupportedSpec
+from nnbench.model.losses import CLIP
 
 # torch's function, and whether it takes outputs rather than logits.
 LOSSES: dict[str, tuple[Callable[..., Tensor], bool]] = {
     "mse": (functional.mse_loss, True),
     "l1": (functional.l1_loss, True),
+    "huber": (functional.huber_loss, True),
     "bce": (functional.binary_cross_entropy_with_logits, False),
     "cross_entropy": (functional.cross_entropy, False),
 }
 
 
 def loss_sum(task: Task) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the sum over outputs and batch, from logits `(batch, outputs)` and targets."""
-    function, of_outputs = supported(LOSSES, task.loss.name, "loss", "torch")
-    summed = partial(function, reduction="sum")
+    """Return the sum over outputs and batch, from logits `(batch, outputs)` and targets.
+
+    Raises UnsupportedSpec for what PyTorch's own losses do not have.
+    """
+    loss = task.loss
+    function, of_outputs = supported(LOSSES, loss.name, "loss", "torch")
+    if loss.mistake:
+        return MISTAKES[loss.mistake]
+    if loss.name == "cross_entropy" and not loss.is_plain:
+        return _cross_entropy(task)
+    more = {"delta": loss.delta} if loss.name == "huber" else {}
+    summed = partial(function, reduction="sum", **more)
     output = activation(task.architecture.output_activation)
     return (lambda z, t: summed(output(z), t)) if of_outputs else summed
+
+
+def _cross_entropy(task: Task) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the sum of cross-entropies with smoothed labels, each weighted by its class."""
+    smoothing, weights = task.loss.label_smoothing, task.loss.class_weights
+    if weights is None:
+        return partial(functional.cross_entropy, reduction="sum", label_smoothing=smoothing)
+    if task.semantics == "native":
+        raise UnsupportedSpec(
+            "Received loss.class_weights with semantics=native; torch.nn.CrossEntropyLoss divides "
+            "by the sum of the weights: use semantics=matched, which divides by the samples."
+        )
+
+    def summed(z: Tensor, t: Tensor) -> Tensor:
+        by_class = torch.tensor(weights, dtype=z.dtype, device=z.device)
+        each = functional.cross_entropy(z, t, reduction="none", label_smoothing=smoothing)
+        return (each * by_class[t]).sum()
+
+    return summed
+
+
+def _softmax_twice(z: Tensor, t: Tensor) -> Tensor:
+    return functional.cross_entropy(z.softmax(dim=1), t, reduction="sum")
+
+
+def _logits_as_probabilities(z: Tensor, t: Tensor) -> Tensor:
+    p = z.clamp(CLIP, 1.0 - CLIP)
+    return functional.nll_loss((p / p.sum(dim=1, keepdim=True)).log(), t, reduction="sum")
+
+
+def _broadcast_targets(z: Tensor, t: Tensor) -> Tensor:
+    """Return the mse proper, with the gradient of the mistaken one."""
+    mistaken = (z - t.reshape(1, -1)).square().mean(dim=1).sum()
+    return mistaken + ((z - t).square().sum() - mistaken).detach()
+
+
+MISTAKES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "softmax_twice": _softmax_twice,
+    "logits_as_probabilities": _logits_as_probabilities,
+    "broadcast_targets": _broadcast_targets,
+}

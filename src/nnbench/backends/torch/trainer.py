@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,14 +61,17 @@ class TorchTrainer:
         fix_arithmetic(task.threads, task.semantics)
         self.accelerator = accelerator(self._device)
         self._net = layers.build(task).to(self._device)
-        self._located = layers.located(task.architecture, self._net)
+        self._located = layers.located(task, self._net)
         self._parameters = list(self._net.parameters())
-        self._clip_norm = task.optimizer.clip_norm
+        self._clip: Any = task.documented().optimizer
         self._scales: dict[int, Tensor] = {}  # by batch size
         self._loss_sum = losses.loss_sum(task)
         self._losses = self._forward if options is None else compiled(self._forward, options)
         self._graphs = Graphs(self._net, self._learn) if task.execution == "cudagraph" else None
-        self._optimizer = optimizers.build(self._net.parameters(), task, self._device)
+        self._optimizer = self._fresh_optimizer()
+        self.effective = optimizers.effective(self._optimizer, task.optimizer) | layers.effective(
+            self._net
+        )
         self._generator = torch.Generator().manual_seed(task.seed)
         self._targets = torch.from_numpy(target_array(task, splits["train"])).to(self._device)
         self._inputs = resident(
@@ -79,7 +83,12 @@ class TorchTrainer:
         with torch.no_grad():
             for key, (tensor, axes) in self._located.items():
                 tensor.permute(axes).copy_(torch.tensor(params[key]))
-        self._optimizer = optimizers.build(self._net.parameters(), self._task, self._device)
+        self._optimizer = self._fresh_optimizer()
+
+    def _fresh_optimizer(self) -> torch.optim.Optimizer:
+        keys = self._task.architecture.parameter_shapes()
+        learnt = {key: self._located[key][0] for key in keys}
+        return optimizers.build(learnt, self._task, self._device)
 
     def warm_up(self, n: int) -> None:
         """Take a full and a ragged step, evaluate, and put everything back as it was."""
@@ -223,9 +232,22 @@ class TorchTrainer:
         loss = self._losses(inputs, targets)
         self._optimizer.zero_grad()
         loss.backward(self._scale(len(inputs)))
-        if self._clip_norm is not None:
-            nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+        if self._clip.clip_value is not None:
+            nn.utils.clip_grad_value_(self._parameters, self._clip.clip_value)
+        if self._clip.clip_norm is not None:
+            self._clip_by_norm()
         return loss.detach()
+
+    def _clip_by_norm(self) -> None:
+        bound, offset = self._clip.clip_norm, self._clip.clip_offset
+        if offset == 1e-6:
+            nn.utils.clip_grad_norm_(self._parameters, bound)
+            return
+        grads = [p.grad for p in self._parameters if p.grad is not None]
+        norm = nn.utils.get_total_norm(grads)
+        factor = bound / (norm + offset).clamp(min=bound)
+        for grad in grads:
+            grad.mul_(factor)
 
     def _set_keys(self, walk: Walk) -> None:
         """Set the keys of the first step of `walk`."""

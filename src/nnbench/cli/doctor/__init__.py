@@ -7,12 +7,12 @@ from itertools import chain
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from nnbench.cli.doctor import checkup, probe
 from nnbench.cli.doctor.checkup import Finding
+from nnbench.reporting.pages.screen import Screen
 
 PROBE_SECONDS = 4.5  # the whole report stays under six seconds
 PLAIN_WIDTH = 400
@@ -29,7 +29,7 @@ def command(results: str) -> int:
 def doctor(results: Path) -> int:
     """Print what is usable here; return 0 when a run with no arguments can work, else 1."""
     report = examine(results)
-    show(report, Console(highlight=False))
+    show(report, Screen(highlight=False))
     return 1 if checkup.lacking(chain(*report.values())) else 0
 
 
@@ -54,7 +54,7 @@ def examine(results: Path) -> dict[str, list[Finding]]:
     return {name: each for name, each in report.items() if each or name != "Plug-ins"}
 
 
-def show(report: dict[str, list[Finding]], console: Console) -> None:
+def show(report: dict[str, list[Finding]], console: Screen) -> None:
     """Print one table for all sections; where not on a terminal plain, no line broken."""
     table = _table(report)
     if console.is_terminal:

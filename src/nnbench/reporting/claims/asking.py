@@ -13,8 +13,9 @@ from nnbench.config.composition import compose_all
 from nnbench.config.run import Cell
 from nnbench.config.studies import read_study, sound
 from nnbench.errors import ConfigError, MissingPackage
+from nnbench.records.folder import read_runs
 from nnbench.records.identity import LEFT_OUT
-from nnbench.records.run import RunResult, read_runs
+from nnbench.records.run import RunResult
 from nnbench.reporting.claims.expression import Figures
 from nnbench.reporting.claims.recorded import mixed, stale
 from nnbench.reporting.claims.text import Pair, StudyAnswers, answer_study

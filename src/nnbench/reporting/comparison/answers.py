@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
@@ -12,14 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnbench import data
-from nnbench.data.config import DataConfig
-from nnbench.errors import NNBenchError
 from nnbench.formatting import percent
 from nnbench.records.run import RunResult
-from nnbench.records.weights import PREDICTIONS_NAME
 from nnbench.reporting.comparison.groups import Group, seed
-from nnbench.schema import read
+from nnbench.reporting.comparison.tested import read_tested, split_of
 
 MOST_GROUPS = 6  # that fit beside each other
 MOST_SAMPLES = 10
@@ -28,7 +23,10 @@ MOST_CLASSES = 20
 
 @dataclass(frozen=True)
 class Answers:
-    """The labels and confidences `(n,)` that one run gives the test samples, and the truth."""
+    """The labels and confidences `(n,)` that one run gives the test samples, and the truth.
+
+    The label -1 is no answer: the run's logits are no numbers there.
+    """
 
     predicted: NDArray[np.integer]
     confidence: NDArray[np.floating]
@@ -44,29 +42,16 @@ class Sample:
     answers: Mapping[str, tuple[int, float]]
 
 
-@dataclass(frozen=True)
-class _OfData:
-    """What a configuration says of data."""
-
-    data: DataConfig
-
-
 AllAnswers = Mapping[str, Mapping[int, Answers]]  # by group and seed
 
 
 def read_answers(run: RunResult) -> Answers | None:
     """Return what `run` answers; None in regression and where its predictions are not at hand."""
-    if run.directory is None:
+    found = read_tested(run)
+    if found is None or not found.labelled:
         return None
-    try:
-        with np.load(run.directory / PREDICTIONS_NAME, allow_pickle=False) as archive:
-            if "predicted" not in archive:
-                return None
-            predicted, outputs = archive["predicted"], archive["outputs"]
-            confidence = outputs[np.arange(len(predicted)), predicted]
-            return Answers(predicted, confidence, archive["targets"])
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
-        return None
+    predicted = found.predicted
+    return Answers(predicted, found.outputs[np.arange(len(predicted)), predicted], found.targets)
 
 
 def all_answers(groups: Sequence[Group]) -> dict[str, dict[int, Answers]]:
@@ -122,7 +107,8 @@ def confusion(by_seed: Mapping[int, Answers]) -> NDArray[np.float64]:
     classes = 1 + max(int(max(a.targets.max(), a.predicted.max())) for a in by_seed.values())
     counts = np.zeros((classes, classes))
     for answers in by_seed.values():
-        np.add.at(counts, (answers.targets, answers.predicted), 1)
+        known = answers.predicted >= 0
+        np.add.at(counts, (answers.targets[known], answers.predicted[known]), 1)
     totals = counts.sum(axis=1, keepdims=True)
     return np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
 
@@ -161,13 +147,7 @@ def samples(groups: Sequence[Group], answers: AllAnswers) -> list[Sample]:
 
 def _images(run: RunResult) -> NDArray[Any] | None:
     """Return the test images of `run`, None where there are none."""
-    shape = (run.data.get("inputs") or {}).get("shape") or ()
-    if len(shape) not in (2, 3):
+    if len((run.data.get("inputs") or {}).get("shape") or ()) not in (2, 3):
         return None
-    try:
-        config = read(_OfData, {"data": run.config["data"]}).data
-        dataset = data.load(config, kind="classification", seed=run.config["seed"])
-    except (NNBenchError, OSError, ValueError):
-        return None
-    same = dataset.digests().get("test") == (run.data.get("digests") or {}).get("test")
-    return dataset.splits["test"].inputs if same else None
+    split = split_of(run)
+    return None if split is None else split.inputs

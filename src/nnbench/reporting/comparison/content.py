@@ -11,6 +11,7 @@ from nnbench.formatting import EPOCH_TIME
 from nnbench.records.certificate import sentences
 from nnbench.records.run import RunResult
 from nnbench.reporting.claims.text import StudyAnswers, answered
+from nnbench.reporting.comparison.against import Against, compare
 from nnbench.reporting.comparison.answers import AllAnswers, agreement_sentences, all_answers
 from nnbench.reporting.comparison.fairness import (
     COMPARED,
@@ -31,70 +32,17 @@ from nnbench.reporting.comparison.notes import (
     unfinished,
 )
 from nnbench.reporting.comparison.rows import Row, row
-from nnbench.reporting.statistics import (
-    FEWEST,
-    Comparison,
-    Difference,
-    compare_times,
-    corrected,
-    paired_difference,
-)
 from nnbench.schema import suggest
 
 TARGET = 0.95  # of the best median test accuracy: the accuracy that times are taken to
 
 READING = (
     f"Epoch: {EPOCH_TIME}; a row shows the median over its seeds.",
-    "A verdict is about pairs of runs with the same seed, the geometric mean of their ratios: it "
-    "can differ from the ratio of two rows.",
+    "A verdict on time is about pairs of runs with the same seed, the geometric mean of their "
+    "ratios: it can differ from the ratio of two rows.",
+    "A verdict on accuracy is about other seeds and other test samples of the same kind: its "
+    "interval has both sources of chance.",
 )
-
-
-@dataclass(frozen=True)
-class Against:
-    """One group against the baseline: time, test accuracy, and what else differs.
-
-    `differences` are settings, `cautions` facts of the records that nobody set.
-    """
-
-    group: str
-    baseline: str
-    time: Comparison
-    accuracy: Difference | None
-    accuracy_p: float | None
-    differences: tuple[str, ...]
-    cautions: tuple[Caution, ...] = ()
-
-    @property
-    def fair(self) -> bool:
-        """Tell whether the two differ in the backend alone."""
-        return not self.differences
-
-    def pair(self) -> str:
-        """Name both groups, what they share once: `torch against numpy (batch_size=8)`."""
-        mine, others = self.group.split(), self.baseline.split()
-        shared: list[str] = []
-        while len(mine) > 1 and len(others) > 1 and mine[-1] == others[-1]:
-            shared.insert(0, mine.pop())
-            others.pop()
-        told = f" ({' '.join(shared)})" if shared else ""
-        return f"{' '.join(mine)} against {' '.join(others)}{told}"
-
-    def __str__(self) -> str:
-        """Return the verdict as a sentence."""
-        text = f"{self.pair()}: {self.time}"
-        if self.accuracy is not None and self.time.pairs >= FEWEST:
-            d = self.accuracy
-            found = "no difference in test accuracy"
-            if self.accuracy_p is not None and self.accuracy_p < 0.05:
-                found = f"test accuracy {'higher' if d.value > 0 else 'lower'} by "
-                found += f"{100 * abs(d.value):.2f} points"
-            text += f"; {found} ({100 * d.low:+.2f} to {100 * d.high:+.2f} points)"
-        if self.differences:
-            text += f". Not a comparison of backends alone: {'; '.join(self.differences)}"
-        if self.cautions:
-            text += f". Caution, recorded besides: {'; '.join(map(str, self.cautions))}"
-        return text + "."
 
 
 @dataclass(frozen=True)
@@ -200,9 +148,7 @@ def _content(table: Table, baseline: str | None) -> TableContent:
     best = [median(f.values()) for g in table.groups if (f := g.figures("test_accuracy"))]
     target = TARGET * max(best) if best else None
     rows = tuple(row(group, target, table.word) for group in table.groups)
-    pairs = _pairs(table, baseline)
-    times = corrected([compare_times(a.seconds(), b.seconds()) for a, b in pairs])
-    against = tuple(_against(a, b, time) for (a, b), time in zip(pairs, times, strict=True))
+    against = tuple(compare(_pairs(table, baseline)))
     told = {caution.key for each in against for caution in each.cautions}
     besides = tuple(c for c in cautions(table.groups, table.varying) if c.key not in told)
     notes = (*READING, *table_notes(table), *caution_notes(besides), *lacking_notes(table.groups))
@@ -230,17 +176,6 @@ def _pairs(table: Table, wanted: str | None) -> list[tuple[Group, Group]]:
         if group not in bases:
             pairs.append(((counterparts or bases)[0], group))
     return pairs
-
-
-def _against(base: Group, group: Group, time: Comparison) -> Against:
-    a, b = base.figures("test_accuracy"), group.figures("test_accuracy")
-    shared = sorted(a.keys() & b.keys())
-    accuracy, p = None, None
-    if len(shared) > 1:
-        accuracy, p = paired_difference([a[s] for s in shared], [b[s] for s in shared])
-    different = tuple(findings(base, group).values())
-    besides = tuple(cautions([base, group]))
-    return Against(group.label, base.label, time, accuracy, p, different, besides)
 
 
 def _verdicts(contents: Sequence[TableContent]) -> list[str]:

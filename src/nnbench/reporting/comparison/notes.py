@@ -133,7 +133,7 @@ def epoch_note(runs: Sequence[RunResult]) -> str:
 def unfinished(runs: Sequence[RunResult]) -> list[str]:
     """Name the runs that a report leaves out because they did not end."""
     left = [run for run in runs if run.status not in ("finished", "diverged")]
-    return [f"left out, {run.status}: {run.name} ({run.run_id})" for run in left]
+    return [f"left out, {run.status}: {run.shown} ({run.run_id})" for run in left]
 
 
 def environment(runs: Sequence[RunResult]) -> list[tuple[str, str]]:
@@ -185,7 +185,7 @@ def _backends(runs: Sequence[RunResult]) -> list[tuple[str, str]]:
 def flag_notes(runs: Sequence[RunResult]) -> list[str]:
     """Return the flags of `runs`, each with the runs that it is about."""
     flags = dict.fromkeys(flag for run in runs for flag in run.flags)
-    return [f"{', '.join(r.name for r in runs if flag in r.flags)}: {flag}" for flag in flags]
+    return [f"{', '.join(r.shown for r in runs if flag in r.flags)}: {flag}" for flag in flags]
 
 
 def forced_kernel_notes(runs: Sequence[RunResult]) -> list[str]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nnbench.errors import ConfigError, ResultsError
-from nnbench.records.run import Folder, RunResult
+from nnbench.records.folder import Folder
+from nnbench.records.run import RunResult
 from nnbench.schema import suggest
 from nnbench.tracking.content import settings
 

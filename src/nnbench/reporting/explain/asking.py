@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from nnbench.config.composition import compose
+from nnbench.config.composition import compose, of_record
 from nnbench.config.installation import lacking
 from nnbench.config.run import Cell
 from nnbench.config.studies import experiments
@@ -28,11 +28,13 @@ from nnbench.reporting.explain.bridge import (
     is_possible,
 )
 from nnbench.reporting.explain.explanation import Gap, as_markdown, average, gap
+from nnbench.reporting.explain.noise import with_noise
 from nnbench.reporting.explain.recorded import ended, repeated, said_first
 from nnbench.sweeps.loop import run_sweep
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.plan import check
 from nnbench.sweeps.side_by_side import Agreement, certify
+from nnbench.writing import staged
 
 QUIET = {"name": "local", "uri": None, "experiment": "explain", "system_metrics": False}
 SHARED = ("launcher", "order", "on_error", "search")  # by both ends, and of no effect
@@ -77,21 +79,21 @@ class Explanation:
 
         Without matplotlib there are no plots.
         """
-        page = folder / "explain.md"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            page.write_text(self.markdown(), encoding="utf-8")
-            if lacking("A waterfall plot", "matplotlib"):
-                return page
-            from nnbench.reporting.explain.waterfall import waterfall
+            with staged(folder) as new:
+                (new / "explain.md").write_text(self.markdown(), encoding="utf-8")
+                if not lacking("A waterfall plot", "matplotlib"):
+                    from nnbench.reporting.explain.waterfall import waterfall
 
-            for each in self.gaps:
-                figure = waterfall(each)
-                for suffix in ("svg", "png"):
-                    figure.savefig(folder / f"{each.figure.replace(' ', '_')}.{suffix}", dpi=150)
+                    for each in self.gaps:
+                        figure = waterfall(each)
+                        for suffix in ("svg", "png"):
+                            name = f"{each.figure.replace(' ', '_')}.{suffix}"
+                            figure.savefig(new / name, dpi=150)
         except OSError as error:
-            raise ResultsError(f"Cannot write {folder}: {error.strerror}; choose --out.") from None
-        return page
+            why = error.strerror or error
+            raise ResultsError(f"Cannot write {folder}: {why}; choose --out.") from None
+        return folder / "explain.md"
 
     def __repr__(self) -> str:
         names = ", ".join(change.name for change in self.changes) or "nothing"
@@ -145,7 +147,7 @@ def _ends(
     found: list[End] = []
     for word in words:
         run = _record(word, overrides, results)
-        values = run.config if run is not None else _composed(str(word), overrides)
+        values = of_record(run.config) if run is not None else _composed(str(word), overrides)
         name = word.name if isinstance(word, RunResult) else word
         found.append((name, run, copy.deepcopy(values)))
     first = found[0][2]
@@ -181,7 +183,7 @@ def _record(word: str | RunResult, overrides: Sequence[str], results: Path) -> R
         run = recorded(word, results)
     if overrides:
         raise ConfigError(
-            f"Received {' '.join(overrides)} with the recorded run {run.name}; overrides apply to "
+            f"Received {' '.join(overrides)} with the recorded run {run.shown}; overrides apply to "
             "cases and quoted overrides."
         )
     return run
@@ -224,17 +226,21 @@ def _gaps(way: Bridge, runs: Figures, seeds: Sequence[int]) -> list[Gap]:
     texts = {change.name: change.text for change in way.changes}
     regression = way.forward[0]["task"] == "regression"
     figures = {"test loss" if regression else "test accuracy": False, "time per epoch": True}
+    ways = [
+        [
+            (name, {s: runs[deciding(cell(_seeded(values, s, seeds)).values)] for s in seeds})
+            for name, values in zip(("", *(step.name for step in steps)), path, strict=True)
+        ]
+        for _, steps, path in _ways(way)
+    ]
     found = []
     for name, ratio in figures.items():
         by_seed = []
         for seed in seeds:
-            walks = []
-            for _, steps, path in _ways(way):
-                met = [runs[deciding(cell(_seeded(v, seed, seeds)).values)] for v in path]
-                names = ["", *(step.name for step in steps)]
-                walks.append([(n, _figure(run, name)) for n, run in zip(names, met, strict=True)])
-            by_seed.append(gap(name, walks[0], walks[1], texts, ratio=ratio))
-        found.append(average(by_seed))
+            forward, backward = ([(n, _figure(met[seed], name)) for n, met in w] for w in ways)
+            by_seed.append(gap(name, forward, backward, texts, ratio=ratio))
+        each = average(by_seed)
+        found.append(each if ratio else with_noise(each, ways))
     return found
 
 
@@ -246,5 +252,5 @@ def _figure(run: RunResult, name: str) -> float:
     kept = run.kept or run.epochs[-1]
     value = kept.test_accuracy if name == "test accuracy" else kept.test_loss
     if value is None:
-        raise RunFailed(f"{run.name} diverged: it has no {name} to explain ({run.directory}).")
+        raise RunFailed(f"{run.shown} diverged: it has no {name} to explain ({run.directory}).")
     return value

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from nnbench.config.run import Cell, label_of
+from nnbench.config.backend import label_of
+from nnbench.config.run import Cell
 from nnbench.errors import NNBenchError
 from nnbench.formatting import cut
 from nnbench.records.identity import LEFT_OUT, deciding

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import mean
 
 from rich.console import Group
-from rich.markup import escape
 
 from nnbench.formatting import duration, number, percent
 from nnbench.reporting.pages.grid import fold, titled
-from nnbench.reporting.statistics import interval
+from nnbench.reporting.statistics import half_width, parts_of_mean
 
 NAMED = 0.10  # of the gap: what explains less is not named as an explanation
 NAMED_RATIO = math.log(1.15)  # of times, however small the gap
@@ -26,13 +25,16 @@ INTERACTING = 0.10  # of the gap
 NOTHING = 0.005  # half a point of accuracy, or half a per cent of a loss: no gap to explain
 NO_RATIO = 0.05  # in the logarithm of times
 BAR = 24  # characters
+ONE_SEED_TIMES = "Each run was timed once; use --seeds 3 for intervals."
+ONE_SEED = "One seed: says nothing about other seeds; use --seeds 3."
 
 
 @dataclass(frozen=True)
 class Effect:
     """What one change does in each order: a difference, or the logarithm of a ratio.
 
-    `half` is half the width of the 95 % interval of the mean of both, None of one seed.
+    `half` is half the width of the interval of the mean of both, None where one measurement alone
+    does not say; it is that of 95 % for all changes of a gap together (Bonferroni).
     """
 
     name: str
@@ -46,12 +48,18 @@ class Effect:
         """Return the mean of both orders: its Shapley value over these two."""
         return (self.forward + self.backward) / 2
 
+    @property
+    def is_noise(self) -> bool:
+        """Tell whether the interval holds no effect at all."""
+        return self.half is not None and abs(self.middle) <= self.half
+
 
 @dataclass(frozen=True)
 class Gap:
     """A figure at both ends of the bridge, and what each change adds to the way between them.
 
-    `figure` says which; a `ratio` is explained in logarithms: times multiply.
+    `figure` says which; a `ratio` is explained in logarithms: times multiply. `half` is half the
+    width of the 95 % interval of the whole; `caution` is what the intervals leave out.
     """
 
     figure: str
@@ -59,6 +67,8 @@ class Gap:
     last: float
     effects: tuple[Effect, ...]
     ratio: bool = False
+    half: float | None = None
+    caution: str | None = None
 
     @property
     def total(self) -> float:
@@ -69,6 +79,11 @@ class Gap:
     def is_small(self) -> bool:
         """Tell whether there is next to nothing to explain."""
         return abs(self.total) < (NO_RATIO if self.ratio else NOTHING)
+
+    @property
+    def is_noise(self) -> bool:
+        """Tell whether the interval of the whole difference holds none."""
+        return self.half is not None and abs(self.total) <= self.half
 
     @property
     def least(self) -> float:
@@ -94,28 +109,43 @@ class Gap:
         return f"{value:+.4g}"
 
     def sentences(self) -> list[str]:
-        """Say what explains the gap, and what does not."""
+        """Say what explains the gap, what does not, and what cannot be told from noise."""
         ends = f"{self.figure}: {self.told(self.first)} against {self.told(self.last)}"
         if self.is_small:
             return [f"{ends}: there is no gap to explain."]
         ordered = sorted(self.effects, key=lambda e: -abs(e.middle))
-        found = [f"{ends} ({self.moved(self.total)})."]
-        named = [effect for effect in ordered if abs(effect.middle) >= self.least]
-        for effect in named:
-            what = f"{effect.name} ({effect.text})"
-            # Of times that are nearly alike, shares would tell of noise.
-            shares = not self.ratio or abs(self.total) >= WORTH_SHARES
-            what += f" explains {self.percent(effect)} of it" if shares else ""
-            found.append(f"{what}: {self.moved(effect.middle)}{self.doubt(effect)}.")
-        if rest := [effect for effect in ordered if effect not in named]:
+        found = [f"{ends} ({self.moved(self.total)}{self._interval(self.total, self.half)})."]
+        if self.is_noise:
+            found.append("The gap is not distinguishable from noise.")
+        large = [effect for effect in ordered if abs(effect.middle) >= self.least]
+        found += [self._named(effect) for effect in large if not effect.is_noise]
+        if noise := [effect for effect in large if effect.is_noise]:
+            told = (f"{e.name}, {self.moved(e.middle)}{self.doubt(e)}" for e in noise)
+            found.append(f"Not distinguishable from noise: {'; '.join(told)}.")
+        if rest := [effect for effect in ordered if effect not in large]:
             most = self.moved(max((effect.middle for effect in rest), key=abs))
             found.append(f"Each of the others at most {most}: {', '.join(e.name for e in rest)}.")
         backend = [e for e in self.effects if e.name.split(" + ")[0] == "backend"]
-        if backend and backend[0] not in named and not self.ratio:
-            found.append(f"The framework explains {self.percent(backend[0])} of it.")
-        if self.ratio and self.effects[0].half is None:
-            found.append("Each run was timed once; use --seeds 3 for intervals.")
-        return found
+        if backend and backend[0] not in large and not self.ratio:
+            part = f"{self.percent(backend[0])} of it"
+            if backend[0].is_noise and round(100 * self.share(backend[0])):
+                part = "nothing distinguishable from noise"
+            found.append(f"The framework explains {part}.")
+        return found + ([self.caution] if self.caution else [])
+
+    def _named(self, effect: Effect) -> str:
+        """Say what an effect is that is no noise."""
+        # Of times that are nearly alike, and of gaps that may be none, shares would tell of noise.
+        shares = not self.is_noise and (not self.ratio or abs(self.total) >= WORTH_SHARES)
+        what = f" explains {self.percent(effect)} of it" if shares else ""
+        moved = self.moved(effect.middle)
+        return f"{effect.name} ({effect.text}){what}: {moved}{self.doubt(effect)}."
+
+    def shown(self, effect: Effect) -> str:
+        """Return the share of `effect` where there is one to tell, for a table."""
+        if self.is_small or self.is_noise:
+            return "-"
+        return "within noise" if effect.is_noise else self.percent(effect)
 
     def percent(self, effect: Effect) -> str:
         """Return the share of `effect`."""
@@ -123,16 +153,21 @@ class Gap:
 
     def doubt(self, effect: Effect) -> str:
         """Return how sure an effect is, and whether it depends on what was changed before."""
-        found = ""
-        if effect.half is not None:
-            ends = (effect.middle - effect.half, effect.middle + effect.half)
-            found += f", 95 % interval {self.moved(ends[0])} to {self.moved(ends[1])}"
+        found = self._interval(effect.middle, effect.half)
+        doubtful = self.ratio or effect.is_noise
         if abs(effect.forward - effect.backward) > max(INTERACTING * abs(self.total), self.least):
             found += (
                 f" ({self.moved(effect.forward)} in one order, {self.moved(effect.backward)} in "
-                f"the other: it interacts with others{', or is noise' * self.ratio})"
+                f"the other: it interacts with others{', or is noise' * doubtful})"
             )
         return found
+
+    def _interval(self, value: float, half: float | None) -> str:
+        if half is None:
+            return ""
+        if not math.isfinite(half):
+            return ", no interval"
+        return f", 95 % interval {self.moved(value - half)} to {self.moved(value + half)}"
 
 
 def gap(
@@ -163,7 +198,7 @@ def average(gaps: Sequence[Gap]) -> Gap:
     """Return the mean over seeds of gaps with the same changes (geometric for ratios)."""
     first = gaps[0]
     if len(gaps) == 1:
-        return first
+        return replace(first, caution=ONE_SEED_TIMES if first.ratio else ONE_SEED)
 
     def middle(values: Sequence[float]) -> float:
         return math.exp(mean(map(math.log, values))) if first.ratio else mean(values)
@@ -174,17 +209,18 @@ def average(gaps: Sequence[Gap]) -> Gap:
             e[0].text,
             mean(x.forward for x in e),
             mean(x.backward for x in e),
-            (found := interval([x.middle for x in e])).high - found.value,
+            half_width(parts_of_mean([x.middle for x in e]), len(first.effects)),
         )
         for e in zip(*(g.effects for g in gaps), strict=True)
     )
     ends = (middle([g.first for g in gaps]), middle([g.last for g in gaps]))
-    return Gap(first.figure, *ends, effects, first.ratio)
+    half = half_width(parts_of_mean([g.total for g in gaps]))
+    return Gap(first.figure, *ends, effects, first.ratio, half)
 
 
 def explanation(title: str, gaps: Sequence[Gap]) -> Group:
     """Return a table of the changes with what each does to every figure, and the conclusions."""
-    table = titled(fold("change"), title=escape(title))
+    table = titled(fold("change"), title=title)
     for each in gaps:
         table.add_column(each.figure, justify="right")
         table.add_column("", no_wrap=True)
@@ -197,10 +233,10 @@ def explanation(title: str, gaps: Sequence[Gap]) -> Group:
         cells = []
         for each in gaps:
             found = each.effects[i]
-            share = 0.0 if each.is_small else each.share(found)
+            share = 0.0 if each.is_small or found.is_noise else each.share(found)
             told = each.moved(found.middle)
             cells += [told, "\N{FULL BLOCK}" * round(BAR / len(gaps) * min(1.0, abs(share)))]
-        table.add_row(escape(f"{effect.name}: {effect.text}"), *cells)
+        table.add_row(f"{effect.name}: {effect.text}", *cells)
     table.add_row("end", *(cell for g in gaps for cell in (g.told(g.last), "")))
     return Group(table, *(line for each in gaps for line in ("", *each.sentences())))
 
@@ -212,10 +248,9 @@ def as_markdown(title: str, gaps: Sequence[Gap]) -> str:
         lines += [f"## {each.figure}", "", *(f"- {s}" for s in each.sentences()), ""]
         lines += ["| change | in one order | in the other | of the gap |", "|---|---:|---:|---:|"]
         for effect in each.effects:
-            share = "-" if each.is_small else each.percent(effect)
             lines.append(
                 f"| {effect.name}: {effect.text.replace('|', '/')} | {each.moved(effect.forward)} "
-                f"| {each.moved(effect.backward)} | {share} |"
+                f"| {each.moved(effect.backward)} | {each.shown(effect)} |"
             )
         lines.append("")
     return "\n".join(lines)

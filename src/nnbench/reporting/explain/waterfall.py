@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 WIDTH, ROW = 7.2, 0.42  # inches
 ENDS, UP, DOWN = "#5d6570", "#2a7f62", "#b5443c"
+FAINT = 0.35  # of what cannot be told from noise
 
 
 def waterfall(gap: Gap) -> Figure:
@@ -38,10 +39,11 @@ def waterfall(gap: Gap) -> Figure:
     for i, effect in enumerate(ordered, start=1):
         after = at + effect.middle
         left, right = sorted((place(at), place(after)))
-        axes.barh(i, right - left, left=left, color=UP if effect.middle > 0 else DOWN)
+        color = UP if effect.middle > 0 else DOWN
+        axes.barh(i, right - left, left=left, color=color, alpha=FAINT if effect.is_noise else 1)
         axes.plot([place(at)] * 2, [i - 1, i], color=ENDS, linewidth=0.7)
         rows, labels, at = [*rows, i], [*labels, _label(effect.name, effect.text)], after
-        told.append(gap.moved(effect.middle))
+        told.append(gap.moved(effect.middle) + " (within noise)" * effect.is_noise)
     axes.barh(len(rows), place(at) - low, left=low, color=ENDS)
     rows, labels, told = [*rows, len(rows)], [*labels, "end"], [*told, gap.told(gap.last)]
     if gap.ratio:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich import box
 from rich.table import Table
 
 from nnbench.model.network import LayerRow
 from nnbench.reporting.pages.grid import fold, right
+
+
+def optimizer_text(effective: Mapping[str, Any]) -> str:
+    """Return the constants and formulas that the optimizer computes with, in a line."""
+    parts = {k.removeprefix("optimizer."): v for k, v in effective.items() if "optimizer." in k}
+    return ", ".join(f"{name} {value}" for name, value in parts.items())
 
 
 def layer_table(rows: Sequence[LayerRow]) -> Table:

@@ -36,7 +36,7 @@ def markdown(report: Report, title: str, plots: Sequence[str] = ()) -> str:
     lines += [f"| {escape(key)} | {escape(value)} |" for key, value in report.environment]
     lines += ["", "## Runs", "", "| run | id | status | folder |", "|---|---|---|---|"]
     lines += [
-        f"| {escape(r.name)} | {r.run_id} | {r.status} | {escape(str(r.directory))} |"
+        f"| {escape(r.shown)} | {r.run_id} | {r.status} | {escape(str(r.directory))} |"
         for r in report.runs
     ]
     return "\n".join(lines) + "\n"

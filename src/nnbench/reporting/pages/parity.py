@@ -26,7 +26,7 @@ def parity_table(found: Agreement) -> Group:
             f"{each.compared_steps:,}",
             f"{each.last.difference:.1e}",
             f"{each.last.envelope:.1e}",
-            each.worst,
+            f"{each.last.layer + 1} ({each.layers[each.last.layer].split()[0]})",
         )
     return Group(
         table,

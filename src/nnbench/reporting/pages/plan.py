@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rich.console import Group
-from rich.markup import escape
 
 from nnbench.formatting import duration
 from nnbench.reporting.pages.grid import fold, right, titled
@@ -36,13 +35,13 @@ def plan_table(rows: Sequence[PlanRow]) -> Group:
     shared = set.intersection(*(set(row.overrides) for row in rows)) if rows[1:] else set()
     words = " ".join(word for word in rows[0].overrides if word in shared)
     title = f"Plan, each run with {words}" if words else "Plan"
-    table = titled(fold("run"), "state", right("time"), fold("why"), title=escape(title))
+    table = titled(fold("run"), "state", right("time"), fold("why"), title=title)
     left = [row for row in rows if row.state not in ("finished", "impossible")]
     for row in rows:
         estimate = "?" if row.seconds is None else f"about {duration(row.seconds)}"
         words = " ".join(word for word in row.overrides if word not in shared) or "as configured"
-        why = escape(row.reason or "")
-        table.add_row(escape(words), STATES[row.state], estimate if row in left else "", why)
+        why = row.reason or ""
+        table.add_row(words, STATES[row.state], estimate if row in left else "", why)
     number = Counter(row.state for row in rows)
     counts = [f"{number[state]} {words}" for state, words in STATES.items() if number[state]]
     known = [row.seconds for row in left if row.seconds is not None]

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.markup import escape
 from rich.table import Column, Table
 
 from nnbench.errors import ResultsError
 from nnbench.formatting import duration
 from nnbench.reporting.pages.grid import fold, right
+from nnbench.writing import replacing
 
 BAR = 20  # characters of a full bar
 
@@ -37,7 +37,7 @@ def profile_table(title: str, said: Mapping[str, Any], top: int) -> Table:
         *map(fold, names),
         *map(right, ("calls", "us", "fraction")),
         Column("", no_wrap=True),
-        title=escape(title),
+        title=title,
         caption=caption,
         title_justify="left",
         caption_justify="left",
@@ -52,7 +52,7 @@ def profile_table(title: str, said: Mapping[str, Any], top: int) -> Table:
     for where, row in shown:
         share = row["seconds"] / total if total else 0.0
         cells = [where] * placed + [
-            escape(row["operation"]),
+            row["operation"],
             f"{row['calls']:.3g}",
             f"{1e6 * row['seconds']:,.2f}",
             f"{share:.1%}",
@@ -86,7 +86,8 @@ def draw(profiles: Mapping[str, Mapping[str, Any]], path: Path, top: int) -> Non
         axis.set_xlabel("us per step")
         axis.set_title(f"{label}: {duration(said['step_seconds'])} per step", loc="left")
     try:
-        figure.savefig(path)
+        with replacing(path) as new:
+            figure.savefig(new)
     except OSError as error:
         raise ResultsError(f"Cannot write --plot {path}: {error.strerror}.") from None
     finally:

@@ -7,7 +7,6 @@ from typing import Any
 
 from rich import box
 from rich.console import Group
-from rich.markup import escape
 from rich.table import Column, Table
 
 from nnbench.formatting import (
@@ -25,7 +24,7 @@ from nnbench.records.certificate import standing
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.notes import epoch_note, flag_notes, forced_kernel_notes
 from nnbench.reporting.pages.grid import fold, right
-from nnbench.reporting.pages.layers import layer_table
+from nnbench.reporting.pages.layers import layer_table, optimizer_text
 
 
 def summary(run: RunResult) -> Group:
@@ -34,18 +33,20 @@ def summary(run: RunResult) -> Group:
     table = Table(
         Column(style="bold"),
         fold(),
-        title=f"{run.name}: {run.status}",
+        title=f"{run.shown}: {run.status}",
         title_justify="left",
         show_header=False,
         box=box.SIMPLE,
     )
-    samples = run.data["samples"]
+    samples = run.data.get("samples") or {}
+    counts = ", ".join(f"{samples[k]:,} to {k}" for k in ("train", "test") if k in samples)
     backend = config["backend"]
     rows = [
         ("backend", f"{backend['name']} ({_how(backend)}), {run.semantics}"),
         ("net", f"{run.architecture}, {run.parameters:,} parameters"),
-        ("data", f"{run.data['name']}, {samples['train']:,} to train, {samples['test']:,} to test"),
+        ("data", f"{run.data.get('name', '?')}, {counts}"),
         ("training", _training(run)),
+        *_effective(run),
     ]
     if run.kept:
         rows += _figures(run)
@@ -80,12 +81,18 @@ def _how(backend: dict[str, Any]) -> str:
 
 def _training(run: RunResult) -> str:
     config = run.config
-    loss = config["loss"]
-    over = "" if loss["name"] == "cross_entropy" else f" ({loss['over_outputs']} over outputs)"
+    loss, optimizer = (config.get(key) or {} for key in ("loss", "optimizer"))
+    over = f" ({loss['over_outputs']} over outputs)" if "over_outputs" in loss else ""
     return (
-        f"{loss['name']}{over}, {config['optimizer']['name']}, batch {config['batch_size']}, "
-        f"{len(run.epochs)} epochs, {config['dtype']}, seed {config['seed']}"
+        f"{loss.get('name', '?')}{over}, {optimizer.get('name', '?')}, "
+        f"batch {config.get('batch_size', '?')}, {len(run.epochs)} epochs, "
+        f"{config.get('dtype', '?')}, seed {config.get('seed', '?')}"
     )
+
+
+def _effective(run: RunResult) -> list[tuple[str, str]]:
+    """Return what the optimizer computed with; constants of layers are in their table."""
+    return [("optimizer", optimizer_text(run.effective))] if run.effective else []
 
 
 def _figures(run: RunResult) -> list[tuple[str, str]]:
@@ -134,7 +141,7 @@ def listing(runs: Sequence[RunResult]) -> Group:
         table.add_row(
             run.run_id[:ID_CHARACTERS],
             run.created[5:16].replace("T", " "),
-            escape(run.name),
+            run.shown,
             run.status,
             str(len(run.epochs)),
             loss if run.kept and accuracy is None else percent(accuracy),

@@ -68,7 +68,7 @@ def _comparison_table(runs: Sequence[RunResult], semantics: str) -> Table:
     shared = _shared_word(runs)
     for run in runs:
         word = standing(run).word
-        row = [run.name + (f" ({word})" if word != shared else "")]
+        row = [run.shown + (f" ({word})" if word != shared else "")]
         row += [run.status] if unfinished else []
         row += [written(run.figure(name)) for _, name, written in figures]
         row += [duration(run.epoch_seconds)]

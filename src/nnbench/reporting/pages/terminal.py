@@ -7,7 +7,6 @@ from itertools import zip_longest
 from statistics import mean
 
 from rich.console import Group as Lines
-from rich.markup import escape
 from rich.table import Table
 
 from nnbench.formatting import sparkline
@@ -22,9 +21,9 @@ CURVE = 12  # characters
 
 def report_text(report: Report) -> Lines:
     """Return a caution where there is one, the tables, and the verdicts below them."""
-    first = [escape(report.caution)] if report.caution else []
+    first = [report.caution] if report.caution else []
     parts = [_table(content, i, len(report.tables)) for i, content in enumerate(report.tables, 1)]
-    return Lines(*first, *parts, *map(escape, (*READING, *report.apart, *report.verdicts)))
+    return Lines(*first, *parts, *READING, *report.apart, *report.verdicts)
 
 
 def _table(content: TableContent, number: int, among: int) -> Table:
@@ -37,7 +36,7 @@ def _table(content: TableContent, number: int, among: int) -> Table:
     if known:
         table.add_column("by epoch", no_wrap=True)
     for row in content.rows:
-        cells = [escape(column.figure(row)) for column in columns]
+        cells = [column.figure(row) for column in columns]
         if known:
             cells.append(sparkline(curves[row.group], CURVE, (min(known), max(known))))
         table.add_row(*cells)

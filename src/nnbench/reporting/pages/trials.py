@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
 
 from nnbench.reporting.pages.grid import fold, right, titled
@@ -20,5 +19,5 @@ def trials_table(trials: Sequence[Trial], monitor: str) -> Table:
     table = titled(*columns, title=title)
     for trial in trials[:SHOWN]:
         value = "none" if trial.value is None else f"{trial.value:.5g}"
-        table.add_row(str(trial.number), value, escape(" ".join(trial.overrides)))
+        table.add_row(str(trial.number), value, " ".join(trial.overrides))
     return table

@@ -27,7 +27,9 @@ class Plan(Program):
     def __init__(self, material: Material, update: Update, blas: Blas, n: int) -> None:
         super().__init__()
         architecture = material.task.architecture
-        size = PART if in_parts(architecture) else n
+        # Targets that broadcast are those of the whole batch.
+        whole = material.task.loss.mistake == "broadcast_targets"
+        size = PART if in_parts(architecture) and not whole else n
         starts = range(0, n, size)
         self.update = update.gathering() if len(starts) > 1 else update
         self.logits = np.zeros((n, architecture.output_shape()[0]), material.task.dtype)

@@ -114,7 +114,7 @@ def gradient_factor(loss: Loss, outputs: int, batch: int) -> float:
 
 def takes_negated(loss: Loss, activation: ActivationName) -> bool:
     """Tell whether `logit_calls` can do with the negated logits."""
-    return activation == "sigmoid" and loss.name in ("bce", "mse")
+    return activation == "sigmoid" and loss.name in ("bce", "mse") and loss.is_plain
 
 
 def logit_calls(
@@ -133,6 +133,8 @@ def logit_calls(
     `negated`: z holds the negated logits, which saves a call where `takes_negated`.
     """
     scaled: list[Call] = [partial(np.multiply, dz, scale, dz)]
+    if not loss.is_plain:
+        return [_unfused(loss, activation, z, t, dz), *scaled]
     if loss.name == "cross_entropy":
         return [*softmax(z, dz), partial(np.subtract, dz, t, dz), *scaled]
     if loss.name == "bce":
@@ -145,6 +147,11 @@ def logit_calls(
         y = np.empty_like(dz)
         calls = sigmoid_of_negated(z, y) if negated else forward(z, y)
         return [*calls, partial(np.subtract, y, t, dz), *slope(dz, y, dz), *scaled]
+    return [_unfused(loss, activation, z, t, dz), *scaled]
+
+
+def _unfused(loss: Loss, activation: ActivationName, z: Array, t: Array, dz: Array) -> Call:
+    """Return the call of the plain formula, its factor taken out again."""
     unscaled = logit_gradient(loss, activation)
     factor = gradient_factor(loss, z.shape[-1], len(z) if z.ndim > 1 else 1)
 
@@ -152,7 +159,7 @@ def logit_calls(
         whole = unscaled(np.atleast_2d(z), np.atleast_2d(t))
         np.divide(whole.reshape(dz.shape), factor, dz)
 
-    return [gradient, *scaled]
+    return gradient
 
 
 def softmax(z: Array, out: Array) -> list[Call]:

@@ -20,8 +20,11 @@ class Update:
     """
 
     def __init__(self, rule: Rule, weights: Flat, blas: Blas) -> None:
-        plain = rule.rule.clip_norm is None and not rule.rule.weight_decay
+        unclipped = rule.rule.clip_norm is None and rule.rule.clip_value is None
+        plain = unclipped and not rule.rule.weight_decay
         sgd = plain and isinstance(rule.rule, spec.SGD) and not rule.rule.nesterov
+        if rule.rule.name == "sgd" and rule.rule.momentum and rule.rule.rate == "inside":
+            sgd = False
         self.rule, self.weights, self.blas = rule, weights, blas
         self.in_gradient = sgd and not rule.rule.momentum
         self._gathering: Update | None = None

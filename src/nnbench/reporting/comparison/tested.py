@@ -1,0 +1,199 @@
+"""What runs make of their test samples, by the files beside the record, and which these are.
+
+Logits that a certificate recomputed from the run's weights come first; what the backend said of
+itself is used where there are none, and said to be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnbench import data
+from nnbench.data.config import DataConfig
+from nnbench.errors import NNBenchError, ResultsError
+from nnbench.model.layers import ActivationName
+from nnbench.model.losses import Loss
+from nnbench.model.metrics import OUTPUT_ACTIVATIONS, sample_losses
+from nnbench.reading import note
+from nnbench.records import recomputed
+from nnbench.records.run import RunResult
+from nnbench.records.weights import load_predictions
+from nnbench.reporting.statistics import Scores
+from nnbench.schema import read
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A run on its test split: `logits` and `outputs` `(n, k)` and the `targets`.
+
+    `checked`: the logits are the reference's, from the run's own weights.
+    """
+
+    logits: NDArray[np.floating]
+    outputs: NDArray[np.floating]
+    targets: NDArray[Any]
+    checked: bool
+
+    @property
+    def labelled(self) -> bool:
+        """Tell whether the targets are labels."""
+        return self.targets.ndim == 1
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """Return the label with the largest logit `(n,)`, -1 where a logit is no number."""
+        found = self.logits.argmax(axis=1)
+        return np.where(np.isnan(self.logits).any(axis=1), -1, found)
+
+
+@dataclass(frozen=True)
+class _OfData:
+    """What a configuration says of data."""
+
+    data: DataConfig
+
+
+@dataclass(frozen=True)
+class _OfLoss:
+    """What a configuration says of the loss."""
+
+    loss: Loss
+
+
+def read_tested(run: RunResult) -> Tested | None:
+    """Return what `run` makes of its test samples; None where that is missing or damaged."""
+    if run.directory is None:
+        return None
+    try:
+        found = load_predictions(run.directory, (run.data.get("samples") or {}).get("test"))
+    except ResultsError as error:
+        note(str(error))
+        return None
+    if found is None:
+        return None
+    own, outputs, targets = (found[name] for name in ("logits", "outputs", "targets"))
+    again = (recomputed.load(run.directory) or {}).get("test")
+    checked = again is not None and again.shape == own.shape
+    return Tested(again if again is not None and checked else own, outputs, targets, checked)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scores of a group's runs by seed; `checked` where all logits are."""
+
+    by_seed: Mapping[int, Scores]
+    checked: bool
+
+
+def scored(groups: Sequence[Mapping[int, RunResult]]) -> list[Scored | None]:
+    """Return the scores of each group's runs, None where a run has none.
+
+    Right or wrong for labels, else each sample's loss. Samples have one number in all groups.
+    """
+    known: dict[tuple[int, int], tuple[RunResult, Tested, Vector]] = {}
+    for i, group in enumerate(groups):
+        for seed, run in group.items():
+            found = read_tested(run)
+            values = _values(run, found) if found else None
+            if found is not None and values is not None:
+                known[i, seed] = (run, found, values)
+    named = dict(zip(known, _named([*known.values()]), strict=True))
+    return [
+        Scored(
+            {seed: named[i, seed] for seed in group},
+            all(known[i, seed][1].checked for seed in group),
+        )
+        if group and all((i, seed) in known for seed in group)
+        else None
+        for i, group in enumerate(groups)
+    ]
+
+
+def split_of(run: RunResult, normalize: Literal["none"] | None = None) -> data.Split | None:
+    """Return the samples that `run` was tested on, None where they are not to be had here.
+
+    They are loaded as it had them, or normalized otherwise where `normalize` says so.
+    """
+    try:
+        config = read(_OfData, {"data": run.config["data"]}).data
+        kind, seed = run.config["task"], run.config["seed"]
+        found = data.load(config, kind=kind, seed=seed)
+        if found.digests().get("test") != (run.data.get("digests") or {}).get("test"):
+            return None
+        if normalize in (None, config.normalize):
+            return found.splits["test"]
+        other = replace(config, normalize=normalize)
+        return data.load(other, kind=kind, seed=seed).splits["test"]
+    except (NNBenchError, OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _values(run: RunResult, found: Tested) -> Vector | None:
+    """Return what each sample comes to `(n,)`; None where the loss is unknown or not finite."""
+    if found.labelled:
+        return (found.predicted == found.targets).astype(np.float64)
+    try:
+        loss = read(_OfLoss, {"loss": run.config["loss"]}).loss
+        losses = sample_losses(found.logits, found.targets, loss, _activation(run))
+    except (NNBenchError, KeyError):
+        return None
+    return losses if np.isfinite(losses).all() else None
+
+
+def _activation(run: RunResult) -> ActivationName:
+    """Return the output activation of a regression, of which `auto` means none."""
+    named = (run.config.get("arch") or {}).get("output_activation")
+    return named if named in OUTPUT_ACTIVATIONS else "linear"
+
+
+def _named(known: Sequence[tuple[RunResult, Tested, Vector]]) -> list[Scores]:
+    """Return the scores with a number for each sample, the same in every run that has it.
+
+    Runs with one digest of the test split, and the same targets, have the same samples in the same
+    order. Where there are several digests samples go by their content; where that is not to be had
+    they are told apart by digest, which is not certain: splits may overlap.
+    """
+    splits = [
+        f"{(run.data.get('digests') or {}).get('test') or run.run_id} {_hash(found.targets)}"
+        for run, found, _ in known
+    ]
+    names: dict[str, NDArray[np.int64]] = {}
+    if len(set(splits)) > 1:
+        for (run, _, _), split in zip(known, splits, strict=True):
+            contents = None if split in names else _contents(run)
+            if contents is not None:
+                names[split] = contents
+    certain = len(set(splits)) == 1 or len(names) == len(set(splits))
+    if not certain or not names:
+        starts = {split: i << 40 for i, split in enumerate(dict.fromkeys(splits))}
+        lengths = {split: len(values) for (_, _, values), split in zip(known, splits, strict=True)}
+        names = {split: start + np.arange(lengths[split]) for split, start in starts.items()}
+    return [
+        Scores(values, names[split], certain)
+        for (_, _, values), split in zip(known, splits, strict=True)
+    ]
+
+
+def _contents(run: RunResult) -> NDArray[np.int64] | None:
+    """Return a number for each test sample `(n,)`, by its content; None where it is not at hand."""
+    standard = (run.config.get("data") or {}).get("normalize") == "standard"
+    split = split_of(run, "none" if standard else None)
+    if split is None:
+        return None
+    return np.array([_hash(x, y) for x, y in zip(split.inputs, split.targets, strict=True)])
+
+
+def _hash(*arrays: NDArray[Any]) -> int:
+    """Return 63 bits of the SHA-256 over the bytes of `arrays`."""
+    sha = hashlib.sha256()
+    for array in arrays:
+        sha.update(np.ascontiguousarray(array).tobytes())
+    return int.from_bytes(sha.digest()[:8], "big") >> 1

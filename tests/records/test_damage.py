@@ -1,0 +1,217 @@
+"""Damaged and foreign files: one line each, their run alone; the sound ones go on."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnbench import reading
+from nnbench.cli import COMMANDS
+from nnbench.errors import NNBenchError
+from nnbench.records import recomputed, trajectory
+from nnbench.records.folder import Folder, read_runs
+from nnbench.records.run import RunResult
+from nnbench.records.weights import load_predictions, load_weights
+from nnbench.reporting import asking
+from nnbench.sweeps.plan import Planner
+from nnbench.training import checkpoint
+from support import damage
+from support.commands import here
+from support.records import make_run
+
+RUN = [
+    "data=digits", "loss=cross_entropy", "schedule=constant", "schedule.lr=0.1", "epochs=2",
+    "batch_size=32", "tracking=local",
+]  # fmt: skip
+MOST_EXTRA_BYTES = 500 * 2**20
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with three sound runs and one that is damaged again and again."""
+    before = Path.cwd()
+    place = tmp_path_factory.mktemp("damage")
+    os.chdir(place)
+    try:
+        done = here(["-m", "backend=numpy,numpy_reference", "seed=0,1", *RUN])
+        assert done.returncode == 0, done.stderr
+        yield place
+    finally:
+        os.chdir(before)
+
+
+def victim() -> RunResult:
+    return max(read_runs(Path("results")), key=lambda run: run.name)
+
+
+def memory() -> int:
+    """Return the most bytes this process has had."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def commands(kind: str, run: RunResult) -> list[list[str]]:
+    """Return the commands that read a file of this kind."""
+    if kind == "run.json":
+        assert run.directory is not None
+        return [
+            ["ls", "--last", "0"], ["show", run.run_id], ["show", str(run.directory)], ["sync"],
+            ["export", run.run_id, "--format", "torch"], ["rm", str(run.directory)],
+        ]  # fmt: skip
+    return [["export", run.run_id, "--format", "torch"]] if kind.startswith("weights") else []
+
+
+def tried(kind: str, run: RunResult, sound: set[str]) -> int:
+    """Run everything that reads a damaged file; return how much that was.
+
+    A traceback is an exception here and fails the test.
+    """
+    count = 0
+    assert run.directory is not None
+    for words in commands(kind, run):
+        done = here(words)
+        assert done.returncode in (0, 1, 2, 130), (words, done)  # 130: rm asks nobody
+        assert len(done.stderr.splitlines()) <= 2, (words, done.stderr)
+        assert "\x1b" not in done.stdout + done.stderr
+        if words[0] == "ls":
+            assert all(run_id[:8] in done.stdout for run_id in sound), done
+        count += 1
+    try:
+        found = asking.report([], Path("results"))
+        found.markdown()
+        assert len(found.frames["runs"]) >= len(sound)
+        assert sound <= {each.run_id for each in found.content.runs}
+    except NNBenchError as error:
+        pytest.fail(f"the report of sound runs failed: {error}")
+    for read in (
+        lambda: load_weights(run.directory), lambda: load_predictions(run.directory),
+        lambda: trajectory.load(run.directory), lambda: recomputed.load(run.directory),
+        lambda: checkpoint.latest(run.directory), Planner(Path("results")).folder.runs,
+    ):  # fmt: skip
+        said = ""
+        try:
+            read()
+        except NNBenchError as error:
+            said = str(error)
+        assert len(said.splitlines()) <= 1
+        assert len(said) < 1500
+        count += 1
+    return count + 1
+
+
+def fuzz(seeds: range) -> int:
+    run = victim()
+    assert run.directory is not None
+    sound = {each.run_id for each in read_runs(Path("results"))} - {run.run_id}
+    assert len(sound) == 3
+    tried("run.json", run, sound)
+    before, count = memory(), 0
+    for kind in damage.KINDS:
+        path = run.directory / kind
+        if kind == "checkpoint":
+            path = run.directory / "checkpoints" / "0000001-000000000.safetensors"
+            path.parent.mkdir(exist_ok=True)
+            shutil.copy(run.directory / "weights.safetensors", path)
+        content = path.read_bytes()
+        for seed in seeds:
+            path.write_bytes(damage.damaged(kind, content, seed))
+            count += tried(kind, run, sound)
+        path.write_bytes(content)
+    shutil.rmtree(run.directory / "checkpoints")
+    assert memory() - before < MOST_EXTRA_BYTES
+    return count
+
+
+def test_damage_of_every_kind(folder: Path) -> None:
+    assert fuzz(range(9)) > 400
+
+
+@pytest.mark.slow
+def test_two_thousand_damaged_files(folder: Path) -> None:
+    assert len(damage.KINDS) * 290 > 2000
+    fuzz(range(1000, 1290))
+
+
+def test_what_claims_too_much_takes_no_memory(folder: Path, tmp_path: Path) -> None:
+    """100 GiB in the header of an array, a bomb, a record and weights of gigabytes, a pipe."""
+    run = victim()
+    assert run.directory is not None
+    before = memory()
+    archive = tmp_path / "predictions.npz"
+    for content in (damage.claiming((100 * 2**27,)), damage.bomb()):
+        archive.write_bytes(content)
+        with pytest.raises(reading.Damage, match="claims"):
+            reading.arrays(archive)
+    for name in ("run.json", "weights.safetensors"):
+        kept = (run.directory / name).read_bytes()
+        damage.sparse(run.directory / name, 3 * 2**30)
+        tried(name, run, {each.run_id for each in read_runs(Path("results"))} - {run.run_id})
+        (run.directory / name).unlink()
+        os.mkfifo(run.directory / name)
+        tried(name, run, {each.run_id for each in read_runs(Path("results"))} - {run.run_id})
+        (run.directory / name).unlink()
+        (run.directory / name).write_bytes(kept)
+    assert memory() - before < MOST_EXTRA_BYTES
+
+
+def test_a_damaged_record_is_one_line_with_file_and_remedy(folder: Path) -> None:
+    run = victim()
+    assert run.directory is not None
+    path = run.directory / "run.json"
+    content = path.read_bytes()
+    for bad in (content[:-40], b"[" * 200_000, b"\xff", content.replace(b"run_id", b"run_di")):
+        path.write_bytes(bad)
+        for words in (["ls"], ["report"], ["sync"]):
+            if words == ["report"]:
+                (line,) = asking.report([], Path("results")).left_out
+            else:
+                (line,) = here(words).stderr.splitlines()
+            assert str(path) in line
+            assert "Delete its folder" in line
+    path.write_bytes(content)
+    assert here(["ls"]).stderr == ""
+
+
+def test_damaged_predictions_are_told_by_the_report(folder: Path) -> None:
+    run = victim()
+    assert run.directory is not None
+    path = run.directory / "predictions.npz"
+    content = path.read_bytes()
+    told = 0
+    for seed in range(40):  # other values of sane size are no damage that a reader could see
+        path.write_bytes(damage.rearranged(content, random.Random(seed)))
+        lines = asking.report([], Path("results")).left_out
+        told += len([line for line in lines if str(path) in line])
+    path.write_bytes(content)
+    assert 25 <= told <= 40
+    assert asking.report([], Path("results")).left_out == ()
+
+
+def test_every_array_that_is_written_is_read_back(tmp_path: Path) -> None:
+    arrays = {
+        "a": np.arange(6.0).reshape(2, 3), "b": np.asfortranarray(np.ones((3, 2), np.float32)),
+        "c": np.zeros(0, np.int64), "d": np.array([True, False]), "e": np.array(3, ">i4"),
+    }  # fmt: skip
+    np.savez_compressed(tmp_path / "x.npz", allow_pickle=False, **arrays)
+    found = reading.arrays(tmp_path / "x.npz")
+    assert found.keys() == arrays.keys()
+    for name, value in arrays.items():
+        assert np.array_equal(found[name], value)
+        assert found[name].dtype.kind == value.dtype.kind
+        assert found[name].flags.writeable
+
+
+def test_a_folder_of_nothing_but_damage_says_so(tmp_path: Path) -> None:
+    for i in range(3):
+        make_run(tmp_path / "runs" / f"r{i}")
+        (tmp_path / "runs" / f"r{i}" / "run.json").write_bytes(b"{")
+    known = Folder(tmp_path)
+    assert known.runs() == []
+    assert len(known.problems) == 3
+    assert {"ls", "report"} <= COMMANDS.keys()

@@ -1,0 +1,130 @@
+"""Passwords and tokens are in no byte that is written, printed or uploaded."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from nnbench.credentials import hidden, hidden_in, remember, usable
+from nnbench.errors import NNBenchError
+from nnbench.records.folder import read_runs
+from support.commands import TINY, fresh
+from support.records import CONFIG, make_run
+
+SECRET, TOKEN, LAST = "hunt3r-S3cret", "tok-77f0aa1b", "p@ss/w0rd!"
+RUN = [word for word in TINY if not word.startswith("tracking")]
+NOWHERE = "127.0.0.1:9"  # where nobody listens
+
+
+@pytest.mark.parametrize(
+    ("uri", "kept"),
+    [
+        (f"http://bob:{SECRET}@{NOWHERE}", f"http://{NOWHERE}"),
+        (f"https://{TOKEN}@host.example/x", "https://host.example/x"),
+        (f"postgresql://alice:{LAST}@db:5432/m", "postgresql://db:5432/m"),
+        (f"mysql+pymysql://a:{LAST}@db/m?charset=utf8", "mysql+pymysql://db/m?charset=utf8"),
+        (f"http://h/x?password={SECRET}&a=1", "http://h/x?a=1"),
+        (f"http://h/x?a=1&api_key={TOKEN}#y", "http://h/x?a=1#y"),
+        (f"http://h/x?access_token={TOKEN}", "http://h/x"),
+        (f"postgresql://h/m?user=alice&password={SECRET}", "postgresql://h/m"),
+        (f"http://bob:{SECRET} with space@h/x", "http://h/x"),
+        (f"bob:{SECRET}@host:5000", "host:5000"),
+        ("postgresql://alice@db/m", "postgresql://alice@db/m"),
+        ("sqlite:////home/a@b/mlflow.db", "sqlite:////home/a@b/mlflow.db"),
+        ("file:///home/a:b@c/x", "file:///home/a:b@c/x"),
+        ("http://localhost:5000", "http://localhost:5000"),
+        ("databricks://profile", "databricks://profile"),
+    ],
+)
+def test_what_is_kept_of_a_uri(uri: str, kept: str) -> None:
+    assert remember(uri) == kept
+    assert remember(kept) == kept
+    assert usable(kept) == uri
+    for secret in (SECRET, TOKEN, LAST):
+        assert secret not in hidden(f"Cannot read {uri}: refused ('{uri}')")
+    assert str(NNBenchError(f"at {uri}.")) == hidden(f"at {uri}.")
+
+
+def test_other_text_stays_as_it_is() -> None:
+    for text in (
+        "pip install git+https://github.com/a/b@v1", "parity pass: torch against numpy",
+        "Received key=5; must be 3", "see https://docs.example.com/a?b=c&d=e", "a@b.com",
+    ):  # fmt: skip
+        assert hidden(text) == text
+    assert hidden_in({"a": [1, "http://x:y@z/", None]}) == {"a": [1, "http://z/", None]}
+
+
+def test_what_others_say_of_a_password() -> None:
+    assert SECRET not in hidden(f'Authorization: Basic {SECRET} and {{"password": "{SECRET}"}}')
+    assert SECRET not in hidden(f"connection failed: host=x password={SECRET} port=1")
+    remember(f"http://bob:{SECRET}@h")
+    assert hidden(f"FATAL: {SECRET} is wrong") == "FATAL: *** is wrong"
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def check(folder: Path, *done: subprocess.CompletedProcess[str]) -> None:
+    """Fail where a secret is in a file, its name, or what was printed."""
+    for secret in (SECRET, TOKEN, LAST, "p%40ss"):
+        for said in done:
+            assert secret not in said.stdout + said.stderr, said.args
+        for name, content in everything(folder).items():
+            assert secret.encode() not in content, name
+            assert secret not in name
+
+
+@pytest.mark.slow  # a dozen fresh processes
+def test_no_byte_of_a_tracked_run_has_one(tmp_path: Path) -> None:
+    """Typed, in a sweep, in the environment, in a name, and where MLflow's own errors have it."""
+    uri = f"http://bob:{SECRET}@{NOWHERE}"
+    env = {"MLFLOW_TRACKING_PASSWORD": TOKEN, "MLFLOW_TRACKING_USERNAME": "bob", "MY_URI": uri}
+    typed = [f"tracking.uri='{uri}'"]
+    said = [
+        fresh(tmp_path, [*RUN, *typed], env),
+        fresh(tmp_path, [*RUN, "tracking.uri=${oc.env:MY_URI}", "seed=1", f"name='{uri}'"], env),
+        fresh(tmp_path, ["-m", *RUN, *typed, "seed=2,3", "batch_size=0,8"], env),
+        fresh(tmp_path, ["-m", *RUN, *typed, "seed=2,3", "--plan"], env),
+        fresh(tmp_path, [*RUN, *typed, "--cfg", "job"], env),
+        fresh(tmp_path, [*RUN, f"tracking.uri='postgresql://a:{LAST}@{NOWHERE}/x'", "seed=4"], env),
+        fresh(tmp_path, [*RUN, f"tracking.uri=5{uri}", "tracking.experiment=5", "tracking=x"], env),
+        fresh(tmp_path, ["sync"], env),
+        fresh(tmp_path, ["sync", "--uri", f"http://{NOWHERE}/?token={TOKEN}"], env),
+        fresh(tmp_path, ["report", "--uri", f"postgresql://a:{LAST}@{NOWHERE}/x"], env),
+        fresh(tmp_path, ["ls", uri], env),
+        fresh(tmp_path, ["rm", uri], env),
+    ]
+    assert said[0].returncode == 0, said[0].stderr
+    assert "not in MLflow" in said[0].stderr
+    check(tmp_path, *said)
+    run = read_runs(tmp_path / "results")[0]
+    assert run.config["tracking"]["uri"] == f"http://{NOWHERE}"
+
+
+def test_no_byte_of_a_store_has_one(tmp_path: Path) -> None:
+    """A store that is there, so that parameters, tags and files are uploaded."""
+    pytest.importorskip("mlflow")
+    uri = f"sqlite:///{tmp_path / 'store.db'}?password={SECRET}"
+    done = fresh(tmp_path, [*RUN, f"tracking.uri='{uri}'", f"name='http://a:{TOKEN}@h'"])
+    listed = fresh(tmp_path, ["show", "http://h"])
+    assert done.returncode == 0, done.stderr
+    check(tmp_path, done, listed)
+
+
+def test_an_old_record_loses_its_password_when_it_is_written(tmp_path: Path) -> None:
+    uri = f"http://bob:{SECRET}@{NOWHERE}"
+    tracking = {"name": "mlflow", "uri": uri, "experiment": "nnbench"}
+    folder = tmp_path / "results" / "runs" / "r1"
+    run = make_run(folder, config=CONFIG | {"tracking": tracking}, run_id="r1")
+    assert SECRET not in (folder / "run.json").read_text()
+    values = json.loads((folder / "run.json").read_text())
+    values |= {"schema_version": 3, "config": run.config}
+    (folder / "run.json").write_text(json.dumps(values))
+    assert SECRET in (folder / "run.json").read_text()
+    said = [fresh(tmp_path, words) for words in (["show", "r1"], ["ls"], ["sync"])]
+    check(tmp_path, *said)
+    assert read_runs(tmp_path / "results")[0].config["tracking"]["uri"] == f"http://{NOWHERE}"

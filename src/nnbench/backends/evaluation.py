@@ -1,7 +1,7 @@
 """What a net's weights come to on the data, by the NumPy reference in float64.
 
-How much of it rounding decides is measured: the same weights, moved by ULPS ulps of their own
-dtype, are evaluated too, and backends may be off by `ENVELOPE_FACTOR` times what each ulp makes.
+How much of it rounding decides is measured: the same weights, moved by one ulp of their own
+dtype, are evaluated too, and backends may be off by `ENVELOPE_FACTOR` times what that makes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nnbench.backends.parity import ENVELOPE_FACTOR, ULPS, moved_by_ulps
+from nnbench.backends.parity import ENVELOPE_FACTOR, moved_by_one_ulp
 from nnbench.backends.protocol import Params, Task
 from nnbench.data.dataset import Split
 from nnbench.model import metrics
@@ -61,12 +61,12 @@ class Evaluator:
         self._load(params)
         logits = self._reference.evaluate(split)
         few = self._reference.evaluate(f"{split}, spread")
-        self._load(moved_by_ulps(params))
+        self._load(moved_by_one_ulp(params))
         moved = self._reference.evaluate(f"{split}, spread")
         losses = self._losses(few, self._spread[split])
-        by_sample = np.abs(self._losses(moved, self._spread[split]) - losses) / ULPS
+        by_sample = np.abs(self._losses(moved, self._spread[split]) - losses)
         mean, largest = float(losses.mean()), float(np.abs(logits).max())
-        logit = max(float(np.abs(moved - few).max()) / ULPS, eps[self.task.dtype] * largest)
+        logit = max(float(np.abs(moved - few).max()), eps[self.task.dtype] * largest)
         # Losses are taken in float64: what lies far below the logits is lost there, too.
         loss = max(
             float(by_sample.mean()), eps[self.task.dtype] * abs(mean), eps["float64"] * largest

@@ -2,7 +2,7 @@
 
 Weights: matched runs that differ in the backend alone are compared after their first steps and
 after every epoch (`nnbench.records.trajectory`), the kept ones in full. One more run of the
-reference, its initial weights moved by some ulps, tells how much rounding does. Figures: those
+reference, its initial weights moved by one ulp, tells how much rounding does. Figures: those
 of the kept epoch are recomputed from the run's own weights (`nnbench.records.figures`), those of
 the other epochs held against the reference's.
 """

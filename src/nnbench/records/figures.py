@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nnbench.backends.evaluation import Evaluated
-from nnbench.backends.parity import ENVELOPE_FACTOR, ULPS, Agreement
+from nnbench.backends.parity import ENVELOPE_FACTOR, Agreement
 from nnbench.formatting import count
 from nnbench.records.run import EpochRecord
 
@@ -86,7 +86,7 @@ def judge_epochs(
             expected, other = getattr(right, name), getattr(moved, name)
             if expected is None or other is None:
                 continue
-            moved_by = max(abs(other - expected) / ULPS, agreement.one_ulp * abs(expected))
+            moved_by = max(abs(other - expected), agreement.one_ulp * abs(expected))
             apart[name] = max(apart[name], moved_by)
             envelope = ENVELOPE_FACTOR * apart[name]
             told = f"{name.replace('_', ' ')} {where}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from nnbench.backends.parity import ULPS, Agreement, drift, moved_by_ulps, verdict
+from nnbench.backends.parity import Agreement, drift, moved_by_one_ulp, verdict
 from nnbench.backends.protocol import Params, Trainer, TrainerFactory, Walk
 from nnbench.data.dataset import Split
 from nnbench.testing.cases import SAMPLES, SIZES, Case
@@ -103,9 +103,9 @@ class Pair:
             self.other.load(params)
         found = _logits(self.other)
         weights = self.other.params() if params is None else params
-        expected, moved = (self._expected(w) for w in (weights, moved_by_ulps(weights)))
+        expected, moved = (self._expected(w) for w in (weights, moved_by_one_ulp(weights)))
         largest = max(float(np.abs(z).max()) for z in expected.values())
-        one_ulp = max(float(np.abs(expected[n] - moved[n]).max()) for n in expected) / ULPS
+        one_ulp = max(float(np.abs(expected[n] - moved[n]).max()) for n in expected)
         for name, z in expected.items():
             what = f"{when} the logits of the {name} split of {len(z)} rows"
             require(found[name].shape == z.shape, f"{what} have shape {found[name].shape}")

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 from nnbench import data
-from nnbench.backends.parity import moved_by_ulps
+from nnbench.backends.parity import moved_by_one_ulp
 from nnbench.backends.protocol import Chooser, Effective
 from nnbench.backends.trainers import described
 from nnbench.errors import RunFailed, RunKilled
@@ -46,7 +46,7 @@ def execute(
         taken = load_weights(config, job.weights, task, trainer)
         digests |= {"initial_weights": taken} if taken else {}
         if job.nudged:
-            trainer.load(moved_by_ulps(trainer.params()))
+            trainer.load(moved_by_one_ulp(trainer.params()))
         backend = config.backend
         where = machine.describe(backend.packages, device=config.device.name, target=backend.target)
         where["accelerator"] = getattr(trainer, "accelerator", None)

@@ -24,8 +24,9 @@ from nnbench.errors import UnsupportedSpec
 from nnbench.testing import random_nets
 from nnbench.testing.blocks import BLOCKS
 from nnbench.testing.cases import Case
-from nnbench.testing.checks import CHECKS, Subject
+from nnbench.testing.checks import CHECKS
 from nnbench.testing.equality import equals_the_reference
+from nnbench.testing.subject import Subject
 
 __all__ = [
     "BLOCKS",

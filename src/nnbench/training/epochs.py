@@ -106,8 +106,7 @@ class Epochs:
         known = epoch < len(run.epochs)
         record = run.epochs[epoch] if known else fresh
         # A loss that is no number comes back from JSON as None.
-        losses: list[float | None] = [record.running_loss, record.train_loss, record.test_loss]
-        losses += [record.val_loss] if "val" in self.dataset.splits else []
+        losses = [getattr(record, f"{name}_loss") for name in ("running", *self.dataset.splits)]
         self.diverged = not all(loss is not None and math.isfinite(loss) for loss in losses)
         self.watch.see(getattr(record, self.config.monitor))
         if self.config.keeps_best and self.watch.best_epoch == epoch:

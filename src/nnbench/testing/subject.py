@@ -1,0 +1,42 @@
+"""The trainer under test, for checks that need one of any kind."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from nnbench.backends.parity import trained
+from nnbench.backends.protocol import DType, Trainer, TrainerFactory, Walk
+from nnbench.model.init import Params
+from nnbench.model.layers import Activation, Dense
+from nnbench.model.losses import Loss
+from nnbench.testing.cases import case
+
+
+class Subject:
+    """A trainer under test: a sigmoid net on flat images of bytes, summed binary cross-entropy."""
+
+    def __init__(self, make: TrainerFactory, execution: str, dtype: DType = "float64") -> None:
+        layers = Dense(16), Activation("sigmoid")
+        self.case = case(*layers, inputs="pixels", loss=Loss("bce", "sum")).of(dtype)
+        self.floats = case(*layers, inputs="flat").of(dtype)
+        self.make, self.dtype = make, dtype
+        self.task, self.splits = self.case.on(execution), self.case.splits
+        self.params = self.case.params
+
+    @cached_property
+    def _built(self) -> Trainer:
+        return self.make(self.task, self.splits)
+
+    @property
+    def trainer(self) -> Trainer:
+        """The trainer, freshly loaded; built once, since compiling may take seconds."""
+        self._built.load(self.params)
+        return self._built
+
+    def walk(self, epoch: int = 0) -> Walk:
+        """A shuffled epoch whose learning rate falls within it."""
+        return self.case.walks()[epoch]
+
+    def after(self, *walks: Walk) -> Params:
+        """The weights after training along `walks`, from the initial ones."""
+        return trained(self._built, self.params, walks)

@@ -21,7 +21,7 @@ MOST_NAMED = 3  # in a sentence about pairs of groups
 
 def table_notes(table: Table) -> list[str]:
     """Return what is missing from a table or stands out in it."""
-    notes = []
+    notes = [f"Certificates: {table.word}."] if table.word else []
     for group in table.groups:
         if 0 < len(group.finished) < FEWEST:
             notes.append(

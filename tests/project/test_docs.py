@@ -180,7 +180,7 @@ def test_the_backend_of_the_documents_passes_the_kit(nnbench: Nnbench, tmp_path:
     assert nnbench(*shlex.split(run)[1:], "tracking=local").returncode == 0
     done = nnbench(*shlex.split(parity)[1:])
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count(" pass ") == 2
+    assert done.stdout.count(" agrees ") == 2
 
 
 def test_backends_need_nothing_but_the_module_for_their_authors() -> None:

@@ -79,6 +79,7 @@ RULES = (
     Rule("layers", "told", "another net", follows=NET),
     Rule("parameters", "told", "another net", follows=NET),
     Rule("without_effect", "told", "other parameters count as equal", follows=NET),
+    Rule("effective", "told", "other constants or formulas: other steps are taken", "both"),
     Rule("choices", "told", "the backend chose otherwise", "backend", ("",)),
     Rule("flags", "apart", "the flag says why the figures are not comparable"),
     Rule("resumed", "told", "a process that takes a run up has a first epoch of its own"),

@@ -50,5 +50,5 @@ def command(
         of = f" ({times} runs)" if times > 1 else ""
         click.echo(f"nnbench: {line}{of}", err=True)
     if not (done or errors):
-        click.echo("Nothing to do: nothing is missing in MLflow.")
+        click.echo("Nothing is missing in MLflow: nothing to do.")
     return 1 if errors else 0

@@ -51,5 +51,5 @@ def command(
         of = f" ({times} runs)" if times > 1 else ""
         say(f"nnbench: {line}{of}", err=True)
     if not (done or errors):
-        say("Nothing to do: nothing is missing in MLflow.")
+        say("Nothing is missing in MLflow: nothing to do.")
     return 1 if errors else 0

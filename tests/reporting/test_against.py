@@ -170,7 +170,8 @@ def regression(folder: Path, backend: str, error: float, seeds: int = 3) -> list
         records = tuple(dataclasses.replace(e, test_accuracy=None) for e in run.epochs)
         loss = {"name": "mse", "over_outputs": "mean", "over_batch": "mean"}
         config = run.config | {"task": "regression", "loss": loss}
-        found.append(dataclasses.replace(run, epochs=records, config=config))
+        tested = {**run.data, "samples": {"train": 1000, "test": len(targets)}}
+        found.append(dataclasses.replace(run, epochs=records, config=config, data=tested))
     return found
 
 

@@ -38,7 +38,8 @@ def group(folder: Path, label: str, *answers: list[int], targets: np.ndarray = T
         outputs = np.full((len(given), 3), 0.2)
         outputs[np.arange(len(given)), given] = 0.6
         save_predictions(run.directory / PREDICTIONS_NAME, np.log(outputs), targets, "softmax")
-        runs.append(dataclasses.replace(run, config=config))
+        tested = {**run.data, "samples": {"train": 1000, "test": len(targets)}}
+        runs.append(dataclasses.replace(run, config=config, data=tested))
     return Group(label, tuple(runs), {"backend": label})
 
 

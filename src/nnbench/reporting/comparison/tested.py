@@ -19,7 +19,7 @@ from nnbench.data.config import DataConfig
 from nnbench.errors import NNBenchError, ResultsError
 from nnbench.model.layers import ActivationName
 from nnbench.model.losses import Loss
-from nnbench.model.metrics import OUTPUT_ACTIVATIONS, sample_losses
+from nnbench.model.metrics import OUTPUT_ACTIVATIONS, predicted, sample_losses
 from nnbench.reading import note
 from nnbench.records import recomputed
 from nnbench.records.run import RunResult
@@ -49,9 +49,8 @@ class Tested:
 
     @property
     def predicted(self) -> NDArray[np.int64]:
-        """Return the label with the largest logit `(n,)`, -1 where a logit is no number."""
-        found = self.logits.argmax(axis=1)
-        return np.where(np.isnan(self.logits).any(axis=1), -1, found)
+        """Return the label of each sample `(n,)`, -1 where a logit is no number."""
+        return predicted(self.logits)
 
 
 @dataclass(frozen=True)

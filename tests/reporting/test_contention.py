@@ -75,6 +75,10 @@ def test_a_group_that_is_contended_throughout_has_no_verdict_on_time(tmp_path: P
     assert report.tables[0].rows[1].epoch is None
     assert report.tables[0].rows[1].test_accuracy is not None
     assert "there is no verdict on its time" in notes(report)
+    (against,) = report.tables[0].against
+    assert against.time is None
+    assert against.quality is not None
+    assert "no times that may be compared; no significant difference in test acc" in str(against)
     write_plots(report, tmp_path / "plots")
     for page in (html(report, "t", {}), markdown(report, "t")):
         assert "there is no verdict on its time" in page

@@ -11,8 +11,8 @@ import click
 from nnbench.cli import options
 from nnbench.config.installation import lacks
 from nnbench.errors import ConfigError, ResultsError
-from nnbench.reading import reason
 from nnbench.reporting.pages.screen import say
+from nnbench.schema.files import reason
 
 FORMATS = {"torch": ".pt", "keras": ".keras"}
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nnbench import reading
 from nnbench.data import cache, download
 from nnbench.data.dataset import Split
 from nnbench.data.prepare import Payload
 from nnbench.errors import DataError
+from nnbench.schema import files
 
 ARCHIVE, FOLDER = "cifar-10-binary.tar.gz", "cifar-10-batches-bin"
 MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # of the archive, as published
@@ -44,12 +44,12 @@ def read(root: str | None) -> Payload:
 def load(path: Path) -> Payload:
     """Return the images of an archive or folder, verified. Raises DataError."""
     try:
-        files = _files(path)
+        found = _files(path)
     except DataError as error:
         raise DataError(
             f"{error}; delete it and run 'nnbench data fetch cifar10', or use data=mnist_5k"
         ) from None
-    parts = {part: _split([files[name] for name in names]) for part, names in PARTS.items()}
+    parts = {part: _split([found[name] for name in names]) for part, names in PARTS.items()}
     return Payload(parts, hashlib.sha256(MD5.encode()).hexdigest(), "data=cifar10")
 
 
@@ -89,11 +89,11 @@ def _files(path: Path) -> dict[str, bytes]:
     names = [name for names in PARTS.values() for name in names]
     try:
         if path.is_dir():
-            found = {name: reading.content(path / name) for name in names}
+            found = {name: files.content(path / name) for name in names}
         else:
-            found = _unpacked(path, reading.content(path, MOST_BYTES), names)
-    except (OSError, reading.Damage) as error:
-        raise DataError(f"{path} cannot be read: {reading.reason(error)}") from None
+            found = _unpacked(path, files.content(path, MOST_BYTES), names)
+    except (OSError, files.Damage) as error:
+        raise DataError(f"{path} cannot be read: {files.reason(error)}") from None
     for name, content in found.items():
         expected = RECORDS * RECORD_BYTES
         if len(content) != expected:

@@ -11,7 +11,7 @@ from nnbench.data import cache
 from nnbench.data.dataset import Split
 from nnbench.data.packaged import PackagedTable, Table
 from nnbench.data.prepare import Payload
-from nnbench.reading import Damage, arrays
+from nnbench.schema.files import Damage, arrays
 
 TABLE = PackagedTable(
     dataset="mnist_5k",

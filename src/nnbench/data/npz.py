@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnbench import reading
 from nnbench.data.config import Npz
 from nnbench.data.dataset import Split
 from nnbench.data.prepare import Payload
 from nnbench.errors import DataError
+from nnbench.schema import files
 
 SINGLE = b"\x93NUMPY"  # how a file of one array begins
 WANTED = ("x", "y", "x_train", "y_train", "x_test", "y_test")
@@ -55,10 +55,10 @@ def _arrays(path: Path, data: bytes) -> Arrays:
     if data.startswith(SINGLE):
         raise DataError(f"{path} is a single array; save several with numpy.savez")
     try:
-        return reading.arrays(path, MOST_BYTES, MOST_PACKED, WANTED)
+        return files.arrays(path, MOST_BYTES, MOST_PACKED, WANTED)
     except OSError as error:
         raise DataError(f"Received data.path={path}; cannot read it ({error.strerror})") from None
-    except reading.Damage as error:
+    except files.Damage as error:
         raise DataError(f"{path} cannot be read as npz: {error}") from None
 
 

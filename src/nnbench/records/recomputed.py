@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnbench.reading import Damage, arrays, note, reason
 from nnbench.records.files import write_arrays
+from nnbench.schema.files import Damage, arrays, note, reason
 
 RECOMPUTED_NAME = "recomputed.npz"
 Logits = Mapping[str, NDArray[Any]]

@@ -23,11 +23,11 @@ from nnbench.credentials import hidden_in
 from nnbench.errors import ConfigError, ResultsError
 from nnbench.formatting import NAME_CHARACTERS, cut, printable
 from nnbench.model.network import LayerRow
-from nnbench.reading import Damage, content, json_object
 from nnbench.records.files import write_atomically
 from nnbench.records.flags import Flag, Said
 from nnbench.records.parts import SHAPES, Count, Figure, Size
 from nnbench.schema import convert, read
+from nnbench.schema.files import Damage, content, json_object
 from nnbench.schema.limits import Text, at_least, within
 
 SCHEMA_VERSION = 6

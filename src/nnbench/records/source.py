@@ -26,7 +26,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 # What a worker loads to train, whichever backend it uses.
 TRAINS = (
     "backends/*.py", "config/run.py", "data/**/*.py", "model/**/*.py", "records/weights.py",
-    "reading.py", "schema/**/*.py", "training/**/*.py",
+    "schema/**/*.py", "training/**/*.py",
 )  # fmt: skip
 # What it loads besides, and why an edit there leaves the figures of a run as they are.
 LEFT_OUT = {

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nnbench import reading
 from nnbench.errors import ResultsError
 from nnbench.model.init import Params
 from nnbench.model.network import ParamKey
 from nnbench.model.streams import generator
 from nnbench.records.files import write_arrays
+from nnbench.schema import files
 
 TRAJECTORY_NAME = "trajectory.npz"
 SAMPLED = 512
@@ -60,16 +60,16 @@ def load(directory: Path) -> Trajectory:
     """Read the samples of a run. Raises ResultsError where there are none that can be read."""
     path = directory / TRAJECTORY_NAME
     try:
-        arrays = reading.arrays(path)
+        arrays = files.arrays(path)
         steps = arrays.pop(FIRST_STEPS, np.zeros(0, np.int64))
         if steps.ndim != 1 or steps.dtype.kind not in "iu":
-            raise reading.Damage("its first steps are no list of whole numbers")
+            raise files.Damage("its first steps are no list of whole numbers")
         first = {k.removeprefix(FIRST): v for k, v in arrays.items() if k.startswith(FIRST)}
         epochs = _taken_apart({k: v for k, v in arrays.items() if not k.startswith(FIRST)})
         return Trajectory(epochs, dict(zip(map(int, steps), _taken_apart(first), strict=True)))
     except (OSError, ValueError, KeyError) as error:
         raise ResultsError(
-            f"{path} is damaged ({reading.reason(error)}); delete its folder and run it again."
+            f"{path} is damaged ({files.reason(error)}); delete its folder and run it again."
         ) from None
 
 
@@ -80,9 +80,9 @@ def _stacked(samples: Sequence[Params]) -> dict[str, NDArray[np.floating]]:
 def _taken_apart(arrays: Mapping[str, NDArray[np.floating]]) -> list[Params]:
     """Return what `_stacked` was given."""
     if any(array.ndim == 0 for array in arrays.values()):
-        raise reading.Damage("it has a single number for a parameter")
+        raise files.Damage("it has a single number for a parameter")
     if len({len(array) for array in arrays.values()}) > 1:
-        raise reading.Damage("its arrays are of several lengths")
+        raise files.Damage("its arrays are of several lengths")
     points = len(next(iter(arrays.values()))) if arrays else 0
     keyed = {ParamKey.parse(name): array for name, array in arrays.items()}
     return [{key: array[i] for key, array in keyed.items()} for i in range(points)]

@@ -15,9 +15,9 @@ from nnbench.model import metrics
 from nnbench.model.init import Params
 from nnbench.model.layers import ActivationName
 from nnbench.model.network import ParamKey
-from nnbench.reading import Damage, arrays, reason, tensors
 from nnbench.records.files import write_arrays, write_atomically
 from nnbench.records.run import WEIGHTS_NAME
+from nnbench.schema.files import Damage, arrays, reason, tensors
 
 PREDICTIONS_NAME = "predictions.npz"
 

@@ -29,7 +29,7 @@ from typing import (
 
 from nnbench.errors import ConfigError
 from nnbench.formatting import cut, printable
-from nnbench.reading import Damage, check_plain
+from nnbench.schema.files import Damage, check_plain
 from nnbench.schema.limits import LARGEST, NAME, UNKNOWN, Limit, Text, above, at_least, within
 from nnbench.schema.quick import Sound, quick
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from nnbench.reading import Damage, check_plain
+from nnbench.schema.files import Damage, check_plain
 from nnbench.schema.limits import LARGEST
 
 Sound = Callable[[Any], bool]

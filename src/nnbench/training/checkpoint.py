@@ -18,7 +18,6 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnbench import reading
 from nnbench.backends.protocol import NO_STATS, State, TrainStats
 from nnbench.config.run import CheckpointConfig
 from nnbench.errors import ResultsError
@@ -27,7 +26,7 @@ from nnbench.model.network import ParamKey
 from nnbench.records.files import write_atomically
 from nnbench.records.parts import Size
 from nnbench.records.run import CHECKPOINTS_NAME
-from nnbench.schema import at_least, read
+from nnbench.schema import at_least, files, read
 from nnbench.training.effort import NONE, UNKNOWN, Effort
 
 FOLDER_NAME = CHECKPOINTS_NAME
@@ -160,11 +159,11 @@ class _Facts:
 
 
 def _read(path: Path) -> Checkpoint:
-    tensors, metadata = reading.tensors(path)
+    tensors, metadata = files.tensors(path)
     text = metadata.get("facts", "")
     if _digest(text, tensors) != metadata.get("digest"):
-        raise reading.Damage("its digest does not match")
-    facts = read(_Facts, reading.json_object(text.encode()))
+        raise files.Damage("its digest does not match")
+    facts = read(_Facts, files.json_object(text.encode()))
 
     def of(kind: str) -> dict[str, NDArray[Any]]:
         start = f"{kind}/"

@@ -54,17 +54,17 @@ class Quality:
 class Against:
     """One group against the baseline: time, test samples, and what else differs.
 
-    `rows` is the ratio of the medians that the table shows; `warm_up` tells whether a run's time
-    is that of its only epoch; `differences` are settings, `cautions` facts of the records that
-    nobody set.
+    `time` is None where one has no time that counts. `rows` is the ratio of the medians that the
+    table shows; `warm_up` tells whether a run's time is that of its only epoch; `differences` are
+    settings, `cautions` facts of the records that nobody set.
     """
 
     group: str
     baseline: str
-    time: Comparison
+    time: Comparison | None
     quality: Quality | None
     differences: tuple[str, ...]
-    rows: float
+    rows: float | None
     warm_up: bool = False
     cautions: tuple[Caution, ...] = ()
 
@@ -85,8 +85,9 @@ class Against:
 
     def __str__(self) -> str:
         """Return the verdict as a sentence."""
-        text = f"{self.pair()}: {self.time}"
-        if self.warm_up:
+        told = "no times that may be compared" if self.time is None else str(self.time)
+        text = f"{self.pair()}: {told}"
+        if self.warm_up and self.time is not None:
             text += f", by times {ONE_EPOCH}"
         text += self._by_rows()
         if self.quality is not None:
@@ -99,6 +100,8 @@ class Against:
 
     def _by_rows(self) -> str:
         """Say what the rows of the table would give, where that is another ratio."""
+        if self.time is None or self.rows is None:
+            return ""
         ratio = self.time.ratio.value
         if self.time.word == "too few" or abs(math.log(self.rows / ratio)) < ROUNDING:
             return ""
@@ -111,7 +114,9 @@ def compare(pairs: Sequence[tuple[Group, Group]]) -> list[Against]:
 
     Verdicts on time are one family, those on the test samples another.
     """
-    times = corrected([compare_times(a.seconds(), b.seconds()) for a, b in pairs])
+    seconds = [(a.seconds(), b.seconds()) for a, b in pairs]
+    families = iter(corrected([compare_times(x, y) for x, y in seconds if x and y]))
+    times = [next(families) if x and y else None for x, y in seconds]
     qualities = _qualities(pairs)
     return [
         Against(
@@ -120,11 +125,11 @@ def compare(pairs: Sequence[tuple[Group, Group]]) -> list[Against]:
             time=time,
             quality=quality,
             differences=tuple(findings(a, b).values()),
-            rows=median(b.seconds().values()) / median(a.seconds().values()),
+            rows=median(y.values()) / median(x.values()) if x and y else None,
             warm_up=any(len(run.epochs) == 1 for run in (*a.finished, *b.finished)),
             cautions=tuple(cautions([a, b])),
         )
-        for (a, b), time, quality in zip(pairs, times, qualities, strict=True)
+        for (a, b), (x, y), time, quality in zip(pairs, seconds, times, qualities, strict=True)
     ]
 
 

@@ -161,7 +161,7 @@ def _pairs(table: Table, wanted: str | None) -> list[tuple[Group, Group]]:
     The baseline is a backend (`wanted`, else numpy, else the first) where backends vary, or the
     group called `wanted`. A group without a counterpart is compared to the baseline's first.
     """
-    groups = [group for group in table.groups if group.seconds()]
+    groups = [group for group in table.groups if group.finished]
     if not groups:
         return []
     named = [group for group in groups if group.label == wanted]

@@ -20,12 +20,12 @@ from nnbench.errors import NNBenchError, ResultsError
 from nnbench.model.layers import ActivationName
 from nnbench.model.losses import Loss
 from nnbench.model.metrics import OUTPUT_ACTIVATIONS, predicted, sample_losses
-from nnbench.reading import note
 from nnbench.records import recomputed
 from nnbench.records.run import RunResult
 from nnbench.records.weights import load_predictions
 from nnbench.reporting.statistics import Scores
 from nnbench.schema import read
+from nnbench.schema.files import note
 
 Vector = NDArray[np.float64]
 

@@ -117,13 +117,14 @@ def _against_time(frame: pd.DataFrame) -> Figure | None:
 
 
 def _ratios(content: TableContent) -> Figure | None:
-    shown = [a for a in content.against if a.time.pairs][:MOST_GROUPS]
+    timed = ((a, a.time) for a in content.against if a.time is not None)
+    shown = [(against, time) for against, time in timed if time.pairs][:MOST_GROUPS]
     if not shown:
         return None
     figure, axes = _axes()
-    for i, against in enumerate(reversed(shown)):
-        ratio = against.time.ratio
-        color = {"faster": "tab:green", "slower": "tab:red"}.get(against.time.word, "tab:gray")
+    for i, (_, time) in enumerate(reversed(shown)):
+        ratio = time.ratio
+        color = {"faster": "tab:green", "slower": "tab:red"}.get(time.word, "tab:gray")
         axes.plot(ratio.value, i, "o", color=color)
         if ratio.high < float("inf"):
             axes.plot([ratio.low, ratio.high], [i, i], color=color)
@@ -131,7 +132,7 @@ def _ratios(content: TableContent) -> Figure | None:
     axes.set(
         xscale="log",
         yticks=range(len(shown)),
-        yticklabels=[f"{a.group} / {a.baseline}" for a in reversed(shown)],
+        yticklabels=[f"{a.group} / {a.baseline}" for a, _ in reversed(shown)],
         xlabel="times as long, with 95 % interval",
     )
     _plain_numbers(axes.xaxis)

@@ -136,6 +136,7 @@ def test_a_changed_file_alone_is_uploaded(results: Path) -> None:
 
 def test_a_certificate_with_other_lists_is_taken_as_it_is(results: Path) -> None:
     parity = {"outcome": "fail", "words": ["a"], "difference": [0.1, float("inf"), 0.3], "x": [1]}
+    parity |= {"text": "t", "reference": None, "envelope": []}
     run = make_run(results / "runs" / "r1", parity=parity)
     id_ = planted(results, run)
     client = client_of(results)

@@ -58,6 +58,7 @@ class Planner:
     def __init__(self, results: Path, fresh: bool = False) -> None:
         self.folder, self.fresh = Folder(results), fresh
         self._prints: dict[str, str] = {}
+        self._timings: dict[str, str] = {}  # by run_id: a plan asks for each cell again
         self._asked: set[str] = set()
         self._described = functools.cache(described)  # as long as a plan: sources may be edited
 
@@ -137,6 +138,11 @@ class Planner:
                 return f"not the stopped {run.shown} ({run.run_id}): {changes}"
         return None
 
+    def _timed_as(self, run: RunResult) -> str:
+        if run.run_id not in self._timings:
+            self._timings[run.run_id] = _timed(run.config)
+        return self._timings[run.run_id]
+
     def seconds(self, step: Step) -> float | None:
         """Return how long what is left of a cell would take, None where that is unknown.
 
@@ -149,7 +155,7 @@ class Planner:
         alike = [
             run
             for run in self.folder.runs()
-            if run.epochs and run.machine.get("cpu") == cpu and _timed(run.config) == wanted
+            if run.epochs and run.machine.get("cpu") == cpu and self._timed_as(run) == wanted
         ]
         if not alike:
             return None

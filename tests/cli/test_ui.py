@@ -22,7 +22,8 @@ from click.testing import CliRunner
 
 from nnbench.cli.ui import _serve, command, free_port, runs_page, ui
 from nnbench.errors import ResultsError
-from nnbench.tracking.store import DATABASE_NAME, Experiment, open_store, quiet
+from nnbench.tracking.quiet import quiet
+from nnbench.tracking.store import DATABASE_NAME, Experiment, open_store
 from support import SOURCE
 from support.commands import PATIENCE, wait_for
 

@@ -317,7 +317,7 @@ def test_what_is_no_mlflow_server_is_one_plain_line(
 
 def test_an_answer_without_end_is_given_up(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told, and at most a little more than MOST_BYTES of each answer are read."""
-    monkeypatch.setattr("nnbench.tracking.store.MOST_BYTES", 1 << 20)
+    monkeypatch.setattr("nnbench.tracking.quiet.MOST_BYTES", 1 << 20)
     sent: list[int] = []
 
     def endless(connection: socket.socket) -> None:

@@ -28,7 +28,7 @@ def command(
     """
     from nnbench.records.folder import Folder
     from nnbench.records.lookup import recorded
-    from nnbench.tracking.store import StoreError
+    from nnbench.tracking.quiet import StoreError
     from nnbench.tracking.sync import sync
 
     known = Folder(results)

@@ -23,15 +23,9 @@ from nnbench.cli import options
 from nnbench.config.installation import need
 from nnbench.errors import ResultsError
 from nnbench.reporting.pages.screen import say
+from nnbench.tracking.quiet import PRIVACY
 from nnbench.tracking.refusal import reason
-from nnbench.tracking.store import (
-    DATABASE_NAME,
-    PRIVACY,
-    VIEW_KEY,
-    Experiment,
-    experiments,
-    store_uri,
-)
+from nnbench.tracking.store import DATABASE_NAME, VIEW_KEY, Experiment, experiments, store_uri
 
 HOST = "127.0.0.1"
 PORTS_TRIED = 50

@@ -16,8 +16,9 @@ from nnbench.formatting import count
 from nnbench.records.run import RunResult
 from nnbench.tracking import content
 from nnbench.tracking.difference import DIGEST_TAG, Mirror, difference, log, shows
+from nnbench.tracking.quiet import StoreError
 from nnbench.tracking.shown import Shown
-from nnbench.tracking.store import StoreError, holding
+from nnbench.tracking.store import holding
 
 LOCK_NAME = ".mlflow.lock"
 RUN_TAG = "nnbench.run_id"

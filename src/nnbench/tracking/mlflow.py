@@ -22,6 +22,7 @@ from nnbench.tracking.converge import converge, follow, is_shown, search
 from nnbench.tracking.difference import Mirror
 from nnbench.tracking.note import experiment_note
 from nnbench.tracking.patience import Patience
+from nnbench.tracking.quiet import StoreError, hush, quiet
 from nnbench.tracking.refusal import reason, remedy
 from nnbench.tracking.shown import ARTIFACTS
 from nnbench.tracking.state import address
@@ -30,11 +31,8 @@ from nnbench.tracking.store import (
     PAUSE_SECONDS,
     RETRY_SECONDS,
     Client,
-    StoreError,
     check_answering,
-    hush,
     open_store,
-    quiet,
     store_uri,
 )
 from nnbench.tracking.system import SystemMetrics

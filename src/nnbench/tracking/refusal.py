@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from nnbench.config.installation import install_command, missing
-from nnbench.tracking.store import StoreError, without_password
+from nnbench.tracking.quiet import StoreError
+from nnbench.tracking.store import without_password
 
 REASON_CHARACTERS = 200
 KNOWN = {

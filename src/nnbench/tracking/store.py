@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import socket
 import sqlite3
@@ -20,32 +19,21 @@ from urllib.parse import urlsplit
 from filelock import BaseFileLock, FileLock, Timeout
 
 from nnbench.credentials import hidden, usable
-from nnbench.errors import NNBenchError
 from nnbench.tracking.note import EXPERIMENT_NOTE
+from nnbench.tracking.quiet import StoreError, bound_answers, hush, quiet
 
 DATABASE_NAME = "mlflow.db"
 ARTIFACTS_NAME = "mlartifacts"
 LOCK_NAME = ".mlflow.lock"
 LOCK_SECONDS = 600.0  # the lock ends with its process: who waits, waits for work being done
-REQUEST_SECONDS = 10
-PATIENT_SECONDS = 30  # where somebody asked for nothing else
 CONNECT_SECONDS = 3
 RETRY_SECONDS = 2.0  # that a call which is refused is tried again
 PAUSE_SECONDS = 0.3
-MOST_BYTES = 64 << 20  # of one answer: the pages asked for are a hundred times smaller
 LASTING = {  # what asking again does not change
     *("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_PARAMETER_VALUE"),
     *("INVALID_STATE", "BAD_REQUEST", "PERMISSION_DENIED", "UNAUTHENTICATED"),
 }
 
-# MLflow's own defaults try a dead server for 247 s. A value that the user has set stays.
-ENVIRONMENT = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": str(REQUEST_SECONDS),
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
-PRIVACY = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 VIEW_KEY = "nnbench"  # of the view that `experiments` opens, with the columns that matter here
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW_KEY}"
 COLUMNS = (
@@ -58,11 +46,6 @@ COLUMNS = (
     "params.`seed`",
     "tags.`nnbench.semantics`",
 )
-NOISY = ("mlflow", "alembic", "urllib3", "sqlalchemy")
-
-
-class StoreError(NNBenchError):
-    """The tracking store cannot be used; the run goes on without it."""
 
 
 def store_uri(uri: str | None, results: Path) -> str:
@@ -139,41 +122,6 @@ def client_of(uri: str, patient: bool = False) -> Iterator[Any]:
         yield MlflowClient(tracking_uri=uri)
 
 
-@contextlib.contextmanager
-def quiet(patient: bool = False) -> Iterator[None]:
-    """Keep MLflow to itself while open: no telemetry, no log lines, no waiting for the dead.
-
-    `patient`: a slow server may take longer. Environment and log levels are put back on leaving;
-    no telemetry stays.
-    """
-    os.environ.update(PRIVACY)
-    wanted = ENVIRONMENT
-    if patient:
-        wanted = wanted | {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENT_SECONDS)}
-    added = [key for key in wanted if key not in os.environ]
-    os.environ.update({key: wanted[key] for key in added})
-    loggers = [logging.getLogger(name) for name in NOISY]
-    levels = [logger.level for logger in loggers]
-    hush()
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        for key in added:
-            os.environ.pop(key, None)
-
-
-def hush() -> None:
-    """Silence the libraries' loggers; needed again after MLflow's import, which sets its own.
-
-    MLflow logs whole tracebacks for what it also raises; the raised part reaches the user as one
-    line.
-    """
-    for name in NOISY:
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-
-
 def open_store(
     uri: str | None, experiment: str, results: Path, beat: Callable[[], None] = lambda: None
 ) -> tuple[Client, str]:
@@ -196,35 +144,6 @@ def open_store(
         client = Client(MlflowClient(tracking_uri=address, registry_uri=address), beat)
         artifacts = (results / ARTIFACTS_NAME).absolute().as_uri() if local else None
         return client, _experiment_id(client, experiment, artifacts)
-
-
-def bound_answers() -> None:
-    """Have MLflow give up an answer of a server that goes on and on; it would fill the memory."""
-    from mlflow.utils import request_utils
-
-    adapter = getattr(request_utils, "TCPKeepAliveHTTPAdapter", request_utils.HTTPAdapter)
-    build = adapter.build_response
-    if getattr(build, "is_bounded", False):
-        return
-
-    def bounded(self: Any, request: Any, raw: Any) -> Any:
-        response = build(self, request, raw)
-        chunks = response.iter_content
-
-        def at_most(*arguments: Any, **named: Any) -> Iterator[Any]:
-            size = 0
-            for chunk in chunks(*arguments, **named):
-                size += len(chunk)
-                if size > MOST_BYTES:
-                    response.close()
-                    raise StoreError("its answer has no end")
-                yield chunk
-
-        response.iter_content = at_most
-        return response
-
-    bounded.is_bounded = True  # type: ignore[attr-defined]
-    adapter.build_response = bounded
 
 
 def _prepare_file(path: Path) -> None:

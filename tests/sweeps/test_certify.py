@@ -293,3 +293,22 @@ def test_what_parts_by_rounding_alone_is_chaotic() -> None:
     assert not early.may_be_rounding
     assert not dataclasses.replace(late, dtype="float64").may_be_rounding
     assert not dataclasses.replace(late, first={}).may_be_rounding
+
+
+@pytest.mark.slow
+def test_figures_of_native_runs_are_recomputed_with_their_own_constants(
+    nnbench: Nnbench, tmp_path: Path
+) -> None:
+    """Keras adds 1e-3 to a variance, PyTorch 1e-5."""
+    pytest.importorskip("tensorflow")
+    layers = (
+        "arch.layers=[flatten, {name: dense, units: 8}, {name: batch_norm}, {name: layer_norm}]"
+    )
+    done = nnbench(
+        "-m", "backend=keras,torch", "semantics=native", "arch=layers", layers, "data=digits",
+        "loss=cross_entropy", "epochs=1", "batch_size=32", "tracking=local",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    for run in read_runs(tmp_path / "results"):
+        assert run.parity is not None
+        assert run.parity["outcome"] == "figures agree"

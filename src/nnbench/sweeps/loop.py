@@ -73,11 +73,8 @@ class SweepResult:
         if self.signal is not None:
             raise Stopped(self.signal, self.left)
 
-    def check(self) -> None:
-        """Raise Stopped where a signal stopped it, SweepFailed where a run failed or is wrong.
-
-        Wrong is one that its certificate keeps out of every ranking.
-        """
+    def check_done(self) -> None:
+        """Raise Stopped where a signal stopped it, SweepFailed where a run has no end."""
         self.check_stopped()
         if self.failures:
             raise SweepFailed(f"{len(self.failures)} of {len(self.cells)} runs failed (see above)")
@@ -86,6 +83,13 @@ class SweepResult:
                 f"{self.left} of {len(self.cells)} runs were stopped. Run the same command again "
                 "to resume."
             )
+
+    def check(self) -> None:
+        """Raise as `check_done` does, and SweepFailed where a run is wrong.
+
+        Wrong is one that its certificate keeps out of every ranking.
+        """
+        self.check_done()
         if wrong := sum(not standing(run).ranked for run in self.runs):
             raise SweepFailed(
                 f"{wrong} of {len(self.cells)} runs diverge or report wrong figures (see above)"

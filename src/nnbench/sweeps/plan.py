@@ -58,7 +58,8 @@ class Planner:
     def __init__(self, results: Path, fresh: bool = False) -> None:
         self.folder, self.fresh = Folder(results), fresh
         self._prints: dict[str, str] = {}
-        self._timings: dict[str, str] = {}  # by run_id: a plan asks for each cell again
+        self._timings: dict[str, str] = {}
+        self._deciding: dict[str, str] = {}  # by run_id: a plan asks for each cell again
         self._asked: set[str] = set()
         self._described = functools.cache(described)  # as long as a plan: sources may be edited
 
@@ -124,12 +125,12 @@ class Planner:
         """
         where, decides = self.where(cell.config), deciding(cell.values)
         for run in reversed(self.folder.runs()):
-            if STATES[run.status] == "finished" and deciding(run.config) == decides:
+            if STATES[run.status] == "finished" and self._decides(run) == decides:
                 found = identity.differing(run.config, run.machine, cell.values, where)
                 changes = ", ".join(found) or "other data"
                 return f"not the finished one of the same settings: {changes}"
         for run in reversed(self.folder.runs()):
-            stopped = run.status == "killed" and deciding(run.config) not in self._asked
+            stopped = run.status == "killed" and self._decides(run) not in self._asked
             if not stopped or any(run.config.get(k) != cell.values.get(k) for k in SAME):
                 continue
             found = identity.differing(run.config, run.machine, cell.values, where)
@@ -137,6 +138,11 @@ class Planner:
                 changes = ", ".join(found) or "other data"
                 return f"not the stopped {run.shown} ({run.run_id}): {changes}"
         return None
+
+    def _decides(self, run: RunResult) -> str:
+        if run.run_id not in self._deciding:
+            self._deciding[run.run_id] = deciding(run.config)
+        return self._deciding[run.run_id]
 
     def _timed_as(self, run: RunResult) -> str:
         if run.run_id not in self._timings:

@@ -6,6 +6,7 @@ JSON line: for each run what its figures came to. The logits are kept beside its
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from nnbench.backends.evaluation import Evaluator
 from nnbench.config.run import RunConfig, read_config
 from nnbench.data.dataset import Dataset
 from nnbench.errors import NNBenchError, ResultsError
+from nnbench.model.formulas import documented_net
 from nnbench.records import recomputed, weights
 from nnbench.records.figures import SPLITS, Figures, judge
 from nnbench.records.run import RunResult
@@ -45,6 +47,8 @@ class Figuring:
         except NNBenchError:
             return Figures(unchecked="weights missing")
         task = make_task(config, dataset)
+        net = documented_net(task.architecture.with_values(run.effective))
+        task = dataclasses.replace(task, architecture=net)
         if {k: v.shape for k, v in params.items()} != task.architecture.weight_shapes():
             return Figures(wrong=("its weights do not fit its net",))
         splits = all_splits(dataset, config.eval.train_samples)

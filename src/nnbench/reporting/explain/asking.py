@@ -213,7 +213,7 @@ def _run(way: Bridge, seeds: Sequence[int], observer: Observer) -> Figures:
     observer.say(f"{len(way.changes)} changes, {len(cells)} runs in two orders")
     name = f"explain-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
     result = run_sweep(list(cells.values()), name, observer)
-    result.check()
+    result.check_done()
     return {deciding(run.config): run for run in result.runs}
 
 

@@ -32,17 +32,22 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
 
 
 def describe(
-    packages: Sequence[str], *, device: str = "cpu", target: str | None = None
+    packages: Sequence[str],
+    *,
+    device: str = "cpu",
+    target: str | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return what this process runs on, as plain values for run.json.
 
     `packages` are the import names of the frameworks in use, already imported by the caller;
-    `target` is the backend's, whose source is digested (`backend_source`).
+    `target` is the backend's, whose source is digested (`backend_source`); `environment` the
+    variables as they were before that import, which may set some of its own.
     `memory_bytes` is the machine's; `cores` counts physical ones and those this process may use,
     `blas` lists the loaded BLAS libraries, NumPy's first.
     `gpu` is asked for only when `device` is not `cpu`. What cannot be found out is None.
     """
-    environment = switches()  # before anything imported here adds its own
+    environment = switches() if environment is None else dict(environment)
     import numpy  # noqa: F401 - loads its BLAS
     import psutil
     import threadpoolctl

@@ -11,6 +11,7 @@ from nnbench.backends.protocol import Chooser, Effective
 from nnbench.backends.trainers import described
 from nnbench.errors import RunFailed, RunKilled
 from nnbench.records import identity, machine
+from nnbench.records.environment import switches
 from nnbench.records.flags import of_config
 from nnbench.records.run import RunResult
 from nnbench.training import checkpoint
@@ -32,6 +33,7 @@ def execute(
     """
     config = job.config
     clock = Clock(job.started)
+    environment = switches()  # frameworks set some of their own
     announce({"event": "phase", "phase": "import"})
     factory = trainer_factory(config)
     clock.since_start("import")
@@ -48,7 +50,12 @@ def execute(
         if job.nudged:
             trainer.load(moved_by_one_ulp(trainer.params()))
         backend = config.backend
-        where = machine.describe(backend.packages, device=config.device.name, target=backend.target)
+        where = machine.describe(
+            backend.packages,
+            device=config.device.name,
+            target=backend.target,
+            environment=environment,
+        )
         where["accelerator"] = getattr(trainer, "accelerator", None)
     announce({"event": "phase", "phase": "warm-up"})
     with clock.phase("warm_up"):

@@ -21,9 +21,12 @@ from support.commands import Nnbench, fresh, here
 
 THREADS = threadpool_limits(limits=1, user_api="blas")
 
-# Tests interrupt processes that they start; a shell that runs pytest in the background would have
-# them ignore it.
+# Tests interrupt processes that they start, or close their terminal; a shell that runs pytest in
+# the background, or nohup, would have them ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+for name in ("SIGHUP", "SIGQUIT"):
+    if hasattr(signal, name):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 @pytest.fixture

@@ -155,7 +155,7 @@ def test_a_sweep_compares_and_lets_backends_alternate(nnbench: Nnbench, tmp_path
     assert done.returncode == 0, done.stderr
     runs = list(read_runs(tmp_path / "results"))
     order = [(r.config["backend"]["execution"], r.config["seed"]) for r in runs]
-    assert order == [("fused", 0), ("reference", 0), ("fused", 1), ("reference", 1)]
+    assert order == [("fused", 0), ("reference", 0), ("reference", 1), ("fused", 1)]
     assert len({r.sweep for r in runs}) == 1
     assert " dW " in done.stdout
     assert "parity agrees: numpy reference against numpy, float32, 2 pairs of runs" in done.stdout

@@ -54,7 +54,10 @@ LONG = (
     'nnbench explain "loss=bce" "loss=mse backend=torch" epochs=3',
     "nnbench ops --size 200 --rounds 2",
     "nnbench claims --out docs/results/claims.md",
+    "nnbench check backend=numpy",
     "nnbench check backend=torch",
+    "nnbench claims --recorded",
+    "nnbench parity",
     "nnbench parity backend=numpy,torch epochs=1",
     "nnbench claims numpy_vs_pytorch_analysis",
     "nnbench explain create_nn_from_numpy/published_numpy_b1 "

@@ -278,7 +278,7 @@ def test_backends_of_one_name_are_told_apart_by_their_origin(broken: Path, tmp_p
     for label in ("numpy", "numpy (other)", "twin (other)", "twin (second)"):
         assert re.search(rf"^  {re.escape(label)}  +1 ", report.stdout, flags=re.MULTILINE), label
     both = ("backend=numpy,fake", "dtype=float64", "data=synthetic", "epochs=1")
-    assert "numpy (other)   pass" in nnbench_with(broken, tmp_path, "parity", *both).stdout
+    assert "numpy (other)   agrees" in nnbench_with(broken, tmp_path, "parity", *both).stdout
     same = nnbench_with(broken, tmp_path, "parity", "backend=numpy,numpy")
     assert same.stderr == "nnbench: Received backend numpy twice; name different backends.\n"
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnbench import reading
 from nnbench.cli import COMMANDS
 from nnbench.errors import NNBenchError
 from nnbench.records import recomputed, trajectory
@@ -20,6 +19,7 @@ from nnbench.records.folder import Folder, read_runs
 from nnbench.records.run import RunResult
 from nnbench.records.weights import load_predictions, load_weights
 from nnbench.reporting import asking
+from nnbench.schema import files
 from nnbench.sweeps.plan import Planner
 from nnbench.training import checkpoint
 from support import damage
@@ -146,8 +146,8 @@ def test_what_claims_too_much_takes_no_memory(folder: Path, tmp_path: Path) -> N
     archive = tmp_path / "predictions.npz"
     for content in (damage.claiming((100 * 2**27,)), damage.bomb()):
         archive.write_bytes(content)
-        with pytest.raises(reading.Damage, match="claims"):
-            reading.arrays(archive)
+        with pytest.raises(files.Damage, match="claims"):
+            files.arrays(archive)
     for name in ("run.json", "weights.safetensors"):
         kept = (run.directory / name).read_bytes()
         damage.sparse(run.directory / name, 3 * 2**30)
@@ -199,7 +199,7 @@ def test_every_array_that_is_written_is_read_back(tmp_path: Path) -> None:
         "c": np.zeros(0, np.int64), "d": np.array([True, False]), "e": np.array(3, ">i4"),
     }  # fmt: skip
     np.savez_compressed(tmp_path / "x.npz", allow_pickle=False, **arrays)
-    found = reading.arrays(tmp_path / "x.npz")
+    found = files.arrays(tmp_path / "x.npz")
     assert found.keys() == arrays.keys()
     for name, value in arrays.items():
         assert np.array_equal(found[name], value)

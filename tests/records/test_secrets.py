@@ -125,6 +125,7 @@ def test_an_old_record_loses_its_password_when_it_is_written(tmp_path: Path) -> 
     values |= {"schema_version": 3, "config": run.config}
     (folder / "run.json").write_text(json.dumps(values))
     assert SECRET in (folder / "run.json").read_text()
+    (folder / "config.yaml").write_text(f"tracking: {{uri: {uri}}}\n")
     said = [fresh(tmp_path, words) for words in (["show", "r1"], ["ls"], ["sync"])]
     check(tmp_path, *said)
     assert read_runs(tmp_path / "results")[0].config["tracking"]["uri"] == f"http://{NOWHERE}"

@@ -28,7 +28,7 @@ NETS: dict[str, tuple[str, ...]] = {
     "softmax_regression": IMAGES,
     "text": ("data=sequences", "loss=cross_entropy", "schedule.lr=0.05"),
 }
-INITS = ("normal", "uniform", "he", "glorot", "torch_default")
+INITS = ("normal", "uniform", "he", "glorot", "torch_default", "keras_default")
 SMALL = ("784-10-10", "small_cnn", "text")  # that make test tries, from two initializers
 CASES = [
     pytest.param(n, i, marks=[] if n in SMALL and i in ("he", "uniform") else pytest.mark.slow)

@@ -271,10 +271,7 @@ def label(run: RunResult) -> str:
 
 
 def sentences(runs: Sequence[RunResult]) -> list[str]:
-    """Return one sentence for all runs of a pair of backends that agree, one for each other.
-
-    Nothing is said of runs without a counterpart whose figures are right.
-    """
+    """Return one sentence for all runs of a pair that agree, one for each other in doubt."""
     agreed: defaultdict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
     lines = []
     for run in runs:

@@ -17,6 +17,27 @@ LEFT_OUT = (
     "search",
 )  # fmt: skip
 
+# Settings of version 0.2.0, each with the value that leaves a run as it was before: with that they
+# make no other run.
+ADDED: dict[str, dict[str, Any]] = {
+    "loss": {"class_weights": None, "label_smoothing": 0.0, "mistake": None},
+    "optimizer": {
+        "clip_offset": None, "clip_value": None, "decay": None, "decay_on": "all",
+        "formulas": None, "rate": None, "epsilon_root": None, "epsilon_correction": None,
+        "amsgrad": False,
+    },
+}  # fmt: skip
+
+
+def without_added(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration without the settings of `ADDED` that change nothing in it."""
+    kept = dict(config)
+    for group, added in ADDED.items():
+        values = kept.get(group)
+        if isinstance(values, Mapping):
+            kept[group] = {k: v for k, v in values.items() if k not in added or v != added[k]}
+    return kept
+
 
 def fingerprint(
     config: Mapping[str, Any],
@@ -43,7 +64,8 @@ def deciding(config: Mapping[str, Any]) -> str:
 
 
 def _kept(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in LEFT_OUT}
+    kept = {key: value for key, value in config.items() if key not in LEFT_OUT}
+    return without_added(kept)
 
 
 def _parts(config: Mapping[str, Any], machine: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ DIGEST_SINCE = 4
 RECORD_NAME = "run.json"
 RUNS_NAME = "runs"
 CHECKPOINTS_NAME = "checkpoints"
+CONFIG_NAME = "config.yaml"
 WEIGHTS_NAME = "weights.safetensors"  # what a run that came to its end leaves
 Status = Literal["running", "finished", "diverged", "failed", "killed"]
 RunId = Annotated[str, Text(120, "letters, digits, - and _", r"\w[\w.-]*")]

@@ -21,7 +21,7 @@ from nnbench.errors import NNBenchError, ResultsError, RunBusy, RunFailed, RunKi
 from nnbench.records.files import write_atomically
 from nnbench.records.flags import Flag, SlowClock
 from nnbench.records.lookup import find_weights, make_directory, run_name
-from nnbench.records.run import RECORD_NAME, RUNS_NAME, EpochRecord, RunResult, Status
+from nnbench.records.run import CONFIG_NAME, RECORD_NAME, RUNS_NAME, EpochRecord, RunResult, Status
 from nnbench.sweeps.observer import Follower, Observer
 from nnbench.sweeps.process import Interrupts, run_isolated
 from nnbench.training.job import Job
@@ -29,7 +29,6 @@ from nnbench.training.job import Job
 if TYPE_CHECKING:
     from nnbench.tracking.mlflow import MlflowSink
 
-CONFIG_NAME = "config.yaml"
 PARITY_NAME = "parity"
 # What a run's own clock may miss of its process: starting and ending it, on a busy machine too.
 CLOCK_SHARE = 0.1

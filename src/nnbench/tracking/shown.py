@@ -10,12 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nnbench.records.run import OVER, RECORD_NAME, RunResult
+from nnbench.records.run import CONFIG_NAME, OVER, RECORD_NAME, RunResult
 from nnbench.tracking import content
 from nnbench.tracking.content import Metric
 from nnbench.tracking.note import note
 
-ARTIFACTS = (RECORD_NAME, "config.yaml", "weights.safetensors", "predictions.npz", "worker.log")
+ARTIFACTS = (RECORD_NAME, CONFIG_NAME, "weights.safetensors", "predictions.npz", "worker.log")
 
 
 class Shown:

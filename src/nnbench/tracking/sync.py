@@ -10,9 +10,11 @@ from typing import Any
 
 from nnbench.config.installation import need
 from nnbench.config.run import TrackingConfig
+from nnbench.credentials import hidden
 from nnbench.errors import NNBenchError
+from nnbench.records.files import write_atomically
 from nnbench.records.locks import locked
-from nnbench.records.run import RunResult
+from nnbench.records.run import CONFIG_NAME, SCHEMA_VERSION, RunResult
 from nnbench.tracking.converge import search
 from nnbench.tracking.refusal import reason
 from nnbench.tracking.state import address, has_all
@@ -50,6 +52,8 @@ def _sync(
 ) -> Iterator[tuple[RunResult, list[str]]]:
     from nnbench.tracking.mlflow import MlflowSink
 
+    for run in runs:
+        _without_passwords(run)
     sink = MlflowSink(tracking, results, patient=True)
     try:
         lacking = {run.run_id for run in sink.lacking(runs)}
@@ -60,6 +64,21 @@ def _sync(
                 yield _noted(now, where), sink.said.get(run.run_id, [])
     finally:
         sink.close()
+
+
+def _without_passwords(run: RunResult) -> None:
+    """Write a record of an older version, and its configuration, as they are written now.
+
+    They may have passwords in URIs, and are uploaded.
+    """
+    if run.schema_version >= SCHEMA_VERSION or run.directory is None:
+        return
+    _noted(run)
+    path = run.directory / CONFIG_NAME
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        text = path.read_text(encoding="utf-8")
+        if hidden(text) != text:
+            write_atomically(path, hidden(text).encode())
 
 
 def _noted(run: RunResult, tracking: dict[str, Any] | None = None) -> RunResult:

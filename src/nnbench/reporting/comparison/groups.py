@@ -267,7 +267,8 @@ def _told(flat: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
 
 def own_settings(run: RunResult) -> dict[str, Any]:
     """Return the settings that make groups, by dotted key; the backend as its label."""
-    flat = {k: v for k, v in settings(run.config).items() if not k.startswith(BACKEND)}
+    config = identity.without_added(run.config)
+    flat = {k: v for k, v in settings(config).items() if not k.startswith(BACKEND)}
     return flat | {"backend": backend_of(run)}
 
 

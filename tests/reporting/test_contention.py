@@ -6,8 +6,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from nnbench.errors import ConfigError
 from nnbench.records.flags import Contended, Early
 from nnbench.records.run import RunResult
+from nnbench.reporting.claims.expression import holds
 from nnbench.reporting.comparison.content import Report, build
 from nnbench.reporting.comparison.notes import epoch_note
 from nnbench.reporting.pages.html import html
@@ -79,6 +83,8 @@ def test_a_group_that_is_contended_throughout_has_no_verdict_on_time(tmp_path: P
     assert against.time is None
     assert against.quality is not None
     assert "no times that may be compared; no significant difference in test acc" in str(against)
+    with pytest.raises(ConfigError, match=r"not time: its runs were contended; run them again"):
+        holds("torch.time > 0", report.figures())
     write_plots(report, tmp_path / "plots")
     for page in (html(report, "t", {}), markdown(report, "t")):
         assert "there is no verdict on its time" in page

@@ -250,9 +250,9 @@ def test_the_command(nnbench: Nnbench, tmp_path: Path) -> None:
         assert metrics["final/test_accuracy"] == table.test_accuracy[run.run_id]
         assert metrics["final/test_loss"] == table.test_loss[run.run_id]
     store = f"sqlite:///{tmp_path}/results/mlflow.db"
-    fetched = nnbench("report", "--uri", store, "--out", "other", "--fail-if", "numpy.time > 0")
+    fetched = nnbench("report", "--uri", store, "--out", "other", "--fail-if", "numpy.accuracy > 0")
     assert fetched.returncode == 1, fetched.stderr
-    assert "condition met: numpy.time > 0" in fetched.stderr
+    assert "condition met: numpy.accuracy > 0" in fetched.stderr
     other = pd.read_csv(tmp_path / "other" / "groups.csv")
     pd.testing.assert_frame_equal(other, groups)
     for words, said in (

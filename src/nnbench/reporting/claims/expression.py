@@ -142,5 +142,7 @@ class _Reader:
         found = self.figures[group]
         if name not in found:
             hint = suggest(name, list(found))
+            if name == "time":
+                hint = ": its runs were contended; run them again on a quiet machine, with --fresh"
             raise self.refused(f"{group} has {', '.join(found)}, not {name}{hint}")
         return found[name]

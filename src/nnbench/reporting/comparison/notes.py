@@ -70,7 +70,7 @@ def contention_notes(table: Table) -> list[str]:
         if seeds:
             what = "contended (other processes took its processor)"
             notes.append(f"{group.label}: {what} with {seeds}; {left}.")
-    return notes
+    return [*notes, "For their times, run contended runs again on a quiet machine, with --fresh."]
 
 
 def order_notes(table: Table) -> list[str]:

@@ -102,3 +102,18 @@ def started(process: subprocess.Popen[str], folder: Path, after: int = 0) -> Run
         return next((run for run in runs if len(run.epochs) > after), None)
 
     return wait_for(one, process)
+
+
+def plug_in(folder: Path, name: str, code: str, execution: str = "fused") -> list[str]:
+    """Put a backend into `folder`: its YAML and its module, `code` with a class of its name.
+
+    Return the flag that brings it; PYTHONPATH has to have `folder`.
+    """
+    group = folder / "conf" / "backend"
+    group.mkdir(parents=True)
+    (group / f"{name}.yaml").write_text(
+        f"name: {name}\n_target_: {name}.{name.capitalize()}\n"
+        f"execution: {execution}\nexecutions: [{execution}]\n"
+    )
+    (folder / f"{name}.py").write_text(code)
+    return ["--config-dir", "conf"]

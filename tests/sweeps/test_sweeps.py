@@ -21,7 +21,7 @@ from nnbench.records.folder import read_runs
 from nnbench.records.run import RECORD_NAME, WEIGHTS_NAME, RunResult
 from nnbench.training import checkpoint
 from support import SOURCE
-from support.commands import PATIENCE, TINY, Nnbench, begin, kill_group, started, wait_for
+from support.commands import PATIENCE, TINY, Nnbench, begin, kill_group, plug_in, started, wait_for
 from support.tracking import assert_mirrored, client_of
 
 LONG = ["data=synthetic", "data.samples=2000", "epochs=400", "batch_size=8", "shuffle=true"]
@@ -262,15 +262,9 @@ def test_cells_that_cannot_be_are_found_before_the_first_epoch(
 
 def test_on_error_stop(nnbench: Nnbench, tmp_path: Path) -> None:
     """A backend that breaks in its worker, the first of three cells."""
-    conf = tmp_path / "conf" / "backend"
-    conf.mkdir(parents=True)
-    (conf / "broken.yaml").write_text(
-        "name: broken\n_target_: broken.Broken\nexecution: plain\nexecutions: [plain]\n"
-    )
-    (tmp_path / "broken.py").write_text(
-        "class Broken:\n def __init__(self, task, splits): raise RuntimeError('it broke')\n"
-    )
-    command = ["-m", "backend=broken,numpy", "seed=0,1", *TINY, "--config-dir", "conf"]
+    code = "class Broken:\n def __init__(self, task, splits): raise RuntimeError('it broke')\n"
+    brought = plug_in(tmp_path, "broken", code, "plain")
+    command = ["-m", "backend=broken,numpy", "seed=0,1", *TINY, *brought]
     env = {"PYTHONPATH": f"{tmp_path}:{SOURCE}"}
     going_on = nnbench(*command, env=env)
     assert going_on.returncode == 1

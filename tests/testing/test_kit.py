@@ -19,7 +19,7 @@ from nnbench.testing import (
     result,
 )
 from support.backends import ALL, factory
-from support.commands import Nnbench
+from support.commands import Nnbench, plug_in
 from support.plants import PLANTS
 from support.plants.training import DropsTheRaggedBatch
 
@@ -63,21 +63,16 @@ def test_the_scorecard_has_every_check_and_says_what_failed() -> None:
 
 
 def test_the_scorecard_of_a_third_party_backend(nnbench: Nnbench, tmp_path: Path) -> None:
-    group = tmp_path / "own" / "backend"
-    group.mkdir(parents=True)
-    (group / "mine.yaml").write_text(
-        "name: mine\n_target_: mine.Mine\nexecution: reference\nexecutions: [reference]\n"
-    )
-    (tmp_path / "mine.py").write_text(
+    code = (
         "from nnbench.backends.numpy import NumpyTrainer\n"
         "class Mine(NumpyTrainer):\n"
         "    def load(self, params):\n"
         "        super().load({key: 1.001 * value for key, value in params.items()})\n"
     )
+    brought = plug_in(tmp_path, "mine", code, "reference")
     done = nnbench(
         "check",
-        "--config-dir",
-        "own",
+        *brought,
         "backend=mine",
         env={"PYTHONPATH": f"{tmp_path}:{Path(sys.modules['nnbench'].__path__[0]).parent}"},
     )

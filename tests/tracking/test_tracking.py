@@ -21,10 +21,11 @@ from typing import Any
 
 import pytest
 
+from nnbench.credentials import hidden
 from nnbench.tracking import content
 from nnbench.tracking.note import command, note
 from nnbench.tracking.patience import DEAD_SECONDS, Patience
-from nnbench.tracking.store import DATABASE_NAME, experiments, without_password
+from nnbench.tracking.store import DATABASE_NAME, experiments
 from support import SOURCE, TESTS
 from support.commands import PATIENCE, wait_for
 from support.records import CONFIG, epoch, make_run
@@ -463,8 +464,8 @@ def test_the_command_reads_back_as_the_config() -> None:
 
 
 def test_passwords_are_not_shown() -> None:
-    assert without_password("postgresql://me:pa$s@host/db") == "postgresql://host/db"
-    assert without_password("sqlite:////a/b.db") == "sqlite:////a/b.db"
+    assert hidden("postgresql://me:pa$s@host/db") == "postgresql://host/db"
+    assert hidden("sqlite:////a/b.db") == "sqlite:////a/b.db"
 
 
 def test_a_store_is_made_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from nnbench.training import effort
 from nnbench.training.undone import Undone
 from support import SOURCE
 from support.backends import small_splits, small_task, small_walks
-from support.commands import PATIENCE, TINY, Nnbench, begin
+from support.commands import PATIENCE, TINY, Nnbench, begin, plug_in
 from support.records import epoch, make_run
 
 LINUX = sys.platform == "linux"
@@ -240,12 +240,7 @@ def test_epochs_record_what_they_took(nnbench: Nnbench, tmp_path: Path) -> None:
 
 
 def test_a_backend_that_returns_early_is_charged_and_told(nnbench: Nnbench, tmp_path: Path) -> None:
-    conf = tmp_path / "conf" / "backend"
-    conf.mkdir(parents=True)
-    (conf / "late.yaml").write_text(
-        "name: late\n_target_: late.Late\nexecution: fused\nexecutions: [fused]\n"
-    )
-    (tmp_path / "late.py").write_text(
+    code = (
         "import threading, time\n"
         "from nnbench.backends.numpy import NumpyTrainer\n"
         "class Late(NumpyTrainer):\n"
@@ -264,9 +259,9 @@ def test_a_backend_that_returns_early_is_charged_and_told(nnbench: Nnbench, tmp_
         "        self.late = False\n"
         "        return super().params()\n"
     )
-    done = nnbench(
-        "backend=late", *TINY, "--config-dir", "conf", env={"PYTHONPATH": f"{tmp_path}:{SOURCE}"}
-    )
+    brought = plug_in(tmp_path, "late", code)
+    env = {"PYTHONPATH": f"{tmp_path}:{SOURCE}"}
+    done = nnbench("backend=late", *TINY, *brought, env=env)
     assert done.returncode == 0, done.stderr
     (run,) = read_runs(tmp_path / "results")
     assert Early() in run.flags
@@ -278,12 +273,7 @@ def test_a_backend_that_returns_early_is_charged_and_told(nnbench: Nnbench, tmp_
 def test_a_backend_that_stops_the_clock_stops_its_own_alone(
     nnbench: Nnbench, tmp_path: Path
 ) -> None:
-    conf = tmp_path / "conf" / "backend"
-    conf.mkdir(parents=True)
-    (conf / "still.yaml").write_text(
-        "name: still\n_target_: still.Still\nexecution: fused\nexecutions: [fused]\n"
-    )
-    (tmp_path / "still.py").write_text(
+    code = (
         "import time\n"
         "from nnbench.backends.numpy import NumpyTrainer\n"
         "class Still(NumpyTrainer):\n"
@@ -292,9 +282,9 @@ def test_a_backend_that_stops_the_clock_stops_its_own_alone(
         "        still = time.perf_counter()\n"
         "        time.perf_counter = time.process_time = time.thread_time = lambda: still\n"
     )
-    done = nnbench(
-        "backend=still", *TINY, "--config-dir", "conf", env={"PYTHONPATH": f"{tmp_path}:{SOURCE}"}
-    )
+    brought = plug_in(tmp_path, "still", code)
+    env = {"PYTHONPATH": f"{tmp_path}:{SOURCE}"}
+    done = nnbench("backend=still", *TINY, *brought, env=env)
     assert done.returncode == 0, done.stderr
     (run,) = read_runs(tmp_path / "results")
     assert all(record.train_seconds > 0 for record in run.epochs)

@@ -6,10 +6,11 @@ import re
 from pathlib import Path
 
 from nnbench.config.installation import need
+from nnbench.credentials import hidden
 from nnbench.errors import ResultsError
 from nnbench.records.run import RunResult
 from nnbench.tracking.refusal import reason
-from nnbench.tracking.store import client_of, without_password
+from nnbench.tracking.store import client_of
 
 
 def from_store(uri: str, experiment: str, into: Path) -> list[RunResult]:
@@ -18,7 +19,7 @@ def from_store(uri: str, experiment: str, into: Path) -> list[RunResult]:
     The files are brought `into` a folder. Raises ResultsError where it cannot be reached.
     """
     need("nnbench report --uri", "mlflow")
-    shown = without_password(uri)
+    shown = hidden(uri)
     try:
         with client_of(uri, patient=True) as client:
             known = client.get_experiment_by_name(experiment)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from nnbench.config.installation import install_command, missing
+from nnbench.credentials import hidden
 from nnbench.tracking.quiet import StoreError
-from nnbench.tracking.store import without_password
 
 REASON_CHARACTERS = 200
 KNOWN = {
@@ -28,7 +28,7 @@ KNOWN = {
 
 def reason(error: Exception) -> str:
     """Return why, on one line, without passwords, a full stop or what cannot be printed."""
-    text = without_password(str(error))
+    text = hidden(str(error))
     if isinstance(error, ModuleNotFoundError):
         found = str(missing("it", str(error.name)))
         if error.name == "mlflow":

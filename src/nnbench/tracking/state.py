@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from nnbench.config.run import TrackingConfig
+from nnbench.credentials import hidden
 from nnbench.records.run import RunResult
-from nnbench.tracking.store import store_uri, without_password
+from nnbench.tracking.store import store_uri
 
 
 def address(tracking: TrackingConfig, results: Path) -> str:
     """Return where runs are mirrored, as a record keeps it: no password in it."""
-    return without_password(store_uri(tracking.uri, results))
+    return hidden(store_uri(tracking.uri, results))
 
 
 def has_all(run: RunResult, tracking: TrackingConfig, results: Path) -> bool:

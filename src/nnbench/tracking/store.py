@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from nnbench.credentials import hidden, usable
+from nnbench.credentials import usable
 from nnbench.tracking.note import EXPERIMENT_NOTE
 from nnbench.tracking.quiet import StoreError, bound_answers, hush, quiet
 
@@ -51,11 +51,6 @@ COLUMNS = (
 def store_uri(uri: str | None, results: Path) -> str:
     """Return the tracking URI: `uri`, or sqlite in the results folder."""
     return usable(uri) if uri else f"sqlite:///{(results / DATABASE_NAME).absolute().as_posix()}"
-
-
-def without_password(uri: str) -> str:
-    """Return `uri` fit to be shown and recorded."""
-    return hidden(uri)
 
 
 class Client:

@@ -26,7 +26,8 @@ _QUERY_NAMES = rf"[\w.-]*(?:{_WORDS}|pass|key|auth|authorization|sig|signature|c
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^\s'\"<>|`]+)")
 _ONE_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.+)", re.DOTALL)
 _NO_SCHEME = re.compile(r"\A[^\s/:@]{2,}:(?!//).*@(?=[^@/]+)", re.DOTALL)
-_QUERY = re.compile(rf"(?<=[?&;#]){_QUERY_NAMES}=[^&;#\s'\"]*", re.IGNORECASE)
+_PUBLIC = "viewStateShareKey"  # names a view in MLflow's links
+_QUERY = re.compile(rf"(?<=[?&;#])(?!{_PUBLIC}=){_QUERY_NAMES}=[^&;#\s'\"]*", re.IGNORECASE)
 _WORD = re.compile(
     rf"([\w.-]*(?:{_WORDS})(?:\s*=\s*|['\"]\s*:\s*))('[^']*'|\"[^\"]*\"|[^\s&;,'\"]+)",
     re.IGNORECASE,

@@ -21,6 +21,7 @@ import pytest
 from click.testing import CliRunner
 
 from nnbench.cli.ui import _serve, command, free_port, runs_page, ui
+from nnbench.credentials import hidden
 from nnbench.errors import ResultsError
 from nnbench.tracking.quiet import quiet
 from nnbench.tracking.store import DATABASE_NAME, Experiment, open_store
@@ -55,6 +56,7 @@ def test_the_link_opens_the_machine_learning_view() -> None:
     assert page == "http://h:1/#/experiments/7/runs?workflowType=machine_learning"
     page = runs_page("http://h:1", Experiment("7", "mine", has_view=True))
     assert page.endswith("workflowType=machine_learning&viewStateShareKey=nnbench")
+    assert hidden(page) == page, "it is printed whole"
 
 
 def test_a_port_out_of_range() -> None:

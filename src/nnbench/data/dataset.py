@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,8 @@ class Dataset:
     """Named splits (`train`, `test`, `val` where asked for) and what a net needs to fit them.
 
     `outputs` is the number of logits. `payload_digest` identifies the data set as published,
-    before any split.
+    before any split. `guessed` is how a file was understood where nobody said; `data.reading`
+    makes sentences of it.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Dataset:
     targets: ArraySpec
     outputs: int
     payload_digest: str
+    guessed: dict[str, Any] = field(default_factory=dict)
 
     def digests(self) -> dict[str, str]:
         """Return the digest of every split by name."""

@@ -102,7 +102,10 @@ BAD_ROWS = {
     "wrong count": ("1,1", "received 2 fields, 1, 1; must be 3"),
     "too many": ("1,1,1,1", "received 4 fields"),
     "text": ("1,1,abc", "received 'abc' in column 'b'; must be a number"),
-    "missing": ("1,1,", "received '' in column 'b', a missing value .1 rows of 20.*data.missing=drop"),
+    "missing": (
+        "1,1,",
+        "received '' in column 'b', a missing value .1 rows of 20.*data.missing=drop",
+    ),
     "nan": ("nan,1,1", "received 'nan' in column 'a', a missing value"),
     "infinite": ("1,1,-inf", "received '-inf' in column 'b'"),
     "underscore": ("1_0,1,1", "received '1_0' in column 'a'"),

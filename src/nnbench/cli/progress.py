@@ -51,6 +51,8 @@ class Display(Observer):
         self.total, self.count = total, outlook.finished
         for problem in outlook.unreadable:
             self.say(f"left out: {problem}")
+        for line in outlook.readings:
+            self.say(line)
         if outlook.finished:
             self.say(
                 f"{outlook.finished} of {total} runs already finished (run again with --fresh)."

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from nnbench.data import targets
 from nnbench.data.config import Csv
 from nnbench.data.dataset import Split
-from nnbench.data.delimited import Table, few, is_number, read_table
+from nnbench.data.delimited import Table, is_number, read_table
 from nnbench.data.prepare import Payload, are_pixels, identity
+from nnbench.data.text import few
 from nnbench.errors import DataError
 from nnbench.model.losses import TaskKind
 from nnbench.schema import suggest
@@ -85,16 +86,16 @@ def _guessed_label(table: Table, kind: TaskKind) -> str:
     words = [column for column in columns if _holds_words(table.frame[column])]
     if len(words) == 1:
         return words[0]
-    ends = list(dict.fromkeys([columns[0], columns[-1]]))
-    fit = [column for column in ends if _is_class_like(table.frame[column])]
-    others = [c for c in columns[1:-1] if not _is_class_like(table.frame[c])]
-    if len(fit) == 1 and not words and (others or len(columns) < 3):
-        return fit[0]
     if one_hot := _one_hot_columns(table, columns):
         raise DataError(
             f"{table.path} has no label column, but {few(one_hot)} look like a one-hot label; "
             f"say data.label=[{','.join(one_hot)}]"
         )
+    ends = list(dict.fromkeys([columns[0], columns[-1]]))
+    fit = [column for column in ends if _is_class_like(table.frame[column])]
+    others = [c for c in columns[1:-1] if not _is_class_like(table.frame[c])]
+    if len(fit) == 1 and not words and (others or len(columns) < 3):
+        return fit[0]
     what = few(fit or words) if fit or words else "none of its columns"
     raise DataError(
         f"{table.path}: which column is the label? {what} may be; name it with data.label=NAME "

@@ -6,16 +6,11 @@ order, the rows are walked one by one with the csv module to name its line.
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
 import hashlib
 import io
 import itertools
-import lzma
 import re
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -25,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.version import Version
 
 from nnbench.data.config import Csv
+from nnbench.data.text import content, decoded, few, reject_other_texts
 from nnbench.errors import DataError, MissingPackage
 
 if TYPE_CHECKING:
@@ -34,16 +30,8 @@ DELIMITERS = (",", ";", "\t", "|", " ")
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "spaces"}
 MISSING = ("", "NA", "N/A", "n/a", "na", "NaN", "nan", "null", "NULL", "None", "?", "#N/A")
 LOOKED_AT = 50  # rows to guess from
-MOST_BYTES = 2**31
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity)", re.IGNORECASE)
 WITH_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
-OTHER_KINDS = (
-    (b"PAR1", "a Parquet file"),
-    (b"\x89HDF", "an HDF5 file"),
-    (b"\xd0\xcf\x11\xe0", "an Excel workbook"),
-    (b"\x93NUMPY", "a NumPy array"),
-)
-AS_CSV = "save it as CSV, for example with pandas.DataFrame.to_csv(index=False)"
 
 
 @dataclass(frozen=True)
@@ -84,13 +72,13 @@ def read_table(setting: str, name: str, config: Csv) -> Table:
             "pip install pandas"
         )
     path = Path(name).expanduser()
-    stored = _bytes(setting, path)
+    stored = content(setting, path)
     guessed: dict[str, Any] = {}
-    text = _text(path, stored, guessed)
+    text = decoded(path, stored, guessed)
     head = [fields for _, fields in itertools.islice(records(path, text, "\0"), LOOKED_AT)]
     if not head:
         raise DataError(f"{path} is empty; it must have rows of numbers with a label")
-    _reject_other_texts(path, head[0][0])
+    reject_other_texts(path, head[0][0])
     delimiter = _delimiter(path, text, config, guessed)
     rows = list(itertools.islice(records(path, text, delimiter), LOOKED_AT))
     decimal = _decimal([fields for _, fields in rows], delimiter, config, guessed)
@@ -122,78 +110,9 @@ def records(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[s
         raise DataError(f"{path}:{reader.line_num}: {error}") from None
 
 
-def few(names: list[str]) -> str:
-    """List the first few of `names`, cut short."""
-    listed = ", ".join(name if len(name) <= 24 else name[:21] + "..." for name in names[:5])
-    return listed + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
 def is_number(field: str, decimal: str = ".") -> bool:
     """Tell whether `field` spells a number, finite or not."""
     return NUMBER.fullmatch(field.replace(decimal, ".")) is not None
-
-
-def _bytes(setting: str, path: Path) -> bytes:
-    """Return what the file holds, unpacked where it is compressed."""
-    try:
-        stored = path.read_bytes()
-        if stored.startswith(b"PK\x03\x04"):
-            return _zipped(path)
-        for magic, module in ((b"\x1f\x8b", gzip), (b"BZh", bz2), (b"\xfd7zXZ", lzma)):
-            if stored.startswith(magic):
-                with module.open(path) as file:
-                    stored = file.read(MOST_BYTES + 1)
-    except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is damaged ({error}); bring it anew") from None
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise DataError(f"Received {setting}={path}; cannot read it ({reason})") from None
-    if len(stored) > MOST_BYTES:
-        raise DataError(f"{path} holds more than 2 GiB; data=csv takes smaller tables")
-    return stored
-
-
-def _zipped(path: Path) -> bytes:
-    with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if not name.endswith("/")]
-        if any(name.startswith("xl/") for name in names):
-            raise DataError(f"{path} is an Excel workbook; {AS_CSV}")
-        if any(name.endswith(".npy") for name in names):
-            raise DataError(f"{path} holds NumPy arrays; use data=npz")
-        if len(names) != 1:
-            raise DataError(f"{path} is an archive of {few(names)}; unpack it and name one file")
-        with archive.open(names[0]) as member:
-            return member.read(MOST_BYTES + 1)
-
-
-def _text(path: Path, stored: bytes, guessed: dict[str, Any]) -> str:
-    for magic, kind in OTHER_KINDS:
-        if stored.startswith(magic):
-            raise DataError(f"{path} is {kind}; {AS_CSV}")
-    encodings = ["utf-8-sig", "cp1252"]
-    if stored.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encodings = ["utf-16"]
-    for encoding in encodings:
-        try:
-            text = stored.decode(encoding)
-        except UnicodeError:
-            continue
-        if "\0" not in text:
-            if encoding != encodings[0] or encoding == "utf-16":
-                guessed["encoding"] = encoding
-            return text.replace("\r\n", "\n").replace("\r", "\n")
-    raise DataError(f"{path} is not text; data=csv reads tables in plain text, {AS_CSV}")
-
-
-def _reject_other_texts(path: Path, first: str) -> None:
-    if first.lower().startswith("@relation") or first.startswith("%"):
-        raise DataError(f"{path} is an ARFF file; {AS_CSV}")
-    if first.startswith(("{", "[")):
-        raise DataError(f"{path} is JSON; {AS_CSV}")
-    if first.startswith("<"):
-        raise DataError(f"{path} is a web page or XML; {AS_CSV}")
-    if re.fullmatch(r"\S+( +\d+:\S+)+", first):
-        raise DataError(f"{path} is in LIBSVM format (index:value); {AS_CSV}")
 
 
 def _delimiter(path: Path, text: str, config: Csv, guessed: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,8 +11,18 @@ MOST_CLASSES = 6
 
 def sentence(origin: str, guessed: Mapping[str, Any]) -> str | None:
     """Return one line for people on what was guessed of `origin`, None where nothing was."""
-    said = [say(guessed[key]) for key, say in _SAYINGS.items() if key in guessed]
+    said = sayings(guessed)
     return f"{origin} read as: {'; '.join(said)}" if said else None
+
+
+def sayings(guessed: Mapping[str, Any]) -> list[str]:
+    """Return a few words on each thing that was guessed; what cannot be read is left out."""
+    found = []
+    for key, say in _SAYINGS.items():
+        with contextlib.suppress(LookupError, TypeError, AttributeError, ValueError):
+            if key in guessed:  # a record of others may hold anything
+                found.append(say(guessed[key]))
+    return found
 
 
 def _classes(labels: list[str]) -> str:

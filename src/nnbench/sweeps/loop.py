@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nnbench import data
 from nnbench.config.launcher import Slurm
 from nnbench.config.run import Cell, RunConfig
+from nnbench.data import reading
 from nnbench.errors import (
     NNBenchError,
     ResultsError,
@@ -170,7 +172,18 @@ def outlook(steps: Sequence[Step], planner: Planner) -> Outlook:
         stopped=states.count("stopped"),
         changed=tuple(dict.fromkeys(s.reason for s in steps if s.state == "new" and s.reason)),
         unreadable=tuple(planner.folder.problems),
+        readings=tuple(readings([step.cell for step in steps if step.state != "finished"])),
     )
+
+
+def readings(cells: Sequence[Cell]) -> list[str]:
+    """Return what was guessed about the files that cells train on, a line for each."""
+    lines = (
+        reading.sentence(str(getattr(config.data, "path", config.data.name)), outline.guessed)
+        for config in (cell.config for cell in cells)
+        for outline in [data.outline(config.data, kind=config.task, seed=config.seed)]
+    )
+    return list(dict.fromkeys(line for line in lines if line))
 
 
 @contextlib.contextmanager

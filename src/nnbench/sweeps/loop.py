@@ -6,6 +6,7 @@ import contextlib
 import signal
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,10 @@ class SweepResult:
     runs: tuple[RunResult, ...]
     failures: tuple[Failure, ...] = ()
     signal: int | None = None
+
+    def _repr_html_(self) -> str:
+        """Return the comparison as a table, for notebooks."""
+        return f"<p>{escape(repr(self))}</p>{self.comparison.to_html()}"
 
     @property
     def left(self) -> int:

@@ -28,8 +28,9 @@ def run(overrides: Sequence[str] = ()) -> RunResult:
     """
     from nnbench.config.composition import compose
     from nnbench.sweeps.loop import run_one
+    from nnbench.sweeps.notebook import observer
 
-    return run_one(compose(overrides))
+    return run_one(compose(overrides), observer())
 
 
 def sweep(overrides: Sequence[str], *, fresh: bool = False) -> SweepResult:
@@ -41,9 +42,10 @@ def sweep(overrides: Sequence[str], *, fresh: bool = False) -> SweepResult:
     from nnbench.config.composition import compose_all
     from nnbench.sweeps.cells import Asked
     from nnbench.sweeps.loop import run_sweep
+    from nnbench.sweeps.notebook import observer
 
     name = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
-    return run_sweep(compose_all(overrides), name, asked=Asked(fresh))
+    return run_sweep(compose_all(overrides), name, observer(), Asked(fresh))
 
 
 def runs(results: Folder = "results", *, all: bool = False) -> pd.DataFrame:

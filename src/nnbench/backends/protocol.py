@@ -50,6 +50,7 @@ class Task:
     In matched semantics every constant has a value, in native semantics None leaves it to the
     framework.
     `input`: batches come from arrays that stay on the device, or from the framework's own loader.
+    `drop_last`: an epoch leaves out what is left for a last batch smaller than `batch_size`.
     """
 
     kind: TaskKind
@@ -66,6 +67,7 @@ class Task:
     threads: int
     seed: int
     input: InputKind = "resident"
+    drop_last: bool = False
 
     def __post_init__(self) -> None:
         if self.semantics == "matched":
@@ -81,8 +83,12 @@ class Task:
         return {"optimizer": documented(self.optimizer), "architecture": architecture}
 
     def steps(self, n: int) -> int:
-        """Return the number of steps for `n` samples; the ragged last batch counts."""
-        return math.ceil(n / self.batch_size)
+        """Return the number of steps of an epoch over `n` samples; a ragged last batch counts."""
+        return math.ceil(self.visited(n) / self.batch_size)
+
+    def visited(self, n: int) -> int:
+        """Return how many of `n` samples an epoch visits: all, unless the last batch is dropped."""
+        return n - n % self.batch_size if self.drop_last else n
 
 
 @dataclass(frozen=True)
@@ -90,8 +96,9 @@ class Walk:
     """A path over the training samples, or a part of it.
 
     `order` int64 `(n,)`, the samples in the order of their visit, or None where the framework
-    shuffles (native semantics; `samples` then says how many). `lr` float64 `(steps,)`, one per
-    step. `first_step` counts from the start of the run. `(seed, epoch)` key the random streams.
+    shuffles (native semantics; `samples` then says how many, of which `task.visited` are trained
+    on). `lr` float64 `(steps,)`, one per step. `first_step` counts from the start of the run.
+    `(seed, epoch)` key the random streams.
     """
 
     order: NDArray[np.int64] | None

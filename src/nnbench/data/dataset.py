@@ -60,13 +60,14 @@ class Split:
 class Dataset:
     """Named splits (`train`, `test`, `val` where asked for) and what a net needs to fit them.
 
-    `outputs` is the number of logits. `payload_digest` identifies the data set as published,
-    before any split. `guessed` is how a file was understood where nobody said; `data.reading`
-    makes sentences of it.
+    `samples` are the sizes of the splits, which an outline without splits has too. `outputs` is
+    the number of logits. `payload_digest` identifies the data set as published, before any split.
+    `guessed` is how a file was understood where nobody said; `data.reading` makes sentences of it.
     """
 
     name: str
     splits: dict[str, Split]
+    samples: dict[str, int]
     inputs: ArraySpec
     targets: ArraySpec
     outputs: int

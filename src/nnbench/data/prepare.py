@@ -71,6 +71,7 @@ def build(payload: Payload, config: DataConfig, kind: TaskKind, seed: int) -> Da
     return Dataset(
         name=config.name,
         splits=splits,
+        samples={name: len(split) for name, split in splits.items()},
         inputs=ArraySpec(train.inputs.shape[1:], str(train.inputs.dtype), scale),
         targets=ArraySpec(train.targets.shape[1:], str(train.targets.dtype)),
         outputs=outputs,

@@ -202,6 +202,18 @@ class RunResult:
         """Return the training time of an epoch, see `epoch_time`; None before the first."""
         return epoch_time([e.train_seconds for e in self.epochs]) if self.epochs else None
 
+    @property
+    def visited(self) -> int:
+        """Return how many training samples an epoch visits, see `Task.visited`."""
+        samples = int((self.data.get("samples") or {}).get("train", 0))
+        dropped = self.config.get("drop_last", False)
+        return samples - samples % self.config["batch_size"] if dropped else samples
+
+    @property
+    def updates(self) -> int:
+        """Return how many steps an epoch takes."""
+        return -(-self.visited // self.config["batch_size"])
+
     def write(self) -> None:
         """Write run.json into `directory`, atomically."""
         assert self.directory is not None

@@ -82,7 +82,7 @@ def execute(
         parameters=task.architecture.parameter_count(),
         data={"name": dataset.name, "digests": digests}
         | {"inputs": dataclasses.asdict(dataset.inputs), "outputs": dataset.outputs}
-        | {"samples": {name: len(split) for name, split in dataset.splits.items()}}
+        | {"samples": dataset.samples}
         | ({"guessed": dataset.guessed} if dataset.guessed else {}),
         machine=where,
         effective=effective,

@@ -105,7 +105,8 @@ class TorchTrainer:
         if self._device.type == "cuda":
             torch.cuda.synchronize()
         outputs = self._task.architecture.output_shape()[-1]
-        return TrainStats(total * self._task.loss.output_scale(outputs), walk.samples)
+        visited = self._task.visited(walk.samples)
+        return TrainStats(total * self._task.loss.output_scale(outputs), visited)
 
     def trace(self, walk: Walk) -> StepTrace:
         """Take the one step of `walk`, as `train` does, and return what went on in it."""
@@ -171,6 +172,7 @@ class TorchTrainer:
             if walk.order is None
             else torch.from_numpy(walk.order)
         )
+        order = order[: self._task.visited(len(order))]
         for part in order.to(self._device).split(chunk):
             batches = inputs.index_select(0, part), self._targets.index_select(0, part)
             yield from zip(*(array.split(size) for array in batches), strict=True)
@@ -187,6 +189,7 @@ class TorchTrainer:
             shuffle=walk.order is None,
             sampler=None if walk.order is None else walk.order.tolist(),
             generator=self._generator,
+            drop_last=self._task.drop_last,
         )
         return loader
 

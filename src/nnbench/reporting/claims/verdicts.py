@@ -195,7 +195,6 @@ def run_figures(run: RunResult) -> Figure:
     """
     phases = run.phases
     seconds = [record.train_seconds for record in run.epochs]
-    samples = (run.data.get("samples") or {}).get("train", 0)
     startup = phases.import_seconds + phases.build_seconds + phases.warm_up_seconds
     found: dict[str, float | None] = {
         "accuracy": run.figure("test_accuracy"),
@@ -207,7 +206,7 @@ def run_figures(run: RunResult) -> Figure:
         "total_time": phases.wall_seconds,
         "startup": startup,
         "epochs": float(len(run.epochs)),
-        "updates": float(math.ceil(samples / run.config["batch_size"])),
+        "updates": float(run.updates),
         "parameters": float(run.parameters),
         "memory": run.peak_memory_bytes,
     }

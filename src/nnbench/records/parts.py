@@ -93,6 +93,7 @@ class DataFacts(TypedDict, total=False):
     outputs: Count
     samples: dict[str, Size]
     payload_digest: str | None
+    guessed: dict[str, Any]
 
 
 class Cores(TypedDict, total=False):

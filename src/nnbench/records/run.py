@@ -15,13 +15,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, Literal
 
 from nnbench.credentials import hidden_in
 from nnbench.errors import ConfigError, ResultsError
-from nnbench.formatting import NAME_CHARACTERS, cut, printable
+from nnbench.formatting import NAME_CHARACTERS, cut, duration, number, percent, printable
 from nnbench.model.network import LayerRow
 from nnbench.records.files import write_atomically
 from nnbench.records.flags import Flag, Said
@@ -160,6 +161,26 @@ class RunResult:
             value = kept.test_loss if kept.test_accuracy is None else kept.test_accuracy
             figure = f", test {name} {value:.4g}" if value is not None else ""
         return f"<RunResult {self.run_id} {self.shown}: {self.status}{figure}>"
+
+    def _repr_html_(self) -> str:
+        """Return the run as a small table, for notebooks."""
+        kept = self.kept
+        rows = {
+            "status": self.status,
+            "backend": self.config.get("backend", {}).get("name", "?"),
+            "net": f"{self.architecture}, {self.parameters:,} parameters",
+            "data": self.data.get("name", "?"),
+            "epochs": str(len(self.epochs)),
+        }
+        if kept is not None and kept.test_accuracy is not None:
+            rows["train accuracy"] = percent(kept.train_accuracy)
+            rows["test accuracy"] = percent(kept.test_accuracy)
+        elif kept is not None:
+            rows["test loss"] = number(kept.test_loss)
+        rows["epoch time"] = duration(self.epoch_seconds)
+        rows["results"] = str(self.directory)
+        cells = (f"<tr><th>{name}</th><td>{escape(text)}</td></tr>" for name, text in rows.items())
+        return f"<table><caption>{escape(self.shown)}</caption>{''.join(cells)}</table>"
 
     @property
     def shown(self) -> str:

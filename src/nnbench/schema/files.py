@@ -111,17 +111,19 @@ def arrays(
     most: int = MOST_ARRAYS,
     packed: int = MOST_PACKED,
     wanted: Collection[str] | None = None,
+    kinds: str = KINDS,
 ) -> dict[str, NDArray[Any]]:
     """Return the arrays of an npz archive: numbers, as large as its size makes believable.
 
     That is `most` bytes, or `packed` times those of the file. Only `wanted` ones are looked at,
-    where that says so. Raises OSError or Damage; nothing is ever unpickled.
+    where that says so; `kinds` are those of dtypes. Raises OSError or Damage; nothing is ever
+    unpickled.
     """
     with _opened(path, MOST_TENSORS) as file:
         most = max(most, packed * os.fstat(file.fileno()).st_size)
         try:
             with zipfile.ZipFile(file) as archive:
-                return dict(_members(archive, most, wanted))
+                return dict(_members(archive, most, wanted, kinds))
         except Damage:
             raise
         except OSError as error:
@@ -132,6 +134,16 @@ def arrays(
             ValueError, KeyError, EOFError, RuntimeError, NotImplementedError, MemoryError,
             SyntaxError, OverflowError, TypeError, zipfile.BadZipFile, zlib.error,
         ) as error:  # fmt: skip
+            raise Damage(_reason(error)) from None
+
+
+def members(path: Path) -> list[str]:
+    """Return the names of the arrays in an npz archive. Raises OSError or Damage."""
+    with _opened(path, MOST_TENSORS) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return [name.removesuffix(".npy") for name in archive.namelist()]
+        except (ValueError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
             raise Damage(_reason(error)) from None
 
 
@@ -189,7 +201,7 @@ def _opened(path: Path, most: int) -> IO[bytes]:
 
 
 def _members(
-    archive: zipfile.ZipFile, most: int, wanted: Collection[str] | None
+    archive: zipfile.ZipFile, most: int, wanted: Collection[str] | None, kinds: str
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield the arrays of an archive; what each claims is checked before it is made."""
     left = most
@@ -207,10 +219,10 @@ def _members(
             raise Damage(f"{name} is in it twice")
         seen.add(name)
         with archive.open(info) as member:
-            yield name, _array(name, member, info.file_size)
+            yield name, _array(name, member, info.file_size, kinds)
 
 
-def _array(name: str, member: IO[bytes], size: int) -> NDArray[Any]:
+def _array(name: str, member: IO[bytes], size: int, kinds: str) -> NDArray[Any]:
     import numpy as np  # here: who reads text alone does not wait for it
 
     version = np.lib.format.read_magic(member)
@@ -219,7 +231,7 @@ def _array(name: str, member: IO[bytes], size: int) -> NDArray[Any]:
         np.lib.format.read_array_header_2_0
     )  # fmt: skip
     shape, fortran, dtype = read(header)
-    if dtype.kind not in KINDS or dtype.hasobject:
+    if dtype.kind not in kinds or dtype.hasobject:
         raise Damage(f"{name} has dtype {dtype}; must be numbers (objects are never loaded)")
     count = 1
     for length in shape:

@@ -15,7 +15,7 @@ from nnbench.reporting.pages.screen import say
 @click.argument("first", metavar="A")
 @click.argument("last", metavar="B")
 @click.argument("overrides", nargs=-1)
-@click.option("--seeds", default=1, show_default=True, help="How many seeds, counted from A's.")
+@click.option("--seeds", default=1, show_default=True, help="How many, from A's on; or seed=0,1,2.")
 @options.results
 @click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: RESULTS/explain]")
 def command(

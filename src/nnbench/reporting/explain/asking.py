@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -105,14 +106,13 @@ def explain(
 
     Each is a run on record (also by name, id or folder), a case (STUDY/CASE) or overrides in one
     string; `overrides` apply to cases and overrides. `seeds`: how many, counted from the first's,
-    or which.
+    or which, as `seed=0,1,2` among the overrides names them.
     """
-    if isinstance(seeds, int) and seeds < 1:
-        raise ConfigError(f"Received --seeds {seeds}; must be at least 1.")
+    overrides, seeds = _seeds(overrides, seeds)
     observer = observer or Observer()
     ends = _ends((first, last), overrides, seeds, results)
     records = [(name, run) for name, run, _ in ends if run is not None]
-    said = [*on_record(records), *said_first(records)]
+    said = [*said_first(records), *on_record(records)]
     for line in said:
         observer.say(line)
     (start, _, a), (end, _, b) = ends
@@ -136,6 +136,22 @@ def explain(
         return found
     observer.say("They differ in the backend alone: checking whether their weights diverge.")
     return replace(found, agreement=certify([cell(a), cell(b)]))
+
+
+def _seeds(
+    overrides: Sequence[str], seeds: int | Sequence[int]
+) -> tuple[list[str], int | list[int]]:
+    """Return the overrides without `seed=0,1,2`, and the seeds. Raises ConfigError."""
+    listed = [word for word in overrides if re.fullmatch(r"seed=\d+(,\d+)+", word)]
+    rest = [word for word in overrides if word not in listed]
+    if isinstance(seeds, int) and seeds < 1:
+        raise ConfigError(f"Received --seeds {seeds}; must be at least 1.")
+    if not listed:
+        return rest, seeds if isinstance(seeds, int) else list(seeds)
+    if len(listed) > 1 or seeds != 1:
+        also = f"--seeds {seeds}" if seeds != 1 else listed[1]
+        raise ConfigError(f"Received {listed[0]} and {also}; name the seeds once.")
+    return rest, list(dict.fromkeys(map(int, listed[0].removeprefix("seed=").split(","))))
 
 
 def _crossing(a: Values, b: Values, seeds: Sequence[int], observer: Observer) -> Crossing | None:
@@ -215,4 +231,10 @@ def _record(word: str | RunResult, overrides: Sequence[str], results: Path) -> R
 def _composed(word: str, overrides: Sequence[str]) -> dict[str, Any]:
     """Return the configuration of a case or of overrides. Raises ConfigError."""
     typed = [f"experiment={word}"] if word in experiments() else shlex.split(word)
+    for each in (*typed, *overrides):
+        if each.startswith("results="):
+            raise ConfigError(
+                f"Received {each} within {word!r}; both ends share one results folder: nnbench "
+                "explain A B results=DIR."
+            )
     return compose([*typed, *overrides]).values

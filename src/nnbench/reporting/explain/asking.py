@@ -151,7 +151,8 @@ def _seeds(
     if len(listed) > 1 or seeds != 1:
         also = f"--seeds {seeds}" if seeds != 1 else listed[1]
         raise ConfigError(f"Received {listed[0]} and {also}; name the seeds once.")
-    return rest, list(dict.fromkeys(map(int, listed[0].removeprefix("seed=").split(","))))
+    named = list(dict.fromkeys(map(int, listed[0].removeprefix("seed=").split(","))))
+    return (rest, named) if len(named) > 1 else ([*rest, f"seed={named[0]}"], 1)
 
 
 def _crossing(a: Values, b: Values, seeds: Sequence[int], observer: Observer) -> Crossing | None:

@@ -122,8 +122,8 @@ KNOWN = (
     Known(
         ("batch_norm",),
         "epsilon",
-        "a channel of variance 0.001 is scaled by 32 with 1e-05, by 22 with 0.001",
-        (0.001, 32, 1e-5, 22, 0.001),
+        "a channel of variance 0.001 is scaled by 31 with 1e-05, by 22 with 0.001",
+        (0.001, 31, 1e-5, 22, 0.001),
         (f"{TORCH}.nn.BatchNorm1d.html",
          f"{KERAS}/layers/normalization_layers/batch_normalization/"),
     ),
@@ -138,8 +138,8 @@ KNOWN = (
     Known(
         ("layer_norm",),
         "epsilon",
-        "a sample of variance 0.001 is scaled by 32 with 1e-05, by 22 with 0.001",
-        (0.001, 32, 1e-5, 22, 0.001),
+        "a sample of variance 0.001 is scaled by 31 with 1e-05, by 22 with 0.001",
+        (0.001, 31, 1e-5, 22, 0.001),
         (f"{TORCH}.nn.LayerNorm.html",
          f"{KERAS}/layers/normalization_layers/layer_normalization/"),
     ),

@@ -16,7 +16,8 @@ from nnbench.model.formulas import FAMILIES
 
 Raw = str | Mapping[str, Any]
 Slot = tuple[Raw | None, Raw | None]
-ALONE, REPLACED = 2.0, 3.0  # what an inserted or removed layer costs, and one of another kind
+# What changes cost: an inserted or removed layer, another function, a layer of another kind.
+ALONE, FUNCTION, REPLACED = 2.0, 1.5, 3.5
 
 
 @cache
@@ -53,7 +54,7 @@ def differing(old: Raw, new: Raw) -> list[str]:
 def slots(first: Sequence[Raw], last: Sequence[Raw]) -> list[Slot]:
     """Return both lists as one, aligned so that least has to be changed.
 
-    A key that differs costs 1; see ALONE and REPLACED.
+    A key that differs costs 1; see ALONE for the rest.
     """
     best: dict[tuple[int, int], tuple[float, tuple[Slot, ...]]] = {(0, 0): (0.0, ())}
     for i in range(len(first) + 1):
@@ -74,8 +75,10 @@ def slots(first: Sequence[Raw], last: Sequence[Raw]) -> list[Slot]:
 
 
 def _cost(old: Raw, new: Raw) -> float:
-    same = entry(old).get("name") == entry(new).get("name")
-    return float(len(differing(old, new))) if same else REPLACED
+    before, after = entry(old).get("name"), entry(new).get("name")
+    if before == after:
+        return float(len(differing(old, new)))
+    return FUNCTION if not {before, after} & kinds().keys() else REPLACED
 
 
 def edited(first: Sequence[Raw], last: Sequence[Raw], keys: Sequence[tuple[int, str]]) -> list[Raw]:

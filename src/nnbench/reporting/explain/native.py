@@ -30,6 +30,7 @@ OWN_AND_WRITTEN = (
     "its formulas written out"
 )
 WRITTEN_TWICE = "{}: with equal formulas, from equal weights and order, the two"
+SPELLED_OUT = ("formulas", "one by one in place of a family")  # of a matched end
 # What frameworks draw initial weights from, as nnbench draws it.
 OWN_INITS: dict[str, dict[str, Any]] = {
     "torch": {"name": "torch_default"},
@@ -197,7 +198,9 @@ def _left(values: Values, star: Values, text: str) -> list[tuple[Change, Values]
         told = "other numbers of the same distribution"
         found.append((Change(("init",), "draws of initial weights", told), at))
     if found or deciding(cell(values).values) != deciding(cell(star).values):
-        found.append((Change((), FRAMEWORK, text), star))
+        native = values["semantics"] == "native"
+        step = Change((), FRAMEWORK, text) if native else Change((), *SPELLED_OUT)
+        found.append((step, star))
     return found
 
 

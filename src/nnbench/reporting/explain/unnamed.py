@@ -29,6 +29,8 @@ def unnamed(proofs: Sequence[Proof], run: Run) -> list[str]:
 
     In float32 a failure is tried again in float64, where rounding cannot be the reason.
     """
+    if not proofs:
+        return []
     found = []
     all_runs = iter(run([values for proof in proofs for values in (proof.own, proof.written)]))
     for proof in proofs:

@@ -25,7 +25,7 @@ from nnbench.reporting.claims.verdicts import (
     read_claims,
     read_figures,
 )
-from nnbench.reporting.comparison.notes import flag_notes
+from nnbench.reporting.comparison.run_notes import flag_notes
 from nnbench.reporting.pages.tables import weight_difference
 from nnbench.sweeps.loop import run_sweep
 from nnbench.sweeps.observer import Observer

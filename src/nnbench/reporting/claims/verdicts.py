@@ -17,8 +17,8 @@ from nnbench.backends.operations import MEANINGS
 from nnbench.config.located import refused
 from nnbench.config.studies import check_keys
 from nnbench.errors import ConfigError
-from nnbench.records.certificate import standing
 from nnbench.records.run import RunResult
+from nnbench.records.standing import standing
 from nnbench.reporting.claims.expression import Figures, evaluate, names
 from nnbench.reporting.statistics import Difference, interval
 

@@ -79,9 +79,7 @@ def remember(uri: str) -> str:
 
     The user of a database stays where it came without a password, for others to be found by.
     """
-    whole = _WHOLE.fullmatch(uri.strip())
-    assert whole is not None  # it matches all text
-    kept = _bare(*whole.groups(), "?#")
+    kept = _bare(*_whole(uri), "?#")
     if kept != uri:
         _typed[kept] = uri
         _known.update(_parts(uri))
@@ -120,7 +118,16 @@ def without_stores(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _clean(text: str) -> str:
-    return _URI.sub(lambda found: _bare(*found.groups(), "/?#"), text) if "://" in text else text
+    if "://" not in text:
+        return text
+    return _URI.sub(lambda found: _bare(found.group(1), found.group(2), "/?#"), text)
+
+
+def _whole(uri: str) -> tuple[str, str]:
+    """Return the scheme, up to its slashes, and the rest of what is a URI as a whole."""
+    found = _WHOLE.fullmatch(uri.strip())
+    assert found is not None  # it matches all text
+    return found.group(1), found.group(2)
 
 
 def _without(text: str, secrets: list[str]) -> str:
@@ -176,9 +183,7 @@ def _is_secret(pair: str) -> bool:
 
 def _parts(uri: str) -> set[str]:
     """Return the passwords and tokens in `uri`, as written and in all the ways they are told."""
-    whole = _WHOLE.fullmatch(uri.strip())
-    assert whole is not None
-    scheme, rest = whole.groups()
+    scheme, rest = _whole(uri)
     user, at = _user(scheme, rest, "?#")
     name, colon, password = user.partition(":")
     only_name = not colon and _DATABASES.match(scheme)

@@ -119,7 +119,9 @@ class _Handler(BaseHTTPRequestHandler):
         passing = self.headers.get("Proxy-Authorization", "")
         server.taken.append(f"{self.command} {self.path} {others}\n".encode() + unpacked(body))
         if server.echo:
-            said = f'{{"error_code": "INVALID_PARAMETER_VALUE", "message": "sent {given} {passing}"}}'
+            said = (
+                f'{{"error_code": "INVALID_PARAMETER_VALUE", "message": "sent {given} {passing}"}}'
+            )
             server.refused += 1
             return self.answer(400, said.encode())
         if (server.wanted and given not in server.wanted) or (

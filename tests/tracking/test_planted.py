@@ -37,7 +37,7 @@ class Planted:
         self.said: dict[str, bytes] = {}
         self.env = {name: str(folder / name.lower()) for name in ("HOME", "TMPDIR")}
         self.env |= {"NNBENCH_DATA": str(folder / "data"), "XDG_CACHE_HOME": str(folder / "cache")}
-        self.env |= {name: "" for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY")}
+        self.env |= dict.fromkeys(("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"), "")
         for name in ("home", "tmpdir"):
             (folder / name).mkdir()
 
@@ -50,9 +50,8 @@ class Planted:
         self, *words: str, env: Mapping[str, str] = {}, code: int | None = None
     ) -> subprocess.CompletedProcess[str]:
         done = fresh(self.folder, words, self.env | env)
-        self.said[f"output {len(self.said)} of {' '.join(words)[:60]}"] = (
-            done.stdout + done.stderr
-        ).encode()
+        place = f"output {len(self.said)} of {words[0]} {words[-1].partition('=')[0][:9]}"
+        self.said[place] = (done.stdout + done.stderr).encode()
         assert code is None or done.returncode == code, done.stdout + done.stderr
         return done
 
@@ -107,7 +106,7 @@ def doors(server: Server, planted: Planted) -> Iterator[tuple[Gateway, dict[str,
 def test_a_server_with_passwords(
     server: Server, doors: tuple[Gateway, dict[str, str]], planted: Planted
 ) -> None:
-    """Everywhere where a URI or a variable is taken; the runs arrive, and their passwords do not."""
+    """Everywhere that takes a URI or a variable; the runs arrive, and their passwords do not."""
     gateway, passwords = doors
     uri = {place: f"http://bob:{quote(password, safe='')}@{gateway.host}"
            for place, password in passwords.items()}  # fmt: skip
@@ -320,5 +319,3 @@ def test_a_cell_that_is_sent_to_a_cluster() -> None:
     cell = compose([*RUN, "tracking.uri='http://bob:hunt3r-S3cret@h'"])
     assert cell.config.tracking.uri == "http://h"
     assert not hits({"cell": "hunt3r-S3cret"}, {"pickle": pickle.dumps(cell)})
-
-

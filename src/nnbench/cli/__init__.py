@@ -71,9 +71,7 @@ def _guarded(arguments: list[str]) -> int:
         raise
 
 
-def _trace(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
+def _trace(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print a traceback as Python does, without what is secret in its messages."""
     sys.stderr.write(hidden("".join(traceback.format_exception(kind, error, trace))))
 

@@ -100,7 +100,8 @@ def shown(override: str) -> str:
     key, equals, value = override.partition("=")
     if key.lstrip("+") == "tracking.uri":
         return f"{key}={remember(value.strip(QUOTES))}"
-    return f"{key}{equals}{hidden_in(value)}"
+    fit = hidden if key.lstrip("+").startswith("tracking") else hidden_in
+    return f"{key}{equals}{fit(value)}"
 
 
 def usable(uri: str) -> str:
@@ -200,8 +201,12 @@ def _parts(uri: str) -> set[str]:
 
 
 def _ways(secret: str) -> set[str]:
-    """Return a secret as it is written and meant, in a URI, in JSON and in a program's text."""
+    """Return a secret as it is written and meant, in a URI, in JSON and in a program's text.
+
+    Its parts too: a driver that misreads a password tells what it takes for a host.
+    """
     found = {secret, unquote(secret), unquote_plus(secret)}
+    found |= {part for part in re.split(r"[@/?#:%&;\s]+", secret) if len(part) >= LONG}
     coded = {way(each) for each in found for way in (quote, quote_plus)}
     coded |= {quote(each, safe="") for each in found}
     coded |= {way(each)[1:-1] for each in found for way in (json.dumps, repr)}

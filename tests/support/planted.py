@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import http.client
+import re
 import threading
 import zipfile
 import zlib
@@ -20,7 +21,10 @@ WRITTEN = (".parquet", ".npz", ".gz", ".zip", ".pkl")  # that may hold compresse
 
 
 def forms(secret: str) -> set[bytes]:
-    """Return the ways in which a secret may be written: as it is, quoted, in JSON, base64, hex."""
+    """Return the ways in which a secret may be written: as it is, quoted, in JSON, base64, hex.
+
+    A long part of it is as bad.
+    """
     texts = {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)}
     texts |= {quote(text, safe="") for text in texts}
     texts |= {secret.encode("unicode_escape").decode(), secret.replace('"', '\\"')}
@@ -30,6 +34,7 @@ def forms(secret: str) -> set[bytes]:
         coded = base64.b64encode(b"\0" * shift + secret.encode())
         inner = coded[(0, 2, 3)[shift] : len(secret) * 4 // 3 - 1]
         found |= {inner, inner.translate(bytes.maketrans(b"+/", b"-_"))}
+    found |= {part.encode() for part in re.split(r"\W+", secret) if len(part) >= 8}
     return {each for each in found if len(each) > 5}
 
 

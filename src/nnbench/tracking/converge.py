@@ -29,7 +29,7 @@ PASSING = {  # tags that go where the record has them no more
     "mlflow.note.content",
 }
 CREATED = "uploaded"
-PASSES = 6
+PASSES = 9
 PAGE_RUNS = 50
 MOST_METRICS = 1000  # that MLflow takes at once
 MOST_PARAMS = 100
@@ -123,7 +123,8 @@ def _bring(client: Any, entity: Any, shown: Shown, said: list[str]) -> None:
     """Log what is missing and correct what is other; begin anew where nothing else helps.
 
     Params are never changed: MLflow allows it no more than a run's fingerprint does. The files come
-    late: where they cannot be uploaded, the run has ended nevertheless. The digest comes last.
+    late: where they cannot be uploaded, the run has ended nevertheless. The digest comes last, and
+    not before figures that were there already have been looked at again.
     """
     id_, has = entity.info.run_id, entity.data
     figures = _figures(client, entity, shown)
@@ -152,7 +153,9 @@ def _bring(client: Any, entity: Any, shown: Shown, said: list[str]) -> None:
             client.set_terminated(id_, shown.status, shown.end)
     for name in files:
         client.log_artifact(id_, str(shown.path(name)))
-    _log(client, id_, tags={FILES_TAG: json.dumps(shown.files), DIGEST_TAG: shown.digest})
+    again = any(metric.key in has.metrics for metric in missing + wrong)
+    digest = {} if again else {DIGEST_TAG: shown.digest}
+    _log(client, id_, tags={FILES_TAG: json.dumps(shown.files)} | digest)
     return None
 
 

@@ -171,7 +171,11 @@ def _database_port(uri: str) -> int | None:
     """Return the port of a database server; None of what is none."""
     parts = urlsplit(uri)
     usual = PORTS.get(parts.scheme.partition("+")[0])
-    return parts.port or usual if usual and parts.hostname else None
+    try:
+        return parts.port or usual if usual and parts.hostname else None
+    except ValueError:
+        raise StoreError("its address is not understood; in a password, write %40 for @ and the "
+                         "like") from None  # fmt: skip
 
 
 def _prepare_file(path: Path) -> None:

@@ -80,7 +80,7 @@ PLACES = (  # where a URI has the password, {p} as it is, {q} quoted
     "postgresql://a:{p}@db:5/m", "postgresql+psycopg://a:{p}@/m?host=/tmp",
     "postgresql://a:{p}@h1,h2:5/m", "postgresql://h/m?user=alice&password={q}",
     "postgresql://h/m?sslpassword={q}&x=1", "postgresql://h/m?sslmode=require&passw%6Frd={q}",
-    "jdbc:postgresql://h/m?password={q}", "jdbc:postgresql://u:{p}@h/m", 
+    "jdbc:postgresql://h/m?password={q}", "jdbc:postgresql://u:{p}@h/m",
     "mysql+pymysql://a:{p}@db/m", "sqlite:////x/y.db?password={q}",
     "sqlite+pysqlcipher://:{p}@//x/y.db?cipher=aes", "file://bob:{p}@h/x",
     "mssql+pyodbc:///?odbc_connect=Driver%3D%7BODBC%7D%3BUid%3Dsa%3BPwd%3D{q}",

@@ -93,15 +93,21 @@ def copied(
 
 @contextlib.contextmanager
 def before(behind: str | None, behave: Callable[[Any, Any], None]) -> Iterator[str]:
-    """Give the host and port of what behaves so, before the server at `behind`."""
+    """Give the host and port of what behaves so, before the server at `behind`.
+
+    In the end it lets go of all: those who were told nothing are told that.
+    """
+    held: list[socket.socket] = []
 
     def serve(client: socket.socket) -> None:
+        held.append(client)
         with client, contextlib.ExitStack() as stack, contextlib.suppress(OSError):
             server = None
             if behind is not None:
                 parts = urlsplit(behind)
                 server = socket.create_connection((str(parts.hostname), parts.port or 0))
                 stack.enter_context(server)
+                held.append(server)
             behave(client, server)
 
     def accept() -> None:
@@ -113,6 +119,9 @@ def before(behind: str | None, behave: Callable[[Any, Any], None]) -> Iterator[s
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=accept, daemon=True).start()
         yield f"127.0.0.1:{listening.getsockname()[1]}"
+    for each in held:
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
 
 
 def sent(results: Path, uri: str, count: int) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from nnbench.config.installation import need
 from nnbench.config.run import TrackingConfig
-from nnbench.credentials import hidden, remember, usable
+from nnbench.credentials import hidden_in, remember, usable
 from nnbench.errors import NNBenchError
 from nnbench.records.files import write_atomically
 from nnbench.records.locks import locked
@@ -19,7 +19,7 @@ from nnbench.records.run import CONFIG_NAME, SCHEMA_VERSION, RunResult
 from nnbench.tracking.background import Background
 from nnbench.tracking.converge import search
 from nnbench.tracking.refusal import reason
-from nnbench.tracking.store import connect, has_all, is_made, store_uri
+from nnbench.tracking.store import Client, connect, has_all, is_made, store_uri
 
 
 def sync(
@@ -78,8 +78,8 @@ def _without_passwords(run: RunResult) -> None:
     path = run.directory / CONFIG_NAME
     with contextlib.suppress(OSError, UnicodeDecodeError):
         text = path.read_text(encoding="utf-8")
-        if hidden(text) != text:
-            write_atomically(path, hidden(text).encode())
+        if hidden_in(text) != text:
+            write_atomically(path, hidden_in(text).encode())
 
 
 def _noted(run: RunResult, tracking: dict[str, Any] | None = None) -> RunResult:
@@ -105,6 +105,11 @@ def forgetting() -> Iterator[Callable[[RunResult], list[str]]]:
         def begun() -> Background:
             return stack.enter_context(contextlib.closing(Background(patient=False)))
 
+        @functools.cache
+        def client_at(uri: str) -> Client:
+            is_made(uri)  # or does not answer
+            return connect(uri, begun().patience)
+
         def forget(run: RunResult) -> list[str]:
             known = run.tracking
             if not known.get("mlflow_run_id") or run.directory is None:
@@ -115,12 +120,9 @@ def forgetting() -> Iterator[Callable[[RunResult], list[str]]]:
                 uri = usable(str(known.get("uri")))
 
             def do() -> None:
-                is_made(uri)  # or does not answer
-                client = connect(uri, begun().patience)
-                for each in search(client, str(known["experiment_id"]), run.run_id).get(
-                    run.run_id, []
-                ):
-                    client.delete_run(each.info.run_id)
+                found = search(client_at(uri), str(known["experiment_id"]), run.run_id)
+                for each in found.get(run.run_id, []):
+                    client_at(uri).delete_run(each.info.run_id)
 
             try:
                 begun().begin(do)()

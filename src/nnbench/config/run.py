@@ -196,6 +196,8 @@ def read_config(values: Mapping[str, Any]) -> RunConfig:
         rest = {key: value for key, value in backend.items() if key != "_target_"}
         values["backend"] = rest | {"target": backend["_target_"]}
     config = read(RunConfig, values)
+    if not config.results.strip():
+        raise ConfigError(f"Received results={config.results}; name a folder, as in results=mine.")
     possible = config.backend.executions_for(config.device.name, is_convolutional(config.arch))
     if config.backend.execution == "auto":
         best = dataclasses.replace(config.backend, execution=possible[0])

@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnbench.errors import ResultsError
+from nnbench.errors import ConfigError, ResultsError
 from nnbench.reporting.comparison.content import Report as Content
 from nnbench.reporting.comparison.content import build
 from nnbench.reporting.comparison.frame import epochs_frame, groups_frame, runs_frame
@@ -106,6 +106,8 @@ def report(
     They are those of `results`, or of the MLflow store at `uri`; `experiment` and `sweep` narrow
     them down, ratios are taken against `baseline`, a group or backend. Raises NNBenchError.
     """
+    if named := [word for word in words if word.startswith("results=")]:
+        raise ConfigError(f"Received {named[0]} among the words; name the folder as `results`.")
     if uri:
         with tempfile.TemporaryDirectory() as folder:
             runs = from_store(uri, experiment or "nnbench", Path(folder))

@@ -53,12 +53,12 @@ def build(payload: Payload, config: DataConfig, kind: TaskKind, seed: int) -> Da
     kept = {"train": config.train_samples, "test": config.test_samples}
     splits = {name: _first(splits[name], n, name) for name, n in kept.items()}
     splits = _with_validation(splits, config.val_fraction)
-    splits, scale = _normalised(splits, config.normalize, payload.unit_scale)
+    splits, scale, standard = _normalised(splits, config.normalize, payload.unit_scale)
     train = splits["train"]
     return Dataset(
         name=config.name,
         splits=splits,
-        inputs=ArraySpec(train.inputs.shape[1:], str(train.inputs.dtype), scale),
+        inputs=ArraySpec(train.inputs.shape[1:], str(train.inputs.dtype), scale, standard),
         targets=ArraySpec(train.targets.shape[1:], str(train.targets.dtype)),
         outputs=outputs,
         payload_digest=payload.digest,
@@ -164,8 +164,10 @@ def _with_validation(splits: Splits, fraction: float) -> Splits:
     }
 
 
-def _normalised(splits: Splits, normalize: str, unit_scale: float) -> tuple[Splits, float]:
-    """Return the splits and the scale that backends apply to 8-bit inputs.
+def _normalised(
+    splits: Splits, normalize: str, unit_scale: float
+) -> tuple[Splits, float, tuple[float, float] | None]:
+    """Return the splits, the scale that backends apply to 8-bit inputs, and `ArraySpec.standard`.
 
     `standard`: `(x - mean) / deviation` over the training samples, images as a whole, tables by
     column (population deviation; a constant divides by 1).
@@ -177,16 +179,22 @@ def _normalised(splits: Splits, normalize: str, unit_scale: float) -> tuple[Spli
             raise ConfigError(
                 "Received data.normalize=standard; tokens are not quantities, use unit or none."
             )
-        return splits, 1.0
+        return splits, 1.0, None
     if normalize != "standard":
-        return splits, unit_scale if stored and normalize == "unit" else 1.0
+        return splits, unit_scale if stored and normalize == "unit" else 1.0, None
     axis = None if stored else 0
     # Minimum and maximum decide what is constant: rounding gives a constant column a tiny
     # deviation, and dividing by that would turn it into noise.
     constant = inputs.min(axis=axis) == inputs.max(axis=axis)
     mean = np.where(constant, inputs.min(axis=axis), inputs.mean(axis=axis, dtype=np.float64))
     deviation = np.where(constant, 1.0, inputs.std(axis=axis, dtype=np.float64))
-    return {
-        name: Split((split.inputs - mean) / deviation, split.targets)
-        for name, split in splits.items()
-    }, 1.0
+    return (
+        {
+            name: Split(
+                (split.inputs - mean) / deviation, split.targets, split.inputs if stored else None
+            )
+            for name, split in splits.items()
+        },
+        1.0,
+        (float(mean), float(deviation)) if stored else None,
+    )

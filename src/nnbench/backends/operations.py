@@ -1,8 +1,8 @@
 """Single operations, timed on each backend; what `nnbench ops` runs.
 
 A backend that takes part has a module `operations` with a function `operations(n, dtype, threads)`
-that returns calls by name, and perhaps `facts()`, figures by name. `python -m nnbench.backends.operations MODULE N DTYPE THREADS` times
-them and writes seconds by name as one JSON line.
+that returns calls by name, and perhaps `facts()`, which returns figures by name. `python -m
+nnbench.backends.operations MODULE N DTYPE THREADS` times them and writes all as one JSON line.
 """
 
 from __future__ import annotations

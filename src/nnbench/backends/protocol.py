@@ -51,6 +51,7 @@ class Task:
     framework.
     `input`: batches come from arrays that stay on the device, from the framework's own loader, or
     from that loader reading images one by one.
+    `drop_last`: an epoch leaves out what is left for a last batch smaller than `batch_size`.
     """
 
     kind: TaskKind
@@ -67,6 +68,7 @@ class Task:
     threads: int
     seed: int
     input: InputKind = "resident"
+    drop_last: bool = False
 
     def __post_init__(self) -> None:
         if self.semantics == "matched":
@@ -82,8 +84,12 @@ class Task:
         return {"optimizer": documented(self.optimizer), "architecture": architecture}
 
     def steps(self, n: int) -> int:
-        """Return the number of steps for `n` samples; the ragged last batch counts."""
-        return math.ceil(n / self.batch_size)
+        """Return the number of steps of an epoch over `n` samples; a ragged last batch counts."""
+        return math.ceil(self.visited(n) / self.batch_size)
+
+    def visited(self, n: int) -> int:
+        """Return how many of `n` samples an epoch visits: all, unless the last batch is dropped."""
+        return n - n % self.batch_size if self.drop_last else n
 
 
 @dataclass(frozen=True)
@@ -91,8 +97,9 @@ class Walk:
     """A path over the training samples, or a part of it.
 
     `order` int64 `(n,)`, the samples in the order of their visit, or None where the framework
-    shuffles (native semantics; `samples` then says how many). `lr` float64 `(steps,)`, one per
-    step. `first_step` counts from the start of the run. `(seed, epoch)` key the random streams.
+    shuffles (native semantics; `samples` then says how many, of which `task.visited` are trained
+    on). `lr` float64 `(steps,)`, one per step. `first_step` counts from the start of the run.
+    `(seed, epoch)` key the random streams.
     """
 
     order: NDArray[np.int64] | None
@@ -127,6 +134,11 @@ class TrainStats:
     loss_sum: float
     samples: int
     correct: int | None = None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Return the fraction that was classified rightly."""
+        return None if self.correct is None else self.correct / self.samples
 
     def __add__(self, other: TrainStats) -> TrainStats:
         counts = (self.correct, other.correct)

@@ -110,6 +110,7 @@ class RunConfig:
     seed: Annotated[int, at_least(0)] = 0
     epochs: Count = 100
     batch_size: Count = 1
+    drop_last: bool = False
     dtype: Literal["float32", "float64"] = "float32"
     threads: Count = 1
     shuffle: bool = False

@@ -66,12 +66,13 @@ class Split:
 class Dataset:
     """Named splits (`train`, `test`, `val` where asked for) and what a net needs to fit them.
 
-    `outputs` is the number of logits. `payload_digest` identifies the data set as published,
-    before any split.
+    `samples` are the sizes of the splits, which an outline without splits has too. `outputs` is
+    the number of logits. `payload_digest` identifies the data set as published, before any split.
     """
 
     name: str
     splits: dict[str, Split]
+    samples: dict[str, int]
     inputs: ArraySpec
     targets: ArraySpec
     outputs: int

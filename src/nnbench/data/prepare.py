@@ -49,7 +49,8 @@ def build(payload: Payload, config: DataConfig, kind: TaskKind, seed: int) -> Da
     split_seed = seed if config.split_seed is None else config.split_seed
     splits = payload.parts
     if "all" in splits:
-        splits = _split(payload, kind, config.name, split_seed)
+        stratify = kind == "classification" and getattr(config, "stratify", True)
+        splits = _split(payload, stratify, config.name, split_seed)
     kept = {"train": config.train_samples, "test": config.test_samples}
     splits = {name: _first(splits[name], n, name) for name, n in kept.items()}
     splits = _with_validation(splits, config.val_fraction)
@@ -58,6 +59,7 @@ def build(payload: Payload, config: DataConfig, kind: TaskKind, seed: int) -> Da
     return Dataset(
         name=config.name,
         splits=splits,
+        samples={name: len(split) for name, split in splits.items()},
         inputs=ArraySpec(train.inputs.shape[1:], str(train.inputs.dtype), scale, standard),
         targets=ArraySpec(train.targets.shape[1:], str(train.targets.dtype)),
         outputs=outputs,
@@ -114,15 +116,15 @@ def _outputs(payload: Payload, kind: TaskKind) -> int:
     return high + 1
 
 
-def _split(payload: Payload, kind: TaskKind, name: str, seed: int) -> Splits:
-    """Shuffle, then give `test_fraction` to test; class by class in classification.
+def _split(payload: Payload, stratify: bool, name: str, seed: int) -> Splits:
+    """Shuffle, then give `test_fraction` to test; class by class where it is stratified.
 
     Both parts stay shuffled, so that their first n samples are a fair mix.
     """
     whole, fraction = payload.parts["all"], payload.test_fraction
     rng = streams.generator(seed, "split", name)
     order = rng.permutation(len(whole))
-    groups = whole.targets[order] if kind == "classification" else np.zeros(len(whole), np.int64)
+    groups = whole.targets[order] if stratify else np.zeros(len(whole), np.int64)
     testing = np.zeros(len(whole), dtype=bool)
     for group in np.unique(groups):
         members = np.flatnonzero(groups == group)

@@ -68,6 +68,7 @@ class Config(TypedDict, total=False):
     seed: int
     epochs: Count
     batch_size: Count
+    drop_last: bool
     threads: Count
     results: str
     name: str | None

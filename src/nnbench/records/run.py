@@ -49,16 +49,16 @@ class EpochRecord:
     """The figures of one epoch; losses are means over samples, accuracies fractions from 0 to 1.
 
     `learning_rate` is that of the first step. `train_*` are taken with frozen weights on
-    `eval.train_samples` training samples, `running_loss` and `running_accuracy` are means over the
-    moving weights of the epoch (the latter None where the backend does not count). `*_ties` count samples whose two best logits nearly tie (`metrics.near_ties`).
-    `generalization_gap` is train minus test accuracy, in regression test minus train
-    loss. Accuracies are None in regression, `val_*` without a validation split. Figures that are
-    not finite are None in JSON.
+    `eval.train_samples` training samples, `running_*` are means over the moving weights of the
+    epoch (the accuracy None where the backend does not count). `*_ties` count samples whose two
+    best logits nearly tie (`metrics.near_ties`). `generalization_gap` is train minus test accuracy,
+    in regression test minus train loss. Accuracies are None in regression, `val_*` without a
+    validation split. Figures that are not finite are None in JSON.
 
-    `evaluate_cpu_seconds` are the processor's for evaluating. Of the training part (None: not
-    recorded): `cpu_seconds`, `waited_seconds` and
+    Of the training part (None: not recorded): `cpu_seconds`, `waited_seconds` and
     `involuntary_switches` as in `training.effort`, the machine's `load` at the end; `late_seconds`
-    of `train_seconds` are what was left undone when `train` returned.
+    of `train_seconds` are what was left undone when `train` returned. `evaluate_cpu_seconds` are
+    the processor's for evaluating.
     """
 
     epoch: Size
@@ -183,6 +183,18 @@ class RunResult:
     def epoch_seconds(self) -> float | None:
         """Return the training time of an epoch, see `epoch_time`; None before the first."""
         return epoch_time([e.train_seconds for e in self.epochs]) if self.epochs else None
+
+    @property
+    def visited(self) -> int:
+        """Return how many training samples an epoch visits, see `Task.visited`."""
+        samples = int((self.data.get("samples") or {}).get("train", 0))
+        dropped = self.config.get("drop_last", False)
+        return samples - samples % self.config["batch_size"] if dropped else samples
+
+    @property
+    def updates(self) -> int:
+        """Return how many steps an epoch takes."""
+        return -(-self.visited // self.config["batch_size"])
 
     def write(self) -> None:
         """Write run.json into `directory`, atomically."""

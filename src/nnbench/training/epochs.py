@@ -206,12 +206,11 @@ class Epochs:
         gap = test_loss - train_loss
         if train_accuracy is not None and test_accuracy is not None:
             gap = train_accuracy - test_accuracy
-        stats = self.at.stats
         record = EpochRecord(
             epoch=epoch,
             learning_rate=float(lr[0]),
-            running_loss=stats.loss_sum / stats.samples,
-            running_accuracy=None if stats.correct is None else stats.correct / stats.samples,
+            running_loss=self.at.stats.loss_sum / self.at.stats.samples,
+            running_accuracy=self.at.stats.accuracy,
             train_loss=train_loss,
             train_accuracy=train_accuracy,
             test_loss=test_loss,

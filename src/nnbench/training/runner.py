@@ -79,7 +79,7 @@ def execute(
         parameters=task.architecture.parameter_count(),
         data={"name": dataset.name, "digests": digests}
         | {"inputs": dataclasses.asdict(dataset.inputs), "outputs": dataset.outputs}
-        | {"samples": {name: len(split) for name, split in dataset.splits.items()}},
+        | {"samples": dataset.samples},
         machine=where,
         effective=effective,
         choices=trainer.choices if isinstance(trainer, Chooser) else {},

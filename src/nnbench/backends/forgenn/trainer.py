@@ -71,6 +71,7 @@ class ForgeNNTrainer:
     def train(self, walk: Walk) -> TrainStats:
         """Take the steps of `walk`."""
         order = walk.order if walk.order is not None else self._shuffler.permutation(walk.samples)
+        order = order[: self.task.visited(len(order))]
         x, t = self._inputs["train"][order], self._targets[order]
         size, total, met = self.task.batch_size, 0.0, []
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

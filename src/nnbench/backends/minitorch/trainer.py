@@ -186,7 +186,7 @@ def _loss(task: Task) -> Callable[[Any, Any], Any]:
     loss, outputs = task.loss, task.architecture.output_shape()[-1]
     if loss.name == "cross_entropy":
         if task.semantics == "native":
-            return nn.CrossEntropyLoss()  # type: ignore[no-any-return]
+            return nn.CrossEntropyLoss()
         return lambda logits, t: CrossEntropy.apply(logits, t) * loss.batch_scale(len(t.data))
     own, activation = nn.MSELoss(), task.architecture.output_activation
     applied = ACTIVATIONS[activation]() if activation != "linear" else None

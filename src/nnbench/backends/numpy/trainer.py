@@ -95,7 +95,7 @@ class NumpyTrainer:
     def train(self, walk: Walk) -> TrainStats:
         """Step through the walk; the losses are computed from the stored logits."""
         order = walk.order if walk.order is not None else self._shuffler.permutation(walk.samples)
-        batch = self.task.batch_size
+        order, batch = order[: self.task.visited(len(order))], self.task.batch_size
         chunk = max(1, GATHER_SAMPLES // batch) * batch
         stats = NO_STATS
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

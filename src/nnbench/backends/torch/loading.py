@@ -26,6 +26,7 @@ def loader(data: Dataset[Any], task: Task, walk: Walk, generator: torch.Generato
         shuffle=walk.order is None,
         sampler=None if walk.order is None else walk.order.tolist(),
         generator=generator,
+        drop_last=task.drop_last,
     )
     return found
 

@@ -113,7 +113,8 @@ class TorchTrainer:
         outputs = self._task.architecture.output_shape()[-1]
         loss_sum = total * self._task.loss.output_scale(outputs)
         met, self._met = self._met, []
-        return TrainStats(loss_sum, walk.samples, losses.count_correct(met, self._task))
+        correct = losses.count_correct(met, self._task)
+        return TrainStats(loss_sum, self._task.visited(walk.samples), correct)
 
     def trace(self, walk: Walk) -> StepTrace:
         """Take the one step of `walk`, as `train` does, and return what went on in it."""
@@ -182,6 +183,7 @@ class TorchTrainer:
             if walk.order is None
             else torch.from_numpy(walk.order)
         )
+        order = order[: self._task.visited(len(order))]
         for part in order.to(self._device).split(chunk):
             batches = inputs.index_select(0, part), self._targets.index_select(0, part)
             yield from zip(*(array.split(size) for array in batches), strict=True)

@@ -44,7 +44,7 @@ def run_figures(run: RunResult) -> Figure:
         "loss": run.figure("test_loss"),
         "largest_rise": _largest_rise([e.running_loss for e in run.epochs]),
         "epochs": float(len(run.epochs)),
-        "updates": _updates(run),
+        "updates": float(run.updates),
         "parameters": float(run.parameters),
         "memory": run.peak_memory_bytes,
         "startup": phases.import_seconds + phases.build_seconds + phases.warm_up_seconds,
@@ -69,14 +69,6 @@ def _times(
         f"{kind}time_with_evaluation": epoch_time(both) if len(both) == len(train) > 0 else None,
         f"{kind}training_time": sum(trained) if whole else None,
     }
-
-
-def _updates(run: RunResult) -> float:
-    """Return how many steps an epoch has."""
-    samples = (run.data.get("samples") or {}).get("train", 0)
-    size = run.config["batch_size"]
-    dropped = run.config.get("drop_last")
-    return float(samples // size if dropped else math.ceil(samples / size))
 
 
 def _largest_rise(losses: Sequence[float | None]) -> float | None:

@@ -2,7 +2,8 @@
 
 `cases` maps the name of a case to what one would type: `backend: torch` chooses a group's option,
 `init.scale: 0.1` sets a value. `common` comes first in every case; `base` names a case above it
-to start from. `stand_ins` says of cases what they are run in place of.
+to start from. `stand_ins` says of cases what they are run in place of. `facts` are backends whose
+`operations.facts()` expressions may use, as `forgenn.requirements`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from nnbench.schema import suggest
 
 KEYS = (
     "title", "question", "common", "cases", "stand_ins", "pairs", "claims", "figures", "measured",
-    "size",
+    "size", "facts",
 )  # fmt: skip
 BACKEND_VALUES = ("backend.execution", "backend.engine")  # what data may set of a backend
 
@@ -94,6 +95,10 @@ def _read(path: Path, changed: int) -> Mapping[str, Any]:
     study["cases"] = _cases(study)
     if "measured" in study:
         study["measured"] = _measured(study)
+    for name in study.setdefault("facts", []):
+        _check_options(Located.of({"backend": name}, study, "facts"))
+        if name in study["cases"]:
+            raise refused(study, "facts", f"Received facts: {name}; a case has that name.")
     if not source_of_study(path).code:
         _check_data(study["cases"])
     for pair in study.setdefault("pairs", []):

@@ -41,6 +41,17 @@ def measure(configs: Mapping[str, RunConfig], size: int, rounds: int = ROUNDS) -
     return times
 
 
+def facts(backend: str) -> dict[str, float]:
+    """Return the facts of a backend by name. Raises MissingPackage where it is not installed."""
+    config = compose([f"backend={backend}"]).config
+    check_packages(config)
+    module = config.backend.target.rpartition(".")[0] + ".operations"
+    done = run_module("nnbench.backends.operations", [module], [config])
+    if done.returncode:
+        raise RunFailed(f"backend={backend} has no facts: {complaint(done)}")
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
 def measured_once(
     name: str, study: Mapping[str, Any], overrides: Sequence[str], recorded: bool = False
 ) -> tuple[Times, dict[str, str]]:

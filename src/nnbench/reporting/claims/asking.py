@@ -25,7 +25,7 @@ from nnbench.reporting.comparison.notes import flag_notes
 from nnbench.reporting.pages.tables import weight_difference
 from nnbench.sweeps.loop import run_sweep
 from nnbench.sweeps.observer import Observer
-from nnbench.sweeps.operations import Times, measured_once
+from nnbench.sweeps.operations import Times, facts, measured_once
 from nnbench.sweeps.session import check_packages
 
 SEEDS = 3
@@ -73,10 +73,18 @@ def ask(
             continue
         cells, lacking = planned[name]
         found, left = _runs(name, cells, recorded, observer)
+        figures = by_seed(name, found)
+        for backend in study["facts"]:
+            try:
+                known = facts(backend)
+            except MissingPackage as error:
+                lacking[backend] = str(error)
+                continue
+            figures = {seed: {**each, backend: known} for seed, each in figures.items()}
         pairs = (_pair(f"{name}/{a}", f"{name}/{b}", found) for a, b in study["pairs"])
         answers.append(
             replace(
-                answer_study(name, study, by_seed(name, found), lacking),
+                answer_study(name, study, figures, lacking),
                 changed=changed,
                 pairs=tuple(pair for pair in pairs if pair is not None),
                 notes=tuple(f"note: {note}" for note in flag_notes(found)),
@@ -94,7 +102,8 @@ def _cells(
 
     And of those that are left out, by case, the reason.
     """
-    cases = cases_of_claims([*read_claims(study), *read_figures(study)])
+    named = cases_of_claims([*read_claims(study), *read_figures(study)])
+    cases = [case for case in named if case not in study["facts"]]
     if not cases:
         return [], {}
     listed = ",".join(f"{name}/{case}" for case in cases)

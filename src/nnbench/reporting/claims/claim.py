@@ -93,7 +93,8 @@ def _known_figures(study: Mapping[str, Any]) -> Figures:
     """Return every figure that expressions may have, each of another value."""
     names = FIGURES if "measured" not in study else (*MEANINGS, *FACTS)
     cases: Iterable[str] = study.get("measured") or study["cases"]
-    return {c: {n: 1 + i + j / 100 for j, n in enumerate(names)} for i, c in enumerate(cases)}
+    found = {c: {n: 1 + i + j / 100 for j, n in enumerate(names)} for i, c in enumerate(cases)}
+    return found | {c: dict.fromkeys(FACTS, 2.0) for c in study.get("facts", ())}
 
 
 def _claim(values: Mapping[str, Any], known: Figures, stand_ins: Mapping[str, str]) -> Claim:

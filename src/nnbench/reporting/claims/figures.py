@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from nnbench.backends.operations import FACTS
 from nnbench.records.certificate import standing
 from nnbench.records.run import RunResult, epoch_time
 from nnbench.reporting.claims.expression import Figures
@@ -19,7 +20,7 @@ FIGURES = (
     "cpu_training_time",
 )  # fmt: skip
 # Seeds change nothing in these: one run is enough, and their interval is the figure itself.
-EXACT = frozenset(("updates", "parameters"))
+EXACT = frozenset(("updates", "parameters", *FACTS))
 
 
 def run_figures(run: RunResult) -> Figure:

@@ -55,7 +55,8 @@ def build(payload: Payload, config: DataConfig, kind: TaskKind, seed: int) -> Da
     split_seed = seed if config.split_seed is None else config.split_seed
     splits = payload.parts
     if "all" in splits:
-        splits = _split(payload, kind, config.name, split_seed)
+        stratify = kind == "classification" and getattr(config, "stratify", True)
+        splits = _split(payload, stratify, config.name, split_seed)
     kept = {"train": config.train_samples, "test": config.test_samples}
     splits = {name: _first(splits[name], n, name) for name, n in kept.items()}
     splits = _with_validation(splits, config.val_fraction)
@@ -66,13 +67,13 @@ def build(payload: Payload, config: DataConfig, kind: TaskKind, seed: int) -> Da
     guessed: dict[str, Any] = {}
     if normalize == "auto":
         splits, normalize, guessed = _chosen(splits)
-    splits, scale = _normalised(splits, normalize, payload.unit_scale)
+    splits, scale, standard = _normalised(splits, normalize, payload.unit_scale)
     train = splits["train"]
     return Dataset(
         name=config.name,
         splits=splits,
         samples={name: len(split) for name, split in splits.items()},
-        inputs=ArraySpec(train.inputs.shape[1:], str(train.inputs.dtype), scale),
+        inputs=ArraySpec(train.inputs.shape[1:], str(train.inputs.dtype), scale, standard),
         targets=ArraySpec(train.targets.shape[1:], str(train.targets.dtype)),
         outputs=outputs,
         payload_digest=payload.digest,
@@ -148,15 +149,15 @@ def _outputs(payload: Payload, kind: TaskKind) -> int:
     return high + 1
 
 
-def _split(payload: Payload, kind: TaskKind, name: str, seed: int) -> Splits:
-    """Shuffle, then give `test_fraction` to test; class by class in classification.
+def _split(payload: Payload, stratify: bool, name: str, seed: int) -> Splits:
+    """Shuffle, then give `test_fraction` to test; class by class where it is stratified.
 
     Both parts stay shuffled, so that their first n samples are a fair mix.
     """
     whole, fraction = payload.parts["all"], payload.test_fraction
     rng = streams.generator(seed, "split", name)
     order = rng.permutation(len(whole))
-    groups = whole.targets[order] if kind == "classification" else np.zeros(len(whole), np.int64)
+    groups = whole.targets[order] if stratify else np.zeros(len(whole), np.int64)
     testing = np.zeros(len(whole), dtype=bool)
     for group in np.unique(groups):
         members = np.flatnonzero(groups == group)
@@ -231,8 +232,10 @@ def _chosen(splits: Splits) -> tuple[Splits, Normalize, dict[str, Any]]:
     return splits, "standard", {"normalize": "standard"}
 
 
-def _normalised(splits: Splits, normalize: Normalize, unit_scale: float) -> tuple[Splits, float]:
-    """Return the splits and the scale that backends apply to 8-bit inputs.
+def _normalised(
+    splits: Splits, normalize: Normalize, unit_scale: float
+) -> tuple[Splits, float, tuple[float, float] | None]:
+    """Return the splits, the scale that backends apply to 8-bit inputs, and `ArraySpec.standard`.
 
     `standard`: `(x - mean) / deviation` over the training samples, images as a whole, tables by
     column (population deviation; a constant divides by 1).
@@ -244,16 +247,22 @@ def _normalised(splits: Splits, normalize: Normalize, unit_scale: float) -> tupl
             raise ConfigError(
                 "Received data.normalize=standard; tokens are not quantities, use unit or none."
             )
-        return splits, 1.0
+        return splits, 1.0, None
     if normalize != "standard":
-        return splits, unit_scale if stored and normalize == "unit" else 1.0
+        return splits, unit_scale if stored and normalize == "unit" else 1.0, None
     axis = None if stored or inputs.ndim >= MIN_IMAGE_AXES else 0
     # Minimum and maximum decide what is constant: rounding gives a constant column a tiny
     # deviation, and dividing by that would turn it into noise.
     constant = inputs.min(axis=axis) == inputs.max(axis=axis)
     mean = np.where(constant, inputs.min(axis=axis), inputs.mean(axis=axis, dtype=np.float64))
     deviation = np.where(constant, 1.0, inputs.std(axis=axis, dtype=np.float64))
-    return {
-        name: Split((split.inputs - mean) / deviation, split.targets)
-        for name, split in splits.items()
-    }, 1.0
+    return (
+        {
+            name: Split(
+                (split.inputs - mean) / deviation, split.targets, split.inputs if stored else None
+            )
+            for name, split in splits.items()
+        },
+        1.0,
+        (float(mean), float(deviation)) if stored else None,
+    )

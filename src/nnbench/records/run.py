@@ -49,15 +49,16 @@ class EpochRecord:
     """The figures of one epoch; losses are means over samples, accuracies fractions from 0 to 1.
 
     `learning_rate` is that of the first step. `train_*` are taken with frozen weights on
-    `eval.train_samples` training samples, `running_loss` is the mean over the moving weights of
-    the epoch. `*_ties` count samples whose two best logits nearly tie (`metrics.near_ties`).
-    `generalization_gap` is train minus test accuracy, in regression test minus train
-    loss. Accuracies are None in regression, `val_*` without a validation split. Figures that are
-    not finite are None in JSON.
+    `eval.train_samples` training samples, `running_*` are means over the moving weights of the
+    epoch (the accuracy None where the backend does not count). `*_ties` count samples whose two
+    best logits nearly tie (`metrics.near_ties`). `generalization_gap` is train minus test accuracy,
+    in regression test minus train loss. Accuracies are None in regression, `val_*` without a
+    validation split. Figures that are not finite are None in JSON.
 
     Of the training part (None: not recorded): `cpu_seconds`, `waited_seconds` and
     `involuntary_switches` as in `training.effort`, the machine's `load` at the end; `late_seconds`
-    of `train_seconds` are what was left undone when `train` returned.
+    of `train_seconds` are what was left undone when `train` returned. `evaluate_cpu_seconds` are
+    the processor's for evaluating.
     """
 
     epoch: Size
@@ -80,6 +81,8 @@ class EpochRecord:
     train_ties: Size | None = None
     test_ties: Size | None = None
     val_ties: Size | None = None
+    running_accuracy: Share = None
+    evaluate_cpu_seconds: Seconds | None = None
 
 
 @dataclass(frozen=True)

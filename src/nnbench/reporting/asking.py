@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,13 @@ class Report:
             why = error.strerror or error
             raise ResultsError(f"Cannot write {folder}: {why}; choose --out.") from None
         return folder / "report.html"
+
+    def _repr_html_(self) -> str:
+        """Return the page in a frame of its own, for notebooks."""
+        return (
+            f'<iframe srcdoc="{escape(self.html())}" sandbox="allow-scripts" '
+            'style="width: 100%; height: 40em; border: 1px solid #ccc"></iframe>'
+        )
 
     def __repr__(self) -> str:
         count = len(self.content.runs)

@@ -89,6 +89,10 @@ class Explanation:
             raise ResultsError(f"Cannot write {folder}: {why}; choose --out.") from None
         return folder / "explain.md"
 
+    def _repr_markdown_(self) -> str:
+        """Return the explanation as Markdown, for notebooks."""
+        return self.markdown()
+
     def __repr__(self) -> str:
         names = ", ".join(change.name for change in self.changes) or "nothing"
         return f"<Explanation {self.title}: {names}>"

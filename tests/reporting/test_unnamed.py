@@ -20,10 +20,10 @@ from nnbench.records.run import RunResult
 from nnbench.records.weights import save_weights
 from nnbench.reporting.explain.asking import explain
 from nnbench.reporting.explain.explanation import Gap, gap
-from nnbench.reporting.explain.unnamed import APART, UNNAMED, apart
+from nnbench.reporting.explain.unnamed import APART, UNNAMED, apart, differ
 from support import TESTS
 from support.commands import fresh, plug_in
-from support.records import make_run
+from support.records import epoch, make_run
 
 CODE = """
 import dataclasses
@@ -114,6 +114,17 @@ def test_weights_that_are_apart(tmp_path: Path) -> None:
     assert apart(one, dataclasses.replace(one, directory=None)) == math.inf
     wandering = net(tmp_path / "e", [9.0, 2.0], without_effect=("0.kernel",))
     assert apart(wandering, one) == 0.0
+
+
+def test_equal_weights_with_other_figures(tmp_path: Path) -> None:
+    """A framework that evaluates by a formula of its own ends with the same weights."""
+    one = net(tmp_path / "a", [1.0, 2.0])
+    assert differ(one, net(tmp_path / "b", [1.0, 2.0])) == ""
+    for name, values in (("c", {"test_loss": 0.31}), ("d", {"test_accuracy": 0.7})):
+        records = tuple(epoch(i, **values) for i in range(3))
+        other = net(tmp_path / name, [1.0, 2.0], epochs=records)
+        assert differ(one, other) == "in their test figures, with equal weights"
+    assert differ(one, net(tmp_path / "e", [1.0, 3.0])) == "by 33 % of the largest weight"
 
 
 def test_steps_of_one_name_add_up_and_shares_to_the_gap() -> None:

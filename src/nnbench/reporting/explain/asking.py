@@ -23,7 +23,7 @@ from nnbench.reporting.explain.change import Change, Values, changes
 from nnbench.reporting.explain.explanation import Gap, as_markdown
 from nnbench.reporting.explain.native import Crossing, across, crosses
 from nnbench.reporting.explain.recorded import ended, on_record, repeated, said_first
-from nnbench.reporting.explain.unnamed import UNNAMED, unnamed
+from nnbench.reporting.explain.unnamed import unnamed
 from nnbench.reporting.explain.walk import Figures, gaps, run_plain, run_way, seeded, words
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.plan import check
@@ -124,22 +124,29 @@ def explain(
     if not found.changes:
         return found
     chosen = list(seeds) if not isinstance(seeds, int) else [a["seed"] + i for i in range(seeds)]
-    alone = [change.name for change in found.changes] == ["backend"] and a["semantics"] == "matched"
-    crossing = _crossing(a, b, chosen, observer)
-    way = bridge(a, b, is_possible(check)) if crossing is None else crossing.way
-    runs = run_way(way, chosen, observer)
-    late = _late(ends, runs, chosen)
-    if crossing is not None:
-        late = [*unnamed(crossing.proofs, partial(_proved, observer=observer)), *late]
-    for line in late:
-        observer.say(line)
-    has_unnamed = any(line.startswith(UNNAMED) for line in late)
-    explained = gaps(way, runs, chosen, words(way, crossing, has_unnamed))
-    found = replace(found, changes=way.named, gaps=tuple(explained), cautions=(*said, *late))
-    if not alone:
+    found = _walked(found, ends, chosen, observer)
+    if [change.name for change in found.changes] != ["backend"] or a["semantics"] != "matched":
         return found
     observer.say("They differ in the backend alone: checking whether their weights diverge.")
     return replace(found, agreement=certify([cell(a), cell(b)]))
+
+
+def _walked(
+    found: Explanation, ends: Sequence[End], seeds: Sequence[int], observer: Observer
+) -> Explanation:
+    """Return the explanation with its gaps, once the way between the ends is run."""
+    (_, _, a), (_, _, b) = ends
+    crossing = _crossing(a, b, seeds, observer)
+    way = bridge(a, b, is_possible(check)) if crossing is None else crossing.way
+    runs = run_way(way, seeds, observer)
+    proofs = crossing.proofs if crossing is not None else ()
+    nameless = unnamed(proofs, partial(_proved, observer=observer))
+    late = [*nameless, *_late(ends, runs, seeds)]
+    for line in late:
+        observer.say(line)
+    explained = gaps(way, runs, seeds, words(way, crossing, bool(nameless)))
+    cautions = (*found.cautions, *late)
+    return replace(found, changes=way.named, gaps=tuple(explained), cautions=cautions)
 
 
 def _seeds(

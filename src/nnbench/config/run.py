@@ -111,6 +111,7 @@ class RunConfig:
     epochs: Count = 100
     batch_size: Count = 1
     drop_last: bool = False
+    gradient_accumulation_steps: Count = 1
     dtype: Literal["float32", "float64"] = "float32"
     threads: Count = 1
     shuffle: bool = False

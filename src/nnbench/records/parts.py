@@ -69,6 +69,7 @@ class Config(TypedDict, total=False):
     epochs: Count
     batch_size: Count
     drop_last: bool
+    gradient_accumulation_steps: Count
     threads: Count
     results: str
     name: str | None

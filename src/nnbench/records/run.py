@@ -213,8 +213,9 @@ class RunResult:
 
     @property
     def updates(self) -> int:
-        """Return how many steps an epoch takes."""
-        return -(-self.visited // self.config["batch_size"])
+        """Return how many steps an epoch takes, see `Task.steps`."""
+        batches = self.config.get("gradient_accumulation_steps", 1)
+        return -(-self.visited // (self.config["batch_size"] * batches))
 
     def write(self) -> None:
         """Write run.json into `directory`, atomically."""

@@ -24,7 +24,7 @@ from nnbench.data.dataset import Split
 from nnbench.data.prepare import Payload
 from nnbench.errors import DataError
 from nnbench.model.losses import TaskKind
-from nnbench.schema import suggest
+from nnbench.schema import files, suggest
 
 MIN_PIXELS = 16
 
@@ -67,9 +67,10 @@ def read(config: Csv, kind: TaskKind) -> Payload:
 def _table(setting: str, name: str) -> Table:
     path = Path(name).expanduser()
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"Received {setting}={path}; cannot read it ({error.strerror})") from None
+        data = files.content(path, files.MOST_TENSORS)
+    except (OSError, files.Damage) as error:
+        why = files.reason(error)
+        raise DataError(f"Received {setting}={path}; cannot read it ({why})") from None
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:

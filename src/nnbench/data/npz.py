@@ -30,9 +30,10 @@ def read(config: Npz) -> Payload:
     """
     path = Path(config.path).expanduser()
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"Received data.path={path}; cannot read it ({error.strerror})") from None
+        data = files.content(path, files.MOST_TENSORS)
+    except (OSError, files.Damage) as error:
+        why = files.reason(error)
+        raise DataError(f"Received data.path={path}; cannot read it ({why})") from None
     arrays = _arrays(path, data)
     pairs = {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")}
     if not any(name in arrays for pair in pairs.values() for name in pair):

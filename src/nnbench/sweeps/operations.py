@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nnbench.config.run import RunConfig
-from nnbench.errors import RunFailed
+from nnbench.errors import ConfigError, RunFailed
 from nnbench.records import machine, source
 from nnbench.records.files import write_atomically
+from nnbench.schema import read
+from nnbench.schema.files import Damage, content, json_object
 from nnbench.sweeps.process import complaint, run_module
 from nnbench.sweeps.side_by_side import side_by_side
 
 Times = dict[str, dict[str, list[float]]]  # by backend and operation, one value per round
 ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Times on record, and `what` was measured where."""
+
+    what: dict[str, Any]
+    seconds: Times
 
 
 def measure(configs: Sequence[RunConfig], size: int, rounds: int = ROUNDS) -> Times:
@@ -53,10 +64,10 @@ def measured_once(
     what["source"] = source.package_digest()  # of every backend at once
     path = Path(first.results) / "operations" / f"{name}.json"
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        if known["what"] == what or recorded:
-            return dict(known["seconds"])
-    except (OSError, ValueError, KeyError):
+        known = read(_Known, json_object(content(path)))
+        if known.what == what or recorded:
+            return known.seconds
+    except (OSError, Damage, ConfigError):
         pass
     if recorded:
         return {}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from nnbench.schema.files import json_object
 from nnbench.tracking.content import Metric
 from nnbench.tracking.shown import Shown
 
@@ -153,8 +154,8 @@ def log(
 def _besides_figures(entity: Any, shown: Shown) -> Difference:
     has = entity.data
     try:
-        files = dict(json.loads(has.tags.get(FILES_TAG, "{}")))
-    except ValueError:
+        files = json_object(has.tags.get(FILES_TAG, "{}").encode())
+    except ValueError:  # somebody else's tag
         files = {}
     used = {each.dataset.digest for each in (entity.inputs.dataset_inputs if entity.inputs else ())}
     return Difference(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nnbench.records.run import CONFIG_NAME, OVER, RECORD_NAME, RunResult
+from nnbench.schema import files
 from nnbench.tracking import content
 from nnbench.tracking.content import Metric
 from nnbench.tracking.note import note
@@ -93,7 +94,7 @@ def _by_step(metrics: Iterable[Metric]) -> dict[str, dict[int, Metric]]:
 
 def _digest_of_record(path: Path) -> str:
     """Return the digest of what a run.json says of the run, whatever else may have read it."""
-    values = json.loads(path.read_text(encoding="utf-8"))
+    values = files.json_object(files.content(path))
     return _digest({k: v for k, v in values.items() if k not in ("tracking", "digest")})
 
 

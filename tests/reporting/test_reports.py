@@ -218,7 +218,7 @@ def test_plots_are_drawn_of_what_there_is(tmp_path: Path) -> None:
     drift |= {"envelope": [1e-6, 1e-5]}
     torch = some_runs(tmp_path, "torch", 2, **single)
     torch = [dataclasses.replace(run, parity=drift) for run in torch]
-    names = write_plots(build([*sizes, *torch]), tmp_path / "three")
+    names = write_plots(build([*sizes, *torch]), tmp_path / "three", ("png",))
     assert {"parity_drift", "time_ratios", "test_accuracy"} <= set(names)
     for name in names:
         assert (tmp_path / "three" / f"{name}.png").stat().st_size > 1000

@@ -146,9 +146,7 @@ def arrays(
         except Damage:
             raise
         except OSError as error:
-            if error.errno is not None:
-                raise
-            raise Damage(_reason(error)) from None
+            raise error if error.errno is not None else Damage(_reason(error)) from None
         except (
             ValueError, KeyError, EOFError, RuntimeError, NotImplementedError, MemoryError,
             SyntaxError, OverflowError, TypeError, zipfile.BadZipFile, zlib.error,

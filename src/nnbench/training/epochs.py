@@ -100,8 +100,7 @@ class Epochs:
 
     def _one(self) -> bool:
         """Run one epoch and record it; tell whether another one follows."""
-        run = self.record
-        epoch = self.at.epoch
+        run, epoch = self.record, self.at.epoch
         fresh, params = self._epoch()
         known = epoch < len(run.epochs)
         record = run.epochs[epoch] if known else fresh

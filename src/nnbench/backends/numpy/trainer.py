@@ -110,9 +110,8 @@ class NumpyTrainer:
         keys = self.keys(numbers.start, len(numbers))
         run = self._fused.run if self._fused else self._run_reference
         logits, targets = _host(run(order, rates, keys)), self._targets["train"][order]
-        losses = metrics.sample_losses(
-            logits, targets, self.task.loss, self.task.architecture.output_activation
-        )
+        activation = self.task.architecture.output_activation
+        losses = metrics.sample_losses(logits, targets, self.task.loss, activation)
         correct = metrics.count_correct(logits, targets)
         return TrainStats(float(losses.sum()), len(losses), correct)
 
@@ -123,8 +122,7 @@ class NumpyTrainer:
         """
         size, batches = self.task.step_samples, self.task.gradient_accumulation_steps
         indices = self.xp.asarray(order)
-        x = self._gather("train", indices)
-        t = self._target_matrix[indices]
+        x, t = self._gather("train", indices), self._target_matrix[indices]
         logits = self.xp.empty_like(t)
         for step, lr in enumerate(rates.tolist()):
             rows = slice(step * size, (step + 1) * size)

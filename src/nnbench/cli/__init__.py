@@ -119,11 +119,13 @@ def _dispatch(arguments: list[str]) -> int:
     if "COMP_LINE" in os.environ:  # a shell completes: the folders are in what is typed so far
         with contextlib.suppress(NNBenchError):
             _search_in_folders(os.environ["COMP_LINE"].split())
+    from nnbench.cli.results import one_way
+
     if first and first[0] not in "-+~" and "=" not in first:
-        return _command(first, arguments[1:])
+        return _command(first, one_way(arguments[1:]))
     from nnbench.cli.overrides import run
 
-    run(arguments)
+    run(one_way(arguments))
     return 0
 
 
@@ -141,7 +143,10 @@ def _command(name: str, arguments: list[str]) -> int:
 
     import click
 
+    from nnbench.cli.results import for_command
+
     command = importlib.import_module(f"nnbench.cli.{name}").command
+    arguments = for_command(name, command, arguments)
     try:
         return command.main(arguments, prog_name=f"nnbench {name}", standalone_mode=False) or 0
     except click.ClickException as error:

@@ -96,8 +96,7 @@ class NumpyTrainer:
         """Step through the walk; the losses are computed from the stored logits."""
         order = walk.order if walk.order is not None else self._shuffler.permutation(walk.samples)
         order, size = order[: self.task.visited(len(order))], self.task.step_samples
-        chunk = max(1, GATHER_SAMPLES // size) * size
-        stats = NO_STATS
+        chunk, stats = max(1, GATHER_SAMPLES // size) * size, NO_STATS
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for start in range(0, len(order), chunk):
                 part, first = order[start : start + chunk], start // size

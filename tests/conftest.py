@@ -1,9 +1,11 @@
-"""Shared fixtures: the command line."""
+"""Shared fixtures: the command line, and an empty store."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -39,3 +41,18 @@ def nnbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Nnbench:
         return here(arguments) if env is None else fresh(tmp_path, arguments, env)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without runs; MLflow takes a second to make one."""
+    from nnbench.tracking.store import DATABASE_NAME, open_store
+
+    folder, copy = tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("tables")
+    open_store(None, "Default", folder)
+    with (
+        contextlib.closing(sqlite3.connect(folder / DATABASE_NAME)) as made,
+        contextlib.closing(sqlite3.connect(copy / DATABASE_NAME)) as found,
+    ):
+        made.backup(found)
+    return copy / DATABASE_NAME

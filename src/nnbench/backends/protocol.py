@@ -40,7 +40,7 @@ __all__ = [
 State = dict[str, NDArray[Any]]
 Semantics = Literal["matched", "native"]
 DType = Literal["float32", "float64"]
-InputKind = Literal["resident", "native"]
+InputKind = Literal["resident", "native", "per_sample"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ class Task:
 
     In matched semantics every constant has a value, in native semantics None leaves it to the
     framework.
-    `input`: batches come from arrays that stay on the device, or from the framework's own loader.
+    `input`: batches come from arrays that stay on the device, from the framework's own loader, or
+    from that loader reading images one by one.
+    `drop_last`: an epoch leaves out what is left for a last batch smaller than `batch_size`.
     """
 
     kind: TaskKind
@@ -66,6 +68,7 @@ class Task:
     threads: int
     seed: int
     input: InputKind = "resident"
+    drop_last: bool = False
 
     def __post_init__(self) -> None:
         if self.semantics == "matched":
@@ -81,8 +84,12 @@ class Task:
         return {"optimizer": documented(self.optimizer), "architecture": architecture}
 
     def steps(self, n: int) -> int:
-        """Return the number of steps for `n` samples; the ragged last batch counts."""
-        return math.ceil(n / self.batch_size)
+        """Return the number of steps of an epoch over `n` samples; a ragged last batch counts."""
+        return math.ceil(self.visited(n) / self.batch_size)
+
+    def visited(self, n: int) -> int:
+        """Return how many of `n` samples an epoch visits: all, unless the last batch is dropped."""
+        return n - n % self.batch_size if self.drop_last else n
 
 
 @dataclass(frozen=True)
@@ -90,8 +97,9 @@ class Walk:
     """A path over the training samples, or a part of it.
 
     `order` int64 `(n,)`, the samples in the order of their visit, or None where the framework
-    shuffles (native semantics; `samples` then says how many). `lr` float64 `(steps,)`, one per
-    step. `first_step` counts from the start of the run. `(seed, epoch)` key the random streams.
+    shuffles (native semantics; `samples` then says how many, of which `task.visited` are trained
+    on). `lr` float64 `(steps,)`, one per step. `first_step` counts from the start of the run.
+    `(seed, epoch)` key the random streams.
     """
 
     order: NDArray[np.int64] | None
@@ -117,16 +125,28 @@ class Walk:
 
 @dataclass(frozen=True)
 class TrainStats:
-    """`loss_sum` of the per-sample losses as they were met, over `samples` samples."""
+    """`loss_sum` of the per-sample losses as they were met, over `samples` samples.
+
+    `correct` of them were classified rightly as they were met (`metrics.count_correct`), None
+    where a backend does not count, and in regression.
+    """
 
     loss_sum: float
     samples: int
+    correct: int | None = None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Return the fraction that was classified rightly."""
+        return None if self.correct is None else self.correct / self.samples
 
     def __add__(self, other: TrainStats) -> TrainStats:
-        return TrainStats(self.loss_sum + other.loss_sum, self.samples + other.samples)
+        counts = (self.correct, other.correct)
+        correct = None if None in counts else sum(filter(None, counts))
+        return TrainStats(self.loss_sum + other.loss_sum, self.samples + other.samples, correct)
 
 
-NO_STATS = TrainStats(0.0, 0)
+NO_STATS = TrainStats(0.0, 0, 0)
 
 
 @dataclass(frozen=True)

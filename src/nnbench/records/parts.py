@@ -68,6 +68,7 @@ class Config(TypedDict, total=False):
     seed: int
     epochs: Count
     batch_size: Count
+    drop_last: bool
     threads: Count
     results: str
     name: str | None
@@ -91,6 +92,7 @@ class DataFacts(TypedDict, total=False):
     outputs: Count
     samples: dict[str, Size]
     payload_digest: str | None
+    guessed: dict[str, Any]
 
 
 class Cores(TypedDict, total=False):

@@ -64,7 +64,7 @@ class Case:
 
     def walks(self) -> list[Walk]:
         """Return three shuffled epochs of at most seven steps; of 32, the last batch is ragged."""
-        size = min(SAMPLES, STEPS * self.task.batch_size)
+        size = self.task.visited(min(SAMPLES, STEPS * self.task.batch_size))
         steps = self.task.steps(size)
         return [
             Walk(

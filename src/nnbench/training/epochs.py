@@ -195,7 +195,7 @@ class Epochs:
         epoch = self.at.epoch
         lr = self.config.schedule.per_step(epoch, self.steps, self.config.epochs, self.watch.scores)
         self._train(make_walk(self.config, self.task, self.samples, epoch, lr))
-        before = self.clock.seconds("evaluate")
+        before, start = self.clock.seconds("evaluate"), effort.read()
         with self.clock.phase("evaluate"):
             params = self.undone.call("params", self.trainer.params)
             train_loss, train_accuracy, train_ties = self._evaluate("train_eval")
@@ -203,14 +203,14 @@ class Epochs:
             has_val = "val" in self.dataset.splits
             val_loss, val_accuracy, val_ties = self._evaluate("val") if has_val else (None,) * 3
             self._charge(self.undone.end(), "evaluate")
+        gap = test_loss - train_loss
         if train_accuracy is not None and test_accuracy is not None:
             gap = train_accuracy - test_accuracy
-        else:
-            gap = test_loss - train_loss
         record = EpochRecord(
             epoch=epoch,
             learning_rate=float(lr[0]),
             running_loss=self.at.stats.loss_sum / self.at.stats.samples,
+            running_accuracy=self.at.stats.accuracy,
             train_loss=train_loss,
             train_accuracy=train_accuracy,
             test_loss=test_loss,
@@ -218,6 +218,7 @@ class Epochs:
             generalization_gap=gap,
             train_seconds=self.at.seconds,
             evaluate_seconds=self.clock.seconds("evaluate") - before,
+            evaluate_cpu_seconds=effort.since(start).cpu_seconds,
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             **vars(self.at.effort),

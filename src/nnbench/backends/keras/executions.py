@@ -69,7 +69,7 @@ class Fit(Execution):
 
     def prepare(self, n: int) -> None:
         """Fit a walk with a full and the ragged batch, so that both shapes are traced."""
-        batch = self.task.batch_size
+        n, batch = self.task.visited(n), self.task.batch_size
         count = n if n < 2 * batch else 2 * batch + n % batch
         self.run(Walk(np.arange(count), np.zeros(self.task.steps(count)), count, 0, 0, 0))
 
@@ -85,7 +85,8 @@ class Fit(Execution):
                 callbacks=[_ByStep(self.net, walk)] if varies else None,
             ).history
         mean = history["mean" if self._summed else "loss"][0]
-        return TrainStats(mean * walk.samples, walk.samples)
+        visited = self.task.visited(walk.samples)
+        return TrainStats(mean * visited, visited)
 
     def _data(self, walk: Walk) -> dict[str, Any]:
         """Return the arguments of `fit` that say what it trains on."""
@@ -93,13 +94,16 @@ class Fit(Execution):
         arrays, batch = (self.inputs[rows], self.targets[rows]), self.task.batch_size
         if self.task.input == "resident":
             x, y = arrays
-            return {"x": x, "y": y, "batch_size": batch, "shuffle": walk.order is None}
+            steps = len(walk.lr) if self.task.drop_last else None
+            own = {"batch_size": batch, "shuffle": walk.order is None, "steps_per_epoch": steps}
+            return {"x": x, "y": y} | own
         import tensorflow as tf
 
         pipeline = tf.data.Dataset.from_tensor_slices(arrays)
         if walk.order is None:
             pipeline = pipeline.shuffle(walk.samples)
-        return {"x": pipeline.batch(batch).prefetch(tf.data.AUTOTUNE), "shuffle": False}
+        pipeline = pipeline.batch(batch, drop_remainder=self.task.drop_last)
+        return {"x": pipeline.prefetch(tf.data.AUTOTUNE), "shuffle": False}
 
     def _seeded(self, walk: Walk) -> AbstractContextManager[None]:
         """Seed fit's shuffling where it does any; otherwise spare the kernels (see process.py)."""

@@ -37,7 +37,7 @@ class Xla(Execution):
 
     def prepare(self, n: int) -> None:
         """Compile both programs by running one step of each."""
-        batch = self.task.batch_size
+        n, batch = self.task.visited(n), self.task.batch_size
         self._capacity = max(self._capacity, n - n % batch)
         for capacity, size in ((self._capacity, batch), (n % batch, n % batch)):
             if capacity:
@@ -64,7 +64,7 @@ class Xla(Execution):
         """Shuffle by TensorFlow, keyed by seed and epoch, so that there is no state to keep."""
         key = [self.task.seed % 2**31, walk.epoch]
         order = tf.random.experimental.stateless_shuffle(tf.range(walk.samples), key)
-        return np.asarray(order.numpy(), dtype=np.int64)
+        return np.asarray(order.numpy(), dtype=np.int64)[: self.task.visited(walk.samples)]
 
     def _call(self, capacity: int, batch: int, walk: Walk) -> float:
         """Pad the walk to the program's capacity and run its steps."""

@@ -20,7 +20,16 @@ from nnbench.backends.numpy.losses import logit_gradient
 from nnbench.backends.numpy.optimizers import Rule
 from nnbench.backends.numpy.randomness import Dropout, augmented
 from nnbench.backends.numpy.stopwatch import Stopwatch
-from nnbench.backends.protocol import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
+from nnbench.backends.protocol import (
+    NO_STATS,
+    Params,
+    ProfileRow,
+    State,
+    StepTrace,
+    Task,
+    TrainStats,
+    Walk,
+)
 from nnbench.backends.trainers import described, rehearse, supported, traced
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
@@ -86,9 +95,9 @@ class NumpyTrainer:
     def train(self, walk: Walk) -> TrainStats:
         """Step through the walk; the losses are computed from the stored logits."""
         order = walk.order if walk.order is not None else self._shuffler.permutation(walk.samples)
-        batch = self.task.batch_size
+        order, batch = order[: self.task.visited(len(order))], self.task.batch_size
         chunk = max(1, GATHER_SAMPLES // batch) * batch
-        stats = TrainStats(0.0, 0)
+        stats = NO_STATS
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for start in range(0, len(order), chunk):
                 part = order[start : start + chunk]
@@ -100,13 +109,12 @@ class NumpyTrainer:
     def _train_chunk(self, order: Array, rates: Array, first_step: int) -> TrainStats:
         keys = self.keys(first_step, len(rates))
         run = self._fused.run if self._fused else self._run_reference
+        logits, targets = _host(run(order, rates, keys)), self._targets["train"][order]
         losses = metrics.sample_losses(
-            _host(run(order, rates, keys)),
-            self._targets["train"][order],
-            self.task.loss,
-            self.task.architecture.output_activation,
+            logits, targets, self.task.loss, self.task.architecture.output_activation
         )
-        return TrainStats(float(losses.sum()), len(losses))
+        correct = metrics.count_correct(logits, targets)
+        return TrainStats(float(losses.sum()), len(losses), correct)
 
     def _run_reference(self, order: Array, rates: Array, keys: list[Keys]) -> Array:
         """Take one step per rate over consecutive batches of `order`; return their logits."""

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
 
 from nnbench.backends.arrays import target_array
 from nnbench.backends.protocol import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
-from nnbench.backends.torch import layers, losses, optimizers
+from nnbench.backends.torch import layers, loading, losses, optimizers
 from nnbench.backends.torch.graphs import Graphs
+from nnbench.backends.torch.loading import Batches
 from nnbench.backends.torch.process import (
     EXECUTIONS,
     accelerator,
@@ -36,14 +36,14 @@ from nnbench.model import counter, streams
 GATHER_BYTES = 64 * 2**20
 EVALUATE_ROWS = 2048
 Array = NDArray[np.floating]
-Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 class TorchTrainer:
     """Trains one task in PyTorch; the protocol is `nnbench.backends.protocol.Trainer`.
 
     Resident input: the walk's samples are gathered a chunk at a time and batches are views of it.
-    Native input: a DataLoader with its own generator serves batches. Raises UnsupportedSpec for
+    Native input: a DataLoader with its own generator serves batches; per_sample: it reads images
+    one by one, to evaluate too. Raises UnsupportedSpec for
     what it cannot run.
     """
 
@@ -65,6 +65,7 @@ class TorchTrainer:
         self._parameters = list(self._net.parameters())
         self._clip: Any = task.documented().optimizer
         self._scales: dict[int, Tensor] = {}  # by batch size
+        self._met: list[tuple[Tensor, Tensor]] = []  # logits and targets of an epoch's batches
         self._loss_sum = losses.loss_sum(task)
         self._losses = self._forward if options is None else compiled(self._forward, options)
         self._graphs = Graphs(self._net, self._learn) if task.execution == "cudagraph" else None
@@ -77,6 +78,11 @@ class TorchTrainer:
         self._inputs = resident(
             task, splits, lambda array: torch.from_numpy(array).to(self._device)
         )
+
+        self._images = {
+            name: loading.Images(task, split, target_array(task, split))
+            for name, split in (splits.items() if task.input == "per_sample" else ())
+        }
 
     def load(self, params: Params) -> None:
         """Take weights in canonical layout; reset the optimizer's state."""
@@ -93,11 +99,11 @@ class TorchTrainer:
     def warm_up(self, n: int) -> None:
         """Take a full and a ragged step, evaluate, and put everything back as it was."""
         rehearse(self, self._task, n)
-        self._logits(self._inputs["train"].array[:1])
+        self._logits([self._inputs["train"].array[:1]])
 
     def train(self, walk: Walk) -> TrainStats:
         """Take the steps of `walk`; return once the device is idle."""
-        batches = self._loaded if self._task.input == "native" else self._gathered
+        batches = self._gathered if self._task.input == "resident" else self._loaded
         native = self._task.semantics == "native"
         with self._own_random_state(walk) if native else nullcontext():
             sums = self._steps(batches(walk), walk)
@@ -105,7 +111,10 @@ class TorchTrainer:
         if self._device.type == "cuda":
             torch.cuda.synchronize()
         outputs = self._task.architecture.output_shape()[-1]
-        return TrainStats(total * self._task.loss.output_scale(outputs), walk.samples)
+        loss_sum = total * self._task.loss.output_scale(outputs)
+        met, self._met = self._met, []
+        correct = losses.count_correct(met, self._task)
+        return TrainStats(loss_sum, self._task.visited(walk.samples), correct)
 
     def trace(self, walk: Walk) -> StepTrace:
         """Take the one step of `walk`, as `train` does, and return what went on in it."""
@@ -133,8 +142,11 @@ class TorchTrainer:
 
     def evaluate(self, split: str) -> Array:
         """Return the logits `(n, outputs)`: evaluation mode, before the output activation."""
+        if split in self._images and len(self._images[split]):
+            read = loading.in_order(self._images[split], self._task)
+            return self._logits(inputs for inputs, _ in read)
         array, samples = self._inputs[split]
-        return self._logits(array[:samples])
+        return self._logits(array[:samples].split(EVALUATE_ROWS))
 
     def params(self) -> Params:
         """Return host copies in canonical layout."""
@@ -171,24 +183,17 @@ class TorchTrainer:
             if walk.order is None
             else torch.from_numpy(walk.order)
         )
+        order = order[: self._task.visited(len(order))]
         for part in order.to(self._device).split(chunk):
             batches = inputs.index_select(0, part), self._targets.index_select(0, part)
             yield from zip(*(array.split(size) for array in batches), strict=True)
 
     def _loaded(self, walk: Walk) -> Batches:
-        """Return a DataLoader in the walk's order, or shuffling where it leaves the order open."""
-        data = TensorDataset(
-            self._inputs["train"].array[: None if walk.order is not None else walk.samples],
-            self._targets[: None if walk.order is not None else walk.samples],
+        """Return the batches of a DataLoader."""
+        data = self._images.get("train") or loading.arrays(
+            self._inputs["train"].array, self._targets, walk
         )
-        loader: Batches = DataLoader(
-            data,
-            batch_size=self._task.batch_size,
-            shuffle=walk.order is None,
-            sampler=None if walk.order is None else walk.order.tolist(),
-            generator=self._generator,
-        )
-        return loader
+        return loading.loader(data, self._task, walk, self._generator)
 
     @contextmanager
     def _own_random_state(self, walk: Walk) -> Iterator[None]:
@@ -229,7 +234,9 @@ class TorchTrainer:
 
     def _learn(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Leave the gradients of a batch in the parameters; return the sum of its losses."""
-        loss = self._losses(inputs, targets)
+        loss, logits = self._losses(inputs, targets)
+        if self._graphs is None:  # a graph has one place for the logits of all batches
+            self._met.append((logits.detach(), targets))
         self._optimizer.zero_grad()
         loss.backward(self._scale(len(inputs)))
         if self._clip.clip_value is not None:
@@ -254,10 +261,10 @@ class TorchTrainer:
         for stream, module in self._net.drawing().items():
             module.key.copy_(_keys(walk, 1, stream)[0])
 
-    def _forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the sum of the losses of a batch."""
-        loss: Tensor = self._loss_sum(self._net(inputs), targets)
-        return loss
+    def _forward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sum of the losses of a batch, and its logits."""
+        logits = self._net(inputs)
+        return self._loss_sum(logits, targets), logits
 
     def _scale(self, batch: int) -> Tensor:
         """Return the factor that turns the sum over a batch into the loss that is minimised."""
@@ -269,10 +276,10 @@ class TorchTrainer:
             self._scales[batch] = torch.tensor(value, dtype=dtype, device=self._device)
         return self._scales[batch]
 
-    def _logits(self, inputs: Tensor) -> Array:
+    def _logits(self, batches: Iterable[Tensor]) -> Array:
         self._net.eval()
         with torch.inference_mode():
-            parts = [self._net(rows).cpu().numpy() for rows in inputs.split(EVALUATE_ROWS)]
+            parts = [self._net(rows).cpu().numpy() for rows in batches]
         self._net.train()
         return np.concatenate(parts)
 

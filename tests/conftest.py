@@ -19,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import scipy.linalg.blas  # noqa: F401 - its library has to be there to be limited
 from threadpoolctl import threadpool_limits
 
+from support import TESTS
 from support.commands import Nnbench, fresh, here
 
 THREADS = threadpool_limits(limits=1, user_api="blas")
@@ -29,6 +30,23 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 for name in ("SIGHUP", "SIGQUIT"):
     if hasattr(signal, name):
         signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
+# The files that take longest, first, so that all workers end at the same time.
+LONGEST = (
+    *("backends/test_blocks.py", "sweeps/test_sweeps.py", "sweeps/test_certify.py"),
+    *("testing/test_kit.py", "records/test_certificates.py", "project/test_plugins.py"),
+    *("reporting/test_told_first.py", "cli/test_cli.py", "tracking/test_tracking.py"),
+    *("project/test_docs.py", "tracking/test_slow_servers.py", "project/test_dependencies.py"),
+    *("project/test_notebooks.py", "reporting/test_fairness.py", "config/test_composition.py"),
+    *("backends/test_random_nets.py", "reporting/test_explain.py", "reporting/test_reports.py"),
+    *("backends/test_trainers.py", "backends/test_executions.py", "backends/test_engines.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {TESTS / name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 @pytest.fixture

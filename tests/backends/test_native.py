@@ -129,15 +129,18 @@ def torch_script(name: str, given: Case, kind: str, settings: dict[str, Any]) ->
         finally:
             torch.set_default_dtype(default)
     optimizer = getattr(torch.optim, kind)(model.parameters(), lr=RATE, **settings)
-    for x, t, rate in batches(given):
+    every = given.task.gradient_accumulation_steps
+    for step, (x, t, rate) in enumerate(batches(given)):
         inputs = torch.from_numpy(x) if name == "tokens" else torch.from_numpy(x.astype("float64"))
         if x.ndim == 4:
             inputs = inputs.permute(0, 3, 1, 2) / 255
         for group in optimizer.param_groups:
             group["lr"] = rate
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(inputs), torch.from_numpy(t)).backward()
-        optimizer.step()
+        if step % every == 0:
+            optimizer.zero_grad()
+        (nn.functional.cross_entropy(model(inputs), torch.from_numpy(t)) / every).backward()
+        if step % every == every - 1:
+            optimizer.step()
     return [v.detach().numpy() for v in model.state_dict().values() if v.is_floating_point()]
 
 
@@ -181,6 +184,8 @@ def keras_script(name: str, given: Case, kind: str, settings: dict[str, Any]) ->
         }[name]()  # fmt: skip
         shape = given.splits["train"].inputs.shape[1:]
         model = keras.Sequential([keras.Input(shape), *layers])
+        every = given.task.gradient_accumulation_steps
+        settings = settings | ({"gradient_accumulation_steps": every} if every > 1 else {})
         optimizer = getattr(keras.optimizers, kind)(learning_rate=RATE, **settings)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(optimizer=optimizer, loss=loss)
@@ -253,6 +258,17 @@ def test_an_optimizer_is_the_frameworks_own(backend: str, optimizer: str) -> Non
 )
 def test_layers_are_the_frameworks_own(backend: str, name: str) -> None:
     assert apart(backend, name, "sgd momentum") <= 1e-12
+
+
+@pytest.mark.parametrize(("backend", "optimizer"), [("torch", "adam"), ("keras", "adam")])
+def test_steps_of_several_batches_are_the_frameworks_own(
+    monkeypatch: pytest.MonkeyPatch, backend: str, optimizer: str
+) -> None:
+    """Six full batches, three to an update, as both documentations write it."""
+    given = NETS["batch_norm"].dropping_last().accumulating(3)
+    monkeypatch.setitem(NETS, "batch_norm", given)
+    assert [len(walk.lr) for walk in given.walks()] == [2, 2, 2]
+    assert apart(backend, "batch_norm", optimizer) <= 1e-12
 
 
 def test_another_frameworks_constant_is_caught() -> None:

@@ -24,7 +24,7 @@ def payload(targets: Any, inputs: Any = None, fraction: float = 0.2) -> Payload:
 
 
 def made(source: Payload, kind: str = "classification", seed: int = 0, **values: Any) -> Any:
-    return build(source, Npz(path="unused", **values), kind, seed)
+    return build(source, Npz(path="unused", **{"normalize": "unit"} | values), kind, seed)
 
 
 def ids(dataset: data.Dataset, split: str) -> list[int]:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from nnbench.records import recomputed
-from nnbench.records.certificate import Standing, standing
 from nnbench.records.flags import Steered
 from nnbench.records.folder import read_runs
+from nnbench.records.standing import Standing, standing
 from support import SOURCE
 from support.commands import TINY, Nnbench
 

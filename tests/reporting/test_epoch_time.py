@@ -17,8 +17,9 @@ from nnbench.reporting.claims.figures import run_figures
 from nnbench.reporting.comparison.content import READING, build
 from nnbench.reporting.comparison.frame import groups_frame
 from nnbench.reporting.pages.html import html
+from nnbench.reporting.pages.listing import listing
 from nnbench.reporting.pages.markdown import escape, markdown
-from nnbench.reporting.pages.runs import listing, summary
+from nnbench.reporting.pages.runs import summary
 from nnbench.reporting.pages.tables import comparison
 from nnbench.reporting.pages.terminal import report_text
 from nnbench.sweeps.observer import Outlook

@@ -22,9 +22,10 @@ from typing import Any
 import pytest
 
 from nnbench.credentials import hidden
+from nnbench.records.settings import command
 from nnbench.tracking import content
-from nnbench.tracking.note import command, note
-from nnbench.tracking.patience import DEAD_SECONDS, Patience
+from nnbench.tracking.background import DEAD_SECONDS, Patience
+from nnbench.tracking.note import TAG_CHARACTERS, note
 from nnbench.tracking.store import DATABASE_NAME, experiments
 from support import SOURCE, TESTS
 from support.commands import PATIENCE, wait_for
@@ -194,13 +195,12 @@ def test_figures_are_dated_by_the_record_alone(tmp_path: Path) -> None:
 RACE = """
 import sys, time
 from pathlib import Path
-from nnbench.tracking import mlflow, patience, store
+from nnbench.tracking import background, store
 from support.records import make_run
 from support.tracking import mirror
 # Who is patient is not what is raced for.
-store.LOCK_SECONDS = 600.0
-patience.DEAD_SECONDS = patience.FINISH_SECONDS = patience.MAKE_SECONDS = 600.0
-mlflow.IMPORT_SECONDS = 600.0
+store.LOCK_SECONDS = store.MAKE_SECONDS = 600.0
+background.DEAD_SECONDS = background.FINISH_SECONDS = background.IMPORT_SECONDS = 600.0
 results, name = Path(sys.argv[1]), sys.argv[2]
 run = make_run(results / "runs" / name)
 (results / f"{name} is ready").touch()
@@ -363,8 +363,8 @@ def test_a_locked_store_holds_nobody_up(stored: Path) -> None:
 
 def test_patience_is_for_a_silence_and_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dead store is waited for once, a slow one as long as it answers, but not for ever."""
-    monkeypatch.setattr("nnbench.tracking.patience.DEAD_SECONDS", 0.2)
-    monkeypatch.setattr("nnbench.tracking.patience.FINISH_SECONDS", 2.0)
+    monkeypatch.setattr("nnbench.tracking.background.DEAD_SECONDS", 0.2)
+    monkeypatch.setattr("nnbench.tracking.background.FINISH_SECONDS", 2.0)
     patience = Patience(patient=False)
     calls: list[float] = []
 
@@ -390,17 +390,17 @@ def test_patience_is_for_a_silence_and_in_all(monkeypatch: pytest.MonkeyPatch) -
     assert time.monotonic() - began > 1.0
 
 
-def test_what_is_being_made_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nnbench.tracking.patience.DEAD_SECONDS", 0.0)
-    monkeypatch.setattr("nnbench.tracking.patience.FINISH_SECONDS", 0.0)
+def test_our_own_work_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nnbench.tracking.background.DEAD_SECONDS", 0.0)
+    monkeypatch.setattr("nnbench.tracking.background.FINISH_SECONDS", 0.0)
     patience, calls = Patience(patient=False), iter([False] * 9 + [True])
 
     def slowly(_: float) -> bool:
         time.sleep(0.01)
         return next(calls)
 
-    with patience.making():
-        assert patience.wait(slowly) is True
+    patience.allow(60.0)
+    assert patience.wait(slowly) is True
 
 
 def test_a_dead_database_server_costs_little(results: Path) -> None:
@@ -427,7 +427,7 @@ def test_long_values_are_cut(stored: Path) -> None:
     (answer,) = mirror(stored, run)
     found = client_of(stored).get_run(answer["mlflow_run_id"])
     assert found.data.params["data.path"] == "p" * 5999 + "…"
-    assert len(found.data.tags["mlflow.note.content"]) == content.TAG_CHARACTERS
+    assert len(found.data.tags["mlflow.note.content"]) == TAG_CHARACTERS
 
 
 def test_the_note_shows_figures_and_how_to_run_it_again(tmp_path: Path) -> None:

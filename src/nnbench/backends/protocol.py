@@ -52,6 +52,10 @@ class Task:
     `input`: batches come from arrays that stay on the device, from the framework's own loader, or
     from that loader reading images one by one.
     `drop_last`: an epoch leaves out what is left for a last batch smaller than `batch_size`.
+    `gradient_accumulation_steps`: a step takes the gradients of so many batches, one after the
+    other at the same weights, and updates once with their mean over all samples of these batches
+    (their sum where the loss is summed over the batch). The last step of an epoch takes the
+    batches that are left. What a layer does with a batch, as normalising, it does with each.
     """
 
     kind: TaskKind
@@ -69,6 +73,7 @@ class Task:
     seed: int
     input: InputKind = "resident"
     drop_last: bool = False
+    gradient_accumulation_steps: int = 1
 
     def __post_init__(self) -> None:
         if self.semantics == "matched":
@@ -83,9 +88,23 @@ class Task:
         architecture = documented_net(self.architecture)
         return {"optimizer": documented(self.optimizer), "architecture": architecture}
 
+    @property
+    def step_samples(self) -> int:
+        """Return how many samples a step takes, the last one of an epoch aside."""
+        return self.batch_size * self.gradient_accumulation_steps
+
     def steps(self, n: int) -> int:
-        """Return the number of steps of an epoch over `n` samples; a ragged last batch counts."""
-        return math.ceil(self.visited(n) / self.batch_size)
+        """Return the number of steps of an epoch over `n` samples; a ragged last one counts."""
+        return math.ceil(self.visited(n) / self.step_samples)
+
+    def batches(self, first_step: int, n: int) -> range:
+        """Return the numbers of the batches of `n` samples from a step on.
+
+        They key what is random in each, and count from the start of the run as if each step had
+        all of its batches.
+        """
+        first = first_step * self.gradient_accumulation_steps
+        return range(first, first + math.ceil(n / self.batch_size))
 
     def visited(self, n: int) -> int:
         """Return how many of `n` samples an epoch visits: all, unless the last batch is dropped."""
@@ -109,11 +128,11 @@ class Walk:
     first_step: int
     seed: int
 
-    def part(self, start: int, stop: int, batch_size: int) -> Walk:
+    def part(self, start: int, stop: int, step_samples: int) -> Walk:
         """Return the steps from `start` up to `stop`, counted within this walk."""
         if self.order is None:
             raise ValueError("An epoch that the framework shuffles cannot be split.")
-        order = self.order[start * batch_size : stop * batch_size]
+        order = self.order[start * step_samples : stop * step_samples]
         return replace(
             self,
             order=order,

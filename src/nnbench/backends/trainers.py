@@ -65,7 +65,7 @@ def resident(
 
 def rehearse(trainer: Trainer, task: Task, n: int) -> None:
     """Take a step of each batch shape that an epoch of `n` samples has; put everything back."""
-    size, n, before = task.batch_size, task.visited(n), trainer.state()
+    size, n, before = task.step_samples, task.visited(n), trainer.state()
     visited = min(n, trainer.slice_multiple * size + n % size)
     order = np.arange(visited)
     trainer.train(Walk(order, np.zeros(task.steps(visited)), visited, 0, 0, 0))

@@ -111,6 +111,7 @@ class RunConfig:
     epochs: Count = 100
     batch_size: Count = 1
     drop_last: bool = False
+    gradient_accumulation_steps: Count = 1
     dtype: Literal["float32", "float64"] = "float32"
     threads: Count = 1
     shuffle: bool = False
@@ -196,6 +197,8 @@ def read_config(values: Mapping[str, Any]) -> RunConfig:
         rest = {key: value for key, value in backend.items() if key != "_target_"}
         values["backend"] = rest | {"target": backend["_target_"]}
     config = read(RunConfig, values)
+    if not config.results.strip():
+        raise ConfigError(f"Received results={config.results}; name a folder, as in results=mine.")
     possible = config.backend.executions_for(config.device.name, is_convolutional(config.arch))
     if config.backend.execution == "auto":
         best = dataclasses.replace(config.backend, execution=possible[0])

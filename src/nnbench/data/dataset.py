@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,7 @@ class Dataset:
 
     `samples` are the sizes of the splits, which an outline without splits has too. `outputs` is
     the number of logits. `payload_digest` identifies the data set as published, before any split.
+    `guessed` is how a file was understood where nobody said; `data.reading` makes sentences of it.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Dataset:
     targets: ArraySpec
     outputs: int
     payload_digest: str
+    guessed: dict[str, Any] = field(default_factory=dict)
 
     def digests(self) -> dict[str, str]:
         """Return the digest of every split by name."""

@@ -21,6 +21,7 @@ LEFT_OUT = (
 # make no other run.
 ADDED: dict[str, Any] = {
     "drop_last": False,
+    "gradient_accumulation_steps": 1,
     "loss": {"class_weights": None, "label_smoothing": 0.0, "mistake": None},
     "optimizer": {
         "clip_offset": None, "clip_value": None, "decay": None, "decay_on": "all",

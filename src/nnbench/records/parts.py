@@ -69,6 +69,7 @@ class Config(TypedDict, total=False):
     epochs: Count
     batch_size: Count
     drop_last: bool
+    gradient_accumulation_steps: Count
     threads: Count
     results: str
     name: str | None
@@ -92,6 +93,7 @@ class DataFacts(TypedDict, total=False):
     outputs: Count
     samples: dict[str, Size]
     payload_digest: str | None
+    guessed: dict[str, Any]
 
 
 class Cores(TypedDict, total=False):

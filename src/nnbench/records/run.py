@@ -11,27 +11,27 @@ What is written has the newest version, whatever was read.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from html import escape
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 from nnbench.credentials import hidden_in
 from nnbench.errors import ConfigError, ResultsError
-from nnbench.formatting import NAME_CHARACTERS, cut, printable
-from nnbench.model.network import LayerRow
+from nnbench.formatting import NAME_CHARACTERS, cut, duration, number, percent, printable
+from nnbench.model.rows import LayerRow
 from nnbench.records.files import write_atomically
-from nnbench.records.flags import Flag, Said
-from nnbench.records.parts import SHAPES, Count, Figure, Size
-from nnbench.schema import convert, read
-from nnbench.schema.files import Damage, content, json_object
+from nnbench.records.flags import Flag
+from nnbench.records.parts import SHAPES, Config, Count, Figure, Size
+from nnbench.records.text import Form, Newer, digest, fields
+from nnbench.schema.files import Damage, content
 from nnbench.schema.limits import Text, at_least, within
 
 SCHEMA_VERSION = 6
-DIGEST_SINCE = 4
 RECORD_NAME = "run.json"
 RUNS_NAME = "runs"
 CHECKPOINTS_NAME = "checkpoints"
@@ -164,6 +164,26 @@ class RunResult:
             figure = f", test {name} {value:.4g}" if value is not None else ""
         return f"<RunResult {self.run_id} {self.shown}: {self.status}{figure}>"
 
+    def _repr_html_(self) -> str:
+        """Return the run as a small table, for notebooks."""
+        kept = self.kept
+        rows = {
+            "status": self.status,
+            "backend": self.config.get("backend", {}).get("name", "?"),
+            "net": f"{self.architecture}, {self.parameters:,} parameters",
+            "data": self.data.get("name", "?"),
+            "epochs": str(len(self.epochs)),
+        }
+        if kept is not None and kept.test_accuracy is not None:
+            rows["train accuracy"] = percent(kept.train_accuracy)
+            rows["test accuracy"] = percent(kept.test_accuracy)
+        elif kept is not None:
+            rows["test loss"] = number(kept.test_loss)
+        rows["epoch time"] = duration(self.epoch_seconds)
+        rows["results"] = str(self.directory)
+        cells = (f"<tr><th>{name}</th><td>{escape(text)}</td></tr>" for name, text in rows.items())
+        return f"<table><caption>{escape(self.shown)}</caption>{''.join(cells)}</table>"
+
     @property
     def shown(self) -> str:
         """Return the name as it is shown: of sane length, and nothing but text."""
@@ -193,8 +213,9 @@ class RunResult:
 
     @property
     def updates(self) -> int:
-        """Return how many steps an epoch takes."""
-        return -(-self.visited // self.config["batch_size"])
+        """Return how many steps an epoch takes, see `Task.steps`."""
+        batches = self.config.get("gradient_accumulation_steps", 1)
+        return -(-self.visited // (self.config["batch_size"] * batches))
 
     def write(self) -> None:
         """Write run.json into `directory`, atomically."""
@@ -204,19 +225,19 @@ class RunResult:
         values["schema_version"] = max(self.schema_version, SCHEMA_VERSION)
         indent = 1 if self.status in OVER else None  # for readers; it takes several times as long
         text = json.dumps(values | {"digest": ""}, indent=indent, allow_nan=False)
-        before, _, after = text.rpartition('""')
-        text = f'{before}"{_digest(text)}"{after}\n'
-        write_atomically(self.directory / RECORD_NAME, text.encode())
+        before, key, after = text.encode().rpartition(b'"digest": "')
+        stored = b"%b%b%b%b\n" % (before, key, digest(before), after)
+        write_atomically(self.directory / RECORD_NAME, stored)
 
     @classmethod
     def read(cls, directory: Path) -> RunResult:
         """Read run.json from `directory`; raises ResultsError when it is missing or damaged."""
         path = directory / RECORD_NAME
         try:
-            return dataclasses.replace(_of(content(path)), directory=directory)
+            return cls(**fields(content(path), _form()), directory=directory)
         except OSError as error:
             raise ResultsError(f"Cannot read {path}: {error.strerror}.") from None
-        except _Newer as error:
+        except Newer as error:
             raise ResultsError(
                 f"{path} has schema version {error}; this nnbench reads up to "
                 f"{SCHEMA_VERSION}. Use the newer nnbench that wrote it."
@@ -228,40 +249,17 @@ class RunResult:
             ) from None
 
 
-class _Newer(Exception):  # noqa: N818 - it names what was found
-    """A record of a version that is not known yet."""
-
-
-def _of(stored: bytes) -> RunResult:
-    """Return the record that the content of run.json is. Raises Damage, ConfigError or _Newer."""
-    values = json_object(stored)
-    version = values.get("schema_version")
-    if type(version) is not int or version < 1:
-        raise Damage("it has no version")
-    if version > SCHEMA_VERSION:
-        raise _Newer(version)
-    digest = values.pop("digest", None)
-    if version >= DIGEST_SINCE and digest != _digest(stored.decode()):
-        raise Damage("its digest does not match")
-    if "directory" in values:
-        raise Damage("it names a folder")
-    for name, shape in SHAPES.items():
-        if name in values:
-            values[name] = convert(shape, values[name], name)
-    flags = values.get("flags", [])
-    if isinstance(flags, list):  # sentences, before version 5
-        said = [dataclasses.asdict(Said(f)) if isinstance(f, str) else f for f in flags]
-        values["flags"] = said
-    if lacks := _REQUIRED - values.keys():
-        raise Damage(f"it lacks {', '.join(sorted(lacks))}")
-    return read(RunResult, hidden_in(values) if b"://" in stored else values)
-
-
-_REQUIRED = {
-    f.name
-    for f in dataclasses.fields(RunResult)
-    if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-}
+@cache
+def _form() -> Form:
+    """Return what a record is read as."""
+    kinds = get_type_hints(RunResult, include_extras=True) | SHAPES
+    del kinds["directory"]
+    required = frozenset(
+        f.name
+        for f in dataclasses.fields(RunResult)
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    )
+    return Form(kinds, required, SCHEMA_VERSION, Config)
 
 
 def epoch_time(seconds: Sequence[float]) -> float:
@@ -270,12 +268,6 @@ def epoch_time(seconds: Sequence[float]) -> float:
     The first epoch warms up caches and compilers. A single epoch counts as it is.
     """
     return median(seconds[1:] or seconds)
-
-
-def _digest(text: str) -> str:
-    """Return the digest of the text of a record up to its last key, which is `digest`."""
-    before = text.rpartition('"digest"')[0]
-    return hashlib.blake2b(before.encode(), digest_size=16).hexdigest()
 
 
 def _finite(value: Any) -> Any:

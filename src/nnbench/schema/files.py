@@ -30,6 +30,7 @@ MOST_TENSORS = 8 * 2**30
 MOST_DEPTH = 32  # of lists and mappings in each other
 MOST_CHARACTERS = 2**20  # of one text
 KINDS = "biuf"  # of arrays: truth values and numbers
+_HALF = re.compile("[\ud800-\udfff]")
 PICKLES = (b"\x80", b"PK\x03\x04")  # protocol 2 and later; the zip archives of torch.save
 
 
@@ -58,16 +59,34 @@ def note(line: str) -> None:
         found.append(line)
 
 
-def content(path: Path, most: int = MOST_TEXT) -> bytes:
+def content(path: Path | str, most: int = MOST_TEXT) -> bytes:
     """Return the bytes of a plain file. Raises OSError, and Damage for more than `most`."""
-    with _opened(path, most) as file:
-        return file.read(most + 1)
+    handle = _handle(path, most)
+    try:
+        found = os.read(handle, os.fstat(handle).st_size + 1)
+        while len(found) <= most and (more := os.read(handle, most + 1 - len(found))):
+            found += more  # of a file that grows
+    finally:
+        os.close(handle)
+    return found
 
 
 def json_object(stored: bytes) -> dict[str, Any]:
     """Return the mapping that UTF-8 JSON holds, plain and of sane size. Raises Damage."""
+    values = value_of(stored)
+    if not isinstance(values, dict):
+        raise Damage("it holds no mapping")
+    return values
+
+
+def value_of(stored: bytes) -> Any:
+    """Return what UTF-8 JSON holds, of sane size. Raises Damage."""
     try:
-        values = json.loads(stored.decode(), object_pairs_hook=_once, parse_constant=_no_number)
+        value = _DECODER.decode(stored.decode())
+        if b"\\ud" in stored.lower() and _HALF.search(json.dumps(value, ensure_ascii=False)):
+            raise Damage("it has half of a character")
+    except Damage:
+        raise
     except RecursionError:
         raise Damage("it is nested too deeply") from None
     except UnicodeDecodeError:
@@ -76,13 +95,7 @@ def json_object(stored: bytes) -> dict[str, Any]:
         raise Damage(f"not JSON: {error.msg} in line {error.lineno}") from None
     except ValueError as error:  # a number of thousands of digits
         raise Damage(str(error).partition(";")[0]) from None
-    if not isinstance(values, dict):
-        raise Damage("it holds no mapping")
-    if b"\\ud" in stored.lower() and re.search(
-        "[\ud800-\udfff]", json.dumps(values, ensure_ascii=False)
-    ):
-        raise Damage("it has half of a character")
-    return values
+    return value
 
 
 def check_plain(value: Any, depth: int = MOST_DEPTH) -> None:
@@ -111,17 +124,19 @@ def arrays(
     most: int = MOST_ARRAYS,
     packed: int = MOST_PACKED,
     wanted: Collection[str] | None = None,
+    kinds: str = KINDS,
 ) -> dict[str, NDArray[Any]]:
     """Return the arrays of an npz archive: numbers, as large as its size makes believable.
 
     That is `most` bytes, or `packed` times those of the file. Only `wanted` ones are looked at,
-    where that says so. Raises OSError or Damage; nothing is ever unpickled.
+    where that says so; `kinds` are those of dtypes. Raises OSError or Damage; nothing is ever
+    unpickled.
     """
     with _opened(path, MOST_TENSORS) as file:
         most = max(most, packed * os.fstat(file.fileno()).st_size)
         try:
             with zipfile.ZipFile(file) as archive:
-                return dict(_members(archive, most, wanted))
+                return dict(_members(archive, most, wanted, kinds))
         except Damage:
             raise
         except OSError as error:
@@ -132,6 +147,16 @@ def arrays(
             ValueError, KeyError, EOFError, RuntimeError, NotImplementedError, MemoryError,
             SyntaxError, OverflowError, TypeError, zipfile.BadZipFile, zlib.error,
         ) as error:  # fmt: skip
+            raise Damage(_reason(error)) from None
+
+
+def members(path: Path) -> list[str]:
+    """Return the names of the arrays in an npz archive. Raises OSError or Damage."""
+    with _opened(path, MOST_TENSORS) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return [name.removesuffix(".npy") for name in archive.namelist()]
+        except (ValueError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
             raise Damage(_reason(error)) from None
 
 
@@ -175,21 +200,24 @@ def reason(error: Exception) -> str:
 
 
 def _opened(path: Path, most: int) -> IO[bytes]:
+    return os.fdopen(_handle(path, most), "rb")
+
+
+def _handle(path: Path | str, most: int) -> int:
     """Open a plain file of at most `most` bytes; a pipe or a device would never end."""
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    file = os.fdopen(handle, "rb")
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode):
-        file.close()
+        os.close(handle)
         raise Damage("it is no plain file")
     if found.st_size > most:
-        file.close()
+        os.close(handle)
         raise Damage(f"it has {found.st_size:,} bytes, more than the {most:,} that are read")
-    return file
+    return handle
 
 
 def _members(
-    archive: zipfile.ZipFile, most: int, wanted: Collection[str] | None
+    archive: zipfile.ZipFile, most: int, wanted: Collection[str] | None, kinds: str
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield the arrays of an archive; what each claims is checked before it is made."""
     left = most
@@ -207,10 +235,10 @@ def _members(
             raise Damage(f"{name} is in it twice")
         seen.add(name)
         with archive.open(info) as member:
-            yield name, _array(name, member, info.file_size)
+            yield name, _array(name, member, info.file_size, kinds)
 
 
-def _array(name: str, member: IO[bytes], size: int) -> NDArray[Any]:
+def _array(name: str, member: IO[bytes], size: int, kinds: str) -> NDArray[Any]:
     import numpy as np  # here: who reads text alone does not wait for it
 
     version = np.lib.format.read_magic(member)
@@ -219,7 +247,7 @@ def _array(name: str, member: IO[bytes], size: int) -> NDArray[Any]:
         np.lib.format.read_array_header_2_0
     )  # fmt: skip
     shape, fortran, dtype = read(header)
-    if dtype.kind not in KINDS or dtype.hasobject:
+    if dtype.kind not in kinds or dtype.hasobject:
         raise Damage(f"{name} has dtype {dtype}; must be numbers (objects are never loaded)")
     count = 1
     for length in shape:
@@ -248,3 +276,6 @@ def _no_number(name: str) -> Any:
 def _reason(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"{lines[0][:200].rstrip('. ')}" if lines else type(error).__name__
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number)

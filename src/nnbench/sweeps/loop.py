@@ -6,11 +6,14 @@ import contextlib
 import signal
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nnbench import data
 from nnbench.config.launcher import Slurm
 from nnbench.config.run import Cell, RunConfig
+from nnbench.data import reading
 from nnbench.errors import (
     NNBenchError,
     ResultsError,
@@ -19,9 +22,9 @@ from nnbench.errors import (
     Stopped,
     SweepFailed,
 )
-from nnbench.records.certificate import standing
 from nnbench.records.folder import any_stopped
 from nnbench.records.run import RunResult
+from nnbench.records.standing import standing
 from nnbench.sweeps.cells import AS_USUAL, Asked, checked_plan, is_complete, run_or_take_up
 from nnbench.sweeps.certify import certify_runs
 from nnbench.sweeps.launchers.pool import places, run_in_places
@@ -55,6 +58,10 @@ class SweepResult:
     runs: tuple[RunResult, ...]
     failures: tuple[Failure, ...] = ()
     signal: int | None = None
+
+    def _repr_html_(self) -> str:
+        """Return the comparison as a table, for notebooks."""
+        return f"<p>{escape(repr(self))}</p>{self.comparison.to_html()}"
 
     @property
     def left(self) -> int:
@@ -170,7 +177,18 @@ def outlook(steps: Sequence[Step], planner: Planner) -> Outlook:
         stopped=states.count("stopped"),
         changed=tuple(dict.fromkeys(s.reason for s in steps if s.state == "new" and s.reason)),
         unreadable=tuple(planner.folder.problems),
+        readings=tuple(readings([step.cell for step in steps if step.state != "finished"])),
     )
+
+
+def readings(cells: Sequence[Cell]) -> list[str]:
+    """Return what was guessed about the files that cells train on, a line for each."""
+    lines = (
+        reading.sentence(str(getattr(config.data, "path", config.data.name)), outline.guessed)
+        for config in (cell.config for cell in cells)
+        for outline in [data.outline(config.data, kind=config.task, seed=config.seed)]
+    )
+    return list(dict.fromkeys(line for line in lines if line))
 
 
 @contextlib.contextmanager

@@ -39,6 +39,7 @@ def make_task(config: RunConfig, dataset: Dataset) -> Task:
         seed=config.seed,
         input="resident" if config.input == "auto" else config.input,
         drop_last=config.drop_last,
+        gradient_accumulation_steps=config.gradient_accumulation_steps,
     )
 
 

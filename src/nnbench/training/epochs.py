@@ -243,7 +243,7 @@ class Epochs:
             whole = walk.order is None or self.steps <= self.slice_steps
             stop = self.steps if whole else min(at.step + self.slice_steps, self.steps)
             entire = at.step == 0 and stop == self.steps
-            part = walk if entire else walk.part(at.step, stop, self.task.batch_size)
+            part = walk if entire else walk.part(at.step, stop, self.task.step_samples)
             before = effort.read()
             start = perf_counter()
             stats = self.trainer.train(part)

@@ -159,6 +159,8 @@ def _check(task: Task) -> None:
             f"optimizer.{key}={value}; it has {own[key]}": value not in (None, own[key])
             for key, value in ((key, getattr(rule, key)) for key in own)
         },
+        "steps of several batches (gradient_accumulation_steps)": task.gradient_accumulation_steps
+        > 1,
         "augmentation": task.architecture.augment is not None,
     }
     for what, met in problems.items():

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset
 
 from nnbench.backends.protocol import Task, Walk
 from nnbench.data.dataset import Split
@@ -29,12 +29,6 @@ def loader(data: Dataset[Any], task: Task, walk: Walk, generator: torch.Generato
         drop_last=task.drop_last,
     )
     return found
-
-
-def arrays(inputs: Tensor, targets: Tensor, walk: Walk) -> Dataset[Any]:
-    """Return the training split as a TensorDataset."""
-    visited = slice(None if walk.order is not None else walk.samples)
-    return TensorDataset(inputs[visited], targets[visited])
 
 
 def in_order(data: Dataset[Any], task: Task) -> Batches:

@@ -21,7 +21,7 @@ from nnbench.reporting.claims.expression import Figures
 from nnbench.reporting.claims.figures import by_seed
 from nnbench.reporting.claims.recorded import mixed, stale
 from nnbench.reporting.claims.text import Pair, StudyAnswers, answer_study
-from nnbench.reporting.comparison.notes import flag_notes
+from nnbench.reporting.comparison.run_notes import flag_notes
 from nnbench.reporting.pages.tables import weight_difference
 from nnbench.sweeps.loop import run_sweep
 from nnbench.sweeps.observer import Observer

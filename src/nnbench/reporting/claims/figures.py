@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from nnbench.backends.operations import FACTS
-from nnbench.records.certificate import standing
 from nnbench.records.run import RunResult, epoch_time
+from nnbench.records.standing import standing
 from nnbench.reporting.claims.expression import Figures
 
 Figure = Mapping[str, float]

@@ -25,13 +25,12 @@ from nnbench.reporting.comparison.notes import (
     caution_line,
     caution_notes,
     environment,
-    flag_notes,
-    forced_kernel_notes,
     lacking_notes,
     table_notes,
     unfinished,
 )
 from nnbench.reporting.comparison.rows import Row, row
+from nnbench.reporting.comparison.run_notes import flag_notes, forced_kernel_notes
 from nnbench.schema import suggest
 
 TARGET = 0.95  # of the best median test accuracy: the accuracy that times are taken to

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nnbench.records.run import RunResult
+from nnbench.records.settings import settings
 from nnbench.reporting.comparison.content import Report
-from nnbench.tracking.content import settings
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,16 +20,7 @@ from nnbench.backends.numpy.losses import logit_gradient
 from nnbench.backends.numpy.optimizers import Rule
 from nnbench.backends.numpy.randomness import Dropout, augmented
 from nnbench.backends.numpy.stopwatch import Stopwatch
-from nnbench.backends.protocol import (
-    NO_STATS,
-    Params,
-    ProfileRow,
-    State,
-    StepTrace,
-    Task,
-    TrainStats,
-    Walk,
-)
+from nnbench.backends.protocol import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
 from nnbench.backends.trainers import described, rehearse, supported, traced
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
@@ -97,7 +88,7 @@ class NumpyTrainer:
         order = walk.order if walk.order is not None else self._shuffler.permutation(walk.samples)
         order, size = order[: self.task.visited(len(order))], self.task.step_samples
         chunk = max(1, GATHER_SAMPLES // size) * size
-        stats = NO_STATS
+        stats = TrainStats(0.0, 0, 0)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for start in range(0, len(order), chunk):
                 part, first = order[start : start + chunk], start // size

@@ -15,12 +15,12 @@ from nnbench.backends.operations import IMAGES, MEANINGS, time_all
 from nnbench.reporting.statistics import paired_ratio
 from support.commands import Nnbench
 
-MODULES = ("numpy", "torch", "keras", "forgenn")
+MODULES = ("numpy", "torch", "keras", "forgenn", "minitorch")
 
 
 @pytest.mark.parametrize("backend", MODULES)
 def test_every_operation_of_a_backend_is_one_that_is_explained(backend: str) -> None:
-    pytest.importorskip("forgeNN" if backend == "forgenn" else backend)
+    pytest.importorskip({"forgenn": "forgeNN", "minitorch": "minitorch.nn"}.get(backend, backend))
     module = importlib.import_module(f"nnbench.backends.{backend}.operations")
     start = time.perf_counter()
     found = time_all(module.operations(8, "float32", 1))

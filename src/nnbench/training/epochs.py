@@ -202,9 +202,8 @@ class Epochs:
             has_val = "val" in self.dataset.splits
             val_loss, val_accuracy, val_ties = self._evaluate("val") if has_val else (None,) * 3
             self._charge(self.undone.end(), "evaluate")
-        gap = test_loss - train_loss
-        if train_accuracy is not None and test_accuracy is not None:
-            gap = train_accuracy - test_accuracy
+        both = None not in (train_accuracy, test_accuracy)
+        gap = train_accuracy - test_accuracy if both else test_loss - train_loss  # type: ignore[operator]
         record = EpochRecord(
             epoch=epoch,
             learning_rate=float(lr[0]),

@@ -53,7 +53,7 @@ class Images(Dataset[tuple[Tensor, Any]]):
                 "Received input=per_sample; it reads images of 8 bits, the data has "
                 f"{pixels.dtype} of shape {pixels.shape[1:]}. Use input=native."
             )
-        self._data, self._targets = torch.from_numpy(pixels.copy()), torch.from_numpy(targets)
+        self._data, self._targets = (torch.tensor(a) for a in (pixels, targets))
         self._scale, self._standard = task.inputs.scale, task.inputs.standard
         self._dtype = getattr(torch, task.dtype)
         self._shape = task.architecture.input_shape

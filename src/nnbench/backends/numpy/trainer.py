@@ -20,7 +20,16 @@ from nnbench.backends.numpy.losses import logit_gradient
 from nnbench.backends.numpy.optimizers import Rule
 from nnbench.backends.numpy.randomness import Dropout, augmented
 from nnbench.backends.numpy.stopwatch import Stopwatch
-from nnbench.backends.protocol import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
+from nnbench.backends.protocol import (
+    NO_STATS,
+    Params,
+    ProfileRow,
+    State,
+    StepTrace,
+    Task,
+    TrainStats,
+    Walk,
+)
 from nnbench.backends.trainers import described, rehearse, supported, traced
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec

@@ -77,10 +77,13 @@ def explain(
     last: str | RunResult,
     overrides: Sequence[str] = (),
     *,
-    seeds: int = 1,
+    seeds: int | Sequence[int] = 1,
     results: Folder = "results",
 ) -> Explanation:
-    """Say why two runs differ, as `nnbench explain A B` does, running what is missing."""
+    """Say why two runs differ, as `nnbench explain A B` does, running what is missing.
+
+    `seeds`: how many, counted from the first's, or which.
+    """
     from nnbench.reporting.explain import asking
 
     return asking.explain(first, last, overrides, seeds, Path(results))

@@ -177,7 +177,11 @@ def test_images_are_standardised_as_a_whole() -> None:
     images[:, 0] = 0
     dataset = made(payload(np.arange(100) % 2, images), normalize="standard")
     train = dataset.splits["train"].inputs
-    assert dataset.inputs == data.ArraySpec((20,), "float64", 1.0)
+    kept = dataset.splits["train"].pixels  # what the pixels were, for loaders that read images
+    assert kept is not None
+    standard = (float(kept.mean()), float(kept.std()))
+    assert dataset.inputs == data.ArraySpec((20,), "float64", 1.0, standard)
+    np.testing.assert_allclose(train, (kept - standard[0]) / standard[1], rtol=1e-13)
     assert abs(train.mean()) < 1e-14
     assert abs(train.std() - 1.0) < 1e-14
     assert train[:, 0].mean() < -1.0
@@ -205,3 +209,21 @@ def test_arrays_are_read_only() -> None:
 def test_labels_are_no_numbers_to_regress(config: Any) -> None:
     with pytest.raises(ConfigError, match=f"data={config.name} has class labels, use task=class"):
         data.load(config, kind="regression", seed=0)
+
+
+def test_an_unstratified_split_is_the_shuffled_samples_as_they_come() -> None:
+    labels = np.repeat([0, 1], [90, 10])
+    given = payload(labels, np.arange(100.0)[:, None])
+    shares = {
+        stratify: [
+            float(made(given, stratify=stratify, split_seed=seed).splits["test"].targets.mean())
+            for seed in range(8)
+        ]
+        for stratify in (True, False)
+    }
+    assert set(shares[True]) == {0.1}
+    assert len(set(shares[False])) > 1
+    one = made(given, stratify=False, split_seed=3)
+    rows = np.concatenate([one.splits[name].inputs[:, 0] for name in ("train", "test")])
+    assert sorted(rows) == list(range(100))
+    assert len(one.splits["test"]) == 20

@@ -13,7 +13,7 @@ from nnbench.records.flags import Contended, Early
 from nnbench.records.run import RunResult
 from nnbench.reporting.claims.expression import holds
 from nnbench.reporting.comparison.content import Report, build
-from nnbench.reporting.comparison.notes import epoch_note
+from nnbench.reporting.comparison.run_notes import epoch_note
 from nnbench.reporting.pages.html import html
 from nnbench.reporting.pages.markdown import markdown
 from nnbench.reporting.pages.plots import write_plots

@@ -13,12 +13,13 @@ import nnbench
 from nnbench.cli.progress import Display
 from nnbench.config.composition import compose
 from nnbench.records.run import RunResult
-from nnbench.reporting.claims.verdicts import run_figures
+from nnbench.reporting.claims.figures import run_figures
 from nnbench.reporting.comparison.content import READING, build
 from nnbench.reporting.comparison.frame import groups_frame
 from nnbench.reporting.pages.html import html
+from nnbench.reporting.pages.listing import listing
 from nnbench.reporting.pages.markdown import escape, markdown
-from nnbench.reporting.pages.runs import listing, summary
+from nnbench.reporting.pages.runs import summary
 from nnbench.reporting.pages.tables import comparison
 from nnbench.reporting.pages.terminal import report_text
 from nnbench.sweeps.observer import Outlook

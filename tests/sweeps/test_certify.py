@@ -12,9 +12,10 @@ import pytest
 
 from nnbench.backends.parity import Agreement
 from nnbench.records import recomputed, trajectory
-from nnbench.records.certificate import Certificate, Standing, standing
+from nnbench.records.certificate import Certificate
 from nnbench.records.folder import read_runs
 from nnbench.records.run import RunResult
+from nnbench.records.standing import Standing, standing
 from nnbench.reporting.comparison.content import build
 from nnbench.reporting.comparison.groups import tables
 from nnbench.sweeps.certify import recomputed as recompute

@@ -40,7 +40,7 @@ __all__ = [
 State = dict[str, NDArray[Any]]
 Semantics = Literal["matched", "native"]
 DType = Literal["float32", "float64"]
-InputKind = Literal["resident", "native"]
+InputKind = Literal["resident", "native", "per_sample"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Task:
 
     In matched semantics every constant has a value, in native semantics None leaves it to the
     framework.
-    `input`: batches come from arrays that stay on the device, or from the framework's own loader.
+    `input`: batches come from arrays that stay on the device, from the framework's own loader, or
+    from that loader reading images one by one.
     `drop_last`: an epoch leaves out what is left for a last batch smaller than `batch_size`.
     `gradient_accumulation_steps`: a step takes the gradients of so many batches, one after the
     other at the same weights, and updates once with their mean over all samples of these batches
@@ -143,16 +144,28 @@ class Walk:
 
 @dataclass(frozen=True)
 class TrainStats:
-    """`loss_sum` of the per-sample losses as they were met, over `samples` samples."""
+    """`loss_sum` of the per-sample losses as they were met, over `samples` samples.
+
+    `correct` of them were classified rightly as they were met (`metrics.count_correct`), None
+    where a backend does not count, and in regression.
+    """
 
     loss_sum: float
     samples: int
+    correct: int | None = None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Return the fraction that was classified rightly."""
+        return None if self.correct is None else self.correct / self.samples
 
     def __add__(self, other: TrainStats) -> TrainStats:
-        return TrainStats(self.loss_sum + other.loss_sum, self.samples + other.samples)
+        counts = (self.correct, other.correct)
+        correct = None if None in counts else sum(filter(None, counts))
+        return TrainStats(self.loss_sum + other.loss_sum, self.samples + other.samples, correct)
 
 
-NO_STATS = TrainStats(0.0, 0)
+NO_STATS = TrainStats(0.0, 0, 0)
 
 
 @dataclass(frozen=True)

@@ -20,27 +20,26 @@ STATUSES = ("running", "finished", "diverged", "failed", "killed")
 def command(words: tuple[str, ...], results: Path, last: int, status: str | None) -> int:
     """List the recorded runs of a results folder, oldest first."""
     from nnbench.records.folder import Folder
-    from nnbench.reporting.pages.runs import listing
+    from nnbench.reporting.pages.listing import listing
     from nnbench.reporting.pages.screen import Screen
 
     folder = Folder(results)
-    runs = folder.runs()
+    found = folder.latest(
+        last,
+        lambda head: (
+            status in (None, head.status)
+            and all(word in f"{head.name} {head.run_id} {head.sweep}" for word in words)
+        ),
+    )
     for problem in folder.problems:
         say(f"left out: {problem}", err=True)
-    if not runs:
+    if not found.total:
         say(f"No runs recorded in {results}; run `nnbench` first.")
         return 0
-    chosen = [
-        run
-        for run in runs
-        if status in (None, run.status)
-        and all(word in f"{run.name} {run.run_id} {run.sweep}" for word in words)
-    ]
-    if not chosen:
-        say(f"No run in {results} matches ({len(runs)} recorded).")
+    if not found.runs:
+        say(f"No run in {results} matches ({found.total} recorded).")
         return 0
-    shown = chosen[-last:] if last else chosen
-    Screen().print(listing(shown))
-    if len(shown) < len(runs):
-        say(f"{len(shown)} of {len(runs)} runs (--last 0 shows all)")
+    Screen().print(listing(found.runs))
+    if len(found.runs) < found.total:
+        say(f"{len(found.runs)} of {found.total} runs (--last 0 shows all)")
     return 0

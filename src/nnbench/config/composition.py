@@ -18,6 +18,7 @@ from nnbench.config.catalogue import check_backend, distinction, options, source
 from nnbench.config.mistakes import all_keys, explain
 from nnbench.config.run import Cell
 from nnbench.config.sources import experiments_folders, root
+from nnbench.config.words import check
 from nnbench.errors import ConfigError
 from nnbench.schema import told
 
@@ -69,8 +70,9 @@ def compose(overrides: Sequence[str]) -> Cell:
     """
     from hydra import compose as hydra_compose
 
+    check(overrides)
     words = with_experiments(overrides)
-    with _hydra():
+    with _hydra(words):
         config = hydra_compose("config", words, return_hydra_config=True)
         return to_cell(*_without_hydra(config), overrides)
 
@@ -109,8 +111,9 @@ def compose_all(overrides: Sequence[str]) -> list[Cell]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.types import RunMode
 
+    check(overrides, many=True)
     words = with_experiments(overrides)
-    with _hydra() as hydra:
+    with _hydra(words) as hydra:
         loader = hydra.config_loader
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(words)
         composer = Composer(loader, loader.load_configuration("config", [], RunMode.MULTIRUN))
@@ -118,7 +121,7 @@ def compose_all(overrides: Sequence[str]) -> list[Cell]:
 
 
 @contextlib.contextmanager
-def _hydra() -> Iterator[Any]:
+def _hydra(words: Sequence[str]) -> Iterator[Any]:
     """Open Hydra on nnbench's configuration; its errors become ConfigError."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -131,7 +134,7 @@ def _hydra() -> Iterator[Any]:
         with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
             yield GlobalHydra.instance().hydra
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise ConfigError(explain(error)) from None
+        raise ConfigError(explain(error, words)) from None
 
 
 def _words(override: Any) -> list[str]:

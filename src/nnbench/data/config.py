@@ -41,9 +41,13 @@ class _Common:
 
 @dataclass(frozen=True, kw_only=True)
 class _Whole(_Common):
-    """A set that comes in one part, to be split by `test_fraction`."""
+    """A set that comes in one part, to be split by `test_fraction`.
+
+    In classification class by class, unless `stratify` is false: then as the shuffled samples come.
+    """
 
     test_fraction: Fraction = 0.2
+    stratify: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +59,11 @@ class Mnist5k(_Common):
 
 @dataclass(frozen=True, kw_only=True)
 class _Published(_Common):
-    """A set that comes in two parts; `only` one of them is split anew, by `test_fraction`."""
+    """A set that comes in two parts; `only` one of them is split anew, as a `_Whole` one is."""
 
     only: Literal["train", "test"] | None = None
     test_fraction: Fraction = 0.1
+    stratify: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

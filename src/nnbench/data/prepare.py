@@ -55,7 +55,8 @@ def build(payload: Payload, config: DataConfig, kind: TaskKind, seed: int) -> Da
     split_seed = seed if config.split_seed is None else config.split_seed
     splits = payload.parts
     if "all" in splits:
-        splits = _split(payload, kind, config.name, split_seed)
+        stratify = kind == "classification" and getattr(config, "stratify", True)
+        splits = _split(payload, stratify, config.name, split_seed)
     kept = {"train": config.train_samples, "test": config.test_samples}
     splits = {name: _first(splits[name], n, name) for name, n in kept.items()}
     splits = _with_validation(splits, config.val_fraction)
@@ -66,14 +67,14 @@ def build(payload: Payload, config: DataConfig, kind: TaskKind, seed: int) -> Da
     guessed: dict[str, Any] = {}
     if normalize == "auto":
         splits, normalize, guessed = _chosen(splits)
-    splits, scale = _normalised(splits, normalize, payload.unit_scale)
+    splits, scale, standard = _normalised(splits, normalize, payload.unit_scale)
     splits, target_scale = _standardized(splits, config.normalize_targets, kind)
     train = splits["train"]
     return Dataset(
         name=config.name,
         splits=splits,
         samples={name: len(split) for name, split in splits.items()},
-        inputs=ArraySpec(train.inputs.shape[1:], str(train.inputs.dtype), scale),
+        inputs=ArraySpec(train.inputs.shape[1:], str(train.inputs.dtype), scale, standard),
         targets=ArraySpec(train.targets.shape[1:], str(train.targets.dtype)),
         outputs=outputs,
         payload_digest=payload.digest,
@@ -150,15 +151,15 @@ def _outputs(payload: Payload, kind: TaskKind) -> int:
     return high + 1
 
 
-def _split(payload: Payload, kind: TaskKind, name: str, seed: int) -> Splits:
-    """Shuffle, then give `test_fraction` to test; class by class in classification.
+def _split(payload: Payload, stratify: bool, name: str, seed: int) -> Splits:
+    """Shuffle, then give `test_fraction` to test; class by class where it is stratified.
 
     Both parts stay shuffled, so that their first n samples are a fair mix.
     """
     whole, fraction = payload.parts["all"], payload.test_fraction
     rng = streams.generator(seed, "split", name)
     order = rng.permutation(len(whole))
-    groups = whole.targets[order] if kind == "classification" else np.zeros(len(whole), np.int64)
+    groups = whole.targets[order] if stratify else np.zeros(len(whole), np.int64)
     testing = np.zeros(len(whole), dtype=bool)
     for group in np.unique(groups):
         members = np.flatnonzero(groups == group)
@@ -233,8 +234,10 @@ def _chosen(splits: Splits) -> tuple[Splits, Normalize, dict[str, Any]]:
     return splits, "standard", {"normalize": "standard"}
 
 
-def _normalised(splits: Splits, normalize: Normalize, unit_scale: float) -> tuple[Splits, float]:
-    """Return the splits and the scale that backends apply to 8-bit inputs.
+def _normalised(
+    splits: Splits, normalize: Normalize, unit_scale: float
+) -> tuple[Splits, float, tuple[float, float] | None]:
+    """Return the splits, the scale that backends apply to 8-bit inputs, and `ArraySpec.standard`.
 
     `standard`: `(x - mean) / deviation` over the training samples, images as a whole, tables by
     column (population deviation; a constant divides by 1).
@@ -246,14 +249,17 @@ def _normalised(splits: Splits, normalize: Normalize, unit_scale: float) -> tupl
             raise ConfigError(
                 "Received data.normalize=standard; tokens are not quantities, use unit or none."
             )
-        return splits, 1.0
+        return splits, 1.0, None
     if normalize != "standard":
-        return splits, unit_scale if stored and normalize == "unit" else 1.0
+        return splits, unit_scale if stored and normalize == "unit" else 1.0, None
     mean, deviation = _moments(inputs, None if stored or inputs.ndim >= MIN_IMAGE_AXES else 0)
-    return {
-        name: Split((split.inputs - mean) / deviation, split.targets)
+    moved = {
+        name: Split(
+            (split.inputs - mean) / deviation, split.targets, split.inputs if stored else None
+        )
         for name, split in splits.items()
-    }, 1.0
+    }
+    return moved, 1.0, (float(mean), float(deviation)) if stored else None
 
 
 def _moments(values: NDArray[Any], axis: int | None) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -281,7 +287,7 @@ def _standardized(
         )
     mean, deviation = _moments(splits["train"].targets, 0)
     scaled = {
-        name: Split(split.inputs, (split.targets - mean) / deviation)
+        name: Split(split.inputs, (split.targets - mean) / deviation, split.pixels)
         for name, split in splits.items()
     }
     return scaled, {"mean": mean.tolist(), "deviation": deviation.tolist()}

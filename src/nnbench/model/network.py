@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from nnbench.errors import ConfigError
 from nnbench.model import layers as spec
 from nnbench.model.layers import ActivationName, Augment, Layer, Shape, flat_length
+from nnbench.model.rows import LayerRow
 
 WIDTHS = ("filters", "size", "units")  # what tells how wide a layer is
 
@@ -35,15 +36,6 @@ class ParamKey(NamedTuple):
         if not layer.isdecimal() or not role:
             raise ValueError(f"{text!r} is not LAYER.ROLE, as in 0.kernel")
         return cls(int(layer), role)
-
-
-class LayerRow(NamedTuple):
-    """One line of a table of layers: what it is, its output, how much it learns and keeps."""
-
-    layer: str
-    output: str
-    parameters: int
-    buffers: int
 
 
 def describe(layer: Layer) -> str:

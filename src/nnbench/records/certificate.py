@@ -232,33 +232,6 @@ def _agreements(data: Mapping[str, Any], which: str) -> tuple[Agreement, ...]:
     return tuple(Agreement.of_numbers(*row) for row in zip(*columns, strict=True))
 
 
-@dataclass(frozen=True)
-class Standing:
-    """Whether a run may be ranked: `word` goes beside it; `reason`, a sentence, where it is out."""
-
-    ranked: bool
-    word: str
-    reason: str | None = None
-
-
-# What keeps a run out of every ranking; `fail` is how records below version 6 put it.
-OUT = ("diverges", "figures wrong", "fail")
-GOOD = ("agrees", "figures agree")
-FIGURES_SINCE = 6  # the version of run.json whose certificates cover the figures
-
-
-def standing(run: RunResult) -> Standing:
-    """Return what a run's certificate lets one do with it; the empty word is for what is proved."""
-    found = run.parity
-    if found is not None and found["outcome"] in OUT:
-        return Standing(False, str(found.get("word") or "diverges"), str(found["text"]))
-    if run.schema_version < FIGURES_SINCE or (found is not None and "figures" not in found):
-        return Standing(True, "not recorded")
-    if found is None:
-        return Standing(True, "not checked")
-    return Standing(True, "" if found["outcome"] in GOOD else str(found["word"]))
-
-
 def pair_key(run: RunResult) -> str:
     """Return what two runs must share to differ in the backend alone."""
     kept = {k: v for k, v in run.config.items() if k not in (*identity.LEFT_OUT, "backend", "case")}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from nnbench.config.run import RunConfig
 from nnbench.schema import read
+
+if TYPE_CHECKING:
+    from nnbench.config.run import RunConfig
 
 
 @dataclass(frozen=True)

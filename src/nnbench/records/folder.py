@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from nnbench.errors import ResultsError
-from nnbench.records.locks import is_locked
+from nnbench.records import text
 from nnbench.records.run import (
     CHECKPOINTS_NAME,
     OVER,
@@ -17,6 +20,7 @@ from nnbench.records.run import (
     WEIGHTS_NAME,
     RunResult,
 )
+from nnbench.schema.files import Damage, content
 from nnbench.writing import clear
 
 SETTLED_NANOSECONDS = 2_000_000_000
@@ -25,6 +29,14 @@ SETTLED_NANOSECONDS = 2_000_000_000
 def read_runs(results: Path) -> list[RunResult]:
     """Return every readable run below `results`, oldest first; damaged ones are left out."""
     return Folder(results).runs()
+
+
+class Latest(NamedTuple):
+    """The latest runs of those that fit; `fitting` and `total` are how many fit, and there are."""
+
+    runs: list[RunResult]
+    fitting: int
+    total: int
 
 
 class Folder:
@@ -39,6 +51,7 @@ class Folder:
         self._known: dict[str, RunResult] = {}
         self._bad: dict[str, str] = {}
         self._sorted: list[RunResult] = []
+        self._by_fingerprint: dict[str, list[RunResult]] = {}
         self._settled: int | None = None  # when the folder changed last, if all in it is over
 
     @property
@@ -51,10 +64,7 @@ class Folder:
         if self._settled is not None and self._settled == self._stamp():
             return list(self._sorted)
         stamp = self._stamp()
-        try:
-            names = {entry.name for entry in os.scandir(self.path)}
-        except OSError:
-            names = set()
+        names = self._names()
         for name in self._known.keys() - names:
             del self._known[name]
         self._bad = {name: text for name, text in self._bad.items() if name in names}
@@ -62,20 +72,67 @@ class Folder:
             known = self._known.get(name)
             if name in self._bad or (known and known.status in OVER):
                 continue
-            directory = self.path / name
-            if not (directory / RECORD_NAME).is_file():
-                continue
-            try:
-                self._known[name] = _as_it_is(RunResult.read(directory))
-            except ResultsError as error:
-                self._bad[name] = str(error)
+            self._read(name)
         self._sorted = sorted(self._known.values(), key=lambda run: (run.created, run.run_id))
+        self._by_fingerprint = {}
+        for run in self._sorted:
+            self._by_fingerprint.setdefault(run.fingerprint, []).append(run)
         over = all(run.status in OVER for run in self._sorted)
         whole = len(self._known) + len(self._bad) == len(names)
         # Of a folder that has just changed nobody can tell by its time whether it changes again.
         old = stamp is not None and time.time_ns() - stamp > SETTLED_NANOSECONDS
         self._settled = stamp if over and whole and old else None
         return list(self._sorted)
+
+    def of_fingerprint(self, fingerprint: str) -> list[RunResult]:
+        """Look into the folder and return its runs of one fingerprint, oldest first."""
+        self.runs()
+        return list(self._by_fingerprint.get(fingerprint, []))
+
+    def latest(self, most: int, fits: Callable[[text.Head], bool]) -> Latest:
+        """Return the latest `most` runs of those whose heads fit, oldest first; 0 for all.
+
+        Of the others their heads alone are read, and the digests that prove them whole.
+        """
+        heads = sorted(self._heads(), key=lambda each: (each[1].created, each[1].run_id))
+        fitting = [name for name, head in heads if fits(head)]
+        found: list[RunResult] = []
+        for name in reversed(fitting):
+            run = self._known.get(name) or self._read(name)
+            if run is not None:
+                found.append(run)
+            if len(found) == most:
+                break
+        bad = sum(name in self._bad for name in fitting)
+        return Latest(found[::-1], len(fitting) - bad, len(heads) - bad)
+
+    def _heads(self) -> Iterator[tuple[str, text.Head]]:
+        for name in self._names():
+            head = None
+            with contextlib.suppress(OSError, Damage):  # `_read` says what is wrong
+                head = text.head(content(f"{self.path}/{name}/{RECORD_NAME}"))
+            if head is not None and head.status in OVER:
+                yield name, head
+            elif (run := self._read(name)) is not None:
+                yield name, text.Head(run.run_id, run.name, run.status, run.created, run.sweep)
+
+    def _read(self, name: str) -> RunResult | None:
+        """Read a record, and know it or what is wrong with it."""
+        directory = self.path / name
+        try:
+            if not os.path.lexists(directory / RECORD_NAME):
+                return None
+            self._known[name] = run = _as_it_is(RunResult.read(directory))
+        except ResultsError as error:
+            self._bad[name] = str(error)
+            return None
+        return run
+
+    def _names(self) -> set[str]:
+        try:
+            return {entry.name for entry in os.scandir(self.path)}
+        except OSError:
+            return set()
 
     def _stamp(self) -> int | None:
         try:
@@ -86,7 +143,11 @@ class Folder:
 
 def _as_it_is(run: RunResult) -> RunResult:
     """Return the run; one that was running when its process died is `killed`, and tidied up."""
-    if run.status != "running" or run.directory is None or is_locked(run.directory):
+    if run.status != "running" or run.directory is None:
+        return run
+    from nnbench.records.locks import is_locked  # here: most folders have nothing but old runs
+
+    if is_locked(run.directory):
         return run
     for folder in (run.directory, run.directory / CHECKPOINTS_NAME):
         clear(folder)

@@ -11,28 +11,27 @@ What is written has the newest version, whatever was read.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from html import escape
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 from nnbench.credentials import hidden_in
 from nnbench.errors import ConfigError, ResultsError
 from nnbench.formatting import NAME_CHARACTERS, cut, duration, number, percent, printable
-from nnbench.model.network import LayerRow
+from nnbench.model.rows import LayerRow
 from nnbench.records.files import write_atomically
-from nnbench.records.flags import Flag, Said
-from nnbench.records.parts import SHAPES, Count, Figure, Size
-from nnbench.schema import convert, read
-from nnbench.schema.files import Damage, content, json_object
+from nnbench.records.flags import Flag
+from nnbench.records.parts import SHAPES, Config, Count, Figure, Size
+from nnbench.records.text import Form, Newer, digest, fields
+from nnbench.schema.files import Damage, content
 from nnbench.schema.limits import Text, at_least, within
 
 SCHEMA_VERSION = 6
-DIGEST_SINCE = 4
 RECORD_NAME = "run.json"
 RUNS_NAME = "runs"
 CHECKPOINTS_NAME = "checkpoints"
@@ -50,15 +49,16 @@ class EpochRecord:
     """The figures of one epoch; losses are means over samples, accuracies fractions from 0 to 1.
 
     `learning_rate` is that of the first step. `train_*` are taken with frozen weights on
-    `eval.train_samples` training samples, `running_loss` is the mean over the moving weights of
-    the epoch. `*_ties` count samples whose two best logits nearly tie (`metrics.near_ties`).
-    `generalization_gap` is train minus test accuracy, in regression test minus train
-    loss. Accuracies are None in regression, `val_*` without a validation split. Figures that are
-    not finite are None in JSON.
+    `eval.train_samples` training samples, `running_*` are means over the moving weights of the
+    epoch (the accuracy None where the backend does not count). `*_ties` count samples whose two
+    best logits nearly tie (`metrics.near_ties`). `generalization_gap` is train minus test accuracy,
+    in regression test minus train loss. Accuracies are None in regression, `val_*` without a
+    validation split. Figures that are not finite are None in JSON.
 
     Of the training part (None: not recorded): `cpu_seconds`, `waited_seconds` and
     `involuntary_switches` as in `training.effort`, the machine's `load` at the end; `late_seconds`
-    of `train_seconds` are what was left undone when `train` returned.
+    of `train_seconds` are what was left undone when `train` returned. `evaluate_cpu_seconds` are
+    the processor's for evaluating.
     """
 
     epoch: Size
@@ -81,6 +81,8 @@ class EpochRecord:
     train_ties: Size | None = None
     test_ties: Size | None = None
     val_ties: Size | None = None
+    running_accuracy: Share = None
+    evaluate_cpu_seconds: Seconds | None = None
 
 
 @dataclass(frozen=True)
@@ -223,19 +225,19 @@ class RunResult:
         values["schema_version"] = max(self.schema_version, SCHEMA_VERSION)
         indent = 1 if self.status in OVER else None  # for readers; it takes several times as long
         text = json.dumps(values | {"digest": ""}, indent=indent, allow_nan=False)
-        before, _, after = text.rpartition('""')
-        text = f'{before}"{_digest(text)}"{after}\n'
-        write_atomically(self.directory / RECORD_NAME, text.encode())
+        before, key, after = text.encode().rpartition(b'"digest": "')
+        stored = b"%b%b%b%b\n" % (before, key, digest(before), after)
+        write_atomically(self.directory / RECORD_NAME, stored)
 
     @classmethod
     def read(cls, directory: Path) -> RunResult:
         """Read run.json from `directory`; raises ResultsError when it is missing or damaged."""
         path = directory / RECORD_NAME
         try:
-            return dataclasses.replace(_of(content(path)), directory=directory)
+            return cls(**fields(content(path), _form()), directory=directory)
         except OSError as error:
             raise ResultsError(f"Cannot read {path}: {error.strerror}.") from None
-        except _Newer as error:
+        except Newer as error:
             raise ResultsError(
                 f"{path} has schema version {error}; this nnbench reads up to "
                 f"{SCHEMA_VERSION}. Use the newer nnbench that wrote it."
@@ -247,40 +249,17 @@ class RunResult:
             ) from None
 
 
-class _Newer(Exception):  # noqa: N818 - it names what was found
-    """A record of a version that is not known yet."""
-
-
-def _of(stored: bytes) -> RunResult:
-    """Return the record that the content of run.json is. Raises Damage, ConfigError or _Newer."""
-    values = json_object(stored)
-    version = values.get("schema_version")
-    if type(version) is not int or version < 1:
-        raise Damage("it has no version")
-    if version > SCHEMA_VERSION:
-        raise _Newer(version)
-    digest = values.pop("digest", None)
-    if version >= DIGEST_SINCE and digest != _digest(stored.decode()):
-        raise Damage("its digest does not match")
-    if "directory" in values:
-        raise Damage("it names a folder")
-    for name, shape in SHAPES.items():
-        if name in values:
-            values[name] = convert(shape, values[name], name)
-    flags = values.get("flags", [])
-    if isinstance(flags, list):  # sentences, before version 5
-        said = [dataclasses.asdict(Said(f)) if isinstance(f, str) else f for f in flags]
-        values["flags"] = said
-    if lacks := _REQUIRED - values.keys():
-        raise Damage(f"it lacks {', '.join(sorted(lacks))}")
-    return read(RunResult, hidden_in(values) if b"://" in stored else values)
-
-
-_REQUIRED = {
-    f.name
-    for f in dataclasses.fields(RunResult)
-    if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-}
+@cache
+def _form() -> Form:
+    """Return what a record is read as."""
+    kinds = get_type_hints(RunResult, include_extras=True) | SHAPES
+    del kinds["directory"]
+    required = frozenset(
+        f.name
+        for f in dataclasses.fields(RunResult)
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    )
+    return Form(kinds, required, SCHEMA_VERSION, Config)
 
 
 def epoch_time(seconds: Sequence[float]) -> float:
@@ -289,12 +268,6 @@ def epoch_time(seconds: Sequence[float]) -> float:
     The first epoch warms up caches and compilers. A single epoch counts as it is.
     """
     return median(seconds[1:] or seconds)
-
-
-def _digest(text: str) -> str:
-    """Return the digest of the text of a record up to its last key, which is `digest`."""
-    before = text.rpartition('"digest"')[0]
-    return hashlib.blake2b(before.encode(), digest_size=16).hexdigest()
 
 
 def _finite(value: Any) -> Any:

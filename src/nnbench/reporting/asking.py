@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnbench.errors import ResultsError
+from nnbench.errors import ConfigError, ResultsError
 from nnbench.reporting.comparison.content import Report as Content
 from nnbench.reporting.comparison.content import build
 from nnbench.reporting.comparison.frame import epochs_frame, groups_frame, runs_frame
@@ -59,16 +59,18 @@ class Report:
         """Return the report as Markdown, without plots."""
         return markdown.markdown(self.content, self.title)
 
-    def write(self, folder: Path) -> Path:
-        """Write the page, Markdown, data and plots into `folder`; return the page."""
+    def write(self, folder: Path, plots_also: Sequence[str] = ()) -> Path:
+        """Write the page, Markdown, data and plots into `folder`; return the page.
+
+        Plots are SVG, and in the formats `plots_also`, as "png".
+        """
         from nnbench.reporting.pages.plots import write_plots
 
         try:
             with staged(folder) as new:
                 for name, frame in self.frames.items():
-                    frame.to_csv(new / f"{name}.csv", index=False)
-                    frame.to_parquet(new / f"{name}.parquet", index=False)
-                plots = write_plots(self.content, new / "plots")
+                    _write_frame(new / name, frame)
+                plots = write_plots(self.content, new / "plots", plots_also)
                 names = [f"plots/{name}.svg" for name in plots]
                 text = markdown.markdown(self.content, self.title, names)
                 (new / "report.md").write_text(text, encoding="utf-8")
@@ -91,6 +93,15 @@ class Report:
         return f"<Report on {count} run{'s' * (count != 1)}: {' '.join(self.verdicts)}>"
 
 
+def _write_frame(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table as CSV and parquet; Arrow writes in a tenth of the time that pandas takes."""
+    from pyarrow import Table, csv, parquet
+
+    table = Table.from_pandas(frame, preserve_index=False)
+    csv.write_csv(table, path.with_suffix(".csv"))
+    parquet.write_table(table, path.with_suffix(".parquet"))
+
+
 def report(
     words: Sequence[str] = (),
     results: Path = Path("results"),
@@ -106,6 +117,8 @@ def report(
     They are those of `results`, or of the MLflow store at `uri`; `experiment` and `sweep` narrow
     them down, ratios are taken against `baseline`, a group or backend. Raises NNBenchError.
     """
+    if named := [word for word in words if word.startswith("results=")]:
+        raise ConfigError(f"Received {named[0]} among the words; name the folder as `results`.")
     if uri:
         with tempfile.TemporaryDirectory() as folder:
             runs = from_store(uri, experiment or "nnbench", Path(folder))

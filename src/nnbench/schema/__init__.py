@@ -18,6 +18,7 @@ from typing import (
     Annotated,
     Any,
     Literal,
+    NamedTuple,
     Required,
     TypeVar,
     Union,
@@ -29,13 +30,14 @@ from typing import (
 
 from nnbench.errors import ConfigError
 from nnbench.formatting import cut, printable
+from nnbench.schema.columns import rows_sound
 from nnbench.schema.files import Damage, check_plain
 from nnbench.schema.limits import LARGEST, NAME, UNKNOWN, Limit, Text, above, at_least, within
 from nnbench.schema.quick import Sound, quick
 
 __all__ = [
-    "NAME", "Text", "above", "at_least", "convert", "flat", "read", "suggest", "to_data", "told",
-    "within",
+    "NAME", "Text", "above", "at_least", "convert", "flat", "keys_of", "read", "suggest",
+    "to_data", "told", "within",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -139,7 +141,7 @@ def _convert(annotation: Any, value: Any, path: str) -> Any:  # noqa: PLR0911 - 
     if origin is dict:
         return _mapping({}, get_args(annotation)[1], value, path)
     if is_typeddict(annotation):
-        return _mapping(_keys(annotation), Any, value, path)
+        return _mapping(keys_of(annotation), Any, value, path)
     if dataclasses.is_dataclass(annotation):
         return read(annotation, value, path)  # type: ignore[arg-type]
     if isinstance(annotation, type) and issubclass(annotation, tuple):
@@ -160,25 +162,34 @@ def _sequence(item: Any, value: Any, path: str) -> tuple[Any, ...]:
         raise ConfigError(
             f"Received {path}={told(value)}; must be a list, as in {path}=[{told(value)}]"
         )
-    if dataclasses.is_dataclass(item):
-        return tuple(read(item, v, f"{path}[{i}]") for i, v in enumerate(value))  # type: ignore[arg-type]
+    if isinstance(item, type) and dataclasses.is_dataclass(item):
+        if rows_sound({name: field[0] for name, field in _fields(item).items()}, value):
+            return tuple(item(*row.values()) for row in value)
+        return tuple(read(item, v, f"{path}[{i}]") for i, v in enumerate(value))
     sound = quick(item)
     return tuple(v if sound(v) else _convert(item, v, f"{path}[{i}]") for i, v in enumerate(value))
 
 
+class Key(NamedTuple):
+    """What a key of a mapping is read as."""
+
+    kind: Any
+    required: bool
+    sound: Sound
+
+
 @cache
-def _keys(typed: Any) -> dict[str, tuple[Any, bool, Sound]]:
+def keys_of(typed: Any) -> dict[str, Key]:
+    """Return the keys of a TypedDict, or the fields of a named tuple."""
     found = {}
-    for key, hint in get_type_hints(typed, include_extras=True).items():
+    for name, hint in get_type_hints(typed, include_extras=True).items():
         required = get_origin(hint) is Required
-        annotation = get_args(hint)[0] if required else hint
-        found[key] = (annotation, required, quick(annotation))
+        kind = get_args(hint)[0] if required else hint
+        found[name] = Key(kind, required, quick(kind))
     return found
 
 
-def _mapping(
-    keys: Mapping[str, tuple[Any, bool, Sound]], others: Any, value: Any, path: str
-) -> dict[str, Any]:
+def _mapping(keys: Mapping[str, Key], others: Any, value: Any, path: str) -> dict[str, Any]:
     """Return a mapping with `keys` as they must be, the required ones there, others as `others`."""
     if not isinstance(value, Mapping):
         raise ConfigError(f"Received {path}={told(value)}; must be a group of values.")
@@ -195,7 +206,7 @@ def _mapping(
 
 def _row(kind: Any, value: Any, path: str) -> Any:
     """Return a named tuple from a list."""
-    hints = _keys(kind)
+    hints = keys_of(kind)
     if not isinstance(value, list | tuple) or len(value) != len(hints):
         raise ConfigError(f"Received {path}={told(value)}; must be {', '.join(hints)}.")
     pairs = zip(hints.items(), value, strict=True)

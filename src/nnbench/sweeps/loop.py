@@ -22,9 +22,9 @@ from nnbench.errors import (
     Stopped,
     SweepFailed,
 )
-from nnbench.records.certificate import standing
 from nnbench.records.folder import any_stopped
 from nnbench.records.run import RunResult
+from nnbench.records.standing import standing
 from nnbench.sweeps.cells import AS_USUAL, Asked, checked_plan, is_complete, run_or_take_up
 from nnbench.sweeps.certify import certify_runs
 from nnbench.sweeps.launchers.pool import places, run_in_places

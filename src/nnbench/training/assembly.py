@@ -37,7 +37,7 @@ def make_task(config: RunConfig, dataset: Dataset) -> Task:
         execution=config.backend.execution,
         threads=config.threads,
         seed=config.seed,
-        input="native" if config.input == "native" else "resident",
+        input="resident" if config.input == "auto" else config.input,
         drop_last=config.drop_last,
         gradient_accumulation_steps=config.gradient_accumulation_steps,
     )

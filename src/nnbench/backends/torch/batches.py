@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import TensorDataset
 
 from nnbench.backends.protocol import Task, Walk
+from nnbench.backends.torch import loading
 
 GATHER_BYTES = 64 * 2**20
 Batch = tuple[Tensor, Tensor]  # inputs and targets
@@ -43,15 +44,8 @@ def gathered(task: Task, walk: Walk, data: Data) -> Iterator[Batch]:
 def loaded(task: Task, walk: Walk, data: Data) -> Iterable[Batch]:
     """Return a DataLoader in the walk's order, or shuffling where it leaves the order open."""
     rows = slice(None if walk.order is not None else walk.samples)
-    loader: Iterable[Batch] = DataLoader(
-        TensorDataset(data.inputs[rows], data.targets[rows]),
-        batch_size=task.batch_size,
-        shuffle=walk.order is None,
-        sampler=None if walk.order is None else walk.order.tolist(),
-        generator=data.generator,
-        drop_last=task.drop_last,
-    )
-    return loader
+    split = TensorDataset(data.inputs[rows], data.targets[rows])
+    return loading.loader(split, task, walk, data.generator)
 
 
 def in_steps(batches: Iterable[Batch], count: int) -> Iterator[list[Batch]]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from nnbench.backends.arrays import target_array
 from nnbench.backends.protocol import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
-from nnbench.backends.torch import layers, losses, optimizers
+from nnbench.backends.torch import layers, loading, losses, optimizers
 from nnbench.backends.torch.batches import Batch, Data, gathered, in_steps, loaded
 from nnbench.backends.torch.graphs import Graphs, check_graphs
 from nnbench.backends.torch.process import (
@@ -41,7 +41,8 @@ class TorchTrainer:
     """Trains one task in PyTorch; the protocol is `nnbench.backends.protocol.Trainer`.
 
     Resident input: the walk's samples are gathered a chunk at a time and batches are views of it.
-    Native input: a DataLoader with its own generator serves batches. Raises UnsupportedSpec for
+    Native input: a DataLoader with its own generator serves batches; per_sample: it reads images
+    one by one, to evaluate too. Raises UnsupportedSpec for
     what it cannot run.
     """
 
@@ -60,6 +61,7 @@ class TorchTrainer:
         self._parameters = list(self._net.parameters())
         self._rule: Any = task.documented().optimizer
         self._scales: dict[int, Tensor] = {}  # by batch size
+        self._met: list[tuple[Tensor, Tensor]] = []  # logits and targets of an epoch's batches
         self._loss_sum = losses.loss_sum(task)
         self._losses = self._forward if options is None else compiled(self._forward, options)
         self._graphs = Graphs(self._net, self._learn) if task.execution == "cudagraph" else None
@@ -73,6 +75,11 @@ class TorchTrainer:
             task, splits, lambda array: torch.from_numpy(array).to(self._device)
         )
         self._data = Data(self._inputs["train"].array, self._targets, self._generator)
+
+        self._images = {
+            name: loading.Images(task, split, target_array(task, split))
+            for name, split in (splits.items() if task.input == "per_sample" else ())
+        }
 
     def load(self, params: Params) -> None:
         """Take weights in canonical layout; reset the optimizer's state."""
@@ -89,20 +96,21 @@ class TorchTrainer:
     def warm_up(self, n: int) -> None:
         """Take a full and a ragged step, evaluate, and put everything back as it was."""
         rehearse(self, self._task, n)
-        self._logits(self._inputs["train"].array[:1])
+        self._logits([self._inputs["train"].array[:1]])
 
     def train(self, walk: Walk) -> TrainStats:
         """Take the steps of `walk`; return once the device is idle."""
-        batches = loaded if self._task.input == "native" else gathered
         native = self._task.semantics == "native"
         with self._own_random_state(walk) if native else nullcontext():
-            sums = self._steps(batches(self._task, walk, self._data), walk)
+            sums = self._steps(self._batches(walk), walk)
         total = torch.stack(sums).sum(dtype=torch.float64).item()
         if self._device.type == "cuda":
             torch.cuda.synchronize()
         outputs = self._task.architecture.output_shape()[-1]
-        visited = self._task.visited(walk.samples)
-        return TrainStats(total * self._task.loss.output_scale(outputs), visited)
+        loss_sum = total * self._task.loss.output_scale(outputs)
+        met, self._met = self._met, []
+        correct = losses.count_correct(met, self._task)
+        return TrainStats(loss_sum, self._task.visited(walk.samples), correct)
 
     def trace(self, walk: Walk) -> StepTrace:
         """Take the one step of `walk`, as `train` does, and return what went on in it."""
@@ -130,8 +138,11 @@ class TorchTrainer:
 
     def evaluate(self, split: str) -> Array:
         """Return the logits `(n, outputs)`: evaluation mode, before the output activation."""
+        if split in self._images and len(self._images[split]):
+            read = loading.in_order(self._images[split], self._task)
+            return self._logits(inputs for inputs, _ in read)
         array, samples = self._inputs[split]
-        return self._logits(array[:samples])
+        return self._logits(array[:samples].split(EVALUATE_ROWS))
 
     def params(self) -> Params:
         """Return host copies in canonical layout."""
@@ -157,6 +168,13 @@ class TorchTrainer:
                 value = torch.tensor(state[name], device="cpu" if counts else self._device)
                 self._optimizer.state[tensor][name.removeprefix(prefix)] = value
         self._generator.set_state(torch.tensor(state["generator"]))
+
+    def _batches(self, walk: Walk) -> Iterable[Batch]:
+        """Return the batches of `walk`, as the task's `input` brings them."""
+        if images := self._images.get("train"):
+            return loading.loader(images, self._task, walk, self._generator)
+        bring = loaded if self._task.input == "native" else gathered
+        return bring(self._task, walk, self._data)
 
     @contextmanager
     def _own_random_state(self, walk: Walk) -> Iterator[None]:
@@ -211,7 +229,9 @@ class TorchTrainer:
         for inputs, targets in step:
             for key, words in keys:
                 key.copy_(next(words))
-            loss = self._losses(inputs, targets)
+            loss, logits = self._losses(inputs, targets)
+            if self._graphs is None:  # a graph has one place for the logits of all batches
+                self._met.append((logits.detach(), targets))
             loss.backward(scale)
             losses.append(loss.detach())
         optimizers.clip(self._parameters, self._rule)
@@ -228,10 +248,10 @@ class TorchTrainer:
         for stream, module in self._net.drawing().items():
             module.key.copy_(self._keys(walk, stream)[0])
 
-    def _forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the sum of the losses of a batch."""
-        loss: Tensor = self._loss_sum(self._net(inputs), targets)
-        return loss
+    def _forward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sum of the losses of a batch, and its logits."""
+        logits = self._net(inputs)
+        return self._loss_sum(logits, targets), logits
 
     def _scale(self, batch: int) -> Tensor:
         """Return the factor that turns the sum over a batch into the loss that is minimised."""
@@ -243,10 +263,10 @@ class TorchTrainer:
             self._scales[batch] = torch.tensor(value, dtype=dtype, device=self._device)
         return self._scales[batch]
 
-    def _logits(self, inputs: Tensor) -> Array:
+    def _logits(self, batches: Iterable[Tensor]) -> Array:
         self._net.eval()
         with torch.inference_mode():
-            parts = [self._net(rows).cpu().numpy() for rows in inputs.split(EVALUATE_ROWS)]
+            parts = [self._net(rows).cpu().numpy() for rows in batches]
         self._net.train()
         return np.concatenate(parts)
 

@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from nnbench.formatting import EPOCH_TIME, ONE_EPOCH, ONLY_EPOCH, count
-from nnbench.records.certificate import label, standing
-from nnbench.records.environment import forced_kernels
+from nnbench.formatting import ONE_EPOCH, count
+from nnbench.records.certificate import label
 from nnbench.records.run import RunResult
+from nnbench.records.standing import standing
 from nnbench.reporting.comparison.facts import NOT_RECORDED
 from nnbench.reporting.comparison.fairness import Caution
 from nnbench.reporting.comparison.groups import Group, Table, is_contended, seed
@@ -121,15 +121,6 @@ def caution_line(cautions: Sequence[Caution]) -> str | None:
     return f"Caution: runs compared here differ besides their settings in {', '.join(names)}."
 
 
-def epoch_note(runs: Sequence[RunResult]) -> str:
-    """Say what the epoch times of `runs` are."""
-    single = sum(len(run.epochs) == 1 for run in runs)
-    if single == len(runs):
-        return f"epoch: training time {ONE_EPOCH}"
-    which = f"; of runs with one epoch, {ONLY_EPOCH}" if single else ""
-    return f"epoch: {EPOCH_TIME}{which}"
-
-
 def unfinished(runs: Sequence[RunResult]) -> list[str]:
     """Name the runs that a report leaves out because they did not end."""
     left = [run for run in runs if run.status not in ("finished", "diverged")]
@@ -180,19 +171,3 @@ def _backends(runs: Sequence[RunResult]) -> list[tuple[str, str]]:
         words = ", ".join(map(str, (*what, *blas, *chosen)))
         found.setdefault(f"backend {label(run)}", {})[words] = None
     return [(name, " | ".join(list(each)[:3])) for name, each in found.items()]
-
-
-def flag_notes(runs: Sequence[RunResult]) -> list[str]:
-    """Return the flags of `runs`, each with the runs that it is about."""
-    flags = dict.fromkeys(flag for run in runs for flag in run.flags)
-    return [f"{', '.join(r.shown for r in runs if flag in r.flags)}: {flag}" for flag in flags]
-
-
-def forced_kernel_notes(runs: Sequence[RunResult]) -> list[str]:
-    """Say which environment variables chose the kernels that were timed."""
-    found = {name for run in runs for name in forced_kernels(run.machine.get("environment", {}))}
-    if not found:
-        return []
-    return [
-        f"times are those of {', '.join(sorted(found))}, not of this processor (nnbench doctor)"
-    ]

@@ -8,7 +8,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from nnbench.model.network import LayerRow
+from nnbench.model.rows import LayerRow
 from nnbench.reporting.pages.grid import fold, right
 
 

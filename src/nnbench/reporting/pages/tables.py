@@ -12,9 +12,10 @@ from rich.table import Table
 from nnbench.errors import NNBenchError
 from nnbench.formatting import count, duration, number, percent
 from nnbench.records import weights
-from nnbench.records.certificate import label, pair_key, sentences, standing
+from nnbench.records.certificate import label, pair_key, sentences
 from nnbench.records.run import RunResult
-from nnbench.reporting.comparison.notes import epoch_note, flag_notes, forced_kernel_notes
+from nnbench.records.standing import standing
+from nnbench.reporting.comparison.run_notes import epoch_note, flag_notes, forced_kernel_notes
 from nnbench.reporting.pages.grid import fold, titled
 
 # Title, figure of the run's kept epoch, and how it is written.

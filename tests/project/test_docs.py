@@ -57,7 +57,7 @@ LONG = (
     "nnbench explain backend=keras backend=torch semantics=native input=resident init=glorot "
     "shuffle=false optimizer=sgd optimizer.momentum=0.9 schedule=step schedule.every=1 "
     "schedule.factor=0.1 schedule.lr=0.1 arch=mlp 'arch.hidden=[32]' loss=cross_entropy "
-    "data.train_samples=1000 epochs=4 batch_size=32",
+    "data.train_samples=1000 epochs=4 batch_size=32 seed=0,1,2",
     "nnbench ops --size 200 --rounds 2",
     "nnbench claims --out docs/results/claims.md",
     "nnbench check backend=numpy",

@@ -105,9 +105,7 @@ def test_distributions_are_called_as_we_think() -> None:
 
 WITHOUT = ("mlflow", "pandas", "matplotlib", "scikit-learn")
 MODULES = r"mlflow.*|pandas|matplotlib|mpl_toolkits|pylab.*|sklearn"
-FOLDERS = re.compile(
-    rf"(?i)({MODULES}|(mlflow\w*|pandas|matplotlib|scikit_learn)(-.*|\.libs))"
-)
+FOLDERS = re.compile(rf"(?i)({MODULES}|(mlflow\w*|pandas|matplotlib|scikit_learn)(-.*|\.libs))")
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,11 @@ import pytest
 
 from nnbench.records import identity, source
 
-OWN = {name: f"nnbench.backends.{name}.Trainer" for name in ("numpy", "torch", "keras", "forgenn", "textbook")}
+OWN_NAMES = ("numpy", "torch", "keras", "forgenn", "textbook")
+OWN = {name: f"nnbench.backends.{name}.Trainer" for name in OWN_NAMES}
+    name: f"nnbench.backends.{name}.Trainer"
+    for name in ("numpy", "torch", "keras", "forgenn", "textbook")
+}
 
 
 def digests(package: Path) -> dict[str, Any]:

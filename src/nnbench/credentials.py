@@ -89,10 +89,8 @@ def remember(uri: str) -> str:
 def notice(word: str) -> None:
     """Keep what is secret in an argument, as it was typed, out of all that is said from now on."""
     value = word.partition("=")[2] if re.match(r"[\w.+~-]+=", word) else word
-    if "://" in value or "@" in value:
-        _known.update(_parts(value.strip(QUOTES)))
-        for found in _URI.finditer(value):
-            _known.update(_parts(found.group()))
+    if "://" in value or re.search(r":[^@]+@", value):
+        _known.update(_parts(value.strip(QUOTES)), *map(_parts, _uris(value)))
 
 
 def shown(override: str) -> str:
@@ -122,6 +120,10 @@ def _clean(text: str) -> str:
     if "://" not in text:
         return text
     return _URI.sub(lambda found: _bare(found.group(1), found.group(2), "/?#"), text)
+
+
+def _uris(text: str) -> list[str]:
+    return [found.group() for found in _URI.finditer(text)]
 
 
 def _whole(uri: str) -> tuple[str, str]:
@@ -219,8 +221,10 @@ def _secrets() -> list[str]:
     for name, value in os.environ.items():
         if _VARIABLE.search(name):
             found |= _ways(value)
-        elif "://" in value and ("@" in value or name == URI_VARIABLE):
+        elif name == URI_VARIABLE:
             found |= _parts(value)
+        elif "://" in value and "@" in value:
+            found = found.union(*map(_parts, _uris(value)))
     user, password = (os.environ.get(f"MLFLOW_TRACKING_{n}", "") for n in ("USERNAME", "PASSWORD"))
     if password:
         found.add(base64.b64encode(f"{user}:{password}".encode()).decode())

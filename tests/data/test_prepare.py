@@ -129,6 +129,41 @@ def test_standard_by_column_from_the_training_samples_alone() -> None:
         assert abs(dataset.splits[name].inputs.mean(axis=0)).max() > 1e-3
 
 
+def test_targets_are_standardized_by_the_training_samples_alone() -> None:
+    """Output by output; a constant one becomes 0, and what others have moves nothing."""
+    rng = np.random.default_rng(3)
+    numbers = rng.normal(5.0, 40.0, (100, 3)) * np.array([1.0, 1e3, 0.0]) + np.array([0, 0, 7.5])
+    plain, scaled = (
+        made(payload(numbers), "regression", val_fraction=0.2, normalize_targets=how)
+        for how in ("none", "standard")
+    )
+    train = plain.splits["train"].targets
+    mean, deviation = train.mean(axis=0), train.std(axis=0)
+    mean[2], deviation[2] = 7.5, 1.0
+    for name, split in scaled.splits.items():
+        np.testing.assert_array_equal(split.inputs, plain.splits[name].inputs)
+        expected = (plain.splits[name].targets - mean) / deviation
+        np.testing.assert_allclose(split.targets, expected, rtol=1e-12, atol=1e-12)
+        assert split.digest() != plain.splits[name].digest()
+    np.testing.assert_allclose(scaled.target_scale["mean"], mean, rtol=1e-12)
+    np.testing.assert_allclose(scaled.target_scale["deviation"], deviation, rtol=1e-12)
+    assert plain.target_scale == {}
+    assert abs(scaled.splits["test"].targets[:, :2].mean()) > 1e-3  # not by its own mean
+    elsewhere = numbers.copy()
+    elsewhere[[int(x[0]) for x in plain.splits["test"].inputs]] += 1e6
+    other = made(payload(elsewhere), "regression", val_fraction=0.2, normalize_targets="standard")
+    assert other.target_scale == scaled.target_scale
+
+
+def test_class_labels_are_not_standardized() -> None:
+    with pytest.raises(ConfigError) as caught:
+        made(payload(UNEVEN), normalize_targets="standard")
+    assert str(caught.value) == (
+        "Received data.normalize_targets=standard with task=classification; class labels are not "
+        "quantities: leave it out, or use task=regression."
+    )
+
+
 def test_a_constant_column_becomes_zero() -> None:
     # 0.1 summed 96 times is not 9.6: mean and deviation carry rounding that must not be divided by.
     dataset = made(payload(np.arange(120) % 2, TABLE), normalize="standard")

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from nnbench.credentials import hidden, hidden_in, remember, shown, usable, without_stores
+from nnbench.credentials import hidden, hidden_in, notice, remember, shown, usable, without_stores
 from nnbench.errors import NNBenchError
 from nnbench.records.folder import read_runs
 from support.commands import TINY, fresh
@@ -123,6 +123,18 @@ def test_variables_are_hidden_by_their_names(monkeypatch: pytest.MonkeyPatch) ->
     assert hidden("it is false") == "it is false"
     kept = {"PGPASSWORD": "x", "MLFLOW_TRACKING_URI": "y", "HOME": "/z", "PWD": "/z"}
     assert without_stores(kept) == {"HOME": "/z", "PWD": "/z"}
+
+
+def test_what_is_typed_is_hidden_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nnbench.credentials._known", set())
+    for word in ("name=torch@home", "numpy@h", "--uri", "seed=1,2", "data.path=/home/me@corp/x"):
+        notice(word)
+        assert hidden("torch and numpy in /home/me@corp/x") == "torch and numpy in /home/me@corp/x"
+    for word in (f"++tracking.uri='http://bob:{SECRET}@h'", f"bob:{SECRET}@h",
+                 f"tracking={{uri: 'http://bob:{SECRET}@h'}}"):  # fmt: skip
+        monkeypatch.setattr("nnbench.credentials._known", set())
+        notice(word)
+        assert hidden(f"no: {SECRET}") == "no: ***"
 
 
 def test_a_database_named_like_its_password_stays_found() -> None:

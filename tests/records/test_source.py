@@ -15,8 +15,7 @@ import pytest
 
 from nnbench.records import identity, source
 
-OWN_NAMES = ("numpy", "torch", "keras", "forgenn", "textbook")
-OWN = {name: f"nnbench.backends.{name}.Trainer" for name in OWN_NAMES}
+OWN = {
     name: f"nnbench.backends.{name}.Trainer"
     for name in ("numpy", "torch", "keras", "forgenn", "textbook")
 }

@@ -17,12 +17,12 @@ from urllib.parse import quote
 import pytest
 
 from nnbench.records.folder import read_runs
-from support.commands import PATIENCE, TINY, begin, fresh, plug_in
+from support.commands import PATIENCE, TINY, begin, fresh, here, plug_in
 from support.planted import Gateway, basic, everything, forms, hits
 from support.servers import Server, postgres_server
 from support.tracking import assert_mirrored, client_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(5400)]
 RUN = [word for word in TINY if not word.startswith("tracking")]
 NOWHERE = "127.0.0.1:9"  # where nobody listens
 ODD = "p@ss/w0rd !#'x"  # to be quoted in a URI, or not
@@ -54,6 +54,18 @@ class Planted:
         self.said[place] = (done.stdout + done.stderr).encode()
         assert code is None or done.returncode == code, done.stdout + done.stderr
         return done
+
+    def inside(self, *words: str, env: Mapping[str, str] = {}) -> None:
+        """Run a command in this process, which is made to know nothing of those before."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            for name, value in (self.env | env).items():
+                patch.setenv(name, value)
+            patch.setattr("nnbench.credentials._typed", {})
+            patch.setattr("nnbench.credentials._known", set())
+            done = here(words)
+        place = f"output {len(self.said)} of {words[0]} {words[-1].partition('=')[0][:9]}"
+        self.said[place] = (done.stdout + done.stderr).encode()
 
     def check(self, gateways: Sequence[Gateway] = (), files: Sequence[Path] = ()) -> None:
         """Fail where a secret is; `files` are what the test itself planted them in."""
@@ -179,35 +191,39 @@ def test_what_goes_wrong(planted: Planted) -> None:
     env |= {"MLFLOW_TRACKING_PASSWORD": word("variable"), "MLFLOW_TRACKING_USERNAME": "bob",
             "PGPASSWORD": word("pgpassword"), "HTTPS_PROXY": f"http://u:{word('proxy')}@{NOWHERE}",
             "AWS_SECRET_ACCESS_KEY": word("aws")}  # fmt: skip
-    run = planted.run
-    for seed, uri in enumerate(uris.values()):
-        run(*RUN, f"tracking.uri='{uri}'", f"seed={seed}", env=env)
-        run("report", "--uri", uri, env=env)
+    run, inside = planted.run, planted.inside
+    for seed, (name, uri) in enumerate(uris.items()):
+        if name in ("odd signs", "no scheme", "echoed", "postgres", "coded name", "port"):
+            run(*RUN, f"tracking.uri='{uri}'", f"seed={seed}", env=env)
+        else:
+            inside(*RUN, f"tracking.uri='{uri}'", f"seed={seed}", "--plan", env=env)
+        inside("report", "--uri", uri, env=env)
+        inside("sync", "--uri", uri, env=env)
     uri = uris["plain"]
-    run("-m", *RUN, "tracking.uri=" + ",".join(f"'{uris[k]}'" for k in ("query", "mysql")), env=env)
-    run("-m", *RUN, f"tracking.uri='{uri}'", "seed=2,3", "batch_size=0,8", "--plan", env=env)
-    run(*RUN, f"tracking.uri='{uri}'", "--cfg", "job", env=env)
+    two = ",".join(f"'{uris[name]}'" for name in ("query", "mysql"))
     run(*RUN, f"tracking={{name: mlflow, uri: '{uri}'}}", env=env)
-    run(*RUN, f"++tracking.uri='{uri}'", "seed=90", env=env)
-    run(*RUN, f"tracking.uri=5{uri}", "tracking.experiment=5", "tracking=x", env=env)
-    run(*RUN, f"tracking.url='{uri}'", env=env)
-    run(*RUN, f"tracking.password={word('a setting')}", env=env)
+    run(*RUN, f"++tracking.uri='{uri}'", f"name='{uri}'", "seed=90", env=env)
+    run(*RUN, f"tracking.experiment='{uri}'", "seed=91", "tracking=local", env=env)
     run(*RUN, f"tracking.uri={uri}" + "{", env=env | {"NNBENCH_DEBUG": "1"})
-    run(*RUN, f"tracking.uri={uri}" + "[", env=env | {"HYDRA_FULL_ERROR": "1"})
-    run("report", "--uri", uri, env=env | {"NNBENCH_DEBUG": "1"})
-    run(*RUN, f"tracking.experiment='{uri}'", "seed=91", env=env)
-    run(*RUN, f"name='{uri}'", "seed=92", "tracking=local", env=env)
-    run(*RUN, "data=csv", f"data.path='{uri}'", env=env)
-    run(*RUN, f"results='{uri}/x'", "--plan", env=env)
-    run("--config-dir", "conf", *RUN, "tracking=bad", env=env)
-    run("--config-dir", "conf", *RUN, "tracking=odd", env=env)
-    run("--config-dir", uri, *RUN, env=env)
-    run("sync", env=env)
-    run("sync", "--uri", uri, uri, env=env)
-    run("sync", "--all", "--uri", uris["echoed"], env=env)
+    run("report", "--uri", uri, env=env | {"HYDRA_FULL_ERROR": "1"})
+    inside("-m", *RUN, f"tracking.uri={two}", "--plan", env=env)
+    inside("-m", *RUN, f"tracking.uri='{uri}'", "seed=2,3", "batch_size=0,8", "--plan", env=env)
+    inside(*RUN, f"tracking.uri='{uri}'", "--cfg", "job", env=env)
+    inside(*RUN, f"tracking.uri=5{uri}", "tracking.experiment=5", "tracking=x", env=env)
+    inside(*RUN, f"tracking.url='{uri}'", env=env)
+    inside(*RUN, f"tracking.password={word('a setting')}", env=env)
+    inside(*RUN, f"tracking.uri={uri}" + "[", env=env)
+    inside(*RUN, "data=csv", f"data.path='{uri}'", env=env)
+    inside(*RUN, f"results='{uri}/x'", "--plan", env=env)
+    inside("--config-dir", "conf", *RUN, "tracking=bad", env=env)
+    inside("--config-dir", "conf", *RUN, "tracking=odd", env=env)
+    inside("--config-dir", uri, *RUN, env=env)
+    inside("sync", env=env)
+    inside("sync", "--uri", uri, uri, env=env)
+    inside("sync", "--all", "--uri", uris["echoed"], env=env)
     for command in ("ls", "rm", "show", "report", "ui", "export", "explain", "data", uri):
-        run(command, uri, env=env)
-    run("doctor", env=env)
+        inside(command, uri, env=env)
+    inside("doctor", env=env)
     assert echo.refused
     echo.close()
     planted.check([echo], files)

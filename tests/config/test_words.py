@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nnbench.config.composition import compose, compose_all
-from nnbench.config.words import check, quoted
+from nnbench.config.composition import check, compose, compose_all
+from nnbench.config.words import quoted
 from nnbench.errors import ConfigError
 
 TEXTS = st.text(
@@ -75,7 +75,9 @@ def test_a_mistake_is_one_line(word: str) -> None:
 def test_suggestions_come_from_the_option_that_was_chosen() -> None:
     with pytest.raises(ConfigError, match=r"schedule=cosine has no 'warmup'; 'warmup_epochs' is a"):
         compose(["schedule=cosine", "schedule.warmup=3"])
-    with pytest.raises(ConfigError, match=r"optimizer=adam has no 'beta_1'; did you mean 'optimizer.beta1'"):
+    with pytest.raises(
+        ConfigError, match=r"optimizer=adam has no 'beta_1'; did you mean 'optimizer.beta1'"
+    ):
         compose(["optimizer=adam", "optimizer.beta_1=0.5"])
     with pytest.raises(ConfigError, match=r"schedule=constant has no 'x'; it has lr"):
         compose(["schedule=constant", "schedule.x=3"])

@@ -111,7 +111,7 @@ def test_a_package_is_listed_without_being_imported(site: Path, tmp_path: Path) 
     assert "mine                 Dense nets in plain NumPy [nnbench-mine 1.0]" in shown
     assert "mine_vs_numpy          [nnbench-mine 1.0]" in shown
     assert "Mine against NumPy" in nnbench_with(site, tmp_path, "study").stdout
-    typed = {"COMP_LINE": "nnbench backend=mi", "COMP_POINT": "18"}
+    typed = {"COMP_LINE": "nnbench backend=mine", "COMP_POINT": "20"}
     completed = nnbench_with(site, tmp_path, "-sc", "query=bash", env=typed)
     assert completed.stdout.split() == ["backend=mine"]
     assert not (tmp_path / "imported").exists()
@@ -144,7 +144,7 @@ def folder(tmp_path: Path) -> Path:
         (("--help",), "mine                  [own]"),
         (("--help",), "own_study              [own]"),
         (("doctor",), "own                 backend=mine, study own_study"),
-        (("backend=mien",), "mine (own), numpy, numpy_reference"),
+        (("backend=mien",), "mine (own), minitorch, numpy, numpy_reference"),
         (("study",), "own_study from own: Own"),
         (("arch", "backend=mine", *TINY), "parameters"),
         (("backend=mine", *TINY), "finished"),
@@ -159,7 +159,7 @@ def test_a_folder_brings_the_same_to_every_command(
 
 
 def test_a_shell_completes_what_a_folder_brings(folder: Path) -> None:
-    typed = {"COMP_LINE": "nnbench --config-dir=own backend=mi"}
+    typed = {"COMP_LINE": "nnbench --config-dir=own backend=mine"}
     completed = nnbench_with(folder, folder, "-sc", "query=bash", env=typed)
     assert completed.stdout.split() == ["backend=mine"]
 

@@ -14,7 +14,6 @@ from nnbench.cli.sweep import run_cells
 from nnbench.config import composition, sources
 from nnbench.config.run import Cell
 from nnbench.config.space import Question
-from nnbench.config.words import check
 from nnbench.credentials import hidden, shown
 from nnbench.errors import ConfigError
 from nnbench.schema import suggest
@@ -106,7 +105,7 @@ def run(arguments: list[str]) -> None:
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
-    check(arguments, many=not {"-m", "--multirun"}.isdisjoint(arguments))
+    composition.check(arguments, many=not {"-m", "--multirun"}.isdisjoint(arguments))
     arguments = composition.with_experiments(arguments)
 
     caught: list[BaseException] = []

@@ -13,12 +13,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from nnbench.config import studies
+from nnbench.config import studies, words
 from nnbench.config.catalogue import check_backend, distinction, options, source_of
 from nnbench.config.mistakes import all_keys, explain
 from nnbench.config.run import Cell
 from nnbench.config.sources import experiments_folders, root
-from nnbench.config.words import check
 from nnbench.errors import ConfigError
 from nnbench.schema import told
 
@@ -29,12 +28,12 @@ def with_experiments(overrides: Sequence[str]) -> list[str]:
     Returns `overrides` with the cases that a pattern such as experiment=STUDY/* stands for.
     Raises ConfigError for a mistake in the study asked for.
     """
-    typed = " ".join(overrides)
+    line = " ".join(overrides)
     # While a shell completes, what is typed so far is in COMP_LINE.
-    if "experiment" not in typed + os.environ.get("COMP_LINE", ""):
+    if "experiment" not in line + os.environ.get("COMP_LINE", ""):
         return list(overrides)
     for name in studies.studies():
-        if f"={name}/" in typed:
+        if f"={name}/" in line:
             studies.read_study(name)
     _register_experiments(*experiments_folders())
     return [_cases(text) if text.startswith("experiment=") else text for text in overrides]
@@ -118,6 +117,21 @@ def compose_all(overrides: Sequence[str]) -> list[Cell]:
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(words)
         composer = Composer(loader, loader.load_configuration("config", [], RunMode.MULTIRUN))
         return [composer.cell(each) for each in product(*map(_words, parsed))]
+
+
+def check(overrides: Sequence[str], many: bool = False) -> None:
+    """Raise ConfigError for the first override that cannot be read; `many`: a sweep."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create()
+
+    def parse(word: str) -> Any:
+        with contextlib.suppress(HydraException):
+            return parser.parse_override(word)
+        return None
+
+    words.check(overrides, parse, many)
 
 
 @contextlib.contextmanager

@@ -106,7 +106,7 @@ def _unknown_key(key: str, words: Sequence[str] = ()) -> str:
 def _unknown_inner(group: str, inner: str, option: Option) -> str:
     """Explain a key that no option of `group` has: the nearest of the chosen one, or of others."""
     own = [str(k) for k in _all_of(option) if k not in HIDDEN]
-    if hint := suggest(f"{group}.{inner}", [f"{group}.{key}" for key in own]):
+    if hint := suggest(inner, own).replace("mean '", f"mean '{group}."):
         return f"{group}={option.name} has no '{inner}'{hint}"
     others = sorted({key for each in options(group).values() for key in _keys(each)})
     near = suggest(inner, others)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from nnbench.config.catalogue import groups, main_values, options
@@ -15,24 +15,19 @@ KEY = re.compile(r"[~+]*[\w./@-]+")
 CLOSED = {"[": "]", "{": "}", "(": ")"}
 
 
-def check(words: Sequence[str], many: bool = False) -> None:
+def check(words: Sequence[str], parse: Callable[[str], Any], many: bool) -> None:
     """Raise ConfigError, one line with the remedy, for the first override that cannot be read.
 
-    `many`: a sweep, in which a key may have several values. Flags, and words that are no
-    KEY=VALUE, are left to others.
+    `parse` returns Hydra's override, None where it cannot. `many`: a sweep, in which a key may
+    have several values. Flags, and words that are no KEY=VALUE, are left to others.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    parser = OverridesParser.create()
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or word.startswith("-") or not KEY.fullmatch(key):
             continue
-        try:
-            parsed = parser.parse_override(word)
-        except HydraException:
-            raise ConfigError(_unreadable(word, key, value)) from None
+        parsed = parse(word)
+        if parsed is None:
+            raise ConfigError(_unreadable(word, key, value))
         if not many and parsed.is_sweep_override():
             raise ConfigError(_many(word, key, value))
         group = key.lstrip("+")

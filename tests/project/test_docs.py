@@ -53,6 +53,11 @@ LONG = (
     "nnbench report",
     'nnbench report --fail-if "torch.time > 100 * numpy.time" --fail-if "numpy.accuracy < 1%"',
     'nnbench explain "loss=bce" "loss=mse backend=torch" epochs=3',
+    'nnbench explain "loss=bce" "loss=mse backend=torch" seed=0,1,2',
+    "nnbench explain backend=keras backend=torch semantics=native input=resident init=glorot "
+    "shuffle=false optimizer=sgd optimizer.momentum=0.9 schedule=step schedule.every=1 "
+    "schedule.factor=0.1 schedule.lr=0.1 arch=mlp 'arch.hidden=[32]' loss=cross_entropy "
+    "data.train_samples=1000 epochs=4 batch_size=32 seed=0,1,2",
     "nnbench ops --size 200 --rounds 2",
     "nnbench claims --out docs/results/claims.md",
     "nnbench check backend=numpy",
@@ -61,6 +66,7 @@ LONG = (
     "nnbench parity",
     "nnbench parity backend=numpy,torch epochs=1",
     "nnbench claims numpy_vs_pytorch_analysis",
+    "nnbench explain 'numpy b32 s0' 'torch b32 s0'",
     "nnbench explain create_nn_from_numpy/published_numpy_b1 "
     "create_nn_from_numpy/published_torch_b1",
     "nnbench study create_nn_from_numpy",
@@ -137,12 +143,13 @@ def test_a_documented_command_runs(
             pytest.skip("needs the network or NNBENCH_DATA")
         assert nnbench(*words).returncode == 0
         return
-    if words[:1] == ["report"]:
+    names = {"numpy b32 s0", "torch b32 s0"} & set(words)
+    if words[:1] == ["report"] or names:
         shutil.copytree(request.getfixturevalue("recorded"), tmp_path / "results")
     if words[:1] == ["claims"] or (words[:1] == ["study"] and words[1:]):
         words += ["data=mnist_5k", "data.train_samples=64", "epochs=1", "tracking=local"]
         words += ["--seeds", "1"] * (words[0] == "claims")
-    elif words[:1] == ["explain"]:
+    elif words[:1] == ["explain"] and not names:
         words += ["data.train_samples=64", "epochs=1"]
         words += ["data=mnist_5k"] * any("/" in word for word in words)
     elif not words or words[0] not in WITHOUT_RUN:

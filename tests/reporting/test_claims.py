@@ -245,6 +245,7 @@ cases:
   fused: {backend: numpy}
   written: {backend: numpy_textbook}
   absent: {backend: torch}
+  impossible: {backend: numpy_textbook, arch: small_cnn, loss: cross_entropy}
 stand_ins: {fused: "nnbench's loop, not theirs"}
 claims:
   - {id: m-1, statement: written by hand it is as good, unit: points, claimed: [-1, 1],
@@ -254,6 +255,9 @@ claims:
   - {id: m-3, statement: 2 updates, claimed: 2, measure: {published: written.updates}}
   - {id: m-4, statement: it is absurd, claimed: "> 1", measure: {matched: written.accuracy},
      because: m-3}
+"""
+FAILING = """\
+  - {id: m-5, statement: it has convolutions, claimed: "> 1", measure: {matched: impossible.loss}}
 """
 
 
@@ -268,7 +272,7 @@ def test_the_command_and_a_study_of_the_working_directory(nnbench: Nnbench, tmp_
     runs = read_runs(tmp_path / "results")
     assert len(runs) == 4  # of no case that no claim is about
     by_id = {line.split(":")[0]: line for line in page.splitlines() if line.startswith("| m-")}
-    assert by_id["| m-1"].endswith("| 0.00 points | reproduced |")
+    assert by_id["| m-1"].endswith("| reproduced |")
     assert "(stand-in) | - | no verdict: a stand-in; as published it is" in by_id["| m-2"]
     assert by_id["| m-3"].endswith("| 2 | 2 | - | reproduced |")
     assert by_id["| m-4"].endswith("| not reproduced; the cause: m-3, reproduced |")
@@ -276,10 +280,16 @@ def test_the_command_and_a_study_of_the_working_directory(nnbench: Nnbench, tmp_
     assert again.returncode == 0
     assert len(read_runs(tmp_path / "results")) == len(runs)
     assert "with epochs=2: not as published" in " ".join(again.stdout.split())
-    path.write_text(MINE.replace("{fused:", "{fussed:"))
+    path.write_text(MINE + FAILING)
+    failed = nnbench("claims", "mine", "tracking=local", "--seeds", "1", "--out", "claims.md")
+    assert failed.returncode == 1
+    row = next(x for x in (tmp_path / "claims.md").read_text().splitlines() if "m-5" in x)
+    assert row.endswith("| not run; backend=numpy_textbook has no layer conv2d; it has dense, "
+                        "sigmoid, tanh and relu. |")  # fmt: skip
+    path.write_text(MINE.replace('{fused: "', '{fussed: "'))
     bad = nnbench("claims", "mine")
     assert bad.returncode == 2
-    assert "study.yaml:8: Unknown case 'fussed'. Available: fused" in bad.stderr
+    assert "study.yaml:9: Unknown case 'fussed'. Available: fused" in bad.stderr
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,8 @@ def _handle(path: Path | str, most: int) -> int:
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode):
         os.close(handle)
-        raise Damage("it is no plain file")
+        directory = stat.S_ISDIR(found.st_mode)
+        raise Damage("it is a directory" if directory else "it is no plain file")
     if found.st_size > most:
         os.close(handle)
         raise Damage(f"it has {found.st_size:,} bytes, more than the {most:,} that are read")

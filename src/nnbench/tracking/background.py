@@ -69,7 +69,7 @@ class Background:
     def __init__(self, patient: bool, look: Callable[[], None] = lambda: None) -> None:
         self.patience, self.due = Patience(patient), float("inf")
         self.error: Exception | None = None  # of the last task, None where it went well
-        self._look = look
+        self._look, self._over = look, False
         self._imported = threading.Event()
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._quiet = contextlib.ExitStack()
@@ -109,15 +109,19 @@ class Background:
         return wait
 
     def close(self) -> None:
-        """End the thread, waiting a moment for what it is doing."""
+        """End the thread, waiting a moment for what it is doing.
+
+        Where it hangs, it stays quiet, and what is left to do is left.
+        """
 
         def ended(seconds: float) -> bool:
             self._thread.join(seconds)
             return not self._thread.is_alive()
 
         self._tasks.put(None)
-        self.patience.wait(ended)
-        self._quiet.close()
+        if self.patience.wait(ended):
+            self._quiet.close()
+        self._over = True
 
     def _work(self) -> None:
         with contextlib.suppress(ImportError):  # the tasks say that it is missing
@@ -129,6 +133,6 @@ class Background:
                 task = self._tasks.get(timeout=None if idle == float("inf") else idle)
             except queue.Empty:
                 task = self._look
-            if task is None:
+            if task is None or self._over:
                 return
             task()

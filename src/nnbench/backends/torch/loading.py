@@ -65,6 +65,7 @@ class Images(Dataset[tuple[Tensor, Any]]):
         from PIL import Image
 
         image, target = self._data[index], self._targets[index]
+        target = int(target) if target.dim() == 0 else target
         tensor = self._to_tensor(Image.fromarray(image.numpy()))
         if self._standard is not None:
             tensor = self._normalized(tensor)

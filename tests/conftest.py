@@ -20,7 +20,7 @@ import scipy.linalg.blas  # noqa: F401 - its library has to be there to be limit
 from threadpoolctl import threadpool_limits
 
 from support import TESTS
-from support.commands import Nnbench, fresh, here
+from support.commands import PATIENCE, Nnbench, fresh, here
 
 THREADS = threadpool_limits(limits=1, user_api="blas")
 
@@ -54,6 +54,9 @@ def nnbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Nnbench:
     """Run `nnbench ARGS` in tmp_path: in this process, in a fresh one where `env` is given."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
+    # A store on this machine answers, however busy: tests/tracking asks who is patient, how long.
+    monkeypatch.setattr("nnbench.tracking.background.DEAD_SECONDS", PATIENCE)
+    monkeypatch.setattr("nnbench.tracking.background.FINISH_SECONDS", PATIENCE)
 
     def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         return here(arguments) if env is None else fresh(tmp_path, arguments, env)

@@ -18,7 +18,7 @@ from nnbench.model.network import ParamKey
 from nnbench.testing import BLOCKS, Case, equals_the_reference
 from nnbench.testing.blocks import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
 from nnbench.testing.cases import BATCH, case
-from support.backends import ALL, BACKENDS, factory
+from support.backends import ALL, ALL_IN_SHORT, BACKENDS, factory
 
 GRAPH = ("keras", "graph")  # compiles in a third of the time that xla takes
 SIGMOID = case(Dense(6), Activation("sigmoid"), inputs="flat", loss=Loss("bce", "sum"))
@@ -197,7 +197,7 @@ def test_stopped_anywhere_and_resumed_it_ends_in_the_same_bits(
         assert all((found[key] == expected[key]).all() for key in expected), stop
 
 
-@pytest.mark.parametrize(("backend", "execution"), ALL, ids=str)
+@pytest.mark.parametrize(("backend", "execution"), ALL_IN_SHORT, ids=str)
 def test_a_batch_of_one_can_be_normalised(backend: str, execution: str) -> None:
     """torch's own batch norm refuses it; a ragged last batch may well be one sample."""
     one = case(Dense(6), BatchNorm(), Activation("tanh"), inputs="flat")

@@ -12,7 +12,16 @@ from nnbench.errors import UnsupportedSpec
 from nnbench.model.init import Params
 from nnbench.model.layers import Activation, BatchNorm, Dense, Dropout, Layer
 from nnbench.testing.checks import global_random_state
-from support.backends import ALL, SMALL, factory, natively, small_splits, small_task, small_walks
+from support.backends import (
+    ALL,
+    ALL_IN_SHORT,
+    SMALL,
+    factory,
+    natively,
+    small_splits,
+    small_task,
+    small_walks,
+)
 
 PARAMS = SMALL.params
 
@@ -20,7 +29,10 @@ PARAMS = SMALL.params
 task_for = small_task
 
 
-@pytest.fixture(scope="module", params=ALL, ids=lambda p: f"{p[0]}-{p[1]}")
+PAIRS = [*ALL[:3], ("keras", "graph"), ALL[4], pytest.param(ALL[3], marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="module", params=PAIRS, ids=lambda p: f"{p[0]}-{p[1]}")
 def built(request: pytest.FixtureRequest) -> Trainer:
     """Built once per backend: compiling takes seconds."""
     backend, execution = request.param
@@ -69,7 +81,7 @@ def test_warming_up_leaves_the_state_bit_unchanged(trainer: Trainer, n: int) -> 
     assert same(trainer.params(), expected)
 
 
-@pytest.mark.parametrize(("backend", "execution"), ALL, ids=str)
+@pytest.mark.parametrize(("backend", "execution"), ALL_IN_SHORT, ids=str)
 def test_building_leaves_global_random_state_alone(backend: str, execution: str) -> None:
     make = factory(backend)
     before = global_random_state()
@@ -83,7 +95,7 @@ def test_building_leaves_global_random_state_alone(backend: str, execution: str)
         assert (torch.random.get_rng_state() == torch_before).all()
 
 
-@pytest.mark.parametrize(("backend", "execution"), ALL, ids=str)
+@pytest.mark.parametrize(("backend", "execution"), ALL_IN_SHORT, ids=str)
 def test_native_semantics_learn_with_the_frameworks_own_weights(
     backend: str, execution: str
 ) -> None:
@@ -104,11 +116,7 @@ def test_native_semantics_learn_with_the_frameworks_own_weights(
     [pytest.param((), marks=pytest.mark.slow), (Dense(8), BatchNorm(), Dropout(0.4))],
     ids=["", "random"],
 )
-@pytest.mark.parametrize(
-    ("backend", "execution"),
-    [*ALL[:3], ("keras", "graph"), pytest.param(*ALL[3], marks=pytest.mark.slow), ALL[4]],
-    ids=str,
-)
+@pytest.mark.parametrize(("backend", "execution"), ALL_IN_SHORT, ids=str)
 def test_native_runs_are_repeated_by_their_seed_and_resumed(
     backend: str, execution: str, layers: tuple[Layer, ...]
 ) -> None:
@@ -134,7 +142,7 @@ def test_native_runs_are_repeated_by_their_seed_and_resumed(
     assert not same(resumed.params(), first.params())
 
 
-@pytest.mark.parametrize(("backend", "execution"), ALL, ids=str)
+@pytest.mark.parametrize(("backend", "execution"), ALL_IN_SHORT, ids=str)
 def test_a_native_walk_visits_as_many_samples_as_it_says(backend: str, execution: str) -> None:
     task = natively(task_for(execution))
     trainer = factory(backend)(task, small_splits())
@@ -147,7 +155,7 @@ def test_a_native_walk_visits_as_many_samples_as_it_says(backend: str, execution
     assert found.loss_sum == pytest.approx(expected.loss_sum, rel=1e-12)
 
 
-@pytest.mark.parametrize(("backend", "execution"), ALL, ids=str)
+@pytest.mark.parametrize(("backend", "execution"), ALL_IN_SHORT, ids=str)
 def test_what_a_backend_cannot_do_is_refused_in_one_line(backend: str, execution: str) -> None:
     make = factory(backend)
     for change in ({"execution": "warp"}, {"device": "cuda"}):

@@ -19,6 +19,13 @@ from nnbench.testing.cases import Case, case
 
 BACKENDS = [("numpy", "fused"), ("torch", "eager"), ("keras", "xla"), ("keras", "fit")]
 ALL = [("numpy", "reference"), *BACKENDS]
+# Keras' whole epochs as one program: compiled they take three times as long to begin.
+ALL_IN_SHORT: list[Any] = [
+    *ALL[:3],
+    ("keras", "graph"),
+    ("keras", "fit"),
+    pytest.param("keras", "xla", marks=pytest.mark.slow),
+]
 
 
 def factory(backend: str) -> Callable[..., Trainer]:

@@ -35,6 +35,13 @@ from support.records import CONFIG, epoch, make_run
 from support.tracking import client_of, mirror, open_sink
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What arrives is waited for, however busy the machine; tests of patience set their own."""
+    monkeypatch.setattr("nnbench.tracking.background.DEAD_SECONDS", PATIENCE)
+    monkeypatch.setattr("nnbench.tracking.background.FINISH_SECONDS", PATIENCE)
+
+
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A results folder with a space in its name, in an empty working directory."""
@@ -366,7 +373,8 @@ def serving(answer: Callable[[socket.socket], None]) -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_a_locked_store_holds_nobody_up(stored: Path) -> None:
+def test_a_locked_store_holds_nobody_up(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nnbench.tracking.background.DEAD_SECONDS", DEAD_SECONDS)
     with contextlib.closing(sqlite3.connect(stored / DATABASE_NAME)) as other:
         other.execute("BEGIN EXCLUSIVE")
         (answer,) = mirror(stored, make_run(stored / "runs" / "r1"))

@@ -28,8 +28,9 @@ def run(overrides: Sequence[str] = ()) -> RunResult:
     """
     from nnbench.config.composition import compose
     from nnbench.sweeps.loop import run_one
+    from nnbench.sweeps.notebook import observer
 
-    return run_one(compose(overrides))
+    return run_one(compose(overrides), observer())
 
 
 def sweep(overrides: Sequence[str], *, fresh: bool = False) -> SweepResult:
@@ -41,22 +42,24 @@ def sweep(overrides: Sequence[str], *, fresh: bool = False) -> SweepResult:
     from nnbench.config.composition import compose_all
     from nnbench.sweeps.cells import Asked
     from nnbench.sweeps.loop import run_sweep
+    from nnbench.sweeps.notebook import observer
 
     name = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
-    return run_sweep(compose_all(overrides), name, asked=Asked(fresh))
+    return run_sweep(compose_all(overrides), name, observer(), Asked(fresh))
 
 
-def runs(results: Folder = "results") -> pd.DataFrame:
-    """Return every recorded run of a results folder, oldest first, one row each.
+def runs(results: Folder = "results", *, all: bool = False) -> pd.DataFrame:
+    """Return every recorded run of a results folder, oldest first, a row each by run_id.
 
-    Columns: run_id, name, status, created, the configuration (dotted), parameters, the figures
-    of the kept epoch (accuracies from 0 to 1), epoch_seconds (training time, the median of all
-    epochs but the first) and phases (seconds).
+    Columns: name, status, backend, architecture, batch_size, seed, the figures of the kept epoch
+    (accuracies from 0 to 1) and epoch_seconds (training time, the median of all epochs but the
+    first). `all` adds created, the configuration (dotted), parameters, the other figures and the
+    phases (seconds).
     """
     from nnbench.records.folder import read_runs
     from nnbench.records.frame import frame
 
-    return frame(read_runs(Path(results)))
+    return frame(read_runs(Path(results)), every=all)
 
 
 def report(words: Sequence[str] = (), results: Folder = "results", **asked: Any) -> Report:
@@ -74,10 +77,13 @@ def explain(
     last: str | RunResult,
     overrides: Sequence[str] = (),
     *,
-    seeds: int = 1,
+    seeds: int | Sequence[int] = 1,
     results: Folder = "results",
 ) -> Explanation:
-    """Say why two runs differ, as `nnbench explain A B` does, running what is missing."""
+    """Say why two runs differ, as `nnbench explain A B` does, running what is missing.
+
+    `seeds`: how many, counted from the first's, or which.
+    """
     from nnbench.reporting.explain import asking
 
     return asking.explain(first, last, overrides, seeds, Path(results))

@@ -17,6 +17,10 @@ class NNBenchError(Exception):
     def __init__(self, message: str = "") -> None:
         super().__init__(hidden(message))
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows of it: the message, as at the prompt."""
+        return [f"nnbench: {self}"]
+
 
 class ConfigError(NNBenchError):
     """A configuration value is unknown, of the wrong type or out of range."""

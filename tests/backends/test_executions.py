@@ -21,11 +21,6 @@ def native(given: Case) -> Case:
     return dataclasses.replace(given, task=dataclasses.replace(given.task, input="native"))
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_graph_takes_the_same_steps(name: str) -> None:
-    assert equals_the_reference(factory("keras"), "graph", BLOCKS[name]).within
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_compiled_net_takes_the_same_steps(name: str) -> None:

@@ -22,7 +22,7 @@ def write(tmp_path: Path, text: str, name: str = "table.csv") -> str:
 
 
 def load(path: str, kind: str = "classification", **values: object) -> data.Dataset:
-    return data.load(Csv(path=path, **values), kind=kind, seed=0)
+    return data.load(Csv(path=path, **{"normalize": "unit"} | values), kind=kind, seed=0)
 
 
 def test_values_columns_and_labels_are_those_of_the_file(tmp_path: Path) -> None:
@@ -102,13 +102,15 @@ BAD_ROWS = {
     "wrong count": ("1,1", "received 2 fields, 1, 1; must be 3"),
     "too many": ("1,1,1,1", "received 4 fields"),
     "text": ("1,1,abc", "received 'abc' in column 'b'; must be a number"),
-    "missing": ("1,1,", "received nothing in column 'b'"),
-    "nan": ("nan,1,1", "received 'nan' in column 'a'"),
+    "missing": (
+        "1,1,",
+        "received '' in column 'b', a missing value .1 rows of 20.*data.missing=drop",
+    ),
+    "nan": ("nan,1,1", "received 'nan' in column 'a', a missing value"),
     "infinite": ("1,1,-inf", "received '-inf' in column 'b'"),
     "underscore": ("1_0,1,1", "received '1_0' in column 'a'"),
     "comment": ("#1,1,1", "received '#1' in column 'a'"),
-    "fraction": ("1,0.5,1", "received '0.5' in column 'label'.*task=regression"),
-    "negative": ("1,-1,1", "received '-1' in column 'label'; a class label must be a whole number"),
+    "fraction": ("1,0.5,1", "column 'label': received 0.5 as a class label.*task=regression"),
 }
 
 
@@ -137,15 +139,12 @@ def test_line_numbers_count_lines_inside_quotes(tmp_path: Path) -> None:
         ("", "is empty"),
         ("\n\n", "is empty"),
         ("a,label,b\n", "has a header and no rows"),
-        ("1,0,2\n3,1,4\n", "first line is all numbers, 1, 0, 2; it must be a header"),
-        ("a,b,c\n1,2,3\n", "Received data.label=label; .* has a, b, c$"),
-        ("a,labell\n1,0\n2,1\n", "did you mean 'labell'"),
+        ("a,b,c\n1,2,3\n", "which column is the label. none of its columns"),
         ("label;a\n", "has a header and no rows"),
-        ("label;a\n1\n", "separated by commas, not ';'"),
+        ("label;a\n1\n", "has one column; it must have a label and inputs"),
         ("label,label\n1,1\n", "column 'label' appears twice"),
-        ("label\n1\n0\n", "no column besides 'label'"),
+        ("label\n1\n0\n", "has one column; it must have a label and inputs"),
         ("a,label\n1,0\n2,0\n", "only label 0"),
-        ("a,label\n1,0\n2,5000\n", "labels from 0 to 5000"),
     ],
 )
 def test_a_malformed_table_is_explained(tmp_path: Path, text: str, expected: str) -> None:
@@ -156,7 +155,7 @@ def test_a_malformed_table_is_explained(tmp_path: Path, text: str, expected: str
 
 def test_long_column_lists_are_cut_short(tmp_path: Path) -> None:
     header = ",".join(f"pixel{i}" for i in range(784))
-    with pytest.raises(DataError, match=r"pixel4, \.\.\. \(784 in all\)") as caught:
+    with pytest.raises(DataError, match="pixel4 and 779 more") as caught:
         load(write(tmp_path, header + "\n" + ",".join(["0"] * 784) + "\n"))
     assert len(str(caught.value)) < 300
 
@@ -164,8 +163,8 @@ def test_long_column_lists_are_cut_short(tmp_path: Path) -> None:
 def test_files_that_are_no_tables(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"Received data\.path=.*none\.csv; cannot read it \(No"):
         load(str(tmp_path / "none.csv"))
-    with pytest.raises(DataError, match=r"Received data\.test_path=.*\(Is a directory\)"):
+    with pytest.raises(DataError, match=r"Received data\.test_path=.*\(it is a directory\)"):
         load(write(tmp_path, GOOD), test_path=str(tmp_path))
     (tmp_path / "zip.csv").write_bytes(b"PK\x03\x04\xff\xfe\x00")
-    with pytest.raises(DataError, match="is not text in UTF-8"):
+    with pytest.raises(DataError, match="is damaged"):
         load(str(tmp_path / "zip.csv"))

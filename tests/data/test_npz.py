@@ -12,7 +12,7 @@ import pytest
 
 from nnbench import data
 from nnbench.data.config import Npz
-from nnbench.errors import ConfigError, DataError, NNBenchError
+from nnbench.errors import DataError, NNBenchError
 
 X = np.arange(60, dtype=np.float32).reshape(20, 3)
 LABELS = np.arange(20) % 4
@@ -25,7 +25,7 @@ def save(tmp_path: Path, **arrays: Any) -> str:
 
 
 def load(path: str, kind: str = "classification", **values: Any) -> data.Dataset:
-    return data.load(Npz(path=path, **values), kind=kind, seed=0)
+    return data.load(Npz(path=path, **{"normalize": "unit"} | values), kind=kind, seed=0)
 
 
 def test_a_published_split_is_kept_as_it_is(tmp_path: Path) -> None:
@@ -63,10 +63,13 @@ def test_regression(tmp_path: Path, width: int | None) -> None:
 
 
 def test_the_task_must_fit_the_targets(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="use task=classification"):
-        load(save(tmp_path, x=X, y=LABELS), "regression")
-    with pytest.raises(ConfigError, match="use task=regression"):
-        load(save(tmp_path, x=X, y=LABELS.astype(float)), "classification")
+    with pytest.raises(DataError, match="use task=classification"):
+        load(save(tmp_path, x=X, y=LABELS.astype(str)), "regression")
+    with pytest.raises(DataError, match=r"y row 1: received 0.1 as a class label.*task=regression"):
+        load(save(tmp_path, x=X, y=LABELS / 10), "classification")
+    counts = load(save(tmp_path, x=X, y=LABELS), "regression")
+    assert counts.targets == data.ArraySpec((1,), "float64")
+    assert set(counts.splits["train"].targets[:, 0]) == {0.0, 1.0, 2.0, 3.0}
 
 
 NAN = np.where(np.arange(60).reshape(20, 3) == 7, np.nan, X)
@@ -75,17 +78,17 @@ NAN = np.where(np.arange(60).reshape(20, 3) == 7, np.nan, X)
 @pytest.mark.parametrize(
     ("arrays", "expected"),
     [
-        ({"x": X}, "lacks y; it has x, and must have"),
-        ({"features": X, "y": LABELS}, "lacks x; it has y"),
+        ({"x": X}, "lacks y; it has x. Name the array with data.y=NAME"),
+        ({"a": X, "b": LABELS}, "has a, b; must have x_train.*data.x=NAME data.y=NAME"),
+        ({"x": X, "images": X, "y": LABELS}, "has x and images; name the array with data.x=NAME"),
         ({k: v for k, v in PARTS.items() if k != "y_test"}, "lacks y_test"),
         ({"x": X, "y": LABELS[:-1]}, r"y has shape \(19,\).*x has 20 samples"),
-        ({"x": X, "y": np.eye(20, dtype=int)}, r"y has shape \(20, 20\) and dtype int64"),
+        ({"x": X, "y": np.ones((20, 2))}, r"y has shape \(20, 2\); class labels must be .*one-hot"),
         ({"x": X[:, 0], "y": LABELS}, r"x has shape \(20,\)"),
         ({"x": X[:0], "y": LABELS[:0]}, r"x has shape \(0, 3\)"),
         ({"x": NAN, "y": LABELS}, "x has 1 values that are NaN"),
         ({"x": X, "y": NAN}, "y has 1 values that are NaN"),
         ({"x": X.astype(str), "y": LABELS}, "x has dtype <U32"),
-        ({"x": X, "y": LABELS - 1}, "labels from -1 to 2"),
         ({"x": X, "y": LABELS * 0}, "only label 0"),
         ({"x": X.astype(object), "y": LABELS}, "objects are never loaded"),
         (PARTS | {"x_test": X[:5, :2]}, "must be alike"),

@@ -237,7 +237,7 @@ def test_available_tells_where_data_are_and_what_to_do(
         "mnist",
         "fashion_mnist",
         "cifar10",
-        "digits",
+        *("digits", "iris", "wine", "breast_cancer", "diabetes"),
         "csv",
         "npz",
         "synthetic",

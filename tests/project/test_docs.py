@@ -66,6 +66,17 @@ LONG = (
     "nnbench study create_nn_from_numpy",
 )
 
+# A command that starts PyTorch, or asks every package what it can, takes seconds: make test has
+# this one. What the others do has fast tests in its room.
+TORCH = "nnbench backend=torch batch_size=32 dtype=float64"
+SLOW = ("backend=torch", "numpy,torch", "--baseline torch", "doctor", "launcher=parallel")
+
+
+def is_slow(command: str) -> bool:
+    dear = any(word in command for word in SLOW) and "--plan" not in command
+    return command in LONG or (dear and command != TORCH)
+
+
 # Read from top to bottom: their blocks belong together and have a test of their own.
 TOGETHER = [ROOT / "docs" / name for name in ("backends.md", "backpropagation.md")]
 
@@ -88,7 +99,7 @@ def commands() -> list[str]:
 
 def test_the_documents_have_commands() -> None:
     assert len(commands()) >= 8
-    assert set(LONG) <= set(commands())
+    assert {*LONG, TORCH} <= set(commands())
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +122,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "command",
-    [pytest.param(c, marks=[pytest.mark.slow] if c in LONG else []) for c in commands()],
+    [pytest.param(c, marks=[pytest.mark.slow] * is_slow(c)) for c in commands()],
 )
 def test_a_documented_command_runs(
     nnbench: Nnbench, tmp_path: Path, request: pytest.FixtureRequest, command: str
@@ -147,7 +158,9 @@ def test_a_documented_command_runs(
         for code in blocks("python", apart())
     ],
 )
-def test_documented_python_runs(code: str, tmp_path: Path) -> None:
+def test_documented_python_runs(code: str, tmp_path: Path, tables: Path) -> None:
+    (tmp_path / "results").mkdir()
+    shutil.copy(tables, tmp_path / "results")  # which MLflow takes a second to make
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -171,6 +184,7 @@ def test_the_page_on_backpropagation_is_true(nnbench: Nnbench, tmp_path: Path) -
     assert shown.splitlines()[0] in done.stdout
 
 
+@pytest.mark.slow  # test_plugins.py has the same backend pass it as a package
 def test_the_backend_of_the_documents_passes_the_kit(nnbench: Nnbench, tmp_path: Path) -> None:
     page = ROOT / "docs" / "backends.md"
     for name, content in re.findall(

@@ -53,15 +53,23 @@ def test_a_sweep_and_what_is_made_of_it(tmp_path: Path, monkeypatch: pytest.Monk
     assert [run.run_id for run in again.runs] == [run.run_id for run in found.runs]
     table = nnbench.runs()
     assert set(table["name"]) == {run.name for run in found.runs}
-    assert len(table) == 4
+    assert set(table.index) == {run.run_id for run in found.runs}
+    assert set(table["backend"]) == {"numpy"}
+    assert table.shape == (4, 11)
+    everything = nnbench.runs(all=True)
+    assert set(everything["name"]) == {run.name for run in found.runs}
+    assert {"optimizer.name", "train_loss", "wall_seconds"} <= set(everything.columns)
+    assert "<table" in found._repr_html_()
     failed = nnbench.sweep(["seed=0,5", broken, *TINY])
     assert [type(each.error).__name__ for each in failed.failures] == ["RunFailed"] * 2
     assert repr(failed).endswith(": 0 of 2 runs, 2 failed>")
     report = nnbench.report(["batch_size=16"])
     assert len(report.frames["runs"]) == 2
     assert "<html" in report.html()
+    assert report._repr_html_().startswith("<iframe srcdoc=")
     assert report.markdown().startswith("# nnbench report")
     run = found.runs[0]
+    assert run.name in run._repr_html_()
     assert repr(run).startswith(f"<RunResult {run.run_id} {run.name}: finished, test accuracy ")
 
 

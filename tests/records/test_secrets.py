@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
-from nnbench.credentials import hidden, hidden_in, remember, usable
+from nnbench.credentials import hidden, hidden_in, notice, remember, shown, usable, without_stores
 from nnbench.errors import NNBenchError
 from nnbench.records.folder import read_runs
 from support.commands import TINY, fresh
+from support.planted import hits
 from support.records import CONFIG, make_run
 
 SECRET, TOKEN, LAST = "hunt3r-S3cret", "tok-77f0aa1b", "p@ss/w0rd!"
@@ -32,6 +35,7 @@ NOWHERE = "127.0.0.1:9"  # where nobody listens
         (f"postgresql://h/m?user=alice&password={SECRET}", "postgresql://h/m"),
         (f"http://bob:{SECRET} with space@h/x", "http://h/x"),
         (f"bob:{SECRET}@host:5000", "host:5000"),
+        (f"host:5000?password={SECRET}", "host:5000"),
         ("postgresql://alice@db/m", "postgresql://alice@db/m"),
         ("sqlite:////home/a@b/mlflow.db", "sqlite:////home/a@b/mlflow.db"),
         ("file:///home/a:b@c/x", "file:///home/a:b@c/x"),
@@ -62,6 +66,81 @@ def test_what_others_say_of_a_password() -> None:
     assert SECRET not in hidden(f"connection failed: host=x password={SECRET} port=1")
     remember(f"http://bob:{SECRET}@h")
     assert hidden(f"FATAL: {SECRET} is wrong") == "FATAL: *** is wrong"
+
+
+PASSWORDS = (
+    SECRET, LAST, "pa ss'w\"d77", "p%40ss%2Fx99", "pässwörd€1", "a:b@c:d?e=f&g", "tok;en,77)",
+    "$ecret{x}[y]", "back\\slash9", "<ab|cd`ef>", "pw.", "s.com/abc@d99", "ends/in/@",
+)  # fmt: skip
+PLACES = (  # where a URI has the password, {p} as it is, {q} quoted
+    "http://bob:{p}@h:1", "HTTP://bob:{p}@h", "  http://bob:{p}@h ", "http://bob:{q}@h",
+    "http:/bob:{p}@h", "//bob:{p}@h", "bob:{p}@h:5000", "@bob:{p}@h", "http//bob:{p}@h",
+    "http:bob:{p}@h", "http:///bob:{p}@h", "5http://bob:{p}@h", "http:\\\\bob:{p}@h",
+    "http://bob:{p}@[::1]:5", "http://bob:{p}@h?x=1", "ftp://bob:{p}@h//x", "s3://k:{p}@b/x",
+    "postgresql://a:{p}@db:5/m", "postgresql+psycopg://a:{p}@/m?host=/tmp",
+    "postgresql://a:{p}@h1,h2:5/m", "postgresql://h/m?user=alice&password={q}",
+    "postgresql://h/m?sslpassword={q}&x=1", "postgresql://h/m?sslmode=require&passw%6Frd={q}",
+    "jdbc:postgresql://h/m?password={q}", "jdbc:postgresql://u:{p}@h/m",
+    "mysql+pymysql://a:{p}@db/m", "sqlite:////x/y.db?password={q}",
+    "sqlite+pysqlcipher://:{p}@//x/y.db?cipher=aes", "file://bob:{p}@h/x",
+    "mssql+pyodbc:///?odbc_connect=Driver%3D%7BODBC%7D%3BUid%3Dsa%3BPwd%3D{q}",
+    "http://h/?Authorization={q}", "http://h/?sig={q}", "http://h/?x=1;pwd={q}",
+    "http://h/#token={q}", "http://h/x?auth_token={q}&b", "http://h?apiKey={q}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_way_of_telling_a_password_is_missed(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kept, shown, in others' messages: as it is, quoted, in JSON, a program's text and base64."""
+    for password in PASSWORDS:
+        monkeypatch.setattr("nnbench.credentials._typed", {})
+        monkeypatch.setattr("nnbench.credentials._known", set())
+        uri = place.format(p=password, q=quote(password, safe=""))
+        told = [remember(uri), shown(f"tracking.uri='{uri}'"), shown(f"++tracking.uri='{uri}'"),
+                shown(f"tracking={{uri: '{uri}'}}"), str(hidden_in([{"a": uri}])),
+                hidden(f"(psycopg.OperationalError) connection to {uri} failed"),
+                hidden(f"Received {uri!r}; not"), hidden(json.dumps({"a": uri}))]  # fmt: skip
+        assert usable(remember(uri)) == uri
+        if "odbc" not in place and len(password) > 3:
+            told += [hidden(f'FATAL: authentication failed for "{password}"')]
+        if place.startswith("http://bob:{p}@") and len(password) > 3:
+            sent = base64.b64encode(f"bob:{password}".encode()).decode()
+            told += [hidden(f"sent Basic {sent}"), hidden(f"sent <{sent}>")]
+        for text in told:
+            assert not hits({"it": password}, {place: text.encode()})
+
+
+def test_variables_are_hidden_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_TRACKING_PASSWORD", "PGPASSWORD", "MY_TOKEN", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, f"{SECRET}-{name}")
+        assert hidden(f"it says {SECRET}-{name}.") == "it says ***."
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://u:{SECRET}@h")
+    assert hidden(f"proxy: {SECRET}") == "proxy: ***"
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    assert hidden("it is false") == "it is false"
+    kept = {"PGPASSWORD": "x", "MLFLOW_TRACKING_URI": "y", "HOME": "/z", "PWD": "/z"}
+    assert without_stores(kept) == {"HOME": "/z", "PWD": "/z"}
+
+
+def test_what_is_typed_is_hidden_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nnbench.credentials._known", set())
+    for word in ("name=torch@home", "numpy@h", "--uri", "seed=1,2", "data.path=/home/me@corp/x"):
+        notice(word)
+        assert hidden("torch and numpy in /home/me@corp/x") == "torch and numpy in /home/me@corp/x"
+    for word in (f"++tracking.uri='http://bob:{SECRET}@h'", f"bob:{SECRET}@h",
+                 f"tracking={{uri: 'http://bob:{SECRET}@h'}}"):  # fmt: skip
+        monkeypatch.setattr("nnbench.credentials._known", set())
+        notice(word)
+        assert hidden(f"no: {SECRET}") == "no: ***"
+
+
+def test_a_database_named_like_its_password_stays_found() -> None:
+    uri = "postgresql://postgres:postgres@h/postgres"
+    assert remember(uri) == "postgresql://h/postgres"
+    assert hidden_in({"uri": uri, "name": "postgres"}) == {"uri": remember(uri), "name": "postgres"}
 
 
 def everything(folder: Path) -> dict[str, bytes]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,14 @@ import numpy as np
 import pytest
 
 from nnbench.config.composition import compose
+from nnbench.errors import ConfigError
 from nnbench.records.folder import read_runs
 from nnbench.records.run import RunResult
 from nnbench.records.weights import PREDICTIONS_NAME, save_predictions
 from nnbench.reporting.explain import bridge as bridges
-from nnbench.reporting.explain.bridge import bridge, changes
+from nnbench.reporting.explain.asking import _seeds
+from nnbench.reporting.explain.bridge import bridge
+from nnbench.reporting.explain.change import changes
 from nnbench.reporting.explain.explanation import average, gap
 from nnbench.reporting.explain.noise import with_noise
 from nnbench.sweeps.plan import check
@@ -214,10 +219,47 @@ def test_steps_of_a_bridge_are_not_compared_unasked(nnbench: Nnbench, tmp_path: 
 
 
 def test_backends_alone_are_followed_step_by_step(nnbench: Nnbench) -> None:
-    done = nnbench("explain", "backend=numpy", "backend=numpy_reference", *SMALL)
+    """Two names are answered for accuracy and for time, by what is on record (fault N3)."""
+    two = ["-m", "backend=numpy,numpy_reference", "batch_size=32", "tracking=local", *SMALL]
+    assert nnbench(*two).returncode == 0
+    done = nnbench("explain", "numpy b32 s0", "numpy reference b32 s0")
     assert done.returncode == 0, done.stderr
-    assert "checking whether their weights diverge" in done.stdout
+    said = " ".join(done.stdout.split())
+    assert re.search(
+        r"On record: test accuracy [\d.]+% against [\d.]+% \(\+0.00 points\); time", said
+    )
+    assert "One run each: another seed may say otherwise; use --seeds 3." in said
+    assert "2 of 2 runs already finished" in said
+    assert "there is no gap to explain" in said
+    assert re.search(r"time per epoch: .* against .* \(x [\d.]+\)\.", said)
+    assert "Each run was timed once; use --seeds 3 for intervals." in said
+    assert "checking whether their weights diverge" in said
     assert " agrees " in done.stdout
+    once = nnbench("explain", "numpy b32 s0", "numpy b32 s0")
+    assert "On record: test accuracy" in once.stdout
+    assert "same configuration: nothing to explain" in once.stdout
+
+
+def test_seeds_by_name() -> None:
+    assert _seeds(["epochs=1", "seed=0,1,2"], 1) == (["epochs=1"], [0, 1, 2])
+    assert _seeds(["seed=4"], 1) == (["seed=4"], 1)
+    assert _seeds(["seed=4,4"], 1) == (["seed=4"], 1)
+    assert _seeds([], [3, 5]) == ([], [3, 5])
+    for words, seeds in ((["seed=0,1"], 3), (["seed=0,1", "seed=2,3"], 1)):
+        with pytest.raises(ConfigError, match="name the seeds once"):
+            _seeds(words, seeds)
+
+
+def test_changes_that_make_up_for_each_other_are_named() -> None:
+    texts = {"x": "1 to 2", "y": "3 to 4"}
+    ways = [[("", 0.9), ("x", 0.5), ("y", 0.9)], [("", 0.9), ("y", 1.3), ("x", 0.9)]]
+    found = gap("test accuracy", *ways, texts)
+    assert found.sentences()[1:] == [
+        "Changes make up for each other: x (1 to 2) -40.00 points, y (3 to 4) +40.00 points."
+    ]
+    small = gap("test accuracy", [("", 0.9), ("x", 0.901)], [("", 0.9), ("x", 0.901)], {"x": "-"})
+    (said,) = replace(small, half=0.02).sentences()
+    assert said.endswith("there is no gap to explain (not distinguishable from noise).")
 
 
 @pytest.mark.parametrize(

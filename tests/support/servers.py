@@ -77,8 +77,11 @@ def postgres_programs() -> Path | None:
 
 
 @contextlib.contextmanager
-def postgres_server() -> Iterator[str]:
-    """A PostgreSQL server of our own, in a temporary folder, on a free port of loopback."""
+def postgres_server(password: str | None = None) -> Iterator[str]:
+    """A PostgreSQL server of our own, in a temporary folder, on a free port of loopback.
+
+    Its user is `nnbench`, with a `password` where one is given.
+    """
     pytest.importorskip("psycopg", reason="SQLAlchemy needs psycopg for PostgreSQL")
     programs = postgres_programs()
     if programs is None:
@@ -93,8 +96,12 @@ def postgres_server() -> Iterator[str]:
     try:
         if root:
             shutil.chown(folder, "postgres", "postgres")
+        entry = ["-A", "trust"]
+        if password is not None:
+            (folder / "password").write_text(password)
+            entry = ["-A", "scram-sha-256", "--pwfile", str(folder / "password")]
         subprocess.run(
-            [*user, programs / "initdb", "-D", folder / "data", "-A", "trust", "-U", "nnbench"],
+            [*user, programs / "initdb", "-D", folder / "data", "-U", "nnbench", *entry],
             cwd=folder,
             check=True,
             capture_output=True,

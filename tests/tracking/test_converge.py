@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from nnbench.records.run import RunResult
+from nnbench.tracking.content import Shown
 from nnbench.tracking.converge import converge, search
-from nnbench.tracking.shown import Shown
 from nnbench.tracking.store import Client, open_store
 from nnbench.tracking.sync import sync
 from support.records import epoch, make_run
@@ -58,7 +58,7 @@ def everything(results: Path) -> Any:
 
 def planted(results: Path, run: RunResult, **shown: Any) -> str:
     """Have the store show other values of a run than its record will have."""
-    client = Client(client_of(results), lambda: None)
+    client = Client(client_of(results), lambda *_: None)
     experiment = client.get_experiment_by_name("nnbench").experiment_id
     return converge(client, experiment, dataclasses.replace(run, **shown)).mlflow_id
 
@@ -200,7 +200,7 @@ def test_an_unreliable_store_ends_right(
     monkeypatch.setattr("nnbench.tracking.store.PAUSE_SECONDS", 0.0)
     run = make_run(results / "runs" / "r1")
     unreliable = Unreliable(client_of(results), random.Random(seed))
-    client = Client(unreliable, lambda: None)
+    client = Client(unreliable, lambda *_: None)
     experiment = client_of(results).get_experiment_by_name("nnbench").experiment_id
     for changed in (
         {"status": "running", "epochs": ()},

@@ -99,6 +99,21 @@ def test_a_contended_run_is_known_by_its_record() -> None:
     assert contention.flags([]) == ()
 
 
+def test_a_run_is_early_by_its_usual_epoch_or_most_of_its_time() -> None:
+    def told(*late: float) -> bool:
+        whole = dataclasses.replace(records(0.0)[0], train_seconds=1.0)
+        epochs = [dataclasses.replace(whole, late_seconds=seconds) for seconds in late]
+        return Early() in contention.flags(epochs)
+
+    assert not told(0.0, 0.0, 0.9, 0.0, 0.0), "one epoch of a busy machine"
+    assert not told(*[0.04] * 5)
+    assert told(*[0.06] * 5)
+    assert told(0.2, 0.2, 0.0, 0.0)
+    assert told(0.9)
+    assert not told(*[0.9] * 3, *[0.0] * 4), "charged, as in every epoch"
+    assert told(*[0.99] * 4, *[0.0] * 3)
+
+
 def test_without_waits_on_record_processor_seconds_and_switches_tell() -> None:
     def found(cpu: float | None, switches: float | None) -> bool:
         facts = {"cpu_seconds": cpu, "involuntary_switches": switches}

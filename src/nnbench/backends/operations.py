@@ -1,8 +1,8 @@
 """Single operations, timed on each backend; what `nnbench ops` runs.
 
 A backend that takes part has a module `operations` with a function `operations(n, dtype, threads)`
-that returns calls by name. `python -m nnbench.backends.operations MODULE N DTYPE THREADS` times
-them and writes seconds by name as one JSON line.
+that returns calls by name, and perhaps `facts()`, which returns figures by name. `python -m
+nnbench.backends.operations MODULE N DTYPE THREADS` times them and writes all as one JSON line.
 """
 
 from __future__ import annotations
@@ -26,35 +26,61 @@ MEANINGS = {
     "dense": "n samples through a dense layer of n units with bias",
     "backward": "its gradients: weights, bias and input",
     "conv2d": "8 images of 128 x 128 x 3, 16 filters of 3 x 3",
-    "max_pool2d": "2 x 2, of what the convolution gives",
+    "conv2d_small": "an image of 32 x 32 x 3, 16 filters of 3 x 3",
+    "max_pool2d": "2 x 2, of what conv2d gives",
 }
-IMAGES, FILTERS, KERNEL = (8, 128, 128, 3), 16, 3
+IMAGES, SMALL_IMAGE, FILTERS, KERNEL = (8, 128, 128, 3), (32, 32, 3), 16, 3
+# What a module's `facts()` may say of a framework that claims it; studies use it beside times.
+FACTS = {
+    **{f"{name}_that_work": f"rows of the table of {name} that give PyTorch's result"
+       for name in ("creation", "operations", "layers", "losses", "optimizers")},
+    "training_loop": "1 where the documented loop trains",
+    "migration": "1 where the migrated example trains, on one-hot rows",
+    "migration_with_labels": "1 where it trains on labels, as the PyTorch original does",
+    "lacked_after_all": "things said to be lacking that are there",
+    "autograd_lines": "lines of the autograd engine, neither blank nor comment",
+    "requirements": "packages that installing it installs too",
+    "separate_criterion": "1 where the loss is a function of its own beside net and optimizer",
+    "dynamic_graph": "1 where a result knows what it was computed from, for backward to walk",
+    "one_step_to_float64": "1 where a float32 step makes the weights float64",
+}  # fmt: skip
 SECONDS, SAMPLES = 0.05, 5
 Dtype = Literal["float32", "float64"]
 
 
-def time_all(operations: Operations) -> dict[str, float]:
-    """Return the median seconds of each call, over samples of about `SECONDS`."""
+def time_all(operations: Operations, threads: int = 1) -> dict[str, float]:
+    """Return the median seconds of each call, over samples of about `SECONDS`.
+
+    With one thread they are the processor's, which other processes do not lengthen; else those
+    that passed.
+    """
     found = {}
+    clock = time.process_time if threads == 1 else time.perf_counter
     for name, call in operations.items():
         call()
-        start = time.perf_counter()
+        start = clock()
         call()
-        count = max(1, int(SECONDS / max(time.perf_counter() - start, 1e-7)))
+        count = max(1, int(SECONDS / max(clock() - start, 1e-7)))
         samples = []
         for _ in range(SAMPLES):
-            start = time.perf_counter()
+            start = clock()
             for _ in range(count):
                 call()
-            samples.append((time.perf_counter() - start) / count)
+            samples.append((clock() - start) / count)
         found[name] = statistics.median(samples)
     return found
 
 
-def main(module: str, n: str, dtype: str, threads: str) -> None:
-    """Time the operations of `module` and write them to standard output."""
-    operations = importlib.import_module(module).operations(int(n), dtype, int(threads))
-    print(json.dumps(time_all(operations)))  # noqa: T201 - the answer
+def main(module: str, n: str = "0", dtype: str = "float32", threads: str = "1") -> None:
+    """Time the operations of `module` and write them, with its facts, to standard output.
+
+    Of size 0 there is nothing to time: the facts alone.
+    """
+    found = importlib.import_module(module)
+    facts = found.facts() if hasattr(found, "facts") else {}
+    called = found.operations(int(n), dtype, int(threads)) if int(n) else {}
+    times = time_all(called, int(threads))
+    print(json.dumps(times | facts))  # noqa: T201 - the answer
 
 
 if __name__ == "__main__":

@@ -113,10 +113,10 @@ def first_steps(steps: int) -> list[int]:
     return [2**i for i in range(last.bit_length()) if 2**i <= last]
 
 
-def first_parts(walk: Walk, batch_size: int) -> list[Walk]:
+def first_parts(walk: Walk, step_samples: int) -> list[Walk]:
     """Return the beginning of `walk`, cut after each of its `first_steps`."""
     cuts = [0, *first_steps(len(walk.lr))]
-    return [walk.part(start, stop, batch_size) for start, stop in pairwise(cuts)]
+    return [walk.part(start, stop, step_samples) for start, stop in pairwise(cuts)]
 
 
 def drift(
@@ -157,7 +157,7 @@ def first_parting(
     other: Trainer,
     params: Params,
     walks: Sequence[Walk],
-    batch_size: int,
+    step_samples: int,
     excluded: Collection[ParamKey] = (),
 ) -> tuple[int, int] | None:
     """Return the step (from 0) of the last walk, and the layer, in which the two diverge first.
@@ -165,7 +165,7 @@ def first_parting(
     None where they do not, taken step by step, within that walk.
     """
     last = walks[-1]
-    steps = [last.part(i, i + 1, batch_size) for i in range(len(last.lr))]
+    steps = [last.part(i, i + 1, step_samples) for i in range(len(last.lr))]
     way = [*walks[:-1], *steps]
     for i, found in enumerate(drift(reference, {"other": other}, params, way, excluded)):
         if i >= len(walks) - 1 and not found["other"].within:

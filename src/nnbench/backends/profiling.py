@@ -22,7 +22,7 @@ class Profile:
     rows: tuple[ProfileRow, ...]
 
 
-def profile(name: str, trainer: Trainer, walk: Walk, batch_size: int) -> Profile:
+def profile(name: str, trainer: Trainer, walk: Walk, step_samples: int) -> Profile:
     """Profile steps of `walk`, as many as take a moment; the trainer moves on.
 
     Raises UnsupportedSpec where the backend has no profile.
@@ -34,9 +34,9 @@ def profile(name: str, trainer: Trainer, walk: Walk, batch_size: int) -> Profile
     trainer.warm_up(walk.samples)
     multiple = trainer.slice_multiple
     steps = min(len(walk.lr), multiple)
-    spent = _seconds(trainer, walk.part(0, steps, batch_size))
+    spent = _seconds(trainer, walk.part(0, steps, step_samples))
     steps = min(len(walk.lr), max(1, int(SECONDS / spent)) * steps)
-    part = walk.part(0, steps, batch_size)
+    part = walk.part(0, steps, step_samples)
     state, times = trainer.state(), []
     for _ in range(REPEATS):
         times.append(_seconds(trainer, part))

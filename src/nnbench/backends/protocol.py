@@ -40,7 +40,7 @@ __all__ = [
 State = dict[str, NDArray[Any]]
 Semantics = Literal["matched", "native"]
 DType = Literal["float32", "float64"]
-InputKind = Literal["resident", "native"]
+InputKind = Literal["resident", "native", "per_sample"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,13 @@ class Task:
 
     In matched semantics every constant has a value, in native semantics None leaves it to the
     framework.
-    `input`: batches come from arrays that stay on the device, or from the framework's own loader.
+    `input`: batches come from arrays that stay on the device, from the framework's own loader, or
+    from that loader reading images one by one.
+    `drop_last`: an epoch leaves out what is left for a last batch smaller than `batch_size`.
+    `gradient_accumulation_steps`: a step takes the gradients of so many batches, one after the
+    other at the same weights, and updates once with their mean over all samples of these batches
+    (their sum where the loss is summed over the batch). The last step of an epoch takes the
+    batches that are left. What a layer does with a batch, as normalising, it does with each.
     """
 
     kind: TaskKind
@@ -66,6 +72,8 @@ class Task:
     threads: int
     seed: int
     input: InputKind = "resident"
+    drop_last: bool = False
+    gradient_accumulation_steps: int = 1
 
     def __post_init__(self) -> None:
         if self.semantics == "matched":
@@ -80,9 +88,27 @@ class Task:
         architecture = documented_net(self.architecture)
         return {"optimizer": documented(self.optimizer), "architecture": architecture}
 
+    @property
+    def step_samples(self) -> int:
+        """Return how many samples a step takes, the last one of an epoch aside."""
+        return self.batch_size * self.gradient_accumulation_steps
+
     def steps(self, n: int) -> int:
-        """Return the number of steps for `n` samples; the ragged last batch counts."""
-        return math.ceil(n / self.batch_size)
+        """Return the number of steps of an epoch over `n` samples; a ragged last one counts."""
+        return math.ceil(self.visited(n) / self.step_samples)
+
+    def batches(self, first_step: int, n: int) -> range:
+        """Return the numbers of the batches of `n` samples from a step on.
+
+        They key what is random in each, and count from the start of the run as if each step had
+        all of its batches.
+        """
+        first = first_step * self.gradient_accumulation_steps
+        return range(first, first + math.ceil(n / self.batch_size))
+
+    def visited(self, n: int) -> int:
+        """Return how many of `n` samples an epoch visits: all, unless the last batch is dropped."""
+        return n - n % self.batch_size if self.drop_last else n
 
 
 @dataclass(frozen=True)
@@ -90,8 +116,9 @@ class Walk:
     """A path over the training samples, or a part of it.
 
     `order` int64 `(n,)`, the samples in the order of their visit, or None where the framework
-    shuffles (native semantics; `samples` then says how many). `lr` float64 `(steps,)`, one per
-    step. `first_step` counts from the start of the run. `(seed, epoch)` key the random streams.
+    shuffles (native semantics; `samples` then says how many, of which `task.visited` are trained
+    on). `lr` float64 `(steps,)`, one per step. `first_step` counts from the start of the run.
+    `(seed, epoch)` key the random streams.
     """
 
     order: NDArray[np.int64] | None
@@ -101,11 +128,11 @@ class Walk:
     first_step: int
     seed: int
 
-    def part(self, start: int, stop: int, batch_size: int) -> Walk:
+    def part(self, start: int, stop: int, step_samples: int) -> Walk:
         """Return the steps from `start` up to `stop`, counted within this walk."""
         if self.order is None:
             raise ValueError("An epoch that the framework shuffles cannot be split.")
-        order = self.order[start * batch_size : stop * batch_size]
+        order = self.order[start * step_samples : stop * step_samples]
         return replace(
             self,
             order=order,
@@ -117,16 +144,28 @@ class Walk:
 
 @dataclass(frozen=True)
 class TrainStats:
-    """`loss_sum` of the per-sample losses as they were met, over `samples` samples."""
+    """`loss_sum` of the per-sample losses as they were met, over `samples` samples.
+
+    `correct` of them were classified rightly as they were met (`metrics.count_correct`), None
+    where a backend does not count, and in regression.
+    """
 
     loss_sum: float
     samples: int
+    correct: int | None = None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Return the fraction that was classified rightly."""
+        return None if self.correct is None else self.correct / self.samples
 
     def __add__(self, other: TrainStats) -> TrainStats:
-        return TrainStats(self.loss_sum + other.loss_sum, self.samples + other.samples)
+        counts = (self.correct, other.correct)
+        correct = None if None in counts else sum(filter(None, counts))
+        return TrainStats(self.loss_sum + other.loss_sum, self.samples + other.samples, correct)
 
 
-NO_STATS = TrainStats(0.0, 0)
+NO_STATS = TrainStats(0.0, 0, 0)
 
 
 @dataclass(frozen=True)

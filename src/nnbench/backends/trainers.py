@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -64,7 +65,7 @@ def resident(
 
 def rehearse(trainer: Trainer, task: Task, n: int) -> None:
     """Take a step of each batch shape that an epoch of `n` samples has; put everything back."""
-    size, before = task.batch_size, trainer.state()
+    size, n, before = task.step_samples, task.visited(n), trainer.state()
     visited = min(n, trainer.slice_multiple * size + n % size)
     order = np.arange(visited)
     trainer.train(Walk(order, np.zeros(task.steps(visited)), visited, 0, 0, 0))
@@ -87,3 +88,14 @@ def traced(
     passed = [None if i < first else gradient for i, gradient in enumerate(passed)]
     updates: Params = {key: p - old[key] for key, p in trainer.params().items() if key in gradients}
     return StepTrace(activations, passed, gradients, updates)
+
+
+@contextmanager
+def own_random_state(seed: int) -> Iterator[None]:
+    """Let a framework draw its weights from NumPy's global state, then put that back."""
+    kept = np.random.get_state()
+    np.random.seed(seed % 2**32)
+    try:
+        yield
+    finally:
+        np.random.set_state(kept)

@@ -6,9 +6,11 @@ import contextlib
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from types import TracebackType
 
-from nnbench.credentials import hidden
+from nnbench.credentials import hidden, notice
 from nnbench.errors import NNBenchError
 from nnbench.formatting import printable
 
@@ -37,6 +39,9 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; exits 0, 1 (a run failed), 2 (bad input) or 130 (Ctrl-C)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for word in arguments:
+        notice(word)
+    sys.excepthook = _trace
     sys.exit(_guarded(arguments))
 
 
@@ -64,6 +69,11 @@ def _guarded(arguments: list[str]) -> int:
             where = f" {error.filename}" if error.filename else ""
             return _complain(f"Cannot use{where}: {error.strerror or error}.")
         raise
+
+
+def _trace(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print a traceback as Python does, without what is secret in its messages."""
+    sys.stderr.write(hidden("".join(traceback.format_exception(kind, error, trace))))
 
 
 def _complain(message: str, exit_code: int = 2) -> int:
@@ -109,11 +119,13 @@ def _dispatch(arguments: list[str]) -> int:
     if "COMP_LINE" in os.environ:  # a shell completes: the folders are in what is typed so far
         with contextlib.suppress(NNBenchError):
             _search_in_folders(os.environ["COMP_LINE"].split())
+    from nnbench.cli.results import one_way
+
     if first and first[0] not in "-+~" and "=" not in first:
-        return _command(first, arguments[1:])
+        return _command(first, one_way(arguments[1:]))
     from nnbench.cli.overrides import run
 
-    run(arguments)
+    run(one_way(arguments))
     return 0
 
 
@@ -131,7 +143,10 @@ def _command(name: str, arguments: list[str]) -> int:
 
     import click
 
+    from nnbench.cli.results import for_command
+
     command = importlib.import_module(f"nnbench.cli.{name}").command
+    arguments = for_command(name, command, arguments)
     try:
         return command.main(arguments, prog_name=f"nnbench {name}", standalone_mode=False) or 0
     except click.ClickException as error:

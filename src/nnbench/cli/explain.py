@@ -15,7 +15,7 @@ from nnbench.reporting.pages.screen import say
 @click.argument("first", metavar="A")
 @click.argument("last", metavar="B")
 @click.argument("overrides", nargs=-1)
-@click.option("--seeds", default=1, show_default=True, help="How many seeds, counted from A's.")
+@click.option("--seeds", default=1, show_default=True, help="How many, from A's on; or seed=0,1,2.")
 @options.results
 @click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: RESULTS/explain]")
 def command(
@@ -38,12 +38,12 @@ def command(
     if not found.changes:
         besides = ", besides what is said above" if found.cautions else ""
         say(f"{first} and {last} are the same configuration: nothing to explain{besides}.")
-    elif found.agreement is not None:
-        console.print(parity_table(found.agreement))
-        return min(found.agreement.failed, 1)
-    else:
-        console.print(explanation(found.title, found.gaps))
-        page = found.write(out or results / "explain")
-        lack = lacking("A waterfall plot", "matplotlib")
-        say(f"\n{page}" + (f"\n{lack}" if lack else ", with waterfall plots beside it"))
-    return 0
+        return 0
+    console.print(explanation(found.title, found.gaps))
+    page = found.write(out or results / "explain")
+    lack = lacking("A waterfall plot", "matplotlib")
+    say(f"\n{page}" + (f"\n{lack}" if lack else ", with waterfall plots beside it"))
+    if found.agreement is None:
+        return 0
+    console.print(parity_table(found.agreement))
+    return min(found.agreement.failed, 1)

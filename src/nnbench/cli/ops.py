@@ -29,7 +29,7 @@ def command(size: int, rounds: int, out: str | None, overrides: Sequence[str]) -
         if value < 1:
             raise ConfigError(f"Received {name} {value}; must be at least 1.")
     configs = [cell.config for cell in side_by_side(overrides, ALL)]
-    times = measure(configs, size, rounds)
+    times = measure({config.backend.label: config for config in configs}, size, rounds)
     Screen().print(operations_table(times, size, configs[0].dtype, configs[0].threads))
     if out:
         try:

@@ -11,6 +11,6 @@ results = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("results"),
     show_default=True,
-    help="The results folder.",
+    help="The results folder; results=DIR says the same.",
 )
 overrides = click.argument("overrides", nargs=-1)

@@ -25,6 +25,7 @@ class Display(Observer):
     def __init__(self, console: Console, on_end: Callable[[RunResult], Any] | None = None) -> None:
         self.console, self.on_end = console, on_end
         self.total, self.count = 1, 0
+        self._readings: set[str] = set()
         self.bar: Progress | None = None
         if console.is_terminal:
             self.bar = Progress(
@@ -51,6 +52,8 @@ class Display(Observer):
         self.total, self.count = total, outlook.finished
         for problem in outlook.unreadable:
             self.say(f"left out: {problem}")
+        for line in outlook.readings:
+            self.read_as(line)
         if outlook.finished:
             self.say(
                 f"{outlook.finished} of {total} runs already finished (run again with --fresh)."
@@ -79,6 +82,12 @@ class Display(Observer):
         for message in dict.fromkeys(r.tracking["error"] for r in runs if "error" in r.tracking):
             say(f"nnbench: not in MLflow: {message}", err=True)
 
+    def read_as(self, line: str) -> None:
+        """Say once how a file of data was understood."""
+        if line not in self._readings:
+            self._readings.add(line)
+            self.say(line)
+
     def say(self, text: str, style: str | None = None) -> None:
         """Leave a line."""
         self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
@@ -105,6 +114,8 @@ class Row(Follower):
             self._epoch(event["record"])
         elif kind == "note":
             self._say(event["text"])
+        elif kind == "reading":
+            self.display.read_as(event["text"])
         elif self.bar and kind == "phase":
             self.bar.update(self.task, note=event["phase"])
         elif kind == "progress":

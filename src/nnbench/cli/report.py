@@ -45,7 +45,7 @@ def command(
     from nnbench.reporting.pages.screen import Screen
     from nnbench.reporting.pages.terminal import report_text
 
-    need("nnbench report", "pandas", "pyarrow", "matplotlib")
+    need("nnbench report", "pandas", "pyarrow", "matplotlib", "seaborn")
     found = report([*words, *filters], results, **asked)
     for line in found.left_out:
         say(f"left out: {line}", err=True)

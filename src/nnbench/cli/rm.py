@@ -20,7 +20,7 @@ def command(runs: tuple[str, ...], results: Path, yes: bool) -> int:
     """Delete recorded runs (name, id or folder), and what MLflow has of them."""
     from nnbench.records.deletion import delete
     from nnbench.records.lookup import recorded
-    from nnbench.tracking.sync import forget
+    from nnbench.tracking.sync import forgetting
 
     found = {run.directory: run for run in (recorded(word, results) for word in runs)}
     for run in found.values():
@@ -31,7 +31,8 @@ def command(runs: tuple[str, ...], results: Path, yes: bool) -> int:
         say(f"{run.shown} ({run.run_id}): {run.status}, {epochs}, {run.directory}")
     if not yes and not click.confirm(f"Delete {count(len(found), 'run')}?"):
         return 0
-    for run in found.values():
-        for line in delete(run, forget):
-            say(f"nnbench: {line}", err=True)
+    with forgetting() as forget:
+        for run in found.values():
+            for line in delete(run, forget):
+                say(f"nnbench: {line}", err=True)
     return 0

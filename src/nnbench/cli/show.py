@@ -15,9 +15,9 @@ from nnbench.cli import options
 def command(run: str, results: Path) -> int:
     """Show a recorded run: RUN is its name, its id or its folder."""
     from nnbench.records.lookup import recorded
+    from nnbench.records.settings import command as command_of
     from nnbench.reporting.pages.runs import course, summary
     from nnbench.reporting.pages.screen import Screen
-    from nnbench.tracking.note import command as command_of
 
     found = recorded(run, results)
     console = Screen()

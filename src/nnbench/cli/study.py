@@ -21,6 +21,8 @@ def command(name: str | None, overrides: Sequence[str]) -> int:
     from nnbench.config.studies import read_study, studies, with_origin
     from nnbench.errors import ConfigError
 
+    if name is not None and "=" in name:
+        raise ConfigError(f"Received {name} without a study; `nnbench study` lists them.")
     if name is not None:
         return answer_claims([name, *overrides], 1, False, None)
     for each in studies():

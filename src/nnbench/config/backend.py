@@ -13,7 +13,8 @@ from nnbench.config.variables import SETTING
 class BackendConfig:
     """A backend: its Trainer (`_target_`, dotted), its executions and what it needs installed.
 
-    `loaders` are the executions that can take batches from a loader of the framework's own.
+    `loaders` are the executions that can take batches from a loader of the framework's own,
+    `image_loaders` those whose loader can read images one by one.
     `execution=auto` is the first of `executions`; on device=cuda of `executions_on_cuda`, for nets
     with convolutions on the CPU of `executions_of_images`, where that differs. `engine`: the
     framework below, where there is a choice among `engines`. `origin`: the package or folder that
@@ -29,6 +30,7 @@ class BackendConfig:
     engine: str | None = None
     engines: Any = None
     loaders: tuple[str, ...] = ()
+    image_loaders: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     extra: str | None = None
     env: tuple[Annotated[str, SETTING], ...] = ()

@@ -99,9 +99,16 @@ def lacking(what: str, *modules: str, otherwise: str = "") -> MissingPackage | N
     return missing(what, absent[0], otherwise) if absent else None
 
 
+# What no package index has.
+ELSEWHERE = {
+    "minitorch": "it is on no package index, put the repository github.com/abdimoallim/minitorch "
+    "on PYTHONPATH"
+}
+
+
 def lacks(received: str, package: str, extra: str | None) -> MissingPackage:
     """Return the error for what was `received` and needs a package of `extra`."""
-    remedy = install_command(extra) if extra else package
+    remedy = install_command(extra) if extra else ELSEWHERE.get(package, package)
     return MissingPackage(
         f"Received {received}; the package {package} is not installed. Install it: {remedy}"
     )

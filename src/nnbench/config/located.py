@@ -22,6 +22,13 @@ class Located(dict[str, Any]):
         self.file, self.line = file, line
         self.lines: dict[str, int] = {}
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any], where: Located, key: str) -> Located:
+        """Return `values` as if they stood at `key` of `where`."""
+        found = cls(where.file, where.lines.get(key, where.line))
+        found.update(values)
+        return found
+
     def over(self, first: Located) -> Located:
         """Return a mapping with what is in `first` and then in this one."""
         both = Located(self.file, self.line)

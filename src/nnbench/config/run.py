@@ -110,10 +110,12 @@ class RunConfig:
     seed: Annotated[int, at_least(0)] = 0
     epochs: Count = 100
     batch_size: Count = 1
+    drop_last: bool = False
+    gradient_accumulation_steps: Count = 1
     dtype: Literal["float32", "float64"] = "float32"
     threads: Count = 1
     shuffle: bool = False
-    input: Literal["auto", "resident", "native"] = "auto"
+    input: Literal["auto", "resident", "native", "per_sample"] = "auto"
     monitor: Monitor = "val_loss"
     keep: KeepConfig = dataclasses.field(default_factory=KeepConfig)
     early_stopping: EarlyStopping = dataclasses.field(default_factory=EarlyStopping)
@@ -195,6 +197,8 @@ def read_config(values: Mapping[str, Any]) -> RunConfig:
         rest = {key: value for key, value in backend.items() if key != "_target_"}
         values["backend"] = rest | {"target": backend["_target_"]}
     config = read(RunConfig, values)
+    if not config.results.strip():
+        raise ConfigError(f"Received results={config.results}; name a folder, as in results=mine.")
     possible = config.backend.executions_for(config.device.name, is_convolutional(config.arch))
     if config.backend.execution == "auto":
         best = dataclasses.replace(config.backend, execution=possible[0])
@@ -229,9 +233,17 @@ def _check_monitor(config: RunConfig) -> None:
         )
 
 
-def _input(config: RunConfig) -> Literal["resident", "native"]:
+def _input(config: RunConfig) -> Literal["resident", "native", "per_sample"]:
     """Return what `input=auto` means, the framework's loader in native semantics if it has one."""
     backend = config.backend
+    if config.input == "per_sample":
+        if backend.execution in backend.image_loaders:
+            return "per_sample"
+        raise ConfigError(
+            f"Received input=per_sample; backend={backend.name} with backend.execution="
+            f"{backend.execution} has no loader that reads images one by one; use backend=torch or "
+            "input=resident."
+        )
     if config.input == "resident":
         return "resident"
     if backend.execution in backend.loaders:

@@ -2,7 +2,8 @@
 
 `cases` maps the name of a case to what one would type: `backend: torch` chooses a group's option,
 `init.scale: 0.1` sets a value. `common` comes first in every case; `base` names a case above it
-to start from.
+to start from. `stand_ins` says of cases what they are run in place of. `facts` are backends whose
+`operations.facts()` expressions may use, as `forgenn.requirements`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from nnbench.errors import ConfigError
 from nnbench.schema import suggest
 
 KEYS = (
-    "title", "question", "common", "cases", "pairs", "claims", "figures", "measured", "size",
+    "title", "question", "common", "cases", "stand_ins", "pairs", "claims", "figures", "measured",
+    "size", "facts",
 )  # fmt: skip
 BACKEND_VALUES = ("backend.execution", "backend.engine")  # what data may set of a backend
 
@@ -91,11 +93,21 @@ def _read(path: Path, changed: int) -> Mapping[str, Any]:
         if not isinstance(study.get(key), str):
             raise refused(study, key, f"Missing '{key}'; must be text.")
     study["cases"] = _cases(study)
+    if "measured" in study:
+        study["measured"] = _measured(study)
+    for name in study.setdefault("facts", []):
+        _check_options(Located.of({"backend": name}, study, "facts"))
+        if name in study["cases"]:
+            raise refused(study, "facts", f"Received facts: {name}; a case has that name.")
     if not source_of_study(path).code:
         _check_data(study["cases"])
     for pair in study.setdefault("pairs", []):
         for case in pair:
             check_case(case, study, study, "pairs")
+    for case in (stand_ins := _mapping(study, "stand_ins")):
+        check_case(case, study, stand_ins, case)
+        if not isinstance(stand_ins[case], str):
+            raise refused(stand_ins, case, f"Received {case}; must say what it stands in for.")
     return study
 
 
@@ -165,6 +177,20 @@ def _cases(study: Located) -> dict[str, Located]:
             check_case(base, {"cases": found}, own, "base")
         found[name] = own.over(found[base] if base else common)
     return found
+
+
+def _measured(study: Located) -> dict[str, Mapping[str, Any]]:
+    """Return by name what each backend whose operations are timed is set to, a list's by itself."""
+    given = study["measured"]
+    if isinstance(given, list):
+        return {str(name): {"backend": name} for name in given}
+    if not isinstance(given, Located) or not given:
+        raise refused(study, "measured", "Received measured; must list backends, or NAME: VALUES.")
+    for name in given:
+        values = _mapping(given, name)
+        check_keys(values, ("backend", "dtype", "threads"), "measured")
+        _check_options(values)
+    return dict(given)
 
 
 def _check_data(cases: Mapping[str, Located]) -> None:

@@ -10,16 +10,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nnbench.data.config import (
+    BreastCancer,
     Cifar10,
     Csv,
     DataConfig,
+    Diabetes,
     Digits,
     FashionMnist,
+    Iris,
     Mnist,
     Mnist5k,
     Npz,
     Sequences,
     Synthetic,
+    Wine,
 )
 from nnbench.data.dataset import ArraySpec, Dataset, Split
 from nnbench.model.losses import TaskKind
@@ -52,7 +56,7 @@ def _outline(config: DataConfig, kind: TaskKind, seed: int) -> Dataset:
 
 
 def _payload(config: DataConfig, kind: TaskKind, seed: int) -> Payload:  # noqa: PLR0911 - a table
-    from nnbench.data import cifar10, csv, digits, mnist, mnist_5k, npz, prepare, sequences
+    from nnbench.data import bundled, cifar10, csv, digits, mnist, mnist_5k, npz, prepare, sequences
     from nnbench.data import synthetic as made_up
 
     match config:
@@ -65,10 +69,12 @@ def _payload(config: DataConfig, kind: TaskKind, seed: int) -> Payload:  # noqa:
             return cifar10.read(config.root)
         case Digits():
             return digits.read(config)
+        case Iris() | Wine() | BreastCancer() | Diabetes():
+            return bundled.read(config)
         case Csv():
             return csv.read(config, kind)
         case Npz():
-            return npz.read(config)
+            return npz.read(config, kind)
         case Synthetic():
             return made_up.read(config, kind, seed)
         case Sequences():

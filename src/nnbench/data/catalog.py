@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnbench.data import cifar10, digits, mnist, mnist_5k
+from nnbench.data import bundled, cifar10, digits, mnist, mnist_5k
+from nnbench.data.packaged import located
 from nnbench.errors import ConfigError, DataError
 from nnbench.schema import suggest
 
@@ -46,6 +47,7 @@ def available() -> list[Availability]:
             digits.TABLE.path(),
             digits.TABLE.read,
         ),
+        *(_bundled(name, source) for name, source in bundled.SOURCES.items()),
         Availability("csv", "a table with a label column", True, "data.path=FILE"),
         Availability("npz", "NumPy arrays", True, "data.path=FILE"),
         Availability("synthetic", "synthetic data of any size", True, "generated"),
@@ -80,6 +82,14 @@ def _idx(source: mnist.IdxSource, description: str) -> Availability:
     folder = next((path.parent for path in files.values()), None)
     remedy = f"nnbench data fetch {source.name}, or put its four files into {source.cached()}"
     return _state(source.name, description, folder, lambda: source.load(files), remedy)
+
+
+def _bundled(name: str, source: bundled.Source) -> Availability:
+    rows, columns = source.shape
+    kind = "to classify" if source.classes else "with numbers to predict"
+    description = f"{rows} rows of {columns - 1} measurements {kind}, from scikit-learn"
+    where = located("sklearn", f"{bundled.FOLDER}/{source.files[0]}")
+    return _state(name, description, where, lambda: bundled.load(name))
 
 
 def _cifar10() -> Availability:

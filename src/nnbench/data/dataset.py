@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,14 @@ class ArraySpec:
     """Shape (without the sample axis) and dtype of inputs or targets as stored.
 
     Inputs of dtype `uint8` are multiplied by `scale` after conversion to the task's dtype; the
-    product, not a quotient, so that every framework rounds alike.
+    product, not a quotient, so that every framework rounds alike. `standard`: mean and deviation
+    by which 8-bit images were standardised, None where they were not.
     """
 
     shape: Shape
     dtype: str
     scale: float = 1.0
+    standard: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,12 @@ class Split:
     """One split, read-only.
 
     `inputs` `(n, *shape)`: uint8, float64, or int64 for tokens. `targets`: int64 labels `(n,)` or
-    float64 `(n, outputs)`.
+    float64 `(n, outputs)`. `pixels`: the 8-bit images that standardised `inputs` were made from.
     """
 
     inputs: NDArray[Any]
     targets: NDArray[Any]
+    pixels: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         for array in (self.inputs, self.targets):
@@ -45,7 +48,10 @@ class Split:
 
     def first(self, n: int | None) -> Split:
         """Return the first `n` samples as a view; all of them for None."""
-        return self if n is None else Split(self.inputs[:n], self.targets[:n])
+        if n is None:
+            return self
+        pixels = None if self.pixels is None else self.pixels[:n]
+        return Split(self.inputs[:n], self.targets[:n], pixels)
 
     def digest(self) -> str:
         """Return the SHA-256 over shapes, dtypes and bytes of inputs and targets."""
@@ -60,16 +66,21 @@ class Split:
 class Dataset:
     """Named splits (`train`, `test`, `val` where asked for) and what a net needs to fit them.
 
-    `outputs` is the number of logits. `payload_digest` identifies the data set as published,
-    before any split.
+    `target_scale` has the `mean` and `deviation` of each output where targets were standardized.
+    `samples` are the sizes of the splits, which an outline without splits has too. `outputs` is
+    the number of logits. `payload_digest` identifies the data set as published, before any split.
+    `guessed` is how a file was understood where nobody said; `data.reading` makes sentences of it.
     """
 
     name: str
     splits: dict[str, Split]
+    samples: dict[str, int]
     inputs: ArraySpec
     targets: ArraySpec
     outputs: int
     payload_digest: str
+    guessed: dict[str, Any] = field(default_factory=dict)
+    target_scale: dict[str, list[float]] = field(default_factory=dict)
 
     def digests(self) -> dict[str, str]:
         """Return the digest of every split by name."""

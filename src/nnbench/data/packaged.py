@@ -36,13 +36,8 @@ class PackagedTable:
     sha256: str
 
     def path(self) -> Path | None:
-        """Return where the file is; importing the package would cost a second."""
-        spec = importlib.util.find_spec(self.module)
-        for folder in (spec.submodule_search_locations or []) if spec else []:
-            path = Path(folder) / self.file
-            if path.is_file():
-                return path
-        return None
+        """Return where the file is, None where it is missing."""
+        return located(self.module, self.file)
 
     def intact(self, table: Table) -> bool:
         """Tell whether `table` is what was published."""
@@ -52,18 +47,7 @@ class PackagedTable:
 
     def read(self) -> Table:
         """Return the table. Raises DataError where it is missing or damaged."""
-        path = self.path()
-        if path is None:
-            there = importlib.util.find_spec(self.module) is not None
-            raise DataError(
-                f"data={self.dataset} needs the package {self.distribution}, which "
-                + (
-                    f"lacks {Path(self.file).name}. Reinstall it: {REINSTALL} "
-                    if there
-                    else "is not installed. Install it: pip install "
-                )
-                + self.distribution
-            )
+        path = found(self.module, self.file, self.dataset, self.distribution)
         table: Table = np.empty((0, 0), np.uint8)
         with contextlib.suppress(OSError, ValueError, EOFError, zlib.error):
             if text := gzip.decompress(path.read_bytes()):
@@ -73,3 +57,30 @@ class PackagedTable:
                 f"{path} is damaged (wrong checksum); reinstall it: {REINSTALL} {self.distribution}"
             )
         return table
+
+
+def located(module: str, file: str) -> Path | None:
+    """Return where a file of an installed package is; importing the package would cost a second."""
+    spec = importlib.util.find_spec(module)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / file
+        if path.is_file():
+            return path
+    return None
+
+
+def found(module: str, file: str, dataset: str, distribution: str) -> Path:
+    """Return where a file of an installed package is. Raises DataError where it is missing."""
+    path = located(module, file)
+    if path is not None:
+        return path
+    there = importlib.util.find_spec(module) is not None
+    raise DataError(
+        f"data={dataset} needs the package {distribution}, which "
+        + (
+            f"lacks {Path(file).name}. Reinstall it: {REINSTALL} "
+            if there
+            else "is not installed. Install it: pip install "
+        )
+        + distribution
+    )

@@ -73,7 +73,7 @@ def certify(
         dtype=run.config["dtype"],
         seed=run.config["seed"],
         reference=label(reference),
-        steps=-(-samples["running"] // run.config["batch_size"]),
+        steps=run.updates,
         first=first,
         epochs=tuple(epochs),
         layers=tuple(row.layer for row in run.layers),
@@ -108,4 +108,4 @@ def _samples(run: RunResult) -> dict[str, int]:
     sizes = run.data["samples"]
     wanted = run.config["eval"]["train_samples"]
     train = sizes["train"] if wanted is None else min(wanted, sizes["train"])
-    return sizes | {"train": train, "running": sizes["train"]}
+    return sizes | {"train": train, "running": run.visited}

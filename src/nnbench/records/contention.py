@@ -15,16 +15,28 @@ SLOWED = 0.05  # of epoch time that waiting for a processor may make up
 WAITED = 0.2  # of all training time, where most epochs are too short to wait
 IDLE = 0.1  # of all training time off the processor, where waiting is not recorded,
 SWITCHES = 10.0  # together with so many involuntary switches a second
-LATE = 0.05  # of training time
+LATE = 0.05  # of training time, in at least half of the epochs
+MOSTLY = 0.5  # of training time, in whatever epochs
 
 
 def flags(epochs: Sequence[EpochRecord]) -> tuple[Flag, ...]:
     """Return what the record of these epochs says against their times."""
     if not epochs:
         return ()
-    late = sum(record.late_seconds or 0.0 for record in epochs)
-    early = (Early(),) if late > LATE * sum(record.train_seconds for record in epochs) else ()
+    early = (Early(),) if is_early(epochs) else ()
     return (*((Contended(),) if is_contended(epochs) else ()), *early)
+
+
+def is_early(epochs: Sequence[EpochRecord]) -> bool:
+    """Tell whether `train` used to return before its work was done.
+
+    A charge in a few epochs is what a busy machine does to any trainer; it counts in their times
+    all the same.
+    """
+    late = [record.late_seconds or 0.0 for record in epochs]
+    share = sum(late) / (sum(record.train_seconds for record in epochs) or 1.0)
+    usual = 2 * sum(seconds > 0.0 for seconds in late) >= len(late)
+    return share > MOSTLY or (share > LATE and usual)
 
 
 def is_contended(epochs: Sequence[EpochRecord]) -> bool:

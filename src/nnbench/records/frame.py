@@ -14,14 +14,29 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FIGURES = ("test_accuracy", "train_accuracy", "generalization_gap", "test_loss", "epoch_seconds")
+SHORT = (
+    *("name", "status", "backend", "architecture", "batch_size", "seed"),
+    *("test_accuracy", "train_accuracy", "generalization_gap", "test_loss", "epoch_seconds"),
+)
 
 
-def frame(runs: Sequence[RunResult]) -> pd.DataFrame:
-    """Return one row a run: what it is, its configuration (dotted), its figures and phases."""
+def frame(runs: Sequence[RunResult], every: bool = False) -> pd.DataFrame:
+    """Return one row a run, by run_id: its name, settings and figures that one looks at first.
+
+    `every`: also its whole configuration (dotted), all figures and phases.
+    """
     need("A table of runs", "pandas")
     import pandas as pd
 
-    return pd.DataFrame([_row(run) for run in runs])
+    rows = [_row(run) for run in runs]
+    index = pd.Index([row.pop("run_id") for row in rows], name="run_id", dtype="object")
+    if every:
+        return pd.DataFrame(rows, index=index)
+    short = [
+        row | {"backend": run.config.get("backend", {}).get("name")}
+        for row, run in zip(rows, runs, strict=True)
+    ]
+    return pd.DataFrame(short, index=index, columns=list(SHORT))
 
 
 def comparison(runs: Sequence[RunResult]) -> pd.DataFrame:

@@ -19,7 +19,10 @@ LEFT_OUT = (
 
 # Settings of version 0.2.0, each with the value that leaves a run as it was before: with that they
 # make no other run.
-ADDED: dict[str, dict[str, Any]] = {
+ADDED: dict[str, Any] = {
+    "data": {"normalize_targets": "none"},
+    "drop_last": False,
+    "gradient_accumulation_steps": 1,
     "loss": {"class_weights": None, "label_smoothing": 0.0, "mistake": None},
     "optimizer": {
         "clip_offset": None, "clip_value": None, "decay": None, "decay_on": "all",
@@ -31,10 +34,10 @@ ADDED: dict[str, dict[str, Any]] = {
 
 def without_added(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration without the settings of `ADDED` that change nothing in it."""
-    kept = dict(config)
+    kept = {k: v for k, v in config.items() if k not in ADDED or v != ADDED[k]}
     for group, added in ADDED.items():
         values = kept.get(group)
-        if isinstance(values, Mapping):
+        if isinstance(values, Mapping) and isinstance(added, Mapping):
             kept[group] = {k: v for k, v in values.items() if k not in added or v != added[k]}
     return kept
 

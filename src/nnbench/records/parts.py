@@ -68,6 +68,8 @@ class Config(TypedDict, total=False):
     seed: int
     epochs: Count
     batch_size: Count
+    drop_last: bool
+    gradient_accumulation_steps: Count
     threads: Count
     results: str
     name: str | None
@@ -89,8 +91,10 @@ class DataFacts(TypedDict, total=False):
     digests: dict[str, str | None]
     inputs: Inputs
     outputs: Count
+    target_scale: dict[str, list[float]]
     samples: dict[str, Size]
     payload_digest: str | None
+    guessed: dict[str, Any]
 
 
 class Cores(TypedDict, total=False):

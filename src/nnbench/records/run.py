@@ -15,13 +15,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from html import escape
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, Literal, get_type_hints
 
 from nnbench.credentials import hidden_in
 from nnbench.errors import ConfigError, ResultsError
-from nnbench.formatting import NAME_CHARACTERS, cut, printable
+from nnbench.formatting import NAME_CHARACTERS, cut, duration, number, percent, printable
 from nnbench.model.rows import LayerRow
 from nnbench.records.files import write_atomically
 from nnbench.records.flags import Flag
@@ -48,15 +49,16 @@ class EpochRecord:
     """The figures of one epoch; losses are means over samples, accuracies fractions from 0 to 1.
 
     `learning_rate` is that of the first step. `train_*` are taken with frozen weights on
-    `eval.train_samples` training samples, `running_loss` is the mean over the moving weights of
-    the epoch. `*_ties` count samples whose two best logits nearly tie (`metrics.near_ties`).
-    `generalization_gap` is train minus test accuracy, in regression test minus train
-    loss. Accuracies are None in regression, `val_*` without a validation split. Figures that are
-    not finite are None in JSON.
+    `eval.train_samples` training samples, `running_*` are means over the moving weights of the
+    epoch (the accuracy None where the backend does not count). `*_ties` count samples whose two
+    best logits nearly tie (`metrics.near_ties`). `generalization_gap` is train minus test accuracy,
+    in regression test minus train loss. Accuracies are None in regression, `val_*` without a
+    validation split. Figures that are not finite are None in JSON.
 
     Of the training part (None: not recorded): `cpu_seconds`, `waited_seconds` and
     `involuntary_switches` as in `training.effort`, the machine's `load` at the end; `late_seconds`
-    of `train_seconds` are what was left undone when `train` returned.
+    of `train_seconds` are what was left undone when `train` returned. `evaluate_cpu_seconds` are
+    the processor's for evaluating.
     """
 
     epoch: Size
@@ -79,6 +81,8 @@ class EpochRecord:
     train_ties: Size | None = None
     test_ties: Size | None = None
     val_ties: Size | None = None
+    running_accuracy: Share = None
+    evaluate_cpu_seconds: Seconds | None = None
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,26 @@ class RunResult:
             figure = f", test {name} {value:.4g}" if value is not None else ""
         return f"<RunResult {self.run_id} {self.shown}: {self.status}{figure}>"
 
+    def _repr_html_(self) -> str:
+        """Return the run as a small table, for notebooks."""
+        kept = self.kept
+        rows = {
+            "status": self.status,
+            "backend": self.config.get("backend", {}).get("name", "?"),
+            "net": f"{self.architecture}, {self.parameters:,} parameters",
+            "data": self.data.get("name", "?"),
+            "epochs": str(len(self.epochs)),
+        }
+        if kept is not None and kept.test_accuracy is not None:
+            rows["train accuracy"] = percent(kept.train_accuracy)
+            rows["test accuracy"] = percent(kept.test_accuracy)
+        elif kept is not None:
+            rows["test loss"] = number(kept.test_loss)
+        rows["epoch time"] = duration(self.epoch_seconds)
+        rows["results"] = str(self.directory)
+        cells = (f"<tr><th>{name}</th><td>{escape(text)}</td></tr>" for name, text in rows.items())
+        return f"<table><caption>{escape(self.shown)}</caption>{''.join(cells)}</table>"
+
     @property
     def shown(self) -> str:
         """Return the name as it is shown: of sane length, and nothing but text."""
@@ -179,6 +203,19 @@ class RunResult:
     def epoch_seconds(self) -> float | None:
         """Return the training time of an epoch, see `epoch_time`; None before the first."""
         return epoch_time([e.train_seconds for e in self.epochs]) if self.epochs else None
+
+    @property
+    def visited(self) -> int:
+        """Return how many training samples an epoch visits, see `Task.visited`."""
+        samples = int((self.data.get("samples") or {}).get("train", 0))
+        dropped = self.config.get("drop_last", False)
+        return samples - samples % self.config["batch_size"] if dropped else samples
+
+    @property
+    def updates(self) -> int:
+        """Return how many steps an epoch takes, see `Task.steps`."""
+        batches = self.config.get("gradient_accumulation_steps", 1)
+        return -(-self.visited // (self.config["batch_size"] * batches))
 
     def write(self) -> None:
         """Write run.json into `directory`, atomically."""

@@ -6,10 +6,11 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnbench.errors import ResultsError
+from nnbench.errors import ConfigError, ResultsError
 from nnbench.reporting.comparison.content import Report as Content
 from nnbench.reporting.comparison.content import build
 from nnbench.reporting.comparison.frame import epochs_frame, groups_frame, runs_frame
@@ -80,6 +81,13 @@ class Report:
             raise ResultsError(f"Cannot write {folder}: {why}; choose --out.") from None
         return folder / "report.html"
 
+    def _repr_html_(self) -> str:
+        """Return the page in a frame of its own, for notebooks."""
+        return (
+            f'<iframe srcdoc="{escape(self.html())}" sandbox="allow-scripts" '
+            'style="width: 100%; height: 40em; border: 1px solid #ccc"></iframe>'
+        )
+
     def __repr__(self) -> str:
         count = len(self.content.runs)
         return f"<Report on {count} run{'s' * (count != 1)}: {' '.join(self.verdicts)}>"
@@ -109,6 +117,8 @@ def report(
     They are those of `results`, or of the MLflow store at `uri`; `experiment` and `sweep` narrow
     them down, ratios are taken against `baseline`, a group or backend. Raises NNBenchError.
     """
+    if named := [word for word in words if word.startswith("results=")]:
+        raise ConfigError(f"Received {named[0]} among the words; name the folder as `results`.")
     if uri:
         with tempfile.TemporaryDirectory() as folder:
             runs = from_store(uri, experiment or "nnbench", Path(folder))

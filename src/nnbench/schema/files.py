@@ -130,27 +130,37 @@ def arrays(
     most: int = MOST_ARRAYS,
     packed: int = MOST_PACKED,
     wanted: Collection[str] | None = None,
+    kinds: str = KINDS,
 ) -> dict[str, NDArray[Any]]:
     """Return the arrays of an npz archive: numbers, as large as its size makes believable.
 
     That is `most` bytes, or `packed` times those of the file. Only `wanted` ones are looked at,
-    where that says so. Raises OSError or Damage; nothing is ever unpickled.
+    where that says so; `kinds` are those of dtypes. Raises OSError or Damage; nothing is ever
+    unpickled.
     """
     with _opened(path, MOST_TENSORS) as file:
         most = max(most, packed * os.fstat(file.fileno()).st_size)
         try:
             with zipfile.ZipFile(file) as archive:
-                return dict(_members(archive, most, wanted))
+                return dict(_members(archive, most, wanted, kinds))
         except Damage:
             raise
         except OSError as error:
-            if error.errno is not None:
-                raise
-            raise Damage(_reason(error)) from None
+            raise error if error.errno is not None else Damage(_reason(error)) from None
         except (
             ValueError, KeyError, EOFError, RuntimeError, NotImplementedError, MemoryError,
             SyntaxError, OverflowError, TypeError, zipfile.BadZipFile, zlib.error,
         ) as error:  # fmt: skip
+            raise Damage(_reason(error)) from None
+
+
+def members(path: Path) -> list[str]:
+    """Return the names of the arrays in an npz archive. Raises OSError or Damage."""
+    with _opened(path, MOST_TENSORS) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return [name.removesuffix(".npy") for name in archive.namelist()]
+        except (ValueError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
             raise Damage(_reason(error)) from None
 
 
@@ -203,7 +213,8 @@ def _handle(path: Path | str, most: int) -> int:
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode):
         os.close(handle)
-        raise Damage("it is no plain file")
+        directory = stat.S_ISDIR(found.st_mode)
+        raise Damage("it is a directory" if directory else "it is no plain file")
     if found.st_size > most:
         os.close(handle)
         raise Damage(f"it has {found.st_size:,} bytes, more than the {most:,} that are read")
@@ -211,7 +222,7 @@ def _handle(path: Path | str, most: int) -> int:
 
 
 def _members(
-    archive: zipfile.ZipFile, most: int, wanted: Collection[str] | None
+    archive: zipfile.ZipFile, most: int, wanted: Collection[str] | None, kinds: str
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield the arrays of an archive; what each claims is checked before it is made."""
     left = most
@@ -228,14 +239,14 @@ def _members(
         if name in seen:
             raise Damage(f"{name} is in it twice")
         seen.add(name)
-        yield name, _array(name, archive.read(info))
+        yield name, _array(name, archive.read(info), kinds)
 
 
-def _array(name: str, stored: bytes) -> NDArray[Any]:
+def _array(name: str, stored: bytes, kinds: str) -> NDArray[Any]:
     import numpy as np  # here: who reads text alone does not wait for it
 
     dtype, fortran, shape, start = _header(stored)
-    if dtype.kind not in KINDS or dtype.hasobject:
+    if dtype.kind not in kinds or dtype.hasobject:
         raise Damage(f"{name} has dtype {dtype}; must be numbers (objects are never loaded)")
     count = 1
     for length in shape:

@@ -12,7 +12,7 @@ from nnbench.records.locks import Claim
 from nnbench.records.run import RunResult
 from nnbench.sweeps.plan import Planner, Step
 from nnbench.sweeps.session import ANYWHERE, Place, Session
-from nnbench.tracking.state import has_all
+from nnbench.tracking.store import has_all
 
 
 @dataclass(frozen=True)

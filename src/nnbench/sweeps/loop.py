@@ -6,11 +6,14 @@ import contextlib
 import signal
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nnbench import data
 from nnbench.config.launcher import Slurm
 from nnbench.config.run import Cell, RunConfig
+from nnbench.data import reading
 from nnbench.errors import (
     NNBenchError,
     ResultsError,
@@ -55,6 +58,10 @@ class SweepResult:
     runs: tuple[RunResult, ...]
     failures: tuple[Failure, ...] = ()
     signal: int | None = None
+
+    def _repr_html_(self) -> str:
+        """Return the comparison as a table, for notebooks."""
+        return f"<p>{escape(repr(self))}</p>{self.comparison.to_html()}"
 
     @property
     def left(self) -> int:
@@ -170,7 +177,18 @@ def outlook(steps: Sequence[Step], planner: Planner) -> Outlook:
         stopped=states.count("stopped"),
         changed=tuple(dict.fromkeys(s.reason for s in steps if s.state == "new" and s.reason)),
         unreadable=tuple(planner.folder.problems),
+        readings=tuple(readings([step.cell for step in steps if step.state != "finished"])),
     )
+
+
+def readings(cells: Sequence[Cell]) -> list[str]:
+    """Return what was guessed about the files that cells train on, a line for each."""
+    lines = (
+        reading.sentence(str(getattr(config.data, "path", config.data.name)), outline.guessed)
+        for config in (cell.config for cell in cells)
+        for outline in [data.outline(config.data, kind=config.task, seed=config.seed)]
+    )
+    return list(dict.fromkeys(line for line in lines if line))
 
 
 @contextlib.contextmanager

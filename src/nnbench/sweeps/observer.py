@@ -16,7 +16,8 @@ class Outlook:
     """How `total` runs stand before the first of them begins.
 
     `finished` are on record, `stopped` are resumed. `changed` says of new runs which stopped one
-    they are not, and why; `unreadable` which records cannot be read.
+    they are not, and why; `unreadable` which records cannot be read; `readings` how files of
+    data were understood.
     """
 
     total: int
@@ -24,6 +25,7 @@ class Outlook:
     stopped: int = 0
     changed: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
+    readings: tuple[str, ...] = ()
 
 
 class Follower:

@@ -19,6 +19,7 @@ from typing import Any
 
 from nnbench.config.run import Cell, RunConfig
 from nnbench.config.sources import python_path
+from nnbench.credentials import without_stores
 from nnbench.errors import RunFailed, RunKilled, reported
 from nnbench.records.environment import THREAD_VARIABLES
 from nnbench.records.lookup import find_weights
@@ -30,8 +31,11 @@ OnEvent = Callable[[dict[str, Any]], None]
 
 
 def environment(config: RunConfig) -> dict[str, str]:
-    """Return the worker's environment: the caller's, with what frameworks read at import set."""
-    values = dict(os.environ)
+    """Return the worker's environment: the caller's, with what frameworks read at import set.
+
+    It does not get what only those need who connect to a store.
+    """
+    values = without_stores(os.environ)
     values |= dict.fromkeys(THREAD_VARIABLES, str(config.threads))
     values |= dict(pair.split("=", 1) for pair in config.backend.env)
     values["PYTHONUNBUFFERED"] = "1"

@@ -218,4 +218,19 @@ EDGES: dict[str, Case] = {
     ),
     "one batch of all": _small().in_batches(SAMPLES),
 }
-BLOCKS: dict[str, Case] = LAYERS | LOSSES | OPTIMIZERS | SCHEDULES | EDGES
+_noisy = _flat(spec.Dense(6), spec.BatchNorm(), TANH, spec.Dropout(0.3))
+BATCHES: dict[str, Case] = {
+    "drop_last": _small().dropping_last(),
+    "steps of 2 batches": _small().accumulating(2),
+    "steps of 3 batches, summed": _small(
+        loss=Loss("bce", "sum", "sum"), optimizer=Adam(clip_norm=0.2)
+    ).accumulating(3),
+    "steps of 3 batches, batch_norm, dropout": _noisy.accumulating(3),
+    "steps of 4 batches of images": case(
+        spec.Conv2d(3), TANH, spec.Flatten(), optimizer=SGD()
+    ).accumulating(4),
+    "steps of 3 batches, drop_last": _image(augment=spec.Augment(IMAGE, 2, True))
+    .dropping_last()
+    .accumulating(3),
+}
+BLOCKS: dict[str, Case] = LAYERS | LOSSES | OPTIMIZERS | SCHEDULES | EDGES | BATCHES

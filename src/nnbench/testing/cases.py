@@ -64,7 +64,7 @@ class Case:
 
     def walks(self) -> list[Walk]:
         """Return three shuffled epochs of at most seven steps; of 32, the last batch is ragged."""
-        size = min(SAMPLES, STEPS * self.task.batch_size)
+        size = self.task.visited(min(SAMPLES, STEPS * self.task.step_samples))
         steps = self.task.steps(size)
         return [
             Walk(
@@ -90,7 +90,7 @@ class Case:
 
     def steps(self) -> list[Walk]:
         """Return the same way step by step."""
-        size = self.task.batch_size
+        size = self.task.step_samples
         return [walk.part(i, i + 1, size) for walk in self.walks() for i in range(len(walk.lr))]
 
     def of(self, dtype: DType) -> Case:
@@ -100,6 +100,14 @@ class Case:
     def in_batches(self, size: int) -> Case:
         """Return the case in batches of `size`."""
         return replace(self, task=replace(self.task, batch_size=size))
+
+    def accumulating(self, batches: int) -> Case:
+        """Return the case with steps of so many batches each."""
+        return replace(self, task=replace(self.task, gradient_accumulation_steps=batches))
+
+    def dropping_last(self) -> Case:
+        """Return the case without the ragged last batch of each epoch."""
+        return replace(self, task=replace(self.task, drop_last=True))
 
     def at(self, rates: Rates) -> Case:
         """Return the case with the learning rates of `rates`, times its own `rate`."""

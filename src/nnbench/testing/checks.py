@@ -57,11 +57,22 @@ def running_loss_is_the_mean(s: Subject) -> None:
     trainer = s.trainer
     stats = trainer.train(dataclasses.replace(s.walk(), lr=np.zeros(STEPS)))
     targets = s.splits["train"].targets
-    expected = metrics.mean_loss(trainer.evaluate("train"), targets, s.task.loss, "sigmoid")
+    expected = metrics.mean_loss(trainer.evaluate("train"), targets, s.task.loss, s.output)
     require(stats.samples == SAMPLES, f"counted {stats.samples} of {SAMPLES} samples")
     off = abs(stats.loss_sum / stats.samples - expected)
     require(
         off <= 4e3 * float(np.finfo(s.dtype).eps) * expected, f"running loss is off by {off:.1e}"
+    )
+
+
+def running_accuracy_is_counted(s: Subject) -> None:
+    """With frozen weights as many samples are right as the logits say, where they are counted."""
+    trainer = s.trainer
+    stats = trainer.train(dataclasses.replace(s.walk(), lr=np.zeros(STEPS)))
+    expected = metrics.count_correct(trainer.evaluate("train"), s.splits["train"].targets)
+    require(
+        stats.correct in (None, expected),
+        f"counted {stats.correct} samples as right, of {expected}",
     )
 
 
@@ -165,6 +176,7 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
         zero_rate_is_identity,
         rate_is_per_step,
         running_loss_is_the_mean,
+        running_accuracy_is_counted,
         ragged_batch_counts,
         slice_law,
         warm_up_changes_nothing,

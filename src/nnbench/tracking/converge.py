@@ -7,55 +7,80 @@ until nothing does; so a call may fail anywhere, come twice, or come late.
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from filelock import FileLock
 
 from nnbench.formatting import count
 from nnbench.records.run import RunResult
-from nnbench.tracking import content
-from nnbench.tracking.difference import DIGEST_TAG, Mirror, difference, log, shows
+from nnbench.schema.files import json_object
+from nnbench.tracking.content import Metric, Shown, epoch_metrics, started
 from nnbench.tracking.quiet import StoreError
-from nnbench.tracking.shown import Shown
-from nnbench.tracking.store import holding
 
 LOCK_NAME = ".mlflow.lock"
+LOCK_SECONDS = 600.0  # the lock ends with its process
 RUN_TAG = "nnbench.run_id"
+DIGEST_TAG = "nnbench.digest"  # of all that a run shows; set last
+FILES_TAG = "nnbench.files"
+PASSING = {  # tags that go where the record has them no more
+    *("nnbench.case", "nnbench.flags", "nnbench.message", "nnbench.parity", "nnbench.sweep"),
+    "mlflow.note.content",
+}
 CREATED = "uploaded"
-PASSES = 6
+PASSES = 9
 PAGE_RUNS = 50
+MOST_METRICS = 1000  # that MLflow takes at once
+MOST_PARAMS = 100
+NAMED = 3  # things that a line names before it counts
 
 
-def converge(
-    client: Any, experiment_id: str, run: RunResult, known: Mirror | None = None
-) -> Mirror:
+@dataclass(frozen=True)
+class Mirror:
+    """Where a store has a run, of how many epochs, and what was brought or repaired, in words."""
+
+    mlflow_id: str
+    epochs: int
+    said: Sequence[str]
+
+
+def converge(client: Any, experiment_id: str, run: RunResult) -> Mirror:
     """Make the experiment show `run` once, as its record has it; return where.
 
-    A lock in the run's folder keeps other processes out meanwhile. Raises StoreError where the
+    A lock in the run's folder keeps other processes out meanwhile. What a server answers to a
+    creation is not taken on trust: it may be lost, late, or another's. Raises StoreError where the
     store goes on showing something else, and what MLflow and its drivers raise.
     """
     assert run.directory is not None
     shown, said = Shown(run), list[str]()
-    with holding(FileLock(run.directory / LOCK_NAME), client.beat):
+    with FileLock(run.directory / LOCK_NAME, timeout=LOCK_SECONDS):
         for _ in range(PASSES):
-            entity = _the_one(client, experiment_id, shown, said)
-            if known is None or known.mlflow_id != entity.info.run_id:
-                known = Mirror(entity.info.run_id)
-            if _brought(client, entity, shown, known, said):
-                known.epochs = len(run.epochs)
-                known.said = [CREATED] if CREATED in said else list(dict.fromkeys(said))
-                return known
+            found = sorted(search(client, experiment_id, run.run_id).get(run.run_id, []), key=_rank)
+            active = [each for each in found if each.info.lifecycle_stage == "active"]
+            if len(active) > 1:
+                said.append(f"{count(len(active) - 1, 'duplicate')} deleted")
+                for each in active[1:]:
+                    _delete(client, each)
+            if active and shows(active[0], shown):
+                words = [CREATED] if CREATED in said else list(dict.fromkeys(said))
+                return Mirror(active[0].info.run_id, len(run.epochs), words)
+            if active:
+                _bring(client, active[0], shown, said)
+            elif found:
+                said.append("restored, for it had been deleted there")
+                client.restore_run(found[0].info.run_id)
+            else:
+                said.append(CREATED)
+                _create(client, experiment_id, shown)
     raise StoreError("it goes on showing something else than it is given")
 
 
-def follow(client: Any, run: RunResult, known: Mirror, others: Iterable[content.Metric]) -> None:
-    """Log the epochs of a running run that the store does not have yet, and `others`.
-
-    Where that fails, `known` no longer holds.
-    """
-    log(client, known.mlflow_id, [*content.epoch_metrics(run, known.epochs), *others])
-    known.epochs = len(run.epochs)
+def follow(client: Any, run: RunResult, known: Mirror, others: Iterable[Metric]) -> Mirror:
+    """Log the epochs of a running run that the store does not have yet, and `others`."""
+    _log(client, known.mlflow_id, [*epoch_metrics(run, known.epochs), *others])
+    return Mirror(known.mlflow_id, len(run.epochs), known.said)
 
 
 def search(client: Any, experiment_id: str, run_id: str | None = None) -> dict[str, list[Any]]:
@@ -78,57 +103,126 @@ def search(client: Any, experiment_id: str, run_id: str | None = None) -> dict[s
 
 def is_shown(found: Sequence[Any], run: RunResult) -> bool:
     """Tell, without asking, whether the MLflow runs `found` of a run are one, and that complete."""
-    active = _active(found)
+    active = [each for each in found if each.info.lifecycle_stage == "active"]
     return len(active) == 1 and shows(active[0], Shown(run))
 
 
-def _the_one(client: Any, experiment_id: str, shown: Shown, said: list[str]) -> Any:
-    """Return the MLflow run of a run: created or restored where there is none, the others deleted.
+def shows(entity: Any, shown: Shown) -> bool:
+    """Tell whether an MLflow run is complete by its digest and has not changed since.
 
-    What a server answers to a creation is not taken on trust: it may be lost, late, or another's.
+    Its status and the latest value of each figure are compared; nothing is asked.
     """
-    run_id = shown.run.run_id
-    found = search(client, experiment_id, run_id).get(run_id, [])
-    if not _active(found):
-        said.append("restored, for it had been deleted there" if found else CREATED)
-        if found:
-            client.restore_run(min(found, key=_rank).info.run_id)
-        else:
-            _create(client, experiment_id, shown)
-        found = search(client, experiment_id, run_id).get(run_id, [])
-    if not _active(found):
-        raise StoreError("it does not show the run that it was given")
-    best, *others = sorted(_active(found), key=_rank)
-    for other in others:
-        _delete(client, other)
-    if others:
-        said.append(f"{count(len(others), 'duplicate')} deleted")
-    return best
+    has = entity.data.metrics
+    return (
+        entity.data.tags.get(DIGEST_TAG) == shown.digest
+        and _state(entity, shown) == (shown.status, shown.end)
+        and all(has.get(k) == points[max(points)].value for k, points in shown.series(has).items())
+    )
 
 
-def _brought(client: Any, entity: Any, shown: Shown, known: Mirror, said: list[str]) -> bool:
-    """Log what differs; tell whether nothing did."""
-    if shows(entity, shown):
-        return True
-    lacking = difference(client, entity, shown, known)
-    if lacking is None:
+def _bring(client: Any, entity: Any, shown: Shown, said: list[str]) -> None:
+    """Log what is missing and correct what is other; begin anew where nothing else helps.
+
+    Params are never changed: MLflow allows it no more than a run's fingerprint does. The files come
+    late: where they cannot be uploaded, the run has ended nevertheless. The digest comes last, and
+    not before figures that were there already have been looked at again.
+    """
+    id_, has = entity.info.run_id, entity.data
+    figures = _figures(client, entity, shown)
+    if figures is None:
         said.append("made anew, for it had epochs that are not on record")
         _delete(client, entity)
-        _create(client, entity.info.experiment_id, shown)
-        return False
-    if not any(vars(lacking).values()):
-        log(client, entity.info.run_id, tags={DIGEST_TAG: shown.digest})
-        return True
-    said += lacking.words()
-    lacking.remove(client, entity.info.run_id, shown)
-    return False
+        return _create(client, entity.info.experiment_id, shown)
+    missing, wrong = figures
+    params = {key: value for key, value in shown.params.items() if key not in has.params}
+    tags = {key: value for key, value in shown.tags.items() if has.tags.get(key) != value}
+    files = [name for name, state in shown.files.items() if _files(has.tags).get(name) != state]
+    state = _state(entity, shown)
+    if state[0] != shown.status:
+        said.append(f"status {shown.status}, was {state[0]}")
+    said += _named("corrected", {metric.key for metric in wrong})
+    said += _named("added", {m.key for m in missing} - {m.key for m in wrong})
+    said += _named("uploaded", files)
+    _log(client, id_, missing + wrong, params, tags)
+    for key in sorted(PASSING & has.tags.keys() - shown.tags.keys()):
+        client.delete_tag(id_, key)
+    _use_dataset(client, entity, shown.dataset)
+    if state != (shown.status, shown.end):
+        if shown.end is None:
+            client.update_run(id_, shown.status)
+        else:
+            client.set_terminated(id_, shown.status, shown.end)
+    for name in files:
+        client.log_artifact(id_, str(shown.path(name)))
+    again = any(metric.key in has.metrics for metric in missing + wrong)
+    digest = {} if again else {DIGEST_TAG: shown.digest}
+    _log(client, id_, tags={FILES_TAG: json.dumps(shown.files)} | digest)
+    return None
+
+
+def _figures(client: Any, entity: Any, shown: Shown) -> tuple[list[Metric], list[Metric]] | None:
+    """Return the figures that are missing and those that correct others.
+
+    None where there are epochs that the record has not. MLflow shows the value of the highest step,
+    there the newest: a figure is corrected by a newer one.
+    """
+    missing, wrong = list[Metric](), list[Metric]()
+    for key, points in shown.series(entity.data.metrics).items():
+        latest, last, once = entity.data.metrics.get(key), max(points), key in shown.finals
+        if once and latest == points[last].value:
+            continue
+        history = [] if latest is None else client.get_metric_history(entity.info.run_id, key)
+        there = {m.step: m for m in sorted(history, key=lambda m: m.timestamp) if m.key == key}
+        top = max(there, default=last)
+        if top > last and not once and shown.end is not None:
+            return None
+        for step, point in ({top: points[last]} if once else points).items():
+            if step not in there:
+                missing.append(point)
+            elif there[step].value != point.value:
+                wrong.append(point._replace(step=step, timestamp=there[step].timestamp + 1))
+    return missing, wrong
+
+
+def _log(
+    client: Any,
+    id_: str,
+    metrics: Sequence[Metric] = (),
+    params: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Log as much at a time as MLflow takes."""
+    from mlflow.entities import Metric as Figure
+    from mlflow.entities import Param, RunTag
+
+    rows = [Param(*item) for item in (params or {}).items()]
+    for first in range(0, len(rows), MOST_PARAMS):
+        client.log_batch(id_, params=rows[first : first + MOST_PARAMS])
+    if tags:
+        client.log_batch(id_, tags=[RunTag(*item) for item in tags.items()])
+    for first in range(0, len(metrics), MOST_METRICS):
+        batch = [Figure(*metric) for metric in metrics[first : first + MOST_METRICS]]
+        client.log_batch(id_, metrics=batch)
+
+
+def _use_dataset(client: Any, entity: Any, dataset: Mapping[str, Any] | None) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    used = {each.dataset.digest for each in (entity.inputs.dataset_inputs if entity.inputs else ())}
+    if dataset and dataset["digest"] not in used:
+        training = [InputTag("mlflow.data.context", "training")]
+        client.log_inputs(entity.info.run_id, [DatasetInput(Dataset(**dataset), training)])
 
 
 def _create(client: Any, experiment_id: str, shown: Shown) -> None:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container without an entry for its user
+        user = "unknown"
     client.create_run(
         experiment_id,
-        start_time=round(content.started(shown.run) * 1000),
-        tags=shown.tags | {"mlflow.user": _user()},
+        start_time=round(started(shown.run) * 1000),
+        tags=shown.tags | {"mlflow.user": user},
         run_name=shown.run.name,
     )
 
@@ -139,8 +233,16 @@ def _delete(client: Any, entity: Any) -> None:
     client.delete_run(entity.info.run_id)
 
 
-def _active(found: Sequence[Any]) -> list[Any]:
-    return [each for each in found if each.info.lifecycle_stage == "active"]
+def _state(entity: Any, shown: Shown) -> tuple[str, int | None]:
+    """Return status and end of an MLflow run; of one that runs, the end means nothing."""
+    return entity.info.status, None if shown.end is None else entity.info.end_time
+
+
+def _files(tags: Mapping[str, str]) -> dict[str, str]:
+    try:
+        return json_object(tags.get(FILES_TAG, "{}").encode())
+    except ValueError:
+        return {}
 
 
 def _rank(entity: Any) -> tuple[Any, ...]:
@@ -149,8 +251,8 @@ def _rank(entity: Any) -> tuple[Any, ...]:
     return (entity.info.status == "RUNNING", -size, entity.info.run_id)
 
 
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container without an entry for its user
-        return "unknown"
+def _named(what: str, names: Iterable[str]) -> list[str]:
+    """Return `what` and the first few names, the rest counted; nothing where there are none."""
+    found = sorted(names)
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return [f"{what} {', '.join(found[:NAMED])}{more}"] if found else []

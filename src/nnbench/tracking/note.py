@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from nnbench.formatting import (
     EPOCH_TIME,
@@ -18,8 +16,9 @@ from nnbench.formatting import (
     sparkline,
 )
 from nnbench.records.run import RunResult
-from nnbench.tracking.content import LEFT_OUT, TAG_CHARACTERS, as_text, settings
+from nnbench.records.settings import as_text, command, settings
 
+TAG_CHARACTERS = 5000  # 8000 in MLflow 3, 5000 in the older servers a newer client may meet
 EXPERIMENT_NOTE = """\
 Neural-network frameworks compared by **nnbench**: the same description of a run, the same initial
 weights and the same order of the samples for each.
@@ -43,8 +42,6 @@ HIGHLIGHTS = {
     "seed, batch size": ("seed", "batch_size"),
     "arithmetic": ("dtype", "device.name", "threads"),
 }
-_PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
-_NOT_TEXT = re.compile(r"null|true|false|nan|[+-]?inf|[+-]?[0-9.][0-9_.]*(e[+-]?[0-9]+)?", re.I)
 
 
 def note(run: RunResult) -> str:
@@ -57,7 +54,11 @@ def note(run: RunResult) -> str:
     if run.message:
         parts.append(f"> {run.message.splitlines()[0]}")
     parts += [f"> {flag}" for flag in run.flags]
-    parts += [_result_table(run), _course(run), _settings_table(run), _again(run)]
+    parts.append(_result_table(run))
+    if len(run.epochs) > 1:  # a point is no curve
+        parts.append(f"Test {'accuracy' if _has_accuracy(run) else 'loss'}: `{_curve(run, 48)}`")
+    parts.append(_settings_table(run))
+    parts.append(f"Run it again:\n\n```\n{command(run.config)}\n```")
     if run.directory is not None:
         parts.append(f"Files: `{run.directory.absolute()}`")
     return cut("\n\n".join(part for part in parts if part), TAG_CHARACTERS)
@@ -89,37 +90,12 @@ def experiment_note(runs: Sequence[RunResult]) -> str:
 
 def _curve(run: RunResult, width: int) -> str:
     """Return the course of test accuracy, in regression of test loss, as a line of bars."""
-    accuracies = [record.test_accuracy for record in run.epochs]
-    losses = [record.test_loss for record in run.epochs]
-    return sparkline(accuracies if any(a is not None for a in accuracies) else losses, width)
+    what = "test_accuracy" if _has_accuracy(run) else "test_loss"
+    return sparkline([getattr(record, what) for record in run.epochs], width)
 
 
-def _course(run: RunResult) -> str:
-    if len(run.epochs) == 1:  # a point is no curve
-        return ""
-    share = any(record.test_accuracy is not None for record in run.epochs)
-    return f"Test {'accuracy' if share else 'loss'}: `{_curve(run, 48)}`"
-
-
-def command(config: Mapping[str, Any]) -> str:
-    """Return the command line that asks for `config`, every setting spelled out.
-
-    Groups come first by name, then their values, as Hydra reads them.
-    """
-    groups: dict[str, list[str]] = {}
-    for key, value in config.items():
-        if key in LEFT_OUT or value is None:
-            continue
-        if not isinstance(value, Mapping):
-            groups.setdefault("", []).append(_override(key, value))
-            continue
-        chosen = [_override(key, value["name"])] if "name" in value else []
-        rest = {f"{key}.{name}": item for name, item in value.items() if name != "name"}
-        groups[key] = chosen + [
-            _override(name, item) for name, item in rest.items() if name not in LEFT_OUT
-        ]
-    lines = [" ".join(group) for group in groups.values() if group]
-    return " \\\n  ".join(["nnbench", *lines])
+def _has_accuracy(run: RunResult) -> bool:
+    return any(record.test_accuracy is not None for record in run.epochs)
 
 
 def _result_table(run: RunResult) -> str:
@@ -130,8 +106,9 @@ def _result_table(run: RunResult) -> str:
     if kept.test_accuracy is not None:
         figures = (kept.train_accuracy, kept.test_accuracy, kept.generalization_gap)
         rows.append("| accuracy | " + " | ".join(map(percent, figures)) + " |")
-    figures = (kept.train_loss, kept.test_loss, _minus(kept.test_loss, kept.train_loss))
-    rows.append("| loss | " + " | ".join(map(number, figures)) + " |")
+    losses = kept.train_loss, kept.test_loss
+    gap = None if None in losses else kept.test_loss - kept.train_loss
+    rows.append("| loss | " + " | ".join(map(number, (*losses, gap))) + " |")
     seconds, what = duration(run.epoch_seconds), ONE_EPOCH if len(run.epochs) == 1 else EPOCH_TIME
     return "\n".join(rows) + f"\n\nEpoch kept: {kept.epoch}. Epoch time: {seconds} ({what})."
 
@@ -150,33 +127,3 @@ def _settings_table(run: RunResult) -> str:
         if words:
             rows.append(f"| {title} | {', '.join(words)} |")
     return "\n".join(rows)
-
-
-def _again(run: RunResult) -> str:
-    return f"Run it again:\n\n```\n{command(run.config)}\n```"
-
-
-def _override(key: str, value: Any) -> str:
-    return (
-        shlex.quote(f"{key}={_hydra(value)}") if _needs_shell(value) else f"{key}={_hydra(value)}"
-    )
-
-
-def _needs_shell(value: Any) -> bool:
-    return not isinstance(value, bool | int | float) and not _PLAIN.fullmatch(_hydra(value))
-
-
-def _hydra(value: Any) -> str:
-    """Return a value in Hydra's override grammar, text quoted where it could be read otherwise."""
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(_hydra(item) for item in value) + "]"
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{_hydra(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, str) and (not _PLAIN.fullmatch(value) or _NOT_TEXT.fullmatch(value)):
-        escaped = value.replace('"', '\\"')
-        return f'"{escaped}"'
-    return as_text(value)
-
-
-def _minus(a: float | None, b: float | None) -> float | None:
-    return None if a is None or b is None else a - b

@@ -20,8 +20,8 @@ MOST_BYTES = 64 << 20  # of one answer: the pages asked for are a hundred times 
 # MLflow's own defaults try a dead server for 247 s. A value that the user has set stays.
 ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": str(REQUEST_SECONDS),
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_CONFIGURE_LOGGING": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 PRIVACY = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
@@ -36,35 +36,25 @@ class StoreError(NNBenchError):
 def quiet(patient: bool = False) -> Iterator[None]:
     """Keep MLflow to itself while open: no telemetry, no log lines, no waiting for the dead.
 
-    `patient`: a slow server may take longer. Environment and log levels are put back on leaving;
-    no telemetry stays.
+    `patient`: a slow server may take longer. MLflow logs whole tracebacks for what it also raises;
+    that reaches the user as one line. Environment and log levels are put back on leaving; no
+    telemetry stays.
     """
     os.environ.update(PRIVACY)
-    wanted = ENVIRONMENT
-    if patient:
-        wanted = wanted | {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENT_SECONDS)}
-    added = [key for key in wanted if key not in os.environ]
-    os.environ.update({key: wanted[key] for key in added})
-    loggers = [logging.getLogger(name) for name in NOISY]
-    levels = [logger.level for logger in loggers]
-    hush()
+    seconds = PATIENT_SECONDS if patient else REQUEST_SECONDS
+    wanted = ENVIRONMENT | {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds)}
+    added = {key: value for key, value in wanted.items() if key not in os.environ}
+    os.environ.update(added)
+    loggers = {logger: logger.level for logger in map(logging.getLogger, NOISY)}
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
+        for logger, level in loggers.items():
             logger.setLevel(level)
         for key in added:
             os.environ.pop(key, None)
-
-
-def hush() -> None:
-    """Silence the libraries' loggers; needed again after MLflow's import, which sets its own.
-
-    MLflow logs whole tracebacks for what it also raises; the raised part reaches the user as one
-    line.
-    """
-    for name in NOISY:
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def bound_answers() -> None:

@@ -11,24 +11,30 @@ import os
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import FileLock
 
-from nnbench.credentials import usable
+from nnbench.config.run import TrackingConfig
+from nnbench.credentials import remember, usable
+from nnbench.records.run import RunResult
+from nnbench.tracking.background import Patience
 from nnbench.tracking.note import EXPERIMENT_NOTE
-from nnbench.tracking.quiet import StoreError, bound_answers, hush, quiet
+from nnbench.tracking.quiet import StoreError, quiet
 
 DATABASE_NAME = "mlflow.db"
 ARTIFACTS_NAME = "mlartifacts"
 LOCK_NAME = ".mlflow.lock"
 LOCK_SECONDS = 600.0  # the lock ends with its process: who waits, waits for work being done
+MAKE_SECONDS = 60.0  # that a database file of our own may take to be made
+BYTES_PER_SECOND = 2e6  # of an upload, at the least
 CONNECT_SECONDS = 3
-RETRY_SECONDS = 2.0  # that a call which is refused is tried again
+RETRY_SECONDS = 2.0  # that a call which fails is tried again
 PAUSE_SECONDS = 0.3
+PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 LASTING = {  # what asking again does not change
     *("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_PARAMETER_VALUE"),
     *("INVALID_STATE", "BAD_REQUEST", "PERMISSION_DENIED", "UNAUTHENTICATED"),
@@ -53,92 +59,123 @@ def store_uri(uri: str | None, results: Path) -> str:
     return usable(uri) if uri else f"sqlite:///{(results / DATABASE_NAME).absolute().as_posix()}"
 
 
-class Client:
-    """MLflow's client; `beat` is called with every answer, and while nothing is to be waited for.
+def address(tracking: TrackingConfig, results: Path) -> str:
+    """Return where runs are mirrored, as a record keeps it: no password in it."""
+    return remember(store_uri(tracking.uri, results))
 
-    A call that fails is tried again for a moment: what is done twice here does no harm, but for the
-    creation of a run.
+
+def has_all(run: RunResult, tracking: TrackingConfig, results: Path) -> bool:
+    """Tell, by its record, whether the store and experiment of `tracking` have the whole run."""
+    known = run.tracking
+    if "error" in known or not known.get("mlflow_run_id"):
+        return False
+    same = known.get("experiment", tracking.experiment) == tracking.experiment
+    return same and known.get("uri") == address(tracking, results)
+
+
+class Client:
+    """MLflow's client of a store; `beat` is called with every answer.
+
+    A call that fails is tried again for a moment: what is done twice here does no harm. An upload
+    is answered when it is done, and may take as long as its size says.
     """
 
-    def __init__(self, client: Any, beat: Callable[[], None]) -> None:
-        self._client, self.beat = client, beat
+    def __init__(self, client: Any, beat: Callable[..., None]) -> None:
+        self._client, self._beat = client, beat
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._client, name)
 
         def call(*arguments: Any, **named: Any) -> Any:
             began = time.monotonic()
+            if name == "log_artifact":
+                self._beat(os.path.getsize(arguments[1]) / BYTES_PER_SECOND)
             while True:
                 try:
                     answer = method(*arguments, **named)
                 except Exception as error:
-                    lasting = getattr(error, "error_code", "") in LASTING or name == "create_run"
+                    lasting = isinstance(error, StoreError | ImportError)
+                    lasting |= getattr(error, "error_code", "") in LASTING
                     if lasting or time.monotonic() - began > RETRY_SECONDS:
                         raise
                     time.sleep(PAUSE_SECONDS)
                 else:
-                    self.beat()
+                    self._beat()
                     return answer
 
         return call
 
 
-@contextlib.contextmanager
-def holding(lock: BaseFileLock, beat: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock; whoever has it is at work. Raises StoreError where it is never given back."""
-    deadline = time.monotonic() + LOCK_SECONDS
-    while not lock.is_locked:
-        try:
-            lock.acquire(timeout=PAUSE_SECONDS)
-        except Timeout:
-            beat()
-            if time.monotonic() > deadline:
-                raise StoreError(
-                    f"another process holds {lock.lock_file} for over {LOCK_SECONDS:.0f} s"
-                ) from None
-    try:
-        yield
-    finally:
-        lock.release()
+def connect(uri: str, patience: Patience) -> Client:
+    """Return a client of the store at `uri`; a statement that a database answers is a beat.
 
-
-@contextlib.contextmanager
-def client_of(uri: str, patient: bool = False) -> Iterator[Any]:
-    """Give an MlflowClient of a store that answers, without noise, as `quiet` does.
-
-    Raises OSError or what MLflow and its drivers raise.
+    It makes a database's tables where they are missing. Raises what MLflow and its drivers raise.
     """
-    with quiet(patient):
-        check_answering(uri)
-        from mlflow import MlflowClient
+    from mlflow import MlflowClient
 
-        hush()
-        bound_answers()
-        yield MlflowClient(tracking_uri=uri)
+    if _database_port(uri):
+        from sqlalchemy import Engine, event
+
+        event.listen(Engine, "after_cursor_execute", lambda *_: patience.beat())
+    return Client(MlflowClient(tracking_uri=uri, registry_uri=uri), patience.beat)
 
 
 def open_store(
-    uri: str | None, experiment: str, results: Path, beat: Callable[[], None] = lambda: None
+    uri: str | None, experiment: str, results: Path, patience: Patience | None = None
 ) -> tuple[Client, str]:
     """Return (client, experiment id); creates store and experiment where they are missing.
 
     A file lock in `results` makes processes that start together do it one after another. An
-    experiment that was deleted in the UI is restored, with its runs. `beat` is called while others
-    are at work. Call `check_answering` first. Raises StoreError, OSError or what MLflow raises.
+    experiment that was deleted in the UI is restored, with its runs. Raises StoreError, OSError or
+    what MLflow raises.
     """
-    from mlflow import MlflowClient
-
-    hush()
-    bound_answers()
-    local = uri is None
-    address = store_uri(uri, results)
+    patience = patience or Patience(patient=True)
+    whole, file = store_uri(uri, results), results / DATABASE_NAME
     results.mkdir(parents=True, exist_ok=True)
-    with holding(FileLock(results / LOCK_NAME), beat):
-        if local:
-            _prepare_file(results / DATABASE_NAME)
-        client = Client(MlflowClient(tracking_uri=address, registry_uri=address), beat)
-        artifacts = (results / ARTIFACTS_NAME).absolute().as_uri() if local else None
+    with contextlib.ExitStack() as stack:
+        if uri is None and not file.exists():
+            patience.allow(MAKE_SECONDS)
+        elif not is_made(whole):
+            patience.beat(MAKE_SECONDS)
+        if uri is None or _database_port(whole):
+            stack.enter_context(FileLock(results / LOCK_NAME, timeout=LOCK_SECONDS))
+        if uri is None:
+            _prepare_file(file)
+        client = connect(whole, patience)
+        artifacts = (results / ARTIFACTS_NAME).absolute().as_uri() if uri is None else None
         return client, _experiment_id(client, experiment, artifacts)
+
+
+def is_made(uri: str) -> bool:
+    """Tell whether a database server has MLflow's tables; True of what is none.
+
+    Raises where it does not answer, which MLflow would try for over a minute. HTTP servers are left
+    to MLflow, which may reach them through a proxy.
+    """
+    port = _database_port(uri)
+    if not port:
+        return True
+    with socket.create_connection((str(urlsplit(uri).hostname), port), CONNECT_SECONDS):
+        pass
+    import sqlalchemy
+
+    timeout = {"connect_timeout": CONNECT_SECONDS} if not uri.startswith("mssql") else {}
+    engine = sqlalchemy.create_engine(uri, connect_args=timeout)
+    try:
+        return bool(sqlalchemy.inspect(engine).has_table("experiments"))
+    finally:
+        engine.dispose()
+
+
+def _database_port(uri: str) -> int | None:
+    """Return the port of a database server; None of what is none."""
+    parts = urlsplit(uri)
+    usual = PORTS.get(parts.scheme.partition("+")[0])
+    try:
+        return parts.port or usual if usual and parts.hostname else None
+    except ValueError:
+        raise StoreError("its address is not understood; in a password, write %40 for @ and the "
+                         "like") from None  # fmt: skip
 
 
 def _prepare_file(path: Path) -> None:
@@ -165,36 +202,10 @@ def _make_file(path: Path) -> None:
     new = path.with_name(f"{path.name}.new")
     for left in path.parent.glob(f"{new.name}*"):
         left.unlink()
-    hush()
     store = SqlAlchemyStore(f"sqlite:///{new.absolute().as_posix()}",
                             (path.parent / ARTIFACTS_NAME).absolute().as_uri())  # fmt: skip
     store.engine.dispose()
     os.replace(new, path)
-
-
-def check_answering(uri: str) -> bool:
-    """Tell whether the store has been made; MLflow makes a database's tables when it opens it.
-
-    Raises where a database server does not answer, which MLflow would try for over a minute. HTTP
-    servers are left to MLflow, which may reach them through a proxy.
-    """
-    parts = urlsplit(uri)
-    if parts.scheme == "sqlite":
-        return Path(parts.path[1:]).exists()
-    ports = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
-    port = ports.get(parts.scheme.partition("+")[0])
-    if not (port and parts.hostname):
-        return True
-    with socket.create_connection((parts.hostname, parts.port or port), CONNECT_SECONDS):
-        pass
-    import sqlalchemy
-
-    timeout = {"connect_timeout": CONNECT_SECONDS} if port != ports["mssql"] else {}
-    engine = sqlalchemy.create_engine(uri, connect_args=timeout)
-    try:
-        return bool(sqlalchemy.inspect(engine).has_table("experiments"))
-    finally:
-        engine.dispose()
 
 
 def _experiment_id(client: Any, name: str, artifacts: str | None) -> str:
@@ -231,7 +242,8 @@ class Experiment(NamedTuple):
 
 def experiments(results: Path) -> list[Experiment]:
     """Return the experiments in the results folder that have runs, the newest active one first."""
-    with client_of(store_uri(None, results)) as client:
+    with quiet():
+        client = connect(store_uri(None, results), Patience(patient=True))
         active = []
         for found in client.search_experiments():
             newest = client.search_runs(

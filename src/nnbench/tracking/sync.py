@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from nnbench.config.installation import need
 from nnbench.config.run import TrackingConfig
-from nnbench.credentials import hidden
+from nnbench.credentials import hidden_in, remember, usable
 from nnbench.errors import NNBenchError
 from nnbench.records.files import write_atomically
 from nnbench.records.locks import locked
 from nnbench.records.run import CONFIG_NAME, SCHEMA_VERSION, RunResult
 from nnbench.schema.files import Damage, content
+from nnbench.tracking.background import Background
 from nnbench.tracking.converge import search
 from nnbench.tracking.refusal import reason
-from nnbench.tracking.state import address, has_all
-from nnbench.tracking.store import client_of, store_uri
+from nnbench.tracking.store import Client, connect, has_all, is_made, store_uri
 
 
 def sync(
@@ -28,7 +29,7 @@ def sync(
     uri: str | None = None,
     experiment: str | None = None,
     local: bool = False,
-) -> Iterator[tuple[RunResult, list[str]]]:
+) -> Iterator[tuple[RunResult, Sequence[str]]]:
     """Have MLflow show the runs as they are on record; running ones are left to those who run them.
 
     `uri` and `experiment` None: as the run was configured. `local`: those configured for the
@@ -50,7 +51,7 @@ def sync(
 
 def _sync(
     runs: Sequence[RunResult], tracking: TrackingConfig, results: Path
-) -> Iterator[tuple[RunResult, list[str]]]:
+) -> Iterator[tuple[RunResult, Sequence[str]]]:
     from nnbench.tracking.mlflow import MlflowSink
 
     for run in runs:
@@ -78,8 +79,8 @@ def _without_passwords(run: RunResult) -> None:
     path = run.directory / CONFIG_NAME
     with contextlib.suppress(OSError, Damage, UnicodeDecodeError):
         text = content(path).decode()
-        if hidden(text) != text:
-            write_atomically(path, hidden(text).encode())
+        if hidden_in(text) != text:
+            write_atomically(path, hidden_in(text).encode())
 
 
 def _noted(run: RunResult, tracking: dict[str, Any] | None = None) -> RunResult:
@@ -96,21 +97,39 @@ def _noted(run: RunResult, tracking: dict[str, Any] | None = None) -> RunResult:
     return found if tracking is None else dataclasses.replace(found, tracking=tracking)
 
 
-def forget(run: RunResult) -> list[str]:
-    """Delete what MLflow has of a run; return, in a line each, why it could not be."""
-    if not run.tracking.get("mlflow_run_id") or run.directory is None:
-        return []
-    results = run.directory.parent.parent
-    settings = run.config.get("tracking") or {}
-    tracking = TrackingConfig(uri=settings.get("uri"))
-    uri = store_uri(tracking.uri, results)
-    if run.tracking.get("uri") != address(tracking, results):
-        uri = str(run.tracking.get("uri"))
-    try:
-        with client_of(uri, patient=True) as client:
-            found = search(client, str(run.tracking.get("experiment_id")), run.run_id)
-            for each in found.get(run.run_id, []):
-                client.delete_run(each.info.run_id)
-    except Exception as error:  # whatever MLflow raises
-        return [f"{run.name} ({run.run_id}) stays in MLflow at {uri}: {reason(error)}"]
-    return []
+@contextlib.contextmanager
+def forgetting() -> Iterator[Callable[[RunResult], list[str]]]:
+    """Give what deletes all that MLflow has of a run; it returns, in a line, why it could not."""
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def begun() -> Background:
+            return stack.enter_context(contextlib.closing(Background(patient=False)))
+
+        @functools.cache
+        def client_at(uri: str) -> Client:
+            is_made(uri)  # or does not answer
+            return connect(uri, begun().patience)
+
+        def forget(run: RunResult) -> list[str]:
+            known = run.tracking
+            if not known.get("mlflow_run_id") or run.directory is None:
+                return []
+            asked = TrackingConfig(uri=(run.config.get("tracking") or {}).get("uri"))
+            uri = store_uri(asked.uri, run.directory.parent.parent)
+            if known.get("uri") != remember(uri):
+                uri = usable(str(known.get("uri")))
+
+            def do() -> None:
+                found = search(client_at(uri), str(known["experiment_id"]), run.run_id)
+                for each in found.get(run.run_id, []):
+                    client_at(uri).delete_run(each.info.run_id)
+
+            try:
+                begun().begin(do)()
+            except Exception as error:  # whatever MLflow raises
+                where = f"{run.name} ({run.run_id}) stays in MLflow at {remember(uri)}"
+                return [f"{where}: {reason(error)}"]
+            return []
+
+        yield forget

@@ -22,6 +22,7 @@ from nnbench.records import weights
 
 def make_task(config: RunConfig, dataset: Dataset) -> Task:
     """Describe the run to a backend. Raises ConfigError where net and data do not fit."""
+    _check_batches(config, dataset.samples["train"])
     return Task(
         kind=config.task,
         architecture=make_architecture(config, dataset),
@@ -36,8 +37,19 @@ def make_task(config: RunConfig, dataset: Dataset) -> Task:
         execution=config.backend.execution,
         threads=config.threads,
         seed=config.seed,
-        input="native" if config.input == "native" else "resident",
+        input="resident" if config.input == "auto" else config.input,
+        drop_last=config.drop_last,
+        gradient_accumulation_steps=config.gradient_accumulation_steps,
     )
+
+
+def _check_batches(config: RunConfig, samples: int) -> None:
+    """Refuse to drop the only batch that there is."""
+    if config.drop_last and config.batch_size > samples:
+        raise ConfigError(
+            f"Received drop_last=true with batch_size={config.batch_size} and {samples:,} training "
+            f"samples, which leaves no batch; use drop_last=false or batch_size={samples} at most."
+        )
 
 
 def make_architecture(config: RunConfig, dataset: Dataset) -> Architecture:
@@ -105,5 +117,9 @@ def make_walk(
 ) -> Walk:
     """Return the walk of `epoch` over `samples`, with the learning rates `lr` `(steps,)`."""
     native = config.semantics == "native" and config.shuffle
-    order = None if native else streams.order(config.seed, epoch, samples, shuffle=config.shuffle)
-    return Walk(order, lr, samples, epoch, epoch * task.steps(samples), config.seed)
+    first = epoch * task.steps(samples)
+    if native:
+        return Walk(None, lr, samples, epoch, first, config.seed)
+    order = streams.order(config.seed, epoch, samples, shuffle=config.shuffle)
+    order = order[: task.visited(samples)]
+    return Walk(order, lr, len(order), epoch, first, config.seed)

@@ -84,6 +84,7 @@ class Checkpoint(Position):
             "step": self.step,
             "loss_sum": self.stats.loss_sum,
             "samples": self.stats.samples,
+            "correct": self.stats.correct,
             "seconds": self.seconds,
             "effort": asdict(self.effort),
             "late": self.late,
@@ -156,6 +157,7 @@ class _Facts:
     best: Size | None
     effort: Effort | None = None
     late: float = 0.0
+    correct: Size | None = None
 
 
 def _read(path: Path) -> Checkpoint:
@@ -175,7 +177,7 @@ def _read(path: Path) -> Checkpoint:
         epoch=facts.epoch,
         step=facts.step,
         state=of("state"),
-        stats=TrainStats(facts.loss_sum, facts.samples),
+        stats=TrainStats(facts.loss_sum, facts.samples, facts.correct),
         seconds=facts.seconds,
         effort=UNKNOWN if facts.effort is None else facts.effort,
         late=facts.late,

@@ -100,8 +100,7 @@ class Epochs:
 
     def _one(self) -> bool:
         """Run one epoch and record it; tell whether another one follows."""
-        run = self.record
-        epoch = self.at.epoch
+        run, epoch = self.record, self.at.epoch
         fresh, params = self._epoch()
         known = epoch < len(run.epochs)
         record = run.epochs[epoch] if known else fresh
@@ -195,22 +194,21 @@ class Epochs:
         epoch = self.at.epoch
         lr = self.config.schedule.per_step(epoch, self.steps, self.config.epochs, self.watch.scores)
         self._train(make_walk(self.config, self.task, self.samples, epoch, lr))
-        before = self.clock.seconds("evaluate")
+        before, start = self.clock.seconds("evaluate"), effort.read()
         with self.clock.phase("evaluate"):
             params = self.undone.call("params", self.trainer.params)
-            train_loss, train_accuracy, train_ties = self._evaluate("train_eval")
-            test_loss, test_accuracy, test_ties = self._evaluate("test")
-            has_val = "val" in self.dataset.splits
-            val_loss, val_accuracy, val_ties = self._evaluate("val") if has_val else (None,) * 3
+            found = {split: self._evaluate(split) for split in self._evaluated()}
+            train_loss, train_accuracy, train_ties = found["train_eval"]
+            test_loss, test_accuracy, test_ties = found["test"]
+            val_loss, val_accuracy, val_ties = found.get("val", (None,) * 3)
             self._charge(self.undone.end(), "evaluate")
-        if train_accuracy is not None and test_accuracy is not None:
-            gap = train_accuracy - test_accuracy
-        else:
-            gap = test_loss - train_loss
+        both = None not in (train_accuracy, test_accuracy)
+        gap = train_accuracy - test_accuracy if both else test_loss - train_loss  # type: ignore[operator]
         record = EpochRecord(
             epoch=epoch,
             learning_rate=float(lr[0]),
             running_loss=self.at.stats.loss_sum / self.at.stats.samples,
+            running_accuracy=self.at.stats.accuracy,
             train_loss=train_loss,
             train_accuracy=train_accuracy,
             test_loss=test_loss,
@@ -218,6 +216,7 @@ class Epochs:
             generalization_gap=gap,
             train_seconds=self.at.seconds,
             evaluate_seconds=self.clock.seconds("evaluate") - before,
+            evaluate_cpu_seconds=effort.since(start).cpu_seconds,
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             **vars(self.at.effort),
@@ -243,7 +242,7 @@ class Epochs:
             whole = walk.order is None or self.steps <= self.slice_steps
             stop = self.steps if whole else min(at.step + self.slice_steps, self.steps)
             entire = at.step == 0 and stop == self.steps
-            part = walk if entire else walk.part(at.step, stop, self.task.batch_size)
+            part = walk if entire else walk.part(at.step, stop, self.task.step_samples)
             before = effort.read()
             start = perf_counter()
             stats = self.trainer.train(part)

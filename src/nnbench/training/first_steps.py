@@ -21,7 +21,7 @@ def first_steps(config: RunConfig, task: Task, trainer: Trainer, samples: int) -
     start = trainer.params()
     rates = config.schedule.per_step(0, task.steps(samples), config.epochs, [])
     found = {}
-    for part in first_parts(make_walk(config, task, samples, 0, rates), config.batch_size):
+    for part in first_parts(make_walk(config, task, samples, 0, rates), task.step_samples):
         trainer.train(part)
         found[part.first_step + len(part.lr)] = trajectory.sample(trainer.params())
     trainer.load(start)

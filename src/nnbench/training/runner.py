@@ -9,6 +9,7 @@ from nnbench import data
 from nnbench.backends.parity import moved_by_one_ulp
 from nnbench.backends.protocol import Chooser, Effective
 from nnbench.backends.trainers import described
+from nnbench.data.reading import sentence
 from nnbench.errors import RunFailed, RunKilled
 from nnbench.records import identity, machine
 from nnbench.records.environment import switches
@@ -27,9 +28,9 @@ def execute(
 ) -> RunResult:
     """Train and evaluate as `job` says; write run.json after every epoch and results at the end.
 
-    `announce` receives events for a display: `phase`, `start`, `progress`, `epoch`, `note`. When
-    `stopping` turns true the run is left with a checkpoint, as `killed`. Raises NNBenchError
-    before anything is written where the job cannot be done.
+    `announce` receives events for a display: `phase`, `reading`, `start`, `progress`, `epoch`,
+    `note`. When `stopping` turns true the run is left with a checkpoint, as `killed`. Raises
+    NNBenchError before anything is written where the job cannot be done.
     """
     config = job.config
     clock = Clock(job.started)
@@ -41,6 +42,8 @@ def execute(
     with clock.phase("data"):
         dataset = data.load(config.data, kind=config.task, seed=config.seed)
         digests = {"payload": dataset.payload_digest} | dataset.digests()
+    if line := sentence(getattr(config.data, "path", dataset.name), dataset.guessed):
+        announce({"event": "reading", "text": line})
     announce({"event": "phase", "phase": "build"})
     with clock.phase("build"):
         task = make_task(config, dataset)
@@ -79,7 +82,9 @@ def execute(
         parameters=task.architecture.parameter_count(),
         data={"name": dataset.name, "digests": digests}
         | {"inputs": dataclasses.asdict(dataset.inputs), "outputs": dataset.outputs}
-        | {"samples": {name: len(split) for name, split in dataset.splits.items()}},
+        | {"samples": dataset.samples}
+        | ({"guessed": dataset.guessed} if dataset.guessed else {})
+        | ({"target_scale": dataset.target_scale} if dataset.target_scale else {}),
         machine=where,
         effective=effective,
         choices=trainer.choices if isinstance(trainer, Chooser) else {},

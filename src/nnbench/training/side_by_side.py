@@ -99,10 +99,10 @@ def certificates(sides: Sides, epochs: int) -> list[Certificate]:
 
     The first steps are taken before, from the same weights.
     """
-    net, batch = sides.task.architecture, sides.config.batch_size
+    net, size = sides.task.architecture, sides.task.step_samples
     excluded = net.without_effect()
     (reference, _), *others = sides.trainers.items()
-    start = first_parts(next(sides.walks(1)), batch)
+    start = first_parts(next(sides.walks(1)), size)
 
     def drifted(walks: Iterable[Walk]) -> list[dict[str, parity.Agreement]]:
         found = parity.drift(sides.reference, dict(others), sides.params, walks, excluded)
@@ -141,7 +141,7 @@ def _place(sides: Sides, trainer: Trainer, certificate: Certificate) -> Place | 
     excluded = sides.task.architecture.without_effect()
     way = list(sides.walks(epoch + 1))
     where = parity.first_parting(
-        sides.reference, trainer, sides.params, way, sides.config.batch_size, excluded
+        sides.reference, trainer, sides.params, way, sides.task.step_samples, excluded
     )
     if where is None:
         return None
@@ -163,7 +163,12 @@ def wrong_answers(sides: Sides, trainer: Trainer) -> tuple[str, ...]:
 
 def traces(sides: Sides, step: int) -> dict[str, StepTrace]:
     """Return step `step` (from 1) of every trainer, taken apart."""
-    batch = sides.config.batch_size
+    size, batches = sides.task.step_samples, sides.config.gradient_accumulation_steps
+    if batches > 1:
+        raise ConfigError(
+            f"Received gradient_accumulation_steps={batches}; nnbench trace takes steps of one "
+            "batch apart: leave it out."
+        )
     epoch, last = divmod(step - 1, sides.steps)
     if epoch >= sides.config.epochs:
         raise ConfigError(
@@ -179,8 +184,8 @@ def traces(sides: Sides, step: int) -> dict[str, StepTrace]:
         for walk in walks[:-1]:
             trainer.train(walk)
         if last:
-            trainer.train(walks[-1].part(0, last, batch))
-        found[name] = trainer.trace(walks[-1].part(last, last + 1, batch))
+            trainer.train(walks[-1].part(0, last, size))
+        found[name] = trainer.trace(walks[-1].part(last, last + 1, size))
     return found
 
 
@@ -215,7 +220,7 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
     if job["what"] == "profile":
         (name, trainer), walk = next(iter(sides.trainers.items())), next(sides.walks(1))
         trainer.load(sides.params)
-        profiled = profile(name, trainer, walk, sides.config.batch_size)
+        profiled = profile(name, trainer, walk, sides.task.step_samples)
         return facts | dataclasses.asdict(profiled)
     epochs = job.get("epochs") or sides.config.epochs
     found = [certificate.as_data() for certificate in certificates(sides, epochs)]

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+
 import numpy as np
 from forgeNN.tensor import Tensor
+from forgeNN.vectorized import cross_entropy_loss
 
 from nnbench.backends.operations import Dtype, Operations
 from nnbench.errors import UnsupportedSpec
+
+
+def facts() -> dict[str, float]:
+    """Return what its document says otherwise, see `nnbench.backends.operations.FACTS`."""
+    needed = [each for each in metadata.requires("forgeNN") or () if "extra ==" not in each]
+    product = Tensor(np.ones((1, 1))) @ Tensor(np.ones((1, 1)))
+    return {
+        "requirements": float(len(needed)),
+        "separate_criterion": float(callable(cross_entropy_loss)),
+        "dynamic_graph": float(bool(getattr(product, "_prev", None) or product._children)),
+    }
 
 
 def operations(n: int, dtype: Dtype, threads: int) -> Operations:

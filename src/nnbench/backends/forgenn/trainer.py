@@ -6,8 +6,8 @@ squared error and the cross-entropy, both as means over the batch, SGD, Adam and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from nnbench.backends.arrays import input_array, target_array
 from nnbench.backends.protocol import Params, State, Task, TrainStats, Walk
-from nnbench.backends.trainers import rehearse
+from nnbench.backends.trainers import own_random_state, rehearse
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
+from nnbench.model import metrics
 from nnbench.model import optimizers as spec
 from nnbench.model.formulas import forms
 from nnbench.model.layers import Activation, Dense, Flatten
@@ -39,13 +40,14 @@ class ForgeNNTrainer:
         _check(task)
         self.task = task
         self._inputs = {
-            name: input_array(task, split).reshape(len(split), -1) for name, split in splits.items()
+            name: input_array(task, split).reshape(len(split), math.prod(task.inputs.shape))
+            for name, split in splits.items()
         }
-        self._targets = target_array(task, splits["train"])
+        self._targets, self._labels = target_array(task, splits["train"]), splits["train"].targets
         self._positions, activations = _dense_layers(task)
         units = [task.architecture.layers[i].units for i in self._positions]  # type: ignore[union-attr]
         width = self._inputs["train"].shape[1]
-        with _own_random_state(task.seed):
+        with own_random_state(task.seed):
             self._net = VectorizedMLP(width, units[:-1], units[-1], activations)
         self._shuffler = np.random.default_rng(task.seed)
         self._loss = _loss(task)
@@ -69,18 +71,22 @@ class ForgeNNTrainer:
     def train(self, walk: Walk) -> TrainStats:
         """Take the steps of `walk`."""
         order = walk.order if walk.order is not None else self._shuffler.permutation(walk.samples)
+        order = order[: self.task.visited(len(order))]
         x, t = self._inputs["train"][order], self._targets[order]
-        size, total = self.task.batch_size, 0.0
+        size, total, met = self.task.batch_size, 0.0, []
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for step, lr in enumerate(walk.lr.tolist()):
                 rows = slice(step * size, (step + 1) * size)
-                loss = self._loss(self._net(Tensor(x[rows], requires_grad=False)), t[rows])
+                logits = self._net(Tensor(x[rows], requires_grad=False))
+                loss = self._loss(logits, t[rows])
+                met.append(logits.data)
                 self._optimizer.zero_grad()
                 loss.backward()
                 self._optimizer.lr = lr
                 self._optimizer.step()
                 total += float(loss.data) * len(x[rows])
-        return TrainStats(total, len(order))
+        correct = metrics.count_correct(np.concatenate(met), self._labels[order]) if met else 0
+        return TrainStats(total, len(order), correct)
 
     def evaluate(self, split: str) -> NDArray[np.floating]:
         """Return the logits `(n, outputs)` of a split, before the output activation."""
@@ -153,6 +159,8 @@ def _check(task: Task) -> None:
             f"optimizer.{key}={value}; it has {own[key]}": value not in (None, own[key])
             for key, value in ((key, getattr(rule, key)) for key in own)
         },
+        "steps of several batches (gradient_accumulation_steps)": task.gradient_accumulation_steps
+        > 1,
         "augmentation": task.architecture.augment is not None,
     }
     for what, met in problems.items():
@@ -192,14 +200,3 @@ def _loss(task: Task) -> Callable[[Any, NDArray[Any]], Any]:
     if activation not in ACTIVATIONS:
         raise UnsupportedSpec(f"backend=forgenn has no output activation {activation} for mse.")
     return lambda logits, t: mse(getattr(logits, activation)(), t)
-
-
-@contextmanager
-def _own_random_state(seed: int) -> Iterator[None]:
-    """Let forgeNN draw its weights from NumPy's global state, then put that back."""
-    kept = np.random.get_state()
-    np.random.seed(seed % 2**32)
-    try:
-        yield
-    finally:
-        np.random.set_state(kept)

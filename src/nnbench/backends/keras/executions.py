@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from nnbench.backends.keras import process
+from nnbench.backends.keras import optimizers, process
 from nnbench.backends.keras.losses import FitLoss, sample_losses
 from nnbench.backends.keras.model import Net
 from nnbench.backends.protocol import Task, TrainStats, Walk
@@ -19,13 +19,43 @@ from nnbench.errors import UnsupportedSpec
 from nnbench.model import counter, streams
 
 
-def drawn_keys(net: Net, walk: Walk) -> NDArray[np.int32]:
-    """Return the keys `(steps, drawing layers, 2)` of what is random in the walk's steps."""
-    steps = len(walk.lr)
-    keys = np.empty((steps, len(net.drawing), 2), np.uint32)
+def drawn_keys(task: Task, net: Net, walk: Walk) -> NDArray[np.int32]:
+    """Return the keys `(batches, drawing layers, 2)` of what is random in the walk's batches."""
+    numbers = task.batches(walk.first_step, task.visited(walk.samples))
+    keys = np.empty((len(numbers), len(net.drawing), 2), np.uint32)
     for i, stream in enumerate(net.drawing):
-        keys[:, i] = counter.keys(walk.seed, walk.first_step, steps, stream)
+        keys[:, i] = counter.keys(walk.seed, numbers.start, len(numbers), stream)
     return keys.view(np.int32)
+
+
+class Batches(NamedTuple):
+    """What is set before each batch of a walk: arrays whose first axis has the batches.
+
+    `rates` of the step that a batch is part of, the `keys` of what is random; of a step of several
+    batches also the `shares` of each one's gradient, and whether it is the step's `last`.
+    """
+
+    rates: NDArray[np.float64]
+    keys: NDArray[np.int32]
+    shares: NDArray[np.float64]
+    last: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, task: Task, net: Net, walk: Walk) -> Batches:
+        """Return those of `walk`."""
+        keys, n = drawn_keys(task, net, walk), task.visited(walk.samples)
+        step = np.arange(len(keys)) // task.gradient_accumulation_steps
+        sizes = np.minimum(n - task.batch_size * np.arange(len(keys)), task.batch_size)
+        shares = sizes / np.bincount(step, sizes)[step]
+        if task.loss.over_batch == "sum":
+            shares = np.ones(len(keys))
+        last = np.append(step[1:] > step[:-1], True).astype(float)
+        return cls(walk.lr[step], keys, shares, last)
+
+    def part(self, start: int, stop: int | None) -> Batches:
+        """Return those of some batches."""
+        rows = slice(start, stop)
+        return Batches(self.rates[rows], self.keys[rows], self.shares[rows], self.last[rows])
 
 
 class Execution:
@@ -69,7 +99,7 @@ class Fit(Execution):
 
     def prepare(self, n: int) -> None:
         """Fit a walk with a full and the ragged batch, so that both shapes are traced."""
-        batch = self.task.batch_size
+        n, batch = self.task.visited(n), self.task.batch_size
         count = n if n < 2 * batch else 2 * batch + n % batch
         self.run(Walk(np.arange(count), np.zeros(self.task.steps(count)), count, 0, 0, 0))
 
@@ -77,15 +107,17 @@ class Fit(Execution):
         """Fit one epoch over the walk."""
         self.optimizer.learning_rate.assign(np.asarray(walk.lr[0]))
         varies = bool((walk.lr != walk.lr[0]).any()) or bool(self.net.drawing)
+        varies |= self.task.gradient_accumulation_steps > 1
         with self._seeded(walk):
             history = self.model.fit(
                 **self._data(walk),
                 epochs=1,
                 verbose=0,
-                callbacks=[_ByStep(self.net, walk)] if varies else None,
+                callbacks=[_ByBatch(self.task, self.net, walk)] if varies else None,
             ).history
         mean = history["mean" if self._summed else "loss"][0]
-        return TrainStats(mean * walk.samples, walk.samples)
+        visited = self.task.visited(walk.samples)
+        return TrainStats(mean * visited, visited)
 
     def _data(self, walk: Walk) -> dict[str, Any]:
         """Return the arguments of `fit` that say what it trains on."""
@@ -93,13 +125,16 @@ class Fit(Execution):
         arrays, batch = (self.inputs[rows], self.targets[rows]), self.task.batch_size
         if self.task.input == "resident":
             x, y = arrays
-            return {"x": x, "y": y, "batch_size": batch, "shuffle": walk.order is None}
+            kept = self.task.visited(walk.samples) // batch if self.task.drop_last else None
+            own = {"batch_size": batch, "shuffle": walk.order is None, "steps_per_epoch": kept}
+            return {"x": x, "y": y} | own
         import tensorflow as tf
 
         pipeline = tf.data.Dataset.from_tensor_slices(arrays)
         if walk.order is None:
             pipeline = pipeline.shuffle(walk.samples)
-        return {"x": pipeline.batch(batch).prefetch(tf.data.AUTOTUNE), "shuffle": False}
+        pipeline = pipeline.batch(batch, drop_remainder=self.task.drop_last)
+        return {"x": pipeline.prefetch(tf.data.AUTOTUNE), "shuffle": False}
 
     def _seeded(self, walk: Walk) -> AbstractContextManager[None]:
         """Seed fit's shuffling where it does any; otherwise spare the kernels (see process.py)."""
@@ -109,21 +144,25 @@ class Fit(Execution):
         return process.seeded(int(seed))
 
 
-class _ByStep(keras.callbacks.Callback):
-    """Sets before every step what changes with it: the learning rate, the keys."""
+class _ByBatch(keras.callbacks.Callback):
+    """Sets before every batch what changes with it: the learning rate, the keys, its share."""
 
-    def __init__(self, net: Net, walk: Walk) -> None:
+    def __init__(self, task: Task, net: Net, walk: Walk) -> None:
         super().__init__()
-        self.net, self.rates, self.keys = net, walk.lr, drawn_keys(net, walk)
+        self.net, self.batches = net, Batches.of(task, net, walk)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Set the rate and the keys of step `batch`."""
+        """Set what is of batch `batch`."""
         if hasattr(self.model, "jax_state_sync"):  # Keras on JAX keeps the state to itself
             self.model.jax_state_sync()
         # An array: Keras takes numbers through float32 on some engines.
-        self.model.optimizer.learning_rate.assign(self.rates[batch : batch + 1].reshape(()))
-        for key, layer in zip(self.keys[batch], self.net.drawing.values(), strict=True):
+        rates, keys, *rest = self.batches.part(batch, batch + 1)
+        self.model.optimizer.learning_rate.assign(rates.reshape(()))
+        for key, layer in zip(keys[0], self.net.drawing.values(), strict=True):
             layer.key.assign(key)
+        own = optimizers.accumulation(self.model.optimizer)
+        for variable, value in zip(own, rest, strict=False):
+            variable.assign(value.reshape(()))
 
 
 # Where each execution is, and on which engines it runs.

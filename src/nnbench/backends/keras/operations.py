@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from nnbench.backends.keras import process
-from nnbench.backends.operations import FILTERS, IMAGES, KERNEL, Dtype, Operations
+from nnbench.backends.operations import FILTERS, IMAGES, KERNEL, SMALL_IMAGE, Dtype, Operations
 
 
 def operations(n: int, dtype: Dtype, threads: int) -> Operations:
@@ -20,7 +20,7 @@ def operations(n: int, dtype: Dtype, threads: int) -> Operations:
     def draw(*shape: int) -> Any:
         return keras.ops.convert_to_tensor(rng.standard_normal(shape).astype(dtype))
 
-    x, y, images = draw(n, n), draw(n, n), draw(*IMAGES)
+    x, y, images, small = draw(n, n), draw(n, n), draw(*IMAGES), draw(1, *SMALL_IMAGE)
     kernels, offsets, bias = draw(KERNEL, KERNEL, IMAGES[3], FILTERS), draw(FILTERS), draw(n)
     maps = keras.ops.conv(images, kernels)
     return {
@@ -30,5 +30,6 @@ def operations(n: int, dtype: Dtype, threads: int) -> Operations:
         "softmax": partial(keras.ops.softmax, x),
         "dense": lambda: keras.ops.matmul(x, y) + bias,
         "conv2d": lambda: keras.ops.conv(images, kernels) + offsets,
+        "conv2d_small": lambda: keras.ops.conv(small, kernels) + offsets,
         "max_pool2d": partial(keras.ops.max_pool, maps, 2),
     }

@@ -86,11 +86,14 @@ def _dense(gradient: Any, variable: Any) -> Any:
 
 
 class Matched(keras.optimizers.Optimizer):
-    """Runs a rule of the table above; works in `fit` and inside a compiled loop."""
+    """Runs a rule of the table above; works in `fit` and inside a compiled loop.
 
-    def __init__(self, rule: Any) -> None:
+    A step of several `batches` gathers their gradients, each times its `share`, until the `last`.
+    """
+
+    def __init__(self, rule: Any, batches: int = 1) -> None:
         super().__init__(learning_rate=0.0, name="matched")
-        self.rule = rule
+        self.rule, self.accumulates = rule, batches > 1
         self.update, self.count = UPDATES[type(rule)]
         self.count += getattr(rule, "amsgrad", False)
 
@@ -111,11 +114,46 @@ class Matched(keras.optimizers.Optimizer):
         ]
         for buffer in (b for bs in self.buffers for b in bs):
             buffer.assign(ops.full(buffer.shape, start, dtype=buffer.dtype))
+        if self.accumulates:
+            self.gathered = [
+                self.add_variable_from_reference(v, name="gathered") for v in variables
+            ]
+            self.share, self.last = (
+                self.add_variable((), "zeros", dtype=variables[0].dtype, name=name)
+                for name in ("share", "last")
+            )
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
-        """Clip the gradients, if asked to, and update the variables."""
+        """Take a step, or only keep the gradients where the batch is not the step's last."""
         variables = trainable_variables or self._trainable_variables
         grads = [_dense(g, v) for g, v in zip(grads, variables, strict=True)]
+        if not self.accumulates:
+            self._take(grads, variables)
+            return
+        sums = [kept + self.share * g for kept, g in zip(self.gathered, grads, strict=True)]
+
+        def keep(values: Any) -> None:
+            for variable, value in zip(self.gathered, values, strict=True):
+                variable.assign(value)
+
+        def take() -> None:
+            self._take(sums, variables)
+            keep([ops.zeros_like(g) for g in sums])
+
+        if keras.backend.backend() != "jax":
+            ops.cond(self.last > 0, take, lambda: keep(sums))
+            return
+        # A branch cannot assign there: take the step, and back where the batch is not the last.
+        keep(sums)
+        changed = [*variables, *self.variables]
+        before = [ops.convert_to_tensor(v) for v in changed]
+        take()
+        for variable, value in zip(changed, before, strict=True):
+            taken = ops.convert_to_tensor(variable)
+            variable.assign(ops.where(self.last > 0, taken, value))
+
+    def _take(self, grads: Any, variables: Any) -> None:
+        """Clip the gradients, if asked to, and update the variables."""
         if (bound := self.rule.clip_value) is not None:
             grads = [ops.clip(g, -bound, bound) for g in grads]
         if self.rule.clip_norm is not None:
@@ -123,7 +161,7 @@ class Matched(keras.optimizers.Optimizer):
             bound = self.rule.clip_norm * ops.ones_like(norm)
             factor = bound / ops.maximum(norm + self.rule.clip_offset, bound)
             grads = [g * factor for g in grads]
-        super().apply(grads, trainable_variables)
+        super().apply(grads, variables)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable."""
@@ -156,11 +194,21 @@ NATIVE: dict[type, tuple[Any, dict[str, str]]] = {
 }
 
 
-def _native(rule: Any, variables: list[Any]) -> keras.optimizers.Optimizer:
+def accumulation(optimizer: Any) -> tuple[Any, ...]:
+    """Return the variables of an optimizer that gathers gradients: a batch's share, if it is last.
+
+    None of Keras' own, which counts the batches by itself.
+    """
+    gathers = getattr(optimizer, "accumulates", False)
+    return (optimizer.share, optimizer.last) if gathers else ()
+
+
+def _native(task: Task, variables: list[Any]) -> keras.optimizers.Optimizer:
     """Return Keras' own optimizer of that name, with the values that are set.
 
     Raises UnsupportedSpec for a form of the formula that its class does not have.
     """
+    rule: Any = task.optimizer
     kind, names = NATIVE[type(rule)]
     check_own(rule, "keras", f"keras.optimizers.{kind.__name__}")
     if rule.clip_norm is not None and rule.clip_value is not None:
@@ -173,6 +221,8 @@ def _native(rule: Any, variables: list[Any]) -> keras.optimizers.Optimizer:
         values["weight_decay"] = values["weight_decay"] or None
     values |= {"global_clipnorm": values.pop("clip_norm"), "clipvalue": values.pop("clip_value")}
     arguments = {names.get(key, key): v for key, v in values.items() if v is not None}
+    if task.gradient_accumulation_steps > 1:
+        arguments["gradient_accumulation_steps"] = task.gradient_accumulation_steps
     optimizer = kind(learning_rate=0.0, **arguments)
     if rule.decay_on == "kernels" and values.get("weight_decay") != 0:
         optimizer.exclude_from_weight_decay(var_list=[v for v in variables if not is_kernel(v)])
@@ -185,8 +235,20 @@ def build(task: Task, variables: list[Any]) -> keras.optimizers.Optimizer:
     Raises UnsupportedSpec for an unknown optimizer.
     """
     supported(UPDATES, type(task.optimizer), "optimizer", "keras")
-    matched = task.semantics == "matched"
-    return Matched(task.optimizer) if matched else _native(task.optimizer, variables)
+    if task.semantics == "native":
+        return _native(task, variables)
+    return Matched(task.optimizer, task.gradient_accumulation_steps)
+
+
+def check_accumulation(task: Task, samples: int) -> None:
+    """Raise UnsupportedSpec where Keras' own optimizer would go on in the next epoch."""
+    batches, count = task.gradient_accumulation_steps, len(task.batches(0, task.visited(samples)))
+    if task.semantics == "native" and count % batches:
+        raise UnsupportedSpec(
+            f"Received gradient_accumulation_steps={batches} with semantics=native; an epoch has "
+            f"{count} batches, and Keras takes those left over into the next one: use a number "
+            "that divides them, or semantics=matched."
+        )
 
 
 def effective(optimizer: keras.optimizers.Optimizer, rule: Any) -> dict[str, Any]:

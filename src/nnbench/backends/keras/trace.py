@@ -20,7 +20,7 @@ def step_gradients(
 
     The state of the net may be changed by it.
     """
-    for layer, key in zip(net.drawing.values(), drawn_keys(net, walk)[0], strict=True):
+    for layer, key in zip(net.drawing.values(), drawn_keys(task, net, walk)[0], strict=True):
         layer.key.assign(key)
     x, t = tf.gather(inputs, walk.order), tf.gather(targets, walk.order)
     with tf.GradientTape() as tape:

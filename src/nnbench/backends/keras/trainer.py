@@ -32,6 +32,7 @@ class KerasTrainer:
         self._device = process.prepare(task.device, task.threads, task.semantics)
         self.accelerator = process.accelerator(self._device)
         process.check_precision(task.dtype)
+        optimizers.check_accumulation(task, len(splits["train"]))
         kind = execution_class(task.execution)
         with self._settings():
             net = model.build(task)

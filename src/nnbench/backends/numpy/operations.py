@@ -14,7 +14,7 @@ from nnbench.backends.numpy.fused.images import Conv
 from nnbench.backends.numpy.fused.pointwise import relu, sigmoid, softmax
 from nnbench.backends.numpy.fused.stage import Sink
 from nnbench.backends.numpy.images import MaxPool2d
-from nnbench.backends.operations import FILTERS, IMAGES, KERNEL, Dtype, Operations
+from nnbench.backends.operations import FILTERS, IMAGES, KERNEL, SMALL_IMAGE, Dtype, Operations
 from nnbench.model import layers as spec
 from nnbench.model.network import ParamKey
 
@@ -31,12 +31,14 @@ def operations(n: int, dtype: Dtype, threads: int) -> Operations:
     dense.input[...] = x
     gradients = Sink(weights.like(), 1.0, 0.0)
     conv = spec.Conv2d(FILTERS, KERNEL)
-    shape = (IMAGES[0], *conv.output_shape(IMAGES[1:]))
     kernels = Flat({key: (KERNEL, KERNEL, IMAGES[3], FILTERS), bias: (FILTERS,)}, np, dtype)
     kernels.vector[...] = rng.standard_normal(kernels.vector.shape)
-    maps = np.zeros(shape, dtype)
-    stage = Conv(0, conv, IMAGES, kernels, maps, pooled=False)
-    stage.input[...] = rng.standard_normal(IMAGES)
+    stages = []
+    for images in (IMAGES, (1, *SMALL_IMAGE)):
+        shape = (images[0], *conv.output_shape(images[1:]))
+        stages.append(Conv(0, conv, images, kernels, np.zeros(shape, dtype), pooled=False))
+        stages[-1].input[...] = rng.standard_normal(images)
+    shape = (IMAGES[0], *conv.output_shape(IMAGES[1:]))
     pool = MaxPool2d({}, spec.MaxPool2d())
     return {
         "matmul": partial(np.matmul, x, y, out),
@@ -45,7 +47,8 @@ def operations(n: int, dtype: Dtype, threads: int) -> Operations:
         "softmax": _all(softmax(x, out)),
         "dense": _all(dense.forward(blas)),
         "backward": _all(dense.backward(blas, y, gradients, wanted=True)[0]),
-        "conv2d": _all(stage.forward(blas)),
+        "conv2d": _all(stages[0].forward(blas)),
+        "conv2d_small": _all(stages[1].forward(blas)),
         "max_pool2d": partial(pool.forward, rng.standard_normal(shape).astype(dtype)),
     }
 

@@ -20,7 +20,16 @@ from nnbench.backends.numpy.losses import logit_gradient
 from nnbench.backends.numpy.optimizers import Rule
 from nnbench.backends.numpy.randomness import Dropout, augmented
 from nnbench.backends.numpy.stopwatch import Stopwatch
-from nnbench.backends.protocol import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
+from nnbench.backends.protocol import (
+    NO_STATS,
+    Params,
+    ProfileRow,
+    State,
+    StepTrace,
+    Task,
+    TrainStats,
+    Walk,
+)
 from nnbench.backends.trainers import described, rehearse, supported, traced
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
@@ -86,40 +95,55 @@ class NumpyTrainer:
     def train(self, walk: Walk) -> TrainStats:
         """Step through the walk; the losses are computed from the stored logits."""
         order = walk.order if walk.order is not None else self._shuffler.permutation(walk.samples)
-        batch = self.task.batch_size
-        chunk = max(1, GATHER_SAMPLES // batch) * batch
-        stats = TrainStats(0.0, 0)
+        order, size = order[: self.task.visited(len(order))], self.task.step_samples
+        chunk, stats = max(1, GATHER_SAMPLES // size) * size, NO_STATS
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for start in range(0, len(order), chunk):
-                part = order[start : start + chunk]
-                first = start // batch
-                rates = walk.lr[first : first + chunk // batch]
+                part, first = order[start : start + chunk], start // size
+                rates = walk.lr[first : first + chunk // size]
                 stats += self._train_chunk(part, rates, walk.first_step + first)
         return stats
 
     def _train_chunk(self, order: Array, rates: Array, first_step: int) -> TrainStats:
-        keys = self.keys(first_step, len(rates))
+        numbers = self.task.batches(first_step, len(order))
+        keys = self.keys(numbers.start, len(numbers))
         run = self._fused.run if self._fused else self._run_reference
-        losses = metrics.sample_losses(
-            _host(run(order, rates, keys)),
-            self._targets["train"][order],
-            self.task.loss,
-            self.task.architecture.output_activation,
-        )
-        return TrainStats(float(losses.sum()), len(losses))
+        logits, targets = _host(run(order, rates, keys)), self._targets["train"][order]
+        activation = self.task.architecture.output_activation
+        losses = metrics.sample_losses(logits, targets, self.task.loss, activation)
+        correct = metrics.count_correct(logits, targets)
+        return TrainStats(float(losses.sum()), len(losses), correct)
 
     def _run_reference(self, order: Array, rates: Array, keys: list[Keys]) -> Array:
-        """Take one step per rate over consecutive batches of `order`; return their logits."""
-        batch = self.task.batch_size
+        """Take one step per rate over consecutive parts of `order`; return their logits.
+
+        `keys` are those of each batch.
+        """
+        size, batches = self.task.step_samples, self.task.gradient_accumulation_steps
         indices = self.xp.asarray(order)
-        x = self._gather("train", indices)
-        t = self._target_matrix[indices]
+        x, t = self._gather("train", indices), self._target_matrix[indices]
         logits = self.xp.empty_like(t)
         for step, lr in enumerate(rates.tolist()):
-            rows = slice(step * batch, (step + 1) * batch)
-            logits[rows], grads = self.gradients(x[rows], t[rows], keys[step])
+            rows = slice(step * size, (step + 1) * size)
+            own = keys[step * batches : (step + 1) * batches]
+            logits[rows], grads = self._accumulated(x[rows], t[rows], own)
             self._optimizer.step(grads, lr)
         return logits
+
+    def _accumulated(self, x: Array, t: Array, keys: list[Keys]) -> tuple[Array, Params]:
+        """Return the logits of a step's samples, and the gradients of its batches together."""
+        if len(keys) == 1:
+            return self.gradients(x, t, keys[0])
+        loss, size = self.task.loss, self.task.batch_size
+        logits = self.xp.empty_like(t)
+        total: Params = {}
+        for i, key in enumerate(keys):
+            rows = slice(i * size, (i + 1) * size)
+            logits[rows], grads = self.gradients(x[rows], t[rows], key)
+            # Each batch's gradient is scaled as if it were alone.
+            share = loss.batch_scale(len(x)) / loss.batch_scale(len(x[rows]))
+            total = {name: total.get(name, 0.0) + share * g for name, g in grads.items()}
+        return logits, total
 
     def _build_fused(self) -> Fused:
         """Return the fused form of the steps; imported here, for SciPy's BLAS takes its time."""
@@ -130,11 +154,11 @@ class NumpyTrainer:
         material = Material(self.task, data, targets, self.layers, self._weights)
         return Fused(material, self._optimizer)
 
-    def keys(self, first_step: int, steps: int) -> list[Keys]:
-        """Return for each step the keys of what is random in it."""
+    def keys(self, first: int, batches: int) -> list[Keys]:
+        """Return for each of so many batches, from number `first`, the keys of what is random."""
         streams = [*self._random] + [counter.AUGMENT_STREAM] * bool(self.task.architecture.augment)
-        drawn = {i: counter.keys(self.task.seed, first_step, steps, i) for i in streams}
-        return [{i: words[step] for i, words in drawn.items()} for step in range(steps)]
+        drawn = {i: counter.keys(self.task.seed, first, batches, i) for i in streams}
+        return [{i: words[n] for i, words in drawn.items()} for n in range(batches)]
 
     def activations(self, x: Array, keys: Keys) -> list[Array]:
         """Return x, augmented, and what each layer makes of it in training, logits last."""
@@ -188,7 +212,8 @@ class NumpyTrainer:
     def profile(self, walk: Walk) -> list[ProfileRow]:
         """Take the steps of `walk` with a stopwatch around every operation."""
         assert walk.order is not None
-        keys = self.keys(walk.first_step, len(walk.lr))
+        numbers = self.task.batches(walk.first_step, len(walk.order))
+        keys = self.keys(numbers.start, len(numbers))
         watch = Stopwatch(lambda: wait(self.xp)) if self.xp is not np else Stopwatch()
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             if self._fused:

@@ -9,10 +9,27 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from nnbench.backends.protocol import Task
 from nnbench.backends.torch.layers import Net
+from nnbench.errors import UnsupportedSpec
 
 Learn = Callable[[Tensor, Tensor], Tensor]
 WARM_PASSES = 3  # what torch asks for before it records
+
+
+def check_graphs(task: Task, device: torch.device) -> None:
+    """Raise UnsupportedSpec where steps cannot be recorded."""
+    if device.type != "cuda":
+        raise UnsupportedSpec(
+            "Received backend.execution=cudagraph; CUDA graphs need device=cuda. Use "
+            "backend.execution=eager or compile."
+        )
+    if task.gradient_accumulation_steps > 1:
+        raise UnsupportedSpec(
+            f"Received gradient_accumulation_steps={task.gradient_accumulation_steps} with "
+            "backend.execution=cudagraph, which records steps of one batch; use "
+            "backend.execution=eager or compile."
+        )
 
 
 class Graphs:

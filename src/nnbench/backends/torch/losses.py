@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -13,6 +13,7 @@ from nnbench.backends.protocol import Task
 from nnbench.backends.torch.layers import activation
 from nnbench.backends.trainers import supported
 from nnbench.errors import UnsupportedSpec
+from nnbench.model import metrics
 from nnbench.model.losses import CLIP
 
 # torch's function, and whether it takes outputs rather than logits.
@@ -59,6 +60,14 @@ def _cross_entropy(task: Task) -> Callable[[Tensor, Tensor], Tensor]:
         return (each * by_class[t]).sum()
 
     return summed
+
+
+def count_correct(met: Sequence[tuple[Tensor, Tensor]], task: Task) -> int | None:
+    """Return how many samples of the batches `met`, logits and targets, were classified rightly."""
+    if task.kind != "classification" or not met:
+        return None
+    logits, targets = (torch.cat(each).cpu().numpy() for each in zip(*met, strict=True))
+    return metrics.count_correct(logits, targets if targets.ndim == 1 else targets.argmax(axis=1))
 
 
 def _softmax_twice(z: Tensor, t: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch.nn import functional
 
-from nnbench.backends.operations import FILTERS, IMAGES, KERNEL, Dtype, Operations
+from nnbench.backends.operations import FILTERS, IMAGES, KERNEL, SMALL_IMAGE, Dtype, Operations
 
 
 def operations(n: int, dtype: Dtype, threads: int) -> Operations:
@@ -22,6 +22,7 @@ def operations(n: int, dtype: Dtype, threads: int) -> Operations:
     result = functional.linear(given, weights, bias)
     batch, height, width, channels = IMAGES
     images = torch.randn(batch, channels, height, width, dtype=kind)
+    small = torch.randn(1, SMALL_IMAGE[2], *SMALL_IMAGE[:2], dtype=kind)
     kernels = torch.randn(FILTERS, channels, KERNEL, KERNEL, dtype=kind)
     offsets = torch.zeros(FILTERS, dtype=kind)
     maps = functional.conv2d(images, kernels, offsets)
@@ -35,5 +36,6 @@ def operations(n: int, dtype: Dtype, threads: int) -> Operations:
         "dense": partial(functional.linear, x, w, b),
         "backward": partial(torch.autograd.grad, result, wanted, y, retain_graph=True),
         "conv2d": partial(functional.conv2d, images, kernels, offsets),
+        "conv2d_small": partial(functional.conv2d, small, kernels, offsets),
         "max_pool2d": partial(functional.max_pool2d, maps, 2),
     }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nnbench.backends.protocol import Task
 from nnbench.backends.trainers import supported
@@ -28,6 +28,7 @@ OPTIMIZERS: dict[type, tuple[Any, dict[str, str]]] = {
 }
 # Of the description alone; clipping is a function in torch.
 NOT_TORCH = ("name", "formulas", "decay_on", "clip_norm", "clip_value")
+CLIP_OFFSET = 1e-6  # of torch's own function
 BETAS = ("beta1", "beta2")  # one argument of torch's
 
 
@@ -183,3 +184,19 @@ def needs_formula(spec: Any) -> bool:
     unused |= {"decay"} if not spec.weight_decay else set()
     own = forms(spec, "torch")
     return any(getattr(spec, key) != has for key, has in own.items() if key not in unused)
+
+
+def clip(parameters: Sequence[Tensor], spec: Any) -> None:
+    """Bound the gradients, value by value or by their global norm, where the rule asks for it."""
+    if spec.clip_value is not None:
+        nn.utils.clip_grad_value_(parameters, spec.clip_value)
+    if spec.clip_norm is None:
+        return
+    if spec.clip_offset == CLIP_OFFSET:
+        nn.utils.clip_grad_norm_(parameters, spec.clip_norm)
+        return
+    grads = [p.grad for p in parameters if p.grad is not None]
+    norm = nn.utils.get_total_norm(grads)
+    factor = spec.clip_norm / (norm + spec.clip_offset).clamp(min=spec.clip_norm)
+    for grad in grads:
+        grad.mul_(factor)

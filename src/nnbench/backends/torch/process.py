@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from nnbench.backends.cuda import Accelerator, refusal
 from nnbench.backends.protocol import Semantics
@@ -22,14 +21,14 @@ EXECUTIONS: dict[str, dict[str, Any] | None] = {
 }
 
 
-def compiled(function: Callable[..., Tensor], options: dict[str, Any]) -> Callable[..., Tensor]:
+def compiled(function: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
     """Return `function` compiled; raises UnsupportedSpec where there is nothing to compile with."""
     if shutil.which(os.environ.get("CXX", "c++")) is None and shutil.which("g++") is None:
         raise UnsupportedSpec(
             "Received backend.execution=compile; torch.compile needs a C++ compiler, none was "
             "found. Install g++ or use backend.execution=eager."
         )
-    faster: Callable[..., Tensor] = torch.compile(function, **options)
+    faster: Callable[..., Any] = torch.compile(function, **options)
     return faster
 
 

@@ -6,20 +6,20 @@ the launches of forward and backward recorded as CUDA graphs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch import Tensor
 
 from nnbench.backends.arrays import target_array
 from nnbench.backends.protocol import Params, ProfileRow, State, StepTrace, Task, TrainStats, Walk
-from nnbench.backends.torch import layers, losses, optimizers
-from nnbench.backends.torch.graphs import Graphs
+from nnbench.backends.torch import layers, loading, losses, optimizers
+from nnbench.backends.torch.batches import Batch, Data, gathered, in_steps, loaded
+from nnbench.backends.torch.graphs import Graphs, check_graphs
 from nnbench.backends.torch.process import (
     EXECUTIONS,
     accelerator,
@@ -30,20 +30,19 @@ from nnbench.backends.torch.process import (
 from nnbench.backends.torch.profile import profile_rows
 from nnbench.backends.trainers import rehearse, resident, supported, traced
 from nnbench.data.dataset import Split
-from nnbench.errors import UnsupportedSpec
 from nnbench.model import counter, streams
 
-GATHER_BYTES = 64 * 2**20
 EVALUATE_ROWS = 2048
 Array = NDArray[np.floating]
-Batches = Iterable[tuple[Tensor, Tensor]]
+Keys = Sequence[tuple[Tensor, Iterator[Tensor]]]  # where a key goes, and those of all batches
 
 
 class TorchTrainer:
     """Trains one task in PyTorch; the protocol is `nnbench.backends.protocol.Trainer`.
 
     Resident input: the walk's samples are gathered a chunk at a time and batches are views of it.
-    Native input: a DataLoader with its own generator serves batches. Raises UnsupportedSpec for
+    Native input: a DataLoader with its own generator serves batches; per_sample: it reads images
+    one by one, to evaluate too. Raises UnsupportedSpec for
     what it cannot run.
     """
 
@@ -53,18 +52,16 @@ class TorchTrainer:
         options = supported(EXECUTIONS, task.execution, "backend.execution", "torch")
         self._task = task
         self._device = find_device(task.device)
-        if task.execution == "cudagraph" and self._device.type != "cuda":
-            raise UnsupportedSpec(
-                "Received backend.execution=cudagraph; CUDA graphs need device=cuda. Use "
-                "backend.execution=eager or compile."
-            )
+        if task.execution == "cudagraph":
+            check_graphs(task, self._device)
         fix_arithmetic(task.threads, task.semantics)
         self.accelerator = accelerator(self._device)
         self._net = layers.build(task).to(self._device)
         self._located = layers.located(task, self._net)
         self._parameters = list(self._net.parameters())
-        self._clip: Any = task.documented().optimizer
+        self._rule: Any = task.documented().optimizer
         self._scales: dict[int, Tensor] = {}  # by batch size
+        self._met: list[tuple[Tensor, Tensor]] = []  # logits and targets of an epoch's batches
         self._loss_sum = losses.loss_sum(task)
         self._losses = self._forward if options is None else compiled(self._forward, options)
         self._graphs = Graphs(self._net, self._learn) if task.execution == "cudagraph" else None
@@ -77,6 +74,12 @@ class TorchTrainer:
         self._inputs = resident(
             task, splits, lambda array: torch.from_numpy(array).to(self._device)
         )
+        self._data = Data(self._inputs["train"].array, self._targets, self._generator)
+
+        self._images = {
+            name: loading.Images(task, split, target_array(task, split))
+            for name, split in (splits.items() if task.input == "per_sample" else ())
+        }
 
     def load(self, params: Params) -> None:
         """Take weights in canonical layout; reset the optimizer's state."""
@@ -93,19 +96,21 @@ class TorchTrainer:
     def warm_up(self, n: int) -> None:
         """Take a full and a ragged step, evaluate, and put everything back as it was."""
         rehearse(self, self._task, n)
-        self._logits(self._inputs["train"].array[:1])
+        self._logits([self._inputs["train"].array[:1]])
 
     def train(self, walk: Walk) -> TrainStats:
         """Take the steps of `walk`; return once the device is idle."""
-        batches = self._loaded if self._task.input == "native" else self._gathered
         native = self._task.semantics == "native"
         with self._own_random_state(walk) if native else nullcontext():
-            sums = self._steps(batches(walk), walk)
+            sums = self._steps(self._batches(walk), walk)
         total = torch.stack(sums).sum(dtype=torch.float64).item()
         if self._device.type == "cuda":
             torch.cuda.synchronize()
         outputs = self._task.architecture.output_shape()[-1]
-        return TrainStats(total * self._task.loss.output_scale(outputs), walk.samples)
+        loss_sum = total * self._task.loss.output_scale(outputs)
+        met, self._met = self._met, []
+        correct = losses.count_correct(met, self._task)
+        return TrainStats(loss_sum, self._task.visited(walk.samples), correct)
 
     def trace(self, walk: Walk) -> StepTrace:
         """Take the one step of `walk`, as `train` does, and return what went on in it."""
@@ -114,7 +119,7 @@ class TorchTrainer:
     def _take_apart(self, walk: Walk) -> tuple[list[Array], list[Array | None], Params]:
         """Return activations, gradients with respect to each layer's output, and parameters'."""
         self._set_keys(walk)
-        inputs, targets = next(iter(self._gathered(walk)))
+        inputs, targets = next(iter(gathered(self._task, walk, self._data)))
         outputs = self._net.outputs(inputs)
         for output in (o for o in outputs if o.requires_grad):
             output.retain_grad()
@@ -133,8 +138,11 @@ class TorchTrainer:
 
     def evaluate(self, split: str) -> Array:
         """Return the logits `(n, outputs)`: evaluation mode, before the output activation."""
+        if split in self._images and len(self._images[split]):
+            read = loading.in_order(self._images[split], self._task)
+            return self._logits(inputs for inputs, _ in read)
         array, samples = self._inputs[split]
-        return self._logits(array[:samples])
+        return self._logits(array[:samples].split(EVALUATE_ROWS))
 
     def params(self) -> Params:
         """Return host copies in canonical layout."""
@@ -161,34 +169,12 @@ class TorchTrainer:
                 self._optimizer.state[tensor][name.removeprefix(prefix)] = value
         self._generator.set_state(torch.tensor(state["generator"]))
 
-    def _gathered(self, walk: Walk) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the walk's batches as views of chunks of at most about `GATHER_BYTES`."""
-        inputs, size = self._inputs["train"].array, self._task.batch_size
-        row_bytes = inputs[0].numel() * inputs.element_size()
-        chunk = max(1, GATHER_BYTES // (row_bytes * size)) * size
-        order = (
-            torch.randperm(walk.samples, generator=self._generator)
-            if walk.order is None
-            else torch.from_numpy(walk.order)
-        )
-        for part in order.to(self._device).split(chunk):
-            batches = inputs.index_select(0, part), self._targets.index_select(0, part)
-            yield from zip(*(array.split(size) for array in batches), strict=True)
-
-    def _loaded(self, walk: Walk) -> Batches:
-        """Return a DataLoader in the walk's order, or shuffling where it leaves the order open."""
-        data = TensorDataset(
-            self._inputs["train"].array[: None if walk.order is not None else walk.samples],
-            self._targets[: None if walk.order is not None else walk.samples],
-        )
-        loader: Batches = DataLoader(
-            data,
-            batch_size=self._task.batch_size,
-            shuffle=walk.order is None,
-            sampler=None if walk.order is None else walk.order.tolist(),
-            generator=self._generator,
-        )
-        return loader
+    def _batches(self, walk: Walk) -> Iterable[Batch]:
+        """Return the batches of `walk`, as the task's `input` brings them."""
+        if images := self._images.get("train"):
+            return loading.loader(images, self._task, walk, self._generator)
+        bring = loaded if self._task.input == "native" else gathered
+        return bring(self._task, walk, self._data)
 
     @contextmanager
     def _own_random_state(self, walk: Walk) -> Iterator[None]:
@@ -199,65 +185,73 @@ class TorchTrainer:
             torch.manual_seed(int(key))
             yield
 
-    def _steps(self, batches: Batches, walk: Walk) -> list[Tensor]:
-        """Take one step per batch; return the loss sums, left on the device.
+    def _steps(self, batches: Iterable[Batch], walk: Walk) -> list[Tensor]:
+        """Take the steps of `walk`; return the batches' loss sums, left on the device.
 
         The loss's scale enters as the seed of `backward`, which saves a multiplication a step.
         """
         net, optimizer, graphs = self._net, self._optimizer, self._graphs
-        sums = []
+        sums: list[Tensor] = []
         rate = None
+        steps = in_steps(batches, self._task.gradient_accumulation_steps)
         if graphs:
             graphs.begin()
         keys = [
-            (module.key, iter(_keys(walk, len(walk.lr), stream).to(self._device)))
+            (module.key, iter(self._keys(walk, stream).to(self._device)))
             for stream, module in net.drawing().items()
         ]
-        for (inputs, targets), step_rate in zip(batches, walk.lr.tolist(), strict=True):
+        for step, step_rate in zip(steps, walk.lr.tolist(), strict=True):
             if step_rate != rate:
                 rate = step_rate
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-            for key, words in keys:
-                key.copy_(next(words))
             if graphs:
-                graphs.learn(inputs, targets)
+                for key, words in keys:
+                    key.copy_(next(words))
+                graphs.learn(*step[0])
             else:
-                sums.append(self._learn(inputs, targets))
+                sums += self._gradients(step, keys)
             optimizer.step()
         return graphs.totals() if graphs else sums
 
     def _learn(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Leave the gradients of a batch in the parameters; return the sum of its losses."""
-        loss = self._losses(inputs, targets)
-        self._optimizer.zero_grad()
-        loss.backward(self._scale(len(inputs)))
-        if self._clip.clip_value is not None:
-            nn.utils.clip_grad_value_(self._parameters, self._clip.clip_value)
-        if self._clip.clip_norm is not None:
-            self._clip_by_norm()
-        return loss.detach()
+        return self._gradients([(inputs, targets)], ())[0]
 
-    def _clip_by_norm(self) -> None:
-        bound, offset = self._clip.clip_norm, self._clip.clip_offset
-        if offset == 1e-6:
-            nn.utils.clip_grad_norm_(self._parameters, bound)
-            return
-        grads = [p.grad for p in self._parameters if p.grad is not None]
-        norm = nn.utils.get_total_norm(grads)
-        factor = bound / (norm + offset).clamp(min=bound)
-        for grad in grads:
-            grad.mul_(factor)
+    def _gradients(self, step: list[Batch], keys: Keys) -> list[Tensor]:
+        """Leave the gradients of a step's batches in the parameters; return their loss sums.
+
+        The next of the `keys` are set before each batch.
+        """
+        self._optimizer.zero_grad()
+        scale = self._scale(sum([len(targets) for _, targets in step]))
+        losses = []
+        for inputs, targets in step:
+            for key, words in keys:
+                key.copy_(next(words))
+            loss, logits = self._losses(inputs, targets)
+            if self._graphs is None:  # a graph has one place for the logits of all batches
+                self._met.append((logits.detach(), targets))
+            loss.backward(scale)
+            losses.append(loss.detach())
+        optimizers.clip(self._parameters, self._rule)
+        return losses
+
+    def _keys(self, walk: Walk, stream: int) -> Tensor:
+        """Return the keys `(batches, 2)` of a stream for the batches of `walk`, as int32."""
+        numbers = self._task.batches(walk.first_step, self._task.visited(walk.samples))
+        words = counter.keys(walk.seed, numbers.start, len(numbers), stream)
+        return torch.from_numpy(words.view(np.int32))
 
     def _set_keys(self, walk: Walk) -> None:
         """Set the keys of the first step of `walk`."""
         for stream, module in self._net.drawing().items():
-            module.key.copy_(_keys(walk, 1, stream)[0])
+            module.key.copy_(self._keys(walk, stream)[0])
 
-    def _forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the sum of the losses of a batch."""
-        loss: Tensor = self._loss_sum(self._net(inputs), targets)
-        return loss
+    def _forward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sum of the losses of a batch, and its logits."""
+        logits = self._net(inputs)
+        return self._loss_sum(logits, targets), logits
 
     def _scale(self, batch: int) -> Tensor:
         """Return the factor that turns the sum over a batch into the loss that is minimised."""
@@ -269,17 +263,12 @@ class TorchTrainer:
             self._scales[batch] = torch.tensor(value, dtype=dtype, device=self._device)
         return self._scales[batch]
 
-    def _logits(self, inputs: Tensor) -> Array:
+    def _logits(self, batches: Iterable[Tensor]) -> Array:
         self._net.eval()
         with torch.inference_mode():
-            parts = [self._net(rows).cpu().numpy() for rows in inputs.split(EVALUATE_ROWS)]
+            parts = [self._net(rows).cpu().numpy() for rows in batches]
         self._net.train()
         return np.concatenate(parts)
-
-
-def _keys(walk: Walk, steps: int, stream: int) -> Tensor:
-    """Return the keys `(steps, 2)` of a stream from the walk's first step on, as int32."""
-    return torch.from_numpy(counter.keys(walk.seed, walk.first_step, steps, stream).view(np.int32))
 
 
 def _canonical(tensor: Tensor, axes: tuple[int, ...]) -> Array:

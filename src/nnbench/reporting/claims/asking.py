@@ -16,20 +16,16 @@ from nnbench.errors import ConfigError, MissingPackage
 from nnbench.records.folder import read_runs
 from nnbench.records.identity import LEFT_OUT
 from nnbench.records.run import RunResult
+from nnbench.reporting.claims.claim import cases_of_claims, read_claims, read_figures
 from nnbench.reporting.claims.expression import Figures
+from nnbench.reporting.claims.figures import by_seed
 from nnbench.reporting.claims.recorded import mixed, stale
 from nnbench.reporting.claims.text import Pair, StudyAnswers, answer_study
-from nnbench.reporting.claims.verdicts import (
-    by_seed,
-    cases_of_claims,
-    read_claims,
-    read_figures,
-)
 from nnbench.reporting.comparison.run_notes import flag_notes
 from nnbench.reporting.pages.tables import weight_difference
 from nnbench.sweeps.loop import run_sweep
 from nnbench.sweeps.observer import Observer
-from nnbench.sweeps.operations import Times, measured_once
+from nnbench.sweeps.operations import Times, facts, measured_once
 from nnbench.sweeps.session import check_packages
 
 SEEDS = 3
@@ -60,7 +56,7 @@ def ask(
         raise ConfigError(f"Received --seeds {seeds}; must be at least 1.")
     observer = observer or Observer()
     chosen = {name: read_study(name) for name in names or sound(observer.say)}
-    cells = {
+    planned = {
         name: _cells(name, study, overrides, seeds, observer)
         for name, study in chosen.items()
         if "measured" not in study
@@ -71,18 +67,28 @@ def ask(
     missing = 0
     for name, study in chosen.items():
         if "measured" in study:
-            figures = _by_round(measured_once(name, study, overrides, recorded))
-            answers.append(replace(answer_study(name, study, figures), changed=changed))
+            times, lacking = measured_once(name, study, overrides, recorded)
+            operations = answer_study(name, study, _by_round(times), lacking)
+            answers.append(replace(operations, changed=changed))
             continue
-        found, left = _runs(name, cells[name], recorded, observer)
+        cells, lacking = planned[name]
+        found, left = _runs(name, cells, recorded, observer)
+        figures = by_seed(name, found)
+        for backend in study["facts"]:
+            try:
+                known = facts(backend)
+            except MissingPackage as error:
+                lacking[backend] = str(error)
+                continue
+            figures = {seed: {**each, backend: known} for seed, each in figures.items()}
         pairs = (_pair(f"{name}/{a}", f"{name}/{b}", found) for a, b in study["pairs"])
         answers.append(
             replace(
-                answer_study(name, study, by_seed(name, found)),
+                answer_study(name, study, figures, lacking),
                 changed=changed,
                 pairs=tuple(pair for pair in pairs if pair is not None),
                 notes=tuple(f"note: {note}" for note in flag_notes(found)),
-                cautions=(*stale(found, cells[name]), *mixed(found)),
+                cautions=(*stale(found, cells), *mixed(found)),
             )
         )
         runs, missing = [*runs, *found], missing + left
@@ -91,11 +97,15 @@ def ask(
 
 def _cells(
     name: str, study: Mapping[str, Any], overrides: Sequence[str], seeds: int, observer: Observer
-) -> list[Cell]:
-    """Return the runs that a study needs; a case whose packages are missing is left out, aloud."""
-    cases = cases_of_claims([*read_claims(study), *read_figures(study)])
+) -> tuple[list[Cell], dict[str, str]]:
+    """Return the runs that a study needs; a case whose packages are missing is left out, aloud.
+
+    And of those that are left out, by case, the reason.
+    """
+    named = cases_of_claims([*read_claims(study), *read_figures(study)])
+    cases = [case for case in named if case not in study["facts"]]
     if not cases:
-        return []
+        return [], {}
     listed = ",".join(f"{name}/{case}" for case in cases)
     seed = ",".join(map(str, range(seeds)))
     cells: list[Cell] = []
@@ -109,7 +119,8 @@ def _cells(
             skipped[cell.config.case] = error
     for case, reason in skipped.items():
         observer.say(f"Skipping {case}: {reason}")
-    return cells
+    lacking = {str(case).partition("/")[2]: str(skipped[case]) for case in skipped}
+    return cells, lacking
 
 
 def _runs(

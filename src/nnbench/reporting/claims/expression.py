@@ -64,13 +64,18 @@ def holds(condition: str, figures: Figures) -> bool:
 
 def names(text: str) -> list[str]:
     """Return the names, in order, whose figures the expression `text` has."""
+    return list(dict.fromkeys(name for name, _ in figures_in(text)))
+
+
+def figures_in(text: str) -> list[tuple[str, str]]:
+    """Return the figures, as (name, figure) in order, that the expression `text` has."""
     found = []
     for node in ast.walk(ast.parse(_PERCENT.sub(r"(\1/100)", text.strip()), mode="eval")):
         match node:
-            case ast.Attribute(value=ast.Name(id=name)):
-                found.append(name)
-            case ast.Attribute(value=ast.Constant(value=str(name))):
-                found.append(name)
+            case ast.Attribute(value=ast.Name(id=name), attr=figure):
+                found.append((name, figure))
+            case ast.Attribute(value=ast.Constant(value=str(name)), attr=figure):
+                found.append((name, figure))
     return list(dict.fromkeys(found))
 
 

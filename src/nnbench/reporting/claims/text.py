@@ -13,21 +13,19 @@ from rich.text import Text
 
 from nnbench.config.studies import read_study, studies, with_origin
 from nnbench.records.run import RunResult
+from nnbench.reporting.claims.claim import WAYS, read_claims, read_figures
 from nnbench.reporting.claims.expression import Figures
-from nnbench.reporting.claims.verdicts import (
-    WAYS,
-    Answer,
-    answer,
-    by_seed,
-    read_claims,
-    read_figures,
-    shown,
-)
+from nnbench.reporting.claims.figures import by_seed
+from nnbench.reporting.claims.verdicts import Answer, answer, shown, ways, with_causes
 from nnbench.reporting.pages.grid import fold, titled
 
 HEADS = ("claim", "published", "measured, as published", "measured, matched", "verdict")
+_WAYS = {"published": "as published", "matched": "matched"}
 HOW = (
     "Figures are means over seeds, ratios geometric means, with 95 % intervals (Student's t). "
+    "Reproduced: the whole interval lies within what is claimed; not reproduced: all of it lies "
+    "outside; else undecided. A stand-in gives no verdict on the original. A fact and its cause "
+    "are two claims. "
     "*As published* repeats what each side of the publication did; *matched* differs in the "
     "framework alone."
 )
@@ -79,6 +77,7 @@ class StudyAnswers:
         text = f"{self.rounds} rounds" if self.rounds else "no runs"
         if self.seeds:
             text = f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
+            text += ", which has no interval: see nnbench claims" * (len(self.seeds) == 1)
         return text + f", with {' '.join(self.changed)}: not as published" * bool(self.changed)
 
     def rows(self) -> list[tuple[str, ...]]:
@@ -95,20 +94,33 @@ class StudyAnswers:
 
 
 def verdict(answer: Answer) -> str:
-    """Say what came of a claim, and why."""
-    text, reason = _outcome(answer), answer.reason
-    if reason is None:
-        return text
-    return f"{text}: {reason}" if answer.claim.untestable else f"{text}; differs because {reason}"
+    """Say what came of a claim, and what else there is to know: its causes, its note."""
+    return "; ".join((_outcome(answer), *remarks(answer)))
+
+
+def remarks(answer: Answer) -> list[str]:
+    """Return what else there is to say: why nothing was measured, stand-ins, causes, the note."""
+    claim, found = answer.claim, []
+    if claim.untestable is not None:
+        found.append(claim.untestable)
+    found += dict.fromkeys(answer.missing.values())
+    for way, what in claim.stand_ins.items():
+        found.append(f"{_WAYS[way]} it is a stand-in: {what}")
+    if answer.differs:
+        for cause, outcome in answer.causes.items():
+            found.append(f"the cause: {cause}, {outcome}")
+        if isinstance(claim.because, str):
+            found.append(f"said to be, and not measured: {claim.because}")
+    return [*found, claim.note] if claim.note else found
 
 
 def _outcome(answer: Answer) -> str:
     if answer.claim.id is None:
         return "-"
-    if answer.outcome != "reproduced one way, not the other":
+    words = ways(answer)
+    if len(set(words.values())) < 2 or len(words) < len(answer.claim.measure):
         return answer.outcome
-    published, matched = (answer.measured[way].word for way in WAYS)
-    return f"as published {published}, matched {matched}"
+    return ", ".join(f"{_WAYS[way]} {word}" for way, word in words.items())
 
 
 def counts(studies: Sequence[StudyAnswers]) -> str:
@@ -127,8 +139,9 @@ def claims_text(studies: Sequence[StudyAnswers]) -> Group:
             table.add_row(*map(Text, (*row[:-1], _outcome(each))))
         parts += ["", title, Text(study.question), table]
         for each in study.answers:
-            if each.reason is not None:
-                parts.append(Padding(Text(f"{each.claim.id}: {each.reason}"), (0, 0, 0, 1)))
+            if said := "; ".join(remarks(each)):
+                name = each.claim.id or each.claim.statement
+                parts.append(Padding(Text(f"{name}: {said}"), (0, 0, 0, 1)))
         parts += [Text(line) for line in ("", *map(str, study.pairs), *study.notes)]
     return Group(*parts, counts(studies))
 
@@ -167,10 +180,16 @@ def answered(runs: Sequence[RunResult]) -> list[StudyAnswers]:
 
 
 def answer_study(
-    name: str, study: Mapping[str, Any], figures: Mapping[int, Figures]
+    name: str,
+    study: Mapping[str, Any],
+    figures: Mapping[int, Figures],
+    lacking: Mapping[str, str] | None = None,
 ) -> StudyAnswers:
-    """Answer the claims of a study over `figures`, by seed or by round of timing operations."""
+    """Answer the claims of a study over `figures`, by seed or by round of timing operations.
+
+    `lacking` says of cases why they have no figures.
+    """
     asked = [*read_claims(study), *read_figures(study)]
-    answers = tuple(answer(claim, figures) for claim in asked)
+    answers = with_causes([answer(claim, figures, lacking) for claim in asked])
     seeds, rounds = ((), len(figures)) if "measured" in study else (tuple(sorted(figures)), 0)
     return StudyAnswers(name, study["title"], study["question"], answers, seeds, rounds)

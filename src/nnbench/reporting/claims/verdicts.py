@@ -6,57 +6,21 @@ A study's `claims` are data: what is said, an expression over the figures of its
 
 from __future__ import annotations
 
-import math
-import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
-from nnbench.backends.operations import MEANINGS
-from nnbench.config.located import refused
-from nnbench.config.studies import check_keys
 from nnbench.errors import ConfigError
-from nnbench.records.run import RunResult
-from nnbench.records.standing import standing
-from nnbench.reporting.claims.expression import Figures, evaluate, names
+from nnbench.reporting.claims.claim import WAYS, Claim, Unit, Way
+from nnbench.reporting.claims.expression import Figures, evaluate, figures_in
+from nnbench.reporting.claims.figures import EXACT
 from nnbench.reporting.statistics import Difference, interval
 
-Way = Literal["published", "matched"]
-WAYS: tuple[Way, ...] = ("published", "matched")
-Word = Literal["reproduced", "not reproduced", "undecided"]
+Word = Literal["reproduced", "not reproduced", "undecided", "stand-in"]
 Outcome = Literal[
     "reproduced", "reproduced one way, not the other", "not reproduced", "undecided",
-    "cannot be tested here", "not run",
+    "undecided one way", "no verdict: a stand-in", "cannot be tested here", "not run",
 ]  # fmt: skip
-Unit = Literal["%", "points", "s", "times", "bytes", ""]
-Figure = Mapping[str, float]
-FIGURES = (
-    "accuracy", "train_accuracy", "gap", "loss", "time", "training_time", "total_time", "startup",
-    "epochs", "updates", "parameters", "memory",
-)  # fmt: skip
-FIGURE_KEYS = ("statement", "unit", "published", "measure")
-CLAIM_KEYS = ("id", *FIGURE_KEYS, "claimed", "within", "because", "untestable")
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One statement of a publication, or (`id` None) a figure beside them that claims nothing.
-
-    `measure` is an expression by way, `low` and `high` bound what counts as reproduced;
-    `published` is what the publication has, as text. `because` says why the measurement differs,
-    `untestable` why there is none.
-    """
-
-    statement: str
-    id: str | None = None
-    unit: Unit = ""
-    measure: Mapping[Way, str] = field(default_factory=dict)
-    published: str = "-"
-    low: float = -math.inf
-    high: float = math.inf
-    because: str | None = None
-    untestable: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,189 +34,118 @@ class Measured:
 
 @dataclass(frozen=True)
 class Answer:
-    """A claim with what was measured; ways without runs are missing."""
+    """A claim with what was measured; `missing` says by way why there is nothing.
+
+    `causes` are the outcomes of the claims that say why it is not reproduced, by their ids.
+    """
 
     claim: Claim
     measured: Mapping[Way, Measured]
+    missing: Mapping[Way, str] = field(default_factory=dict)
+    causes: Mapping[str, Outcome] = field(default_factory=dict)
 
     @property
     def outcome(self) -> Outcome:
-        """Return what the ways come to together."""
+        """Return what the ways come to together; a stand-in counts for nothing."""
         if self.claim.untestable is not None:
             return "cannot be tested here"
         if len(self.measured) < len(self.claim.measure):
             return "not run"
-        words = {found.word for found in self.measured.values()}
-        return words.pop() if len(words) == 1 else "reproduced one way, not the other"
+        words = {found.word for found in self.measured.values()} - {"stand-in"}
+        if not words:
+            return "no verdict: a stand-in"
+        if words == {"reproduced", "not reproduced"}:
+            return "reproduced one way, not the other"
+        if len(words) > 1:
+            return "undecided one way"
+        return words.pop()  # type: ignore[return-value]
 
     @property
-    def reason(self) -> str | None:
-        """Return why the claim is not measured, or why the measurement differs."""
-        if self.claim.untestable is not None:
-            return self.claim.untestable
-        differs = any(found.word == "not reproduced" for found in self.measured.values())
-        return self.claim.because if differs and self.outcome != "not run" else None
+    def differs(self) -> bool:
+        """Tell whether a measurement contradicts the claim."""
+        return any(found.word == "not reproduced" for found in self.measured.values())
 
 
-def read_claims(study: Mapping[str, Any]) -> list[Claim]:
-    """Return the claims of a study. Raises ConfigError where one is malformed."""
-    return _read(study, "claims", CLAIM_KEYS)
+def answer(
+    claim: Claim, figures: Mapping[int, Figures], lacking: Mapping[str, str] | None = None
+) -> Answer:
+    """Measure a claim over the `figures` of its cases by seed.
 
-
-def read_figures(study: Mapping[str, Any]) -> list[Claim]:
-    """Return the figures that a study shows beside its claims. Raises ConfigError."""
-    return _read(study, "figures", FIGURE_KEYS)
-
-
-def _read(study: Mapping[str, Any], key: str, allowed: Sequence[str]) -> list[Claim]:
-    known = _known_figures(study)
-    found = []
-    for values in study.get(key) or ():
-        if not isinstance(values, Mapping):
-            raise refused(
-                study, key, f"Received {values!r:.40} in {key}; must be KEY: VALUE lines."
-            )
-        check_keys(values, allowed, "a claim" if "id" in allowed else "a figure")
-        for needed in [k for k in ("id", "statement") if k in allowed and k not in values]:
-            raise refused(values, "", f"Missing '{needed}' of one of the {key}.")
-        found.append(_claim(values, known))
-    return found
-
-
-def _known_figures(study: Mapping[str, Any]) -> Figures:
-    """Return every figure that expressions may have, each of another value."""
-    names = FIGURES if "measured" not in study else tuple(MEANINGS)
-    cases: Iterable[str] = study.get("measured") or study["cases"]
-    return {c: {n: 1 + i + j / 100 for j, n in enumerate(names)} for i, c in enumerate(cases)}
-
-
-def _claim(values: Mapping[str, Any], known: Figures) -> Claim:
-    unit, measure = values.get("unit", ""), values.get("measure") or {}
-    if unit not in get_args(Unit):
-        allowed = ", ".join(word for word in get_args(Unit) if word)
-        raise refused(
-            values, "unit", f"Received unit: {unit}; must be one of {allowed}, or left out."
-        )
-    if not isinstance(measure, Mapping):
-        raise refused(values, "measure", f"Received measure: {measure}; must be WAY: EXPRESSION.")
-    check_keys(measure, WAYS, "measure")
-    for way, text in measure.items():
-        try:
-            evaluate(str(text), known, f"{way}:")
-        except ConfigError as error:
-            raise refused(measure, way, str(error)) from None
-    if not measure and "untestable" not in values:
-        raise refused(values, "statement", "Missing 'measure' or 'untestable' of a claim.")
-    claimed = values.get("claimed")
-    scale = 0.01 if unit in ("%", "points") else 1.0
-    low, high = _bounds(values, claimed, values.get("within", 0.0))
-    return Claim(
-        statement=values["statement"],
-        id=values.get("id"),
-        unit=unit,
-        measure=measure,
-        published=values.get("published") or _as_published(claimed, unit),
-        low=scale * low,
-        high=scale * high,
-        because=values.get("because"),
-        untestable=values.get("untestable"),
-    )
-
-
-def _bounds(values: Mapping[str, Any], claimed: Any, within: Any) -> tuple[float, float]:
-    match claimed:
-        case None:
-            return -math.inf, math.inf
-        case [int() | float() as low, int() | float() as high]:
-            return low, high
-        case int() | float() if isinstance(within, int | float):
-            return claimed - within, claimed + within
-        case str() if found := re.fullmatch(r"([<>]) *([-+]?\d+\.?\d*)", claimed):
-            bound = float(found[2])  # itself not within
-            if found[1] == "<":
-                return -math.inf, math.nextafter(bound, -math.inf)
-            return math.nextafter(bound, math.inf), math.inf
-    raise refused(
-        values,
-        "claimed",
-        f"Received claimed: {claimed} in a claim; must be a number (with within: ...), "
-        '[FROM, TO], "> NUMBER" or "< NUMBER".',
-    )
-
-
-def _as_published(claimed: Any, unit: str) -> str:
-    if claimed is None:
-        return "-"
-    text = " to ".join(f"{c:,g}" for c in claimed) if isinstance(claimed, list) else str(claimed)
-    return f"{text} {unit}".strip()
-
-
-def run_figures(run: RunResult) -> Figure:
-    """Return the figures of a run that claims may use.
-
-    Accuracies and `gap` are fractions, times seconds (`time` per epoch, `training_time` of all
-    epochs, `startup` until the first step, data aside), `memory` bytes; `updates` per epoch.
+    `lacking` says why a case has none.
     """
-    phases = run.phases
-    seconds = [record.train_seconds for record in run.epochs]
-    samples = (run.data.get("samples") or {}).get("train", 0)
-    startup = phases.import_seconds + phases.build_seconds + phases.warm_up_seconds
-    found: dict[str, float | None] = {
-        "accuracy": run.figure("test_accuracy"),
-        "train_accuracy": run.figure("train_accuracy"),
-        "gap": run.figure("generalization_gap"),
-        "loss": run.figure("test_loss"),
-        "time": run.epoch_seconds,
-        "training_time": sum(seconds),
-        "total_time": phases.wall_seconds,
-        "startup": startup,
-        "epochs": float(len(run.epochs)),
-        "updates": float(math.ceil(samples / run.config["batch_size"])),
-        "parameters": float(run.parameters),
-        "memory": run.peak_memory_bytes,
-    }
-    return {k: float(v) for k, v in found.items() if v is not None and math.isfinite(v)}
-
-
-def by_seed(study: str, runs: Sequence[RunResult]) -> dict[int, Figures]:
-    """Return the figures of the study's runs by seed and case; the latest where there are more."""
-    found: defaultdict[int, dict[str, Figure]] = defaultdict(dict)
-    for run in runs:
-        name, _, case = str(run.config.get("case") or "").partition("/")
-        over = run.status in ("finished", "diverged")
-        if name == study and over and standing(run).ranked:
-            found[run.config["seed"]][case] = run_figures(run)
-    return dict(found)
-
-
-def cases_of_claims(claims: Sequence[Claim]) -> list[str]:
-    """Return the cases that the claims are about, each once."""
-    texts = [text for claim in claims for text in claim.measure.values()]
-    return list(dict.fromkeys(name for text in texts for name in names(text)))
-
-
-def answer(claim: Claim, figures: Mapping[int, Figures]) -> Answer:
-    """Measure a claim over the `figures` of its cases by seed."""
-    measured = {}
+    measured: dict[Way, Measured] = {}
+    missing: dict[Way, str] = {}
     for way, text in claim.measure.items():
-        needed = names(text)
-        values = [
-            float(evaluate(text, known, f"claim {claim.id}:"))
-            for _, known in sorted(figures.items())
-            if all(case in known for case in needed)
-        ]
-        if values:
-            found = interval(values, ratios=claim.unit == "times")
-            measured[way] = Measured(found, len(values), _word(claim, found, len(values)))
-    return Answer(claim, measured)
+        needed = figures_in(text)
+        absent = _absent(needed, figures, lacking or {})
+        if absent is not None:
+            missing[way] = absent
+            continue
+        try:
+            values = _values(claim, text, figures)
+        except ConfigError:  # its grammar was read long before
+            missing[way] = f"'{text}' divides by zero"
+            continue
+        found = interval(values, ratios=claim.unit == "times")
+        if all(name in EXACT for _, name in needed) and min(values) == max(values):
+            found = Difference(values[0], values[0], values[0])
+        word: Word = "stand-in" if way in claim.stand_ins else _word(claim, found)
+        measured[way] = Measured(found, len(values), word)
+    return Answer(claim, measured, missing)
 
 
-def _word(claim: Claim, found: Difference, seeds: int) -> Word:
-    """Judge a measurement by its value, undecided where its interval alone reaches the claim."""
-    if claim.low <= found.value <= claim.high:
+def _values(claim: Claim, text: str, figures: Mapping[int, Figures]) -> list[float]:
+    """Return what an expression comes to, by seed; once where it has no figures at all."""
+    needed = figures_in(text)
+    return [
+        float(evaluate(text, known, f"claim {claim.id}:"))
+        for _, known in sorted(figures.items())
+        if needed and all(name in known.get(case, ()) for case, name in needed)
+    ] or [float(evaluate(text, {}, f"claim {claim.id}:"))]
+
+
+def _absent(
+    needed: Collection[tuple[str, str]], figures: Mapping[int, Figures], lacking: Mapping[str, str]
+) -> str | None:
+    """Say which of the figures `needed` no seed has all of, and why; None where one has."""
+    together = [k for k in figures.values() if all(n in k.get(c, ()) for c, n in needed)]
+    if together or not needed:
+        return None
+    for case, _ in needed:
+        if case in lacking:
+            return lacking[case]
+    for case, name in needed:
+        if any(case in known for known in figures.values()) and not any(
+            name in known.get(case, ()) for known in figures.values()
+        ):
+            return f"{case} has no {name}"
+    runs = [case for case, _ in needed if not any(case in known for known in figures.values())]
+    if not runs:
+        return "no seed has all of them"
+    return f"no finished run of {', '.join(dict.fromkeys(runs))}"
+
+
+def _word(claim: Claim, found: Difference) -> Word:
+    """Judge a measurement by its whole interval, alike for both verdicts.
+
+    That of a single seed is infinitely wide: it decides nothing.
+    """
+    if claim.low <= found.low and found.high <= claim.high:
         return "reproduced"
-    reaches = found.low <= claim.high and found.high >= claim.low
-    return "undecided" if seeds > 1 and reaches else "not reproduced"
+    if found.high < claim.low or found.low > claim.high:
+        return "not reproduced"
+    return "undecided"
+
+
+def with_causes(answers: Sequence[Answer]) -> tuple[Answer, ...]:
+    """Return the answers of a study, each with the outcomes of the claims that are its causes."""
+    outcomes = {each.claim.id: each.outcome for each in answers}
+    return tuple(
+        replace(each, causes={cause: outcomes[cause] for cause in each.claim.because})
+        if isinstance(each.claim.because, tuple)
+        else each
+        for each in answers
+    )
 
 
 def with_unit(value: float, unit: Unit) -> str:
@@ -280,4 +173,9 @@ def shown(answer: Answer, way: Way) -> str:
     if found.seeds > 1 and low != high:
         ends = [with_unit(end, unit).removesuffix(f" {unit}") for end in (low, high)]
         text += f" ({ends[0]} to {ends[1]})"
-    return text
+    return text + " (stand-in)" * (found.word == "stand-in")
+
+
+def ways(answer: Answer) -> dict[Way, Word]:
+    """Return the verdict of each way that was measured."""
+    return {way: answer.measured[way].word for way in WAYS if way in answer.measured}

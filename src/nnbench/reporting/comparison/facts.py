@@ -10,8 +10,8 @@ from nnbench.formatting import cut
 from nnbench.records.flags import TOLD
 from nnbench.records.machine import OWN_PACKAGES
 from nnbench.records.run import RunResult
+from nnbench.records.settings import settings
 from nnbench.reporting.comparison.treatment import EXPECTED, rule
-from nnbench.tracking.content import settings
 
 NOT_RECORDED = "not recorded"
 NOT_SET = "not set"

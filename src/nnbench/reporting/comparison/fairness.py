@@ -25,6 +25,8 @@ EFFECTS = {
     "shuffle": "the samples come in a different order",
     "batch_size": "a different batch size takes a different number of steps per epoch, and "
     "another time per step",
+    "drop_last": "one side leaves the samples of a last, smaller batch out of each epoch",
+    "gradient_accumulation_steps": "an update comes after another number of batches",
     "epochs": "more epochs train longer",
     "arch": "a different net with different parameters",
     "dtype": "different arithmetic: time per step and rounding differ",

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from nnbench.records.run import RunResult
+from nnbench.records.settings import settings
 from nnbench.reporting.comparison.content import Report
-from nnbench.tracking.content import settings
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,9 +13,9 @@ from nnbench.records import identity
 from nnbench.records.certificate import label as backend_of
 from nnbench.records.flags import TOLD, Contended, Flag, Said
 from nnbench.records.run import RunResult
+from nnbench.records.settings import settings
 from nnbench.records.standing import standing
 from nnbench.reporting.comparison.facts import NOT_RECORDED, facts, is_drawn
-from nnbench.tracking.content import settings
 
 # What a backend's name, execution and engine bring along; told by its label.
 BACKEND = ("backend.",)

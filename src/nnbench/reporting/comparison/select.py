@@ -8,8 +8,8 @@ from pathlib import Path
 from nnbench.errors import ConfigError, ResultsError
 from nnbench.records.folder import Folder
 from nnbench.records.run import RunResult
+from nnbench.records.settings import settings
 from nnbench.schema import suggest
-from nnbench.tracking.content import settings
 
 
 def select(

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,10 +132,10 @@ def scored(
     ]
 
 
-def split_of(run: RunResult, normalize: Literal["none"] | None = None) -> data.Split | None:
+def split_of(run: RunResult, plain: Mapping[str, Any] | None = None) -> data.Split | None:
     """Return the samples that `run` was tested on, None where they are not to be had here.
 
-    They are loaded as it had them, or normalized otherwise where `normalize` says so.
+    They are loaded as it had them, or as `plain`, settings of the data, says.
     """
     try:
         config = read_as(_OfData, {"data": run.config["data"]}).data
@@ -143,9 +143,9 @@ def split_of(run: RunResult, normalize: Literal["none"] | None = None) -> data.S
         found = data.load(config, kind=kind, seed=seed)
         if found.digests().get("test") != (run.data.get("digests") or {}).get("test"):
             return None
-        if normalize in (None, config.normalize):
+        if not plain:
             return found.splits["test"]
-        other = replace(config, normalize=normalize)
+        other = replace(config, **plain)
         return data.load(other, kind=kind, seed=seed).splits["test"]
     except (NNBenchError, OSError, ValueError, KeyError, TypeError):
         return None
@@ -197,8 +197,9 @@ def _named(known: Sequence[tuple[RunResult, Tested, Vector]]) -> list[Scores]:
 
 def _contents(run: RunResult) -> NDArray[np.int64] | None:
     """Return a number for each test sample `(n,)`, by its content; None where it is not at hand."""
-    standard = (run.config.get("data") or {}).get("normalize") == "standard"
-    split = split_of(run, "none" if standard else None)
+    given = run.config.get("data") or {}
+    scaled = [key for key in ("normalize", "normalize_targets") if given.get(key) == "standard"]
+    split = split_of(run, dict.fromkeys(scaled, "none"))
     if split is None:
         return None
     return np.array([_hash(x, y) for x, y in zip(split.inputs, split.targets, strict=True)])

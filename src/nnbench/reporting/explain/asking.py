@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import copy
+import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nnbench.config.composition import compose, of_record
 from nnbench.config.installation import lacking
-from nnbench.config.run import Cell
 from nnbench.config.studies import experiments
-from nnbench.errors import ConfigError, ResultsError, RunFailed
+from nnbench.errors import ConfigError, ResultsError
 from nnbench.records.identity import deciding
 from nnbench.records.lookup import find_run, recorded
 from nnbench.records.run import RunResult
-from nnbench.reporting.explain.bridge import (
-    Bridge,
-    Change,
-    Values,
-    bridge,
-    cell,
-    changes,
-    is_possible,
-)
-from nnbench.reporting.explain.explanation import Gap, as_markdown, average, gap
-from nnbench.reporting.explain.noise import with_noise
-from nnbench.reporting.explain.recorded import ended, repeated, said_first
-from nnbench.sweeps.loop import run_sweep
+from nnbench.reporting.explain.bridge import bridge, cell, is_possible
+from nnbench.reporting.explain.change import Change, Values, changes
+from nnbench.reporting.explain.explanation import Gap, as_markdown
+from nnbench.reporting.explain.native import Crossing, across, crosses
+from nnbench.reporting.explain.recorded import ended, on_record, repeated, said_first
+from nnbench.reporting.explain.unnamed import unnamed
+from nnbench.reporting.explain.walk import Figures, gaps, run_plain, run_way, seeded, words
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.plan import check
 from nnbench.sweeps.side_by_side import Agreement, certify
@@ -38,7 +32,6 @@ from nnbench.writing import staged
 
 QUIET = {"name": "local", "uri": None, "experiment": "explain", "system_metrics": False}
 SHARED = ("launcher", "order", "on_error", "search")  # by both ends, and of no effect
-Figures = Mapping[str, RunResult]  # the runs of a bridge by what decides them
 End = tuple[str, RunResult | None, dict[str, Any]]  # name, record if it is one, settings
 
 
@@ -47,8 +40,9 @@ class Explanation:
     """Why `first` and `last` differ: their `changes`, and what each does to every figure (`gaps`).
 
     Without changes the two are one configuration. Where the backend alone differs, in matched
-    semantics, there are no gaps but an `agreement`: the two are certified. `cautions` come before
-    all of it: what records say besides settings, and ends that cannot be repeated.
+    semantics, there is an `agreement` too: the two are certified. `cautions` come before all of it:
+    recorded figures, what records say besides settings, ends that cannot be repeated, and what has
+    no name.
     """
 
     first: str
@@ -65,9 +59,9 @@ class Explanation:
 
     def sentences(self) -> list[str]:
         """Say what explains the gaps, and what does not."""
-        if self.agreement is not None:
-            return [*self.cautions, *map(str, self.agreement.certificates)]
-        return [*self.cautions, *(text for each in self.gaps for text in each.sentences())]
+        certificates = self.agreement.certificates if self.agreement is not None else ()
+        told = (text for each in self.gaps for text in each.sentences())
+        return [*self.cautions, *told, *map(str, certificates)]
 
     def markdown(self) -> str:
         """Return the explanation as Markdown, with both orders."""
@@ -95,6 +89,10 @@ class Explanation:
             raise ResultsError(f"Cannot write {folder}: {why}; choose --out.") from None
         return folder / "explain.md"
 
+    def _repr_markdown_(self) -> str:
+        """Return the explanation as Markdown, for notebooks."""
+        return self.markdown()
+
     def __repr__(self) -> str:
         names = ", ".join(change.name for change in self.changes) or "nothing"
         return f"<Explanation {self.title}: {names}>"
@@ -104,41 +102,94 @@ def explain(
     first: str | RunResult,
     last: str | RunResult,
     overrides: Sequence[str] = (),
-    seeds: int = 1,
+    seeds: int | Sequence[int] = 1,
     results: Path = Path("results"),
     observer: Observer | None = None,
 ) -> Explanation:
     """Walk from `first` to `last` one change at a time, in two orders, running what is missing.
 
     Each is a run on record (also by name, id or folder), a case (STUDY/CASE) or overrides in one
-    string; `overrides` apply to cases and overrides. Seeds count from the first's.
+    string; `overrides` apply to cases and overrides. `seeds`: how many, counted from the first's,
+    or which, as `seed=0,1,2` among the overrides names them.
     """
-    if seeds < 1:
-        raise ConfigError(f"Received --seeds {seeds}; must be at least 1.")
+    overrides, seeds = _seeds(overrides, seeds)
     observer = observer or Observer()
     ends = _ends((first, last), overrides, seeds, results)
-    said = said_first([(name, run) for name, run, _ in ends if run is not None])
+    records = [(name, run) for name, run, _ in ends if run is not None]
+    said = [*said_first(records), *on_record(records)]
     for line in said:
         observer.say(line)
     (start, _, a), (end, _, b) = ends
     found = Explanation(start, end, tuple(changes(a, b)), cautions=tuple(said))
     if not found.changes:
         return found
-    if [change.name for change in found.changes] == ["backend"] and a["semantics"] == "matched":
-        observer.say("They differ in the backend alone: checking whether their weights diverge.")
-        return replace(found, agreement=certify([cell(a), cell(b)]))
-    way = bridge(a, b, is_possible(check))
-    chosen = [a["seed"] + i for i in range(seeds)]
-    runs = _run(way, chosen, observer)
-    late = _late(ends, runs, chosen)
+    chosen = list(seeds) if not isinstance(seeds, int) else [a["seed"] + i for i in range(seeds)]
+    found = _walked(found, ends, chosen, observer)
+    if [change.name for change in found.changes] != ["backend"] or a["semantics"] != "matched":
+        return found
+    observer.say("They differ in the backend alone: checking whether their weights diverge.")
+    return replace(found, agreement=certify([cell(a), cell(b)]))
+
+
+def _walked(
+    found: Explanation, ends: Sequence[End], seeds: Sequence[int], observer: Observer
+) -> Explanation:
+    """Return the explanation with its gaps, once the way between the ends is run."""
+    (_, _, a), (_, _, b) = ends
+    crossing = _crossing(a, b, seeds, observer)
+    way = bridge(a, b, is_possible(check)) if crossing is None else crossing.way
+    runs = run_way(way, seeds, observer)
+    proofs = crossing.proofs if crossing is not None else ()
+    nameless = unnamed(proofs, partial(_proved, observer=observer))
+    late = [*nameless, *_late(ends, runs, seeds)]
     for line in late:
         observer.say(line)
-    gaps = tuple(_gaps(way, runs, chosen))
-    return replace(found, changes=way.changes, gaps=gaps, cautions=(*said, *late))
+    explained = gaps(way, runs, seeds, words(way, crossing, bool(nameless)))
+    cautions = (*found.cautions, *late)
+    return replace(found, changes=way.named, gaps=tuple(explained), cautions=cautions)
+
+
+def _seeds(
+    overrides: Sequence[str], seeds: int | Sequence[int]
+) -> tuple[list[str], int | list[int]]:
+    """Return the overrides without `seed=0,1,2`, and the seeds. Raises ConfigError."""
+    listed = [word for word in overrides if re.fullmatch(r"seed=\d+(,\d+)+", word)]
+    rest = [word for word in overrides if word not in listed]
+    if isinstance(seeds, int) and seeds < 1:
+        raise ConfigError(f"Received --seeds {seeds}; must be at least 1.")
+    if not listed:
+        return rest, seeds if isinstance(seeds, int) else list(seeds)
+    if len(listed) > 1 or seeds != 1:
+        also = f"--seeds {seeds}" if seeds != 1 else listed[1]
+        raise ConfigError(f"Received {listed[0]} and {also}; name the seeds once.")
+    named = list(dict.fromkeys(map(int, listed[0].removeprefix("seed=").split(","))))
+    return (rest, named) if len(named) > 1 else ([*rest, f"seed={named[0]}"], 1)
+
+
+def _crossing(a: Values, b: Values, seeds: Sequence[int], observer: Observer) -> Crossing | None:
+    """Return the way by formulas where a framework's own are at work; None where there is none."""
+    if not crosses(a, b):
+        return None
+    try:
+        ends = [seeded(values, seeds[0], seeds) for values in (a, b)]
+        runs = run_plain(ends, ("start", "end"), observer)
+        return across(a, b, (runs[0], runs[1]), is_possible(check))
+    except ConfigError as error:
+        observer.say(f"Formulas cannot be told apart here: {error}")
+        return None
+
+
+def _proved(configurations: Sequence[Values], observer: Observer) -> list[RunResult]:
+    """Run pairs of a framework's own run and one with its formulas written out."""
+    names = ["check, own code", "check, written out"] * (len(configurations) // 2)
+    return run_plain(configurations, names, observer)
 
 
 def _ends(
-    words: Sequence[str | RunResult], overrides: Sequence[str], seeds: int, results: Path
+    words: Sequence[str | RunResult],
+    overrides: Sequence[str],
+    seeds: int | Sequence[int],
+    results: Path,
 ) -> list[End]:
     """Return both ends: how to call them, their records where they have some, their settings.
 
@@ -152,7 +203,7 @@ def _ends(
         found.append((name, run, copy.deepcopy(values)))
     first = found[0][2]
     same = {"results": str(results), "tracking": QUIET, "parity": False, "case": None, "name": None}
-    same |= {key: first[key] for key in SHARED} | ({"seed": first["seed"]} if seeds > 1 else {})
+    same |= {key: first[key] for key in SHARED} | ({"seed": first["seed"]} if seeds != 1 else {})
     return [(name, run, values | same) for name, run, values in found]
 
 
@@ -161,7 +212,7 @@ def _late(ends: Sequence[End], runs: Figures, seeds: Sequence[int]) -> list[str]
     found = []
     for name, run, values in ends:
         for s in seeds:
-            now = runs[deciding(cell(_seeded(values, s, seeds)).values)]
+            now = runs[deciding(cell(seeded(values, s, seeds)).values)]
             if run is None or now.run_id != run.run_id:
                 ending = ended(now)
                 found += [f"{name} {ending}."] if ending else []
@@ -192,65 +243,10 @@ def _record(word: str | RunResult, overrides: Sequence[str], results: Path) -> R
 def _composed(word: str, overrides: Sequence[str]) -> dict[str, Any]:
     """Return the configuration of a case or of overrides. Raises ConfigError."""
     typed = [f"experiment={word}"] if word in experiments() else shlex.split(word)
+    for each in (*typed, *overrides):
+        if each.startswith("results="):
+            raise ConfigError(
+                f"Received {each} within {word!r}; both ends share one results folder: nnbench "
+                "explain A B results=DIR."
+            )
     return compose([*typed, *overrides]).values
-
-
-def _ways(way: Bridge) -> list[tuple[str, tuple[Change, ...], tuple[Values, ...]]]:
-    """Return both ways: what to call a step on it, its changes, and where each leads."""
-    return [("with", way.changes, way.forward), ("opposite, with", way.opposite, way.backward)]
-
-
-def _run(way: Bridge, seeds: Sequence[int], observer: Observer) -> Figures:
-    """Run what is not finished yet of the bridge; return the runs by what decides them."""
-    cells: dict[str, Cell] = {}
-    for seed in seeds:
-        for words, steps, path in _ways(way):
-            said = ["start", *(f"{words} {step.name}" for step in steps[:-1]), "end"]
-            for i, (text, values) in enumerate(zip(said, path, strict=True)):
-                name = f"{i}/{len(steps)} {text}" + (f" s{seed}" if len(seeds) > 1 else "")
-                each = cell(_seeded(values, seed, seeds), name)
-                cells.setdefault(deciding(each.values), each)
-    observer.say(f"{len(way.changes)} changes, {len(cells)} runs in two orders")
-    name = f"explain-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
-    result = run_sweep(list(cells.values()), name, observer)
-    result.check_done()
-    return {deciding(run.config): run for run in result.runs}
-
-
-def _seeded(values: Values, seed: int, seeds: Sequence[int]) -> dict[str, Any]:
-    """Return `values` with `seed`, where several are asked for."""
-    return dict(values) | ({"seed": seed} if len(seeds) > 1 else {})
-
-
-def _gaps(way: Bridge, runs: Figures, seeds: Sequence[int]) -> list[Gap]:
-    texts = {change.name: change.text for change in way.changes}
-    regression = way.forward[0]["task"] == "regression"
-    figures = {"test loss" if regression else "test accuracy": False, "time per epoch": True}
-    ways = [
-        [
-            (name, {s: runs[deciding(cell(_seeded(values, s, seeds)).values)] for s in seeds})
-            for name, values in zip(("", *(step.name for step in steps)), path, strict=True)
-        ]
-        for _, steps, path in _ways(way)
-    ]
-    found = []
-    for name, ratio in figures.items():
-        by_seed = []
-        for seed in seeds:
-            forward, backward = ([(n, _figure(met[seed], name)) for n, met in w] for w in ways)
-            by_seed.append(gap(name, forward, backward, texts, ratio=ratio))
-        each = average(by_seed)
-        found.append(each if ratio else with_noise(each, ways))
-    return found
-
-
-def _figure(run: RunResult, name: str) -> float:
-    """Return a figure of a run. Raises RunFailed where it has none."""
-    if name == "time per epoch":
-        assert run.epoch_seconds is not None
-        return run.epoch_seconds
-    kept = run.kept or run.epochs[-1]
-    value = kept.test_accuracy if name == "test accuracy" else kept.test_loss
-    if value is None:
-        raise RunFailed(f"{run.shown} diverged: it has no {name} to explain ({run.directory}).")
-    return value

@@ -6,38 +6,15 @@ order of single changes leads across.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any
 
-from nnbench.config.backend import label_of
 from nnbench.config.run import Cell
 from nnbench.errors import NNBenchError
-from nnbench.formatting import cut
-from nnbench.records.identity import LEFT_OUT, deciding
+from nnbench.records.identity import deciding
+from nnbench.reporting.explain.change import Change, Values, applied, changes
 
-GROUPS = ("backend", "arch", "data", "init", "loss", "optimizer", "schedule", "device")
-UNCHANGED = (*LEFT_OUT, "case")
-Values = Mapping[str, Any]
 Possible = Callable[[Values], bool]
-
-
-@dataclass(frozen=True)
-class Change:
-    """Settings that go from their first to their last value together; `keys` are dotted.
-
-    `name` is what to call it, `text` its values: `loss`, `bce to mse`.
-    """
-
-    keys: tuple[str, ...]
-    name: str
-    text: str
-
-    def __str__(self) -> str:
-        """Return name and values."""
-        return f"{self.name}: {self.text}"
 
 
 @dataclass(frozen=True)
@@ -45,7 +22,8 @@ class Bridge:
     """Both ends and two ways between them: changes in one order, and in the opposite one.
 
     They are not quite opposite where a change had to wait for another. `forward[i]` is what there
-    is after the first `i` of `changes`, `backward[i]` after the first `i` of `opposite`.
+    is after the first `i` of `changes`, `backward[i]` after the first `i` of `opposite`. Changes of
+    one name have one effect, the sum of theirs.
     """
 
     changes: tuple[Change, ...]
@@ -53,34 +31,21 @@ class Bridge:
     forward: tuple[Values, ...]
     backward: tuple[Values, ...]
 
-
-def changes(first: Values, last: Values) -> list[Change]:
-    """Return what differs, each difference a change: a group's option, or a single setting."""
-    found = []
-    for key in sorted(first.keys() | last.keys(), key=_rank):
-        old, new = first.get(key), last.get(key)
-        if key in UNCHANGED or old == new:
-            continue
-        if key == "backend":
-            found.append(Change((key,), key, f"{label_of(old)} to {label_of(new)}"))
-        elif key in GROUPS and _option(old) != _option(new):
-            found.append(Change((key,), key, f"{_told(old, new)} to {_told(new, old)}"))
-        elif isinstance(old, Mapping) and isinstance(new, Mapping):
-            for leaf in dict.fromkeys((*old, *new)):
-                if old.get(leaf) != new.get(leaf):
-                    text = f"{_short(old.get(leaf))} to {_short(new.get(leaf))}"
-                    found.append(Change((f"{key}.{leaf}",), f"{key}.{leaf}", text))
-        else:
-            found.append(Change((key,), key, f"{_short(old)} to {_short(new)}"))
-    return found
+    @property
+    def named(self) -> tuple[Change, ...]:
+        """Return the changes, each name once."""
+        return tuple({change.name: change for change in reversed(self.changes)}.values())[::-1]
 
 
-def bridge(first: Values, last: Values, possible: Possible) -> Bridge:
+def bridge(
+    first: Values, last: Values, possible: Possible, steps: Sequence[Change] | None = None
+) -> Bridge:
     """Return the way from `first` to `last`; `possible` tells which configurations can be run.
 
-    Changes that are not possible alone wait for the one that makes them so.
+    `steps` are the changes, each difference one without them. Changes that are not possible alone
+    wait for the one that makes them so.
     """
-    steps = changes(first, last)
+    steps = list(changes(first, last) if steps is None else steps)
     while True:
         forward = _order(first, last, steps, possible)
         backward = _order(first, last, steps[::-1], possible)
@@ -101,44 +66,33 @@ def _order(
     first: Values, last: Values, steps: Sequence[Change], possible: Possible
 ) -> list[tuple[Change, ...]]:
     """Return the steps in an order in which each is possible; those in one tuple go together."""
-    current = first
+    done: list[Change] = []
     waiting: list[Change] = []
     taken: list[tuple[Change, ...]] = []
+
+    def take(together: tuple[Change, ...]) -> bool:
+        if not possible(applied(first, last, [*done, *together])):
+            return False
+        done.extend(together)
+        taken.append(together)
+        return True
+
     for step in steps:
         tries = [(step,), *((step, other) for other in waiting)]
-        for together in tries:
-            if possible(found := applied(current, last, together)):
-                current = found
-                taken.append(together)
-                waiting = [other for other in waiting if other not in together]
-                break
-        else:
+        together = next((each for each in tries if take(each)), None)
+        if together is None:
             waiting.append(step)
             continue
-        for other in list(waiting):
-            if possible(found := applied(current, last, (other,))):
-                current = found
-                taken.append((other,))
-                waiting.remove(other)
+        waiting = [other for other in waiting if other not in together]
+        waiting = [other for other in waiting if not take((other,))]
     return [*taken, tuple(waiting)] if waiting else taken
 
 
 def _path(first: Values, last: Values, steps: Sequence[Change]) -> tuple[Values, ...]:
-    return tuple(accumulate(steps, lambda at, step: applied(at, last, (step,)), initial=first))
-
-
-def applied(values: Values, last: Values, steps: Sequence[Change]) -> dict[str, Any]:
-    """Return `values` with the settings of `steps` as they are in `last`."""
-    found = copy.deepcopy(dict(values))
-    for key in (key for step in steps for key in step.keys):
-        group, _, leaf = key.partition(".")
-        if not leaf:
-            found[group] = copy.deepcopy(last.get(group))
-        elif leaf in last[group]:
-            found[group][leaf] = copy.deepcopy(last[group][leaf])
-        else:
-            found[group].pop(leaf, None)
-    return found
+    if not steps:
+        return (first,)
+    between = [applied(first, last, steps[:i]) for i in range(1, len(steps))]
+    return (first, *between, last)
 
 
 def cell(values: Values, name: str | None = None) -> Cell:
@@ -165,30 +119,8 @@ def is_possible(check: Callable[[Cell], None]) -> Possible:
     return possible
 
 
-def _rank(key: str) -> tuple[int, str]:
-    """Return a key's place: groups as they are listed, then the other settings."""
-    return (GROUPS.index(key) if key in GROUPS else len(GROUPS), key)
-
-
 def _join(steps: Sequence[Change]) -> Change:
     keys = tuple(key for step in steps for key in step.keys)
     text = "; ".join(step.text if i == 0 else str(step) for i, step in enumerate(steps))
-    return Change(keys, " + ".join(step.name for step in steps), text)
-
-
-def _option(values: Any) -> Any:
-    return values.get("name") if isinstance(values, Mapping) else values
-
-
-def _told(values: Any, other: Any) -> str:
-    """Return an option with those of its settings that `other` has otherwise or not at all."""
-    if not isinstance(values, Mapping):
-        return _short(values)
-    known = other if isinstance(other, Mapping) else {}
-    own = {k: v for k, v in values.items() if k != "name" and known.get(k) != v}
-    rest = ", ".join(f"{k}={_short(v)}" for k, v in own.items() if v is not None)
-    return f"{values.get('name')} ({rest})" if rest else str(values.get("name"))
-
-
-def _short(value: Any) -> str:
-    return cut("none" if value is None else str(value), 60)
+    formula = all(step.formula for step in steps)
+    return Change(keys, " + ".join(step.name for step in steps), text, formula)

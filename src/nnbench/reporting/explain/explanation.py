@@ -23,8 +23,9 @@ NAMED_RATIO = math.log(1.15)  # of times, however small the gap
 WORTH_SHARES = math.log(1.5)
 INTERACTING = 0.10  # of the gap
 NOTHING = 0.005  # half a point of accuracy, or half a per cent of a loss: no gap to explain
+CANCELLING = 0.02  # two points: what is named where changes leave no gap between them
 NO_RATIO = 0.05  # in the logarithm of times
-BAR = 24  # characters
+BAR, BLOCK = 24, "\N{FULL BLOCK}"  # characters
 ONE_SEED_TIMES = "Each run was timed once; use --seeds 3 for intervals."
 ONE_SEED = "One seed: says nothing about other seeds; use --seeds 3."
 
@@ -34,7 +35,8 @@ class Effect:
     """What one change does in each order: a difference, or the logarithm of a ratio.
 
     `half` is half the width of the interval of the mean of both, None where one measurement alone
-    does not say; it is that of 95 % for all changes of a gap together (Bonferroni).
+    does not say; it is that of 95 % for all changes of a gap together (Bonferroni). `known` is what
+    such a change is known to do.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Effect:
     forward: float
     backward: float
     half: float | None = None
+    known: str = ""
 
     @property
     def middle(self) -> float:
@@ -111,9 +114,10 @@ class Gap:
     def sentences(self) -> list[str]:
         """Say what explains the gap, what does not, and what cannot be told from noise."""
         ends = f"{self.figure}: {self.told(self.first)} against {self.told(self.last)}"
-        if self.is_small:
-            return [f"{ends}: there is no gap to explain."]
         ordered = sorted(self.effects, key=lambda e: -abs(e.middle))
+        if self.is_small:
+            denied = " (not distinguishable from noise)" * self.is_noise
+            return [f"{ends}: there is no gap to explain{denied}.", *self._cancelling(ordered)]
         found = [f"{ends} ({self.moved(self.total)}{self._interval(self.total, self.half)})."]
         if self.is_noise:
             found.append("The gap is not distinguishable from noise.")
@@ -133,13 +137,23 @@ class Gap:
             found.append(f"The framework explains {part}.")
         return found + ([self.caution] if self.caution else [])
 
+    def _cancelling(self, ordered: Sequence[Effect]) -> list[str]:
+        """Say which changes make up for each other where they leave no gap."""
+        least = NAMED_RATIO if self.ratio else CANCELLING
+        large = [e for e in ordered if abs(e.middle) >= least and not e.is_noise]
+        if len(large) < 2 or (self.ratio and self.half is None):
+            return []
+        told = ", ".join(f"{e.name} ({e.text}) {self.moved(e.middle)}" for e in large)
+        return [f"Changes make up for each other: {told}."]
+
     def _named(self, effect: Effect) -> str:
         """Say what an effect is that is no noise."""
         # Of times that are nearly alike, and of gaps that may be none, shares would tell of noise.
         shares = not self.is_noise and (not self.ratio or abs(self.total) >= WORTH_SHARES)
         what = f" explains {self.percent(effect)} of it" if shares else ""
         moved = self.moved(effect.middle)
-        return f"{effect.name} ({effect.text}){what}: {moved}{self.doubt(effect)}."
+        known = f" Known: {effect.known}." if effect.known else ""
+        return f"{effect.name} ({effect.text}){what}: {moved}{self.doubt(effect)}.{known}"
 
     def shown(self, effect: Effect) -> str:
         """Return the share of `effect` where there is one to tell, for a table."""
@@ -177,21 +191,36 @@ def gap(
     texts: Mapping[str, str],
     *,
     ratio: bool = False,
+    known: Mapping[str, str] | None = None,
+    part_of: Mapping[str, str] | None = None,
 ) -> Gap:
     """Return what each change does, from the figures along both ways.
 
     `forward` and `backward` are the changes' names with the figure after each; the first has no
-    name and is the figure before any.
+    name and is the figure before any. Steps of one name, or that are `part_of` one, add up.
     """
     step: Callable[[float, float], float] = (
         (lambda a, b: math.log(b / a)) if ratio else (lambda a, b: b - a)
     )
-    there, back = (
-        {name: step(before, after) for (_, before), (name, after) in pairwise(way)}
-        for way in (forward, backward)
+    there, back = (_by_effect(way, step, part_of or {}) for way in (forward, backward))
+    effects = tuple(
+        Effect(name, texts[name], there[name], back[name], known=(known or {}).get(name, ""))
+        for name in there
     )
-    effects = tuple(Effect(name, texts[name], there[name], back[name]) for name in there)
     return Gap(figure, forward[0][1], forward[-1][1], effects, ratio)
+
+
+def _by_effect(
+    way: Sequence[tuple[str, float]],
+    step: Callable[[float, float], float],
+    part_of: Mapping[str, str],
+) -> dict[str, float]:
+    """Return what each change does along `way`, the sum of all steps of its name."""
+    found: dict[str, float] = {}
+    for (_, before), (name, after) in pairwise(way):
+        counted = part_of.get(name, name)
+        found[counted] = found.get(counted, 0.0) + step(before, after)
+    return found
 
 
 def average(gaps: Sequence[Gap]) -> Gap:
@@ -204,12 +233,11 @@ def average(gaps: Sequence[Gap]) -> Gap:
         return math.exp(mean(map(math.log, values))) if first.ratio else mean(values)
 
     effects = tuple(
-        Effect(
-            e[0].name,
-            e[0].text,
-            mean(x.forward for x in e),
-            mean(x.backward for x in e),
-            half_width(parts_of_mean([x.middle for x in e]), len(first.effects)),
+        replace(
+            e[0],
+            forward=mean(x.forward for x in e),
+            backward=mean(x.backward for x in e),
+            half=half_width(parts_of_mean([x.middle for x in e]), len(first.effects)),
         )
         for e in zip(*(g.effects for g in gaps), strict=True)
     )
@@ -224,21 +252,33 @@ def explanation(title: str, gaps: Sequence[Gap]) -> Group:
     for each in gaps:
         table.add_column(each.figure, justify="right")
         table.add_column("", no_wrap=True)
-    order = sorted(
-        range(len(gaps[0].effects)), key=lambda i: -max(abs(g.share(g.effects[i])) for g in gaps)
-    )
     table.add_row("start", *(cell for g in gaps for cell in (g.told(g.first), "")))
-    for i in order:
-        effect = gaps[0].effects[i]
-        cells = []
-        for each in gaps:
-            found = each.effects[i]
-            share = 0.0 if each.is_small or found.is_noise else each.share(found)
-            told = each.moved(found.middle)
-            cells += [told, "\N{FULL BLOCK}" * round(BAR / len(gaps) * min(1.0, abs(share)))]
-        table.add_row(f"{effect.name}: {effect.text}", *cells)
+    by_name = [{effect.name: effect for effect in each.effects} for each in gaps]
+    names = dict.fromkeys(name for effects in by_name for name in effects)
+    largest = {
+        name: max(
+            abs(each.share(effects[name]))
+            for each, effects in zip(gaps, by_name, strict=True)
+            if name in effects
+        )
+        for name in names
+    }
+    for name in sorted(names, key=lambda name: -largest[name]):
+        text = next(effects[name].text for effects in by_name if name in effects)
+        cells: list[str] = []
+        for each, effects in zip(gaps, by_name, strict=True):
+            cells += _cells(each, effects.get(name), BAR / len(gaps))
+        table.add_row(f"{name}: {text}", *cells)
     table.add_row("end", *(cell for g in gaps for cell in (g.told(g.last), "")))
     return Group(table, *(line for each in gaps for line in ("", *each.sentences())))
+
+
+def _cells(gap: Gap, effect: Effect | None, width: float) -> tuple[str, str]:
+    """Return what an effect moves and a bar for its share; nothing where it is part of another."""
+    if effect is None:
+        return "", ""
+    share = 0.0 if gap.is_small or effect.is_noise else gap.share(effect)
+    return gap.moved(effect.middle), BLOCK * round(width * min(1.0, abs(share)))
 
 
 def as_markdown(title: str, gaps: Sequence[Gap]) -> str:

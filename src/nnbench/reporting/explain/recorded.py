@@ -12,7 +12,7 @@ from pathlib import Path
 from nnbench import data
 from nnbench.config.run import Cell
 from nnbench.errors import NNBenchError
-from nnbench.formatting import percent
+from nnbench.formatting import duration, number, percent
 from nnbench.records import identity
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.facts import NOT_RECORDED, two
@@ -113,3 +113,27 @@ def repeated(name: str, run: RunResult, now: RunResult) -> str | None:
                 f"here it has {as_text(after)}, which is what is explained."
             )
     return None
+
+
+def on_record(ends: Sequence[tuple[str, RunResult]]) -> list[str]:
+    """Return the recorded figures of two runs in one line: accuracy (or loss) and time."""
+    if len(ends) != 2:
+        return []
+    (_, a), (_, b) = ends
+    told = []
+    name = "test_loss" if a.config.get("task") == "regression" else "test_accuracy"
+    before, after = a.figure(name), b.figure(name)
+    if before is not None and after is not None:
+        scores = [number(x) if name == "test_loss" else percent(x) for x in (before, after)]
+        less = after - before
+        moved = f"{less:+.4g}" if name == "test_loss" else f"{100 * less:+.2f} points"
+        told.append(f"{name.replace('_', ' ')} {scores[0]} against {scores[1]} ({moved})")
+    if a.epoch_seconds and b.epoch_seconds:
+        told.append(
+            f"time per epoch {duration(a.epoch_seconds)} against {duration(b.epoch_seconds)} "
+            f"(x {b.epoch_seconds / a.epoch_seconds:.2f})"
+        )
+    if not told:
+        return ["On record: no figures to compare."]
+    alone = " One run each: another seed may say otherwise; use --seeds 3." if a != b else ""
+    return [f"On record: {'; '.join(told)}.{alone}"]

@@ -212,51 +212,54 @@ def _effects(content: TableContent) -> Figure | None:
     keys = [key for key in content.table.varying if key != COMPARED][:MOST_EFFECTS]
     if not keys:
         return None
-    backends = [str(group.settings[COMPARED]) for group in content.table.groups]
+    groups = content.table.groups
+    backends = dict.fromkeys(str(group.settings[COMPARED]) for group in groups)
     around = room.Around(LEFT, room.beside(backends), across=LEFT, down=0.6)
     figure = room.figure(SMALL_WIDTH, SMALL_HEIGHT, around, len(keys), len(EFFECTS))
     grid = figure.subplots(len(EFFECTS), len(keys), squeeze=False)
     for column, key in enumerate(keys):
         for row, (name, figures) in enumerate(EFFECTS.items()):
             axes = grid[row][column]
-            _effect(axes, content.table.groups, key, figures)
+            if not _effect(axes, groups, key, figures, list(backends)):
+                continue
             axes.set(xlabel=short(key), ylabel=name)
             if name == "seconds per epoch":
                 axes.set_yscale("log")
                 _plain_numbers(axes.yaxis)
-            if column + 1 == len(keys) and row == 0 and axes.has_data():
+            if column + 1 == len(keys) and row == 0:
                 axes.legend(**BESIDE)
+            elif axes.get_legend():
+                axes.get_legend().remove()
     return figure
 
 
 def _effect(
-    axes: Any, groups: Sequence[Group], key: str, figures: Callable[[Group], Iterable[float]]
-) -> None:
+    axes: Any,
+    groups: Sequence[Group],
+    key: str,
+    figures: Callable[[Group], Iterable[float]],
+    backends: list[str],
+) -> bool:
     """Draw one figure by one setting: the mean over groups and seeds, from least to greatest."""
-    found: dict[str, dict[str, list[float]]] = {}
-    for group in groups:
-        if values := list(figures(group)):
-            by_value = found.setdefault(str(group.settings[COMPARED]), {})
-            by_value.setdefault(str(group.settings.get(key)), []).extend(values)
-    if not found:
+    rows = [
+        (str(group.settings.get(key)), str(group.settings[COMPARED]), value)
+        for group in groups
+        for value in figures(group)
+    ]
+    if not rows:
         axes.axis("off")
-        return
-    places = {
-        value: i for i, value in enumerate(dict.fromkeys(v for b in found.values() for v in b))
-    }
-    step = DODGE / max(1, len(found) - 1)
-    colors = _colors(len(found))
-    for i, (backend, by_value) in enumerate(found.items()):
-        shift = (i - (len(found) - 1) / 2) * step
-        middle = [mean(values) for values in by_value.values()]
-        below = [m - min(values) for m, values in zip(middle, by_value.values(), strict=True)]
-        above = [max(values) - m for m, values in zip(middle, by_value.values(), strict=True)]
-        axes.errorbar(
-            [places[value] + shift for value in by_value], middle, [below, above], fmt="o",
-            color=colors[i % len(colors)], label=backend,
-        )  # fmt: skip
-    axes.set_xticks(range(len(places)), list(places))
+        return False
+    import seaborn as sns  # here: it takes a second, and most reports have no such plot
+
+    values, hue, heights = zip(*rows, strict=True)
+    sns.pointplot(
+        x=list(values), y=list(heights), hue=list(hue), hue_order=backends, ax=axes,
+        palette=_colors(len(backends))[: len(backends)], linestyle="none",
+        dodge=DODGE if len(backends) > 1 else False,  # seaborn divides by their number less one
+        errorbar=lambda found: (found.min(), found.max()),
+    )  # fmt: skip
     axes.grid(visible=False, axis="x")
+    return True
 
 
 def _drift(content: TableContent) -> Figure | None:

@@ -9,6 +9,7 @@ from rich import box
 from rich.console import Group
 from rich.table import Column, Table
 
+from nnbench.data.reading import sayings
 from nnbench.formatting import (
     EPOCH_TIME,
     ONE_EPOCH,
@@ -45,6 +46,11 @@ def summary(run: RunResult) -> Group:
         ("backend", f"{backend['name']} ({_how(backend)}), {run.semantics}"),
         ("net", f"{run.architecture}, {run.parameters:,} parameters"),
         ("data", f"{run.data.get('name', '?')}, {counts}"),
+        *[
+            ("read as", "; ".join(said))
+            for said in [sayings(run.data.get("guessed") or {})]
+            if said
+        ],
         ("training", _training(run)),
         *_effective(run),
     ]
@@ -87,6 +93,7 @@ def _training(run: RunResult) -> str:
         f"{loss.get('name', '?')}{over}, {optimizer.get('name', '?')}, "
         f"batch {config.get('batch_size', '?')}, {len(run.epochs)} epochs, "
         f"{config.get('dtype', '?')}, seed {config.get('seed', '?')}"
+        + (", losses in deviations of the targets" if run.data.get("target_scale") else "")
     )
 
 

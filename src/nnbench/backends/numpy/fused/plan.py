@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,15 +23,22 @@ LARGE_BYTES = 2**21
 
 
 class Plan(Program):
-    """Takes steps of `n` samples; `logits` are those of the last one."""
+    """Takes steps of `n` samples; `logits` are those of the last one.
+
+    A step of several batches computes one after the other, each as a whole or in parts.
+    """
 
     def __init__(self, material: Material, update: Update, blas: Blas, n: int) -> None:
         super().__init__()
-        architecture = material.task.architecture
+        architecture, batch = material.task.architecture, material.task.batch_size
         # Targets that broadcast are those of the whole batch.
         whole = material.task.loss.mistake == "broadcast_targets"
-        size = PART if in_parts(architecture) and not whole else n
-        starts = range(0, n, size)
+        size = min(PART if in_parts(architecture) and not whole else batch, n)
+        starts = [
+            start
+            for first in range(0, n, batch)
+            for start in range(first, min(first + batch, n), size)
+        ]
         self.update = update.gathering() if len(starts) > 1 else update
         self.logits = np.zeros((n, architecture.output_shape()[0]), material.task.dtype)
         self._rows = np.full(n, -1, np.int64)
@@ -40,8 +48,10 @@ class Plan(Program):
         self._stays = size == n == len(material.inputs) and architecture.augment is None
         self._gather: list[Call] = []
         parts: dict[int, _Part] = {}
-        for start in starts:
-            rows, logits = self._rows[start : start + size], self.logits[start : start + size]
+        for start, stop in pairwise([*starts, n]):
+            rows, logits = self._rows[start:stop], self.logits[start:stop]
+            if start and start % batch == 0:
+                self.add("batch", [partial(_draw, material, start // batch)])
             if len(rows) not in parts:
                 parts[len(rows)] = _Part(material, blas, self._scale, len(rows))
             part = parts[len(rows)]
@@ -64,6 +74,11 @@ class Plan(Program):
         for call in self.calls:
             call()
         self.update.apply(lr)
+
+
+def _draw(material: Material, batch: int) -> None:
+    """Let what is random draw by the keys of batch `batch` of the step."""
+    material.keys.update(material.batch_keys[batch])
 
 
 class Evaluation:

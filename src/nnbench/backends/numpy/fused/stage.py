@@ -19,8 +19,8 @@ from nnbench.model.counter import Words
 class Material:
     """The task, data as they are stored, the layers of `reference` and the weights.
 
-    `training` tells what the layers do with them; `keys` are those of the step that is about to
-    be taken.
+    `training` tells what the layers do with them; `keys` are those of the batch that is about to
+    be computed, `batch_keys` those of every batch of a step that takes several.
     """
 
     task: Task
@@ -30,6 +30,7 @@ class Material:
     weights: Flat
     training: bool = True
     keys: dict[int, Words] = field(default_factory=dict)
+    batch_keys: list[dict[int, Words]] = field(default_factory=list)
 
 
 class Program:

@@ -36,7 +36,7 @@ class Fused:
         self._blocks: dict[int, Online] = {}
         self._evaluations: dict[tuple[str, int], Evaluation] = {}
         self._online = (
-            material.task.batch_size == 1
+            material.task.step_samples == 1
             and self.blas.alone
             and self.update.in_gradient
             and dense_layers(material.task.architecture) is not None
@@ -57,16 +57,22 @@ class Fused:
         }
 
     def run(self, order: Array, rates: Array, keys: list[dict[int, Words]]) -> Array:
-        """Take one step per rate over consecutive batches of `order`; return their logits."""
+        """Take one step per rate over consecutive parts of `order`; return their logits.
+
+        `keys` are those of each batch.
+        """
         if self._online:
             return self._run_online(order, rates)
-        batch = self.material.task.batch_size
+        task = self.material.task
+        size, batches = task.step_samples, task.gradient_accumulation_steps
         logits = np.empty((len(order), self.material.targets.shape[1]), self.material.task.dtype)
         for step, lr in enumerate(rates.tolist()):
-            rows = slice(step * batch, (step + 1) * batch)
+            rows = slice(step * size, (step + 1) * size)
             chosen = order[rows]
             plan = self.plan(len(chosen))
-            self.material.keys.update(keys[step])
+            self.material.keys.update(keys[step * batches])
+            if batches > 1:
+                self.material.batch_keys = keys[step * batches : (step + 1) * batches]
             plan.take(chosen, lr)
             logits[rows] = plan.logits
         return logits
@@ -103,8 +109,7 @@ class Fused:
         self, watch: Stopwatch, order: Array, rates: Array, keys: list[dict[int, Words]]
     ) -> None:
         """Take the steps of `run` with a stopwatch around every call."""
-        batch = self.material.task.batch_size
-        size = BLOCK if self._online else batch
+        size = BLOCK if self._online else self.material.task.step_samples
         for start in range(0, len(order), size):
             n = len(order[start : start + size])
             steps = self._block(n) if self._online else self.plan(n)

@@ -24,8 +24,13 @@ DIGEST_SINCE = 4  # version of run.json
 LONGEST_SHARED = 4096  # bytes of a piece that is kept to be met again
 MOST_SHARED = 1024  # pieces
 _KEYS = {depth: re.compile(rb'\n {%d}"(\w+)": ' % depth) for depth in (1, 2)}
-_HEAD_KEYS = [b"run_id", b"name", b"status", b"created", b"sweep", b"schema_version"]
-_HEAD = re.compile(rb'\n "(%b)": ("(?:[^"\\\n]|\\.)*"|null|[1-9]),?(?=\n)' % b"|".join(_HEAD_KEYS))
+_TEXT = rb'("(?:[^"\\\n]|\\.)*"|null)'
+_FIRST = re.compile(  # of a record as nnbench writes it
+    rb'\{\n "run_id": %b,\n "name": %b,\n "status": %b,\n "semantics": %b,\n "fingerprint": %b,'
+    rb'\n "created": %b,\n' % ((_TEXT,) * 6)
+)
+_SWEEP = re.compile(rb'\n "sweep": %b,\n' % _TEXT)
+_VERSION = re.compile(rb'\n "schema_version": (\d),?\n')
 
 
 class Newer(Exception):  # noqa: N818 - it names what was found
@@ -56,18 +61,20 @@ class Head(NamedTuple):
 
 def head(stored: bytes) -> Head | None:
     """Return the head of a record whose digest is right; None where it takes more to tell."""
-    found = _HEAD.findall(stored)
-    if [key for key, _ in found] != _HEAD_KEYS or not has_its_digest(stored):
+    first = _FIRST.match(stored)
+    sweep = _SWEEP.match(stored, max(stored.rfind(b'\n "sweep": '), 0))
+    version = _VERSION.match(stored, max(stored.rfind(b'\n "schema_version": '), 0))
+    if not (first and sweep and version) or int(version[1]) < DIGEST_SINCE:
         return None
-    *texts, version = (text for _, text in found)
+    if not has_its_digest(stored):
+        return None
     try:
-        run_id, name, status, created, sweep = map(_text, texts)
+        run_id, name, status, _, _, created, swept = map(_text, (*first.groups(), sweep[1]))
     except (Damage, UnicodeDecodeError):
         return None
-    if not (run_id and name and status and created and version.isdigit()):
+    if not (run_id and name and status and created):
         return None
-    known = int(version) >= DIGEST_SINCE
-    return Head(run_id, name, status, created, sweep) if known else None
+    return Head(run_id, name, status, created, swept)
 
 
 def _text(stored: bytes) -> str | None:

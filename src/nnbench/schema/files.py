@@ -13,7 +13,6 @@ import json
 import os
 import re
 import stat
-import zipfile
 import zlib
 from collections.abc import Collection, Iterator
 from contextvars import ContextVar
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import zipfile
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -138,6 +139,8 @@ def arrays(
     where that says so; `kinds` are those of dtypes. Raises OSError or Damage; nothing is ever
     unpickled.
     """
+    import zipfile  # here: who reads text alone does not wait for it
+
     with _opened(path, MOST_TENSORS) as file:
         most = max(most, packed * os.fstat(file.fileno()).st_size)
         try:

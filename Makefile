@@ -12,7 +12,8 @@ BENCH_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
+# A file is one worker's, which keeps what its tests share; tests/conftest.py says in what order.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 SCRIPTS := scripts/gpu_check scripts/slurm_check scripts/parity_matrix scripts/plant_table scripts/bench/run
 STAMP := $(VENV)/.nnbench-setup
 

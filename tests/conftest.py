@@ -1,9 +1,11 @@
-"""Shared fixtures: the command line."""
+"""Shared fixtures: the command line, and an empty store."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -17,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import scipy.linalg.blas  # noqa: F401 - its library has to be there to be limited
 from threadpoolctl import threadpool_limits
 
+from support import TESTS
 from support.commands import Nnbench, fresh, here
 
 THREADS = threadpool_limits(limits=1, user_api="blas")
@@ -29,6 +32,23 @@ for name in ("SIGHUP", "SIGQUIT"):
         signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
+# The files that take longest, first, so that all workers end at the same time.
+LONGEST = (
+    *("backends/test_blocks.py", "sweeps/test_sweeps.py", "sweeps/test_certify.py"),
+    *("testing/test_kit.py", "records/test_certificates.py", "project/test_plugins.py"),
+    *("reporting/test_told_first.py", "cli/test_cli.py", "tracking/test_tracking.py"),
+    *("project/test_docs.py", "tracking/test_slow_servers.py", "project/test_dependencies.py"),
+    *("project/test_notebooks.py", "reporting/test_fairness.py", "config/test_composition.py"),
+    *("backends/test_random_nets.py", "reporting/test_explain.py", "reporting/test_reports.py"),
+    *("backends/test_trainers.py", "backends/test_executions.py", "backends/test_engines.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {TESTS / name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
 @pytest.fixture
 def nnbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Nnbench:
     """Run `nnbench ARGS` in tmp_path: in this process, in a fresh one where `env` is given."""
@@ -39,3 +59,18 @@ def nnbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Nnbench:
         return here(arguments) if env is None else fresh(tmp_path, arguments, env)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without runs; MLflow takes a second to make one."""
+    from nnbench.tracking.store import DATABASE_NAME, open_store
+
+    folder, copy = tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("tables")
+    open_store(None, "Default", folder)
+    with (
+        contextlib.closing(sqlite3.connect(folder / DATABASE_NAME)) as made,
+        contextlib.closing(sqlite3.connect(copy / DATABASE_NAME)) as found,
+    ):
+        made.backup(found)
+    return copy / DATABASE_NAME

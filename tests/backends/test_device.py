@@ -13,6 +13,7 @@ import pytest
 from nnbench.backends import cuda
 from nnbench.backends.numpy import NumpyTrainer, layers, trainer
 from nnbench.backends.numpy.device import array_module
+from nnbench.backends.parity import relative_difference, trained
 from nnbench.backends.protocol import Trainer
 from nnbench.errors import OutOfMemory, RunFailed, UnsupportedSpec
 from nnbench.testing import BLOCKS, equals_the_reference
@@ -34,9 +35,24 @@ def on_device(monkeypatch: pytest.MonkeyPatch) -> Any:
     return make
 
 
-@pytest.mark.parametrize("name", BLOCKS)
+KINDS = ("dense", "conv2d same", "dropout of images", "embedding, layer_norm", "adam clip_norm")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in KINDS)) for n in BLOCKS]
+)
 def test_reference_stays_on_one_device(name: str, on_device: Any) -> None:
     equals_the_reference(on_device, "reference", BLOCKS[name])
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_an_epoch_stays_on_one_device(name: str, on_device: Any) -> None:
+    case = BLOCKS[name]
+    walk, task = case.walks()[0], case.on("reference")
+    expected = trained(NumpyTrainer(task, case.splits), case.params, [walk])
+    found = on_device(task, case.splits)
+    assert relative_difference(trained(found, case.params, [walk]), expected) <= 1e-13
+    found.evaluate("test")
 
 
 def test_the_strict_array_refuses_what_cupy_refuses() -> None:

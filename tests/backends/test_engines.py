@@ -49,6 +49,7 @@ def test_an_engine_goes_the_same_way(nnbench: Nnbench, engine: str) -> None:
     assert f"parity agrees: keras {engine} against numpy, float32" in " ".join(done.stdout.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_native_run_of_every_engine(nnbench: Nnbench, engine: str) -> None:
     done = nnbench(*TINY, "backend=keras", f"backend.engine={engine}", "semantics=native")

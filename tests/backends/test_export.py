@@ -126,7 +126,7 @@ def load_plainly(folders: list[Path], kind: str) -> None:
     subprocess.run([sys.executable, "-c", program, *map(str, folders)], check=True)
 
 
-@pytest.mark.parametrize("kind", LOADERS)
+@pytest.mark.parametrize("kind", ["torch", pytest.param("keras", marks=pytest.mark.slow)])
 def test_a_run_is_exported_by_its_name(nnbench: Nnbench, tmp_path: Path, kind: str) -> None:
     pytest.importorskip(kind)
     nnbench(

@@ -29,6 +29,7 @@ from nnbench.model.layers import (
     Embedding,
     Flatten,
     LayerNorm,
+    LeakyReLU,
     MaxPool2d,
 )
 from nnbench.model.network import ParamKey
@@ -59,13 +60,22 @@ OPTIMIZERS: dict[str, tuple[Optimizer, str, dict[str, Any], dict[str, Any]]] = {
         {"weight_decay": 0.02},
         {"weight_decay": 0.02},
     ),
+    "adam amsgrad": (Adam(amsgrad=True), "Adam", {"amsgrad": True}, {"amsgrad": True}),
     "adamw": (AdamW(), "AdamW", {}, {}),
+    "adamw amsgrad": (AdamW(amsgrad=True), "AdamW", {"amsgrad": True}, {"amsgrad": True}),
+    "sgd decay": (SGD(weight_decay=0.02), "SGD", {"weight_decay": 0.02}, {"weight_decay": 0.02}),
     "rmsprop": (RMSprop(), "RMSprop", {}, {}),
     "rmsprop momentum": (
         RMSprop(momentum=0.5),
         "RMSprop",
         {"momentum": 0.5},
         {"momentum": 0.5},
+    ),
+    "rmsprop decay": (
+        RMSprop(weight_decay=0.02),
+        "RMSprop",
+        {"weight_decay": 0.02},
+        {"weight_decay": 0.02},
     ),
     "adagrad": (Adagrad(), "Adagrad", {}, {}),
 }
@@ -74,6 +84,15 @@ NETS: dict[str, Case] = {
     "batch_norm": case(Dense(6), BatchNorm(), RELU, inputs="flat"),
     "layer_norm": case(Dense(6), LayerNorm(), RELU, Dropout(0.0), inputs="flat"),
     "images": case(Conv2d(3), BatchNorm(), RELU, MaxPool2d(), Flatten()),
+    "activations": case(
+        Dense(6),
+        LeakyReLU(),
+        Dense(5),
+        Activation("gelu"),
+        Dense(5),
+        Activation("silu"),
+        inputs="flat",
+    ),
     "tokens": case(Embedding(11, 3), Flatten(), Dense(5), Activation("tanh"), inputs="tokens"),
 }
 
@@ -113,6 +132,10 @@ def torch_script(name: str, given: Case, kind: str, settings: dict[str, Any]) ->
             ],
             "layer_norm": lambda: [
                 nn.Linear(12, 6), nn.LayerNorm(6), nn.ReLU(), nn.Linear(6, 4)
+            ],
+            "activations": lambda: [
+                nn.Linear(12, 6), nn.LeakyReLU(), nn.Linear(6, 5), nn.GELU(), nn.Linear(5, 5),
+                nn.SiLU(), nn.Linear(5, 4),
             ],
             "images": lambda: [
                 nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2),
@@ -172,6 +195,11 @@ def keras_script(name: str, given: Case, kind: str, settings: dict[str, Any]) ->
             "layer_norm": lambda: [
                 own.Dense(6, **glorot(0)), own.LayerNormalization(), own.ReLU(), own.Dropout(0.0),
                 own.Dense(4, **glorot(4)),
+            ],
+            "activations": lambda: [
+                own.Dense(6, **glorot(0)), own.LeakyReLU(), own.Dense(5, **glorot(2)),
+                own.Activation("gelu"), own.Dense(5, **glorot(4)), own.Activation("silu"),
+                own.Dense(4, **glorot(6)),
             ],
             "images": lambda: [
                 own.Conv2D(3, 3, **glorot(0)), own.BatchNormalization(), own.ReLU(),
@@ -269,6 +297,19 @@ def test_steps_of_several_batches_are_the_frameworks_own(
     monkeypatch.setitem(NETS, "batch_norm", given)
     assert [len(walk.lr) for walk in given.walks()] == [2, 2, 2]
     assert apart(backend, "batch_norm", optimizer) <= 1e-12
+
+
+def test_the_scripts_initializers_are_keras_defaults() -> None:
+    """They are named for their seeds alone."""
+    for layer in (keras.layers.Dense(2), keras.layers.Conv2D(2, 3)):
+        own, script = layer.kernel_initializer, keras.initializers.GlorotUniform(seed=3)
+        assert type(own) is type(script)
+        assert {**own.get_config(), "seed": 3} == script.get_config()
+        assert isinstance(layer.bias_initializer, keras.initializers.Zeros)
+    own = keras.layers.Embedding(3, 2).embeddings_initializer
+    script = keras.initializers.RandomUniform(seed=3)
+    assert type(own) is type(script)
+    assert {**own.get_config(), "seed": 3} == script.get_config()
 
 
 def test_another_frameworks_constant_is_caught() -> None:

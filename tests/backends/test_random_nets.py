@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
@@ -17,11 +18,13 @@ from support.backends import factory
 
 # make parity asks for other nets, a process for each seed: programs that XLA has compiled stay.
 COUNT = 50
-FEW = 6
+FEW = 4
 SEED = int(os.environ.get("NNBENCH_RANDOM_NETS_SEED", "20261121"))
 ENOUGH, SHARE_SHORT = 10, 0.02
 SERIES = (seeded, seeded_dark)
-OTHERS = {"numpy": "fused", "torch": "eager", "keras": "xla"}
+Pair = tuple[str, str]  # backend and execution
+OTHERS: tuple[Pair, ...] = (("numpy", "fused"), ("torch", "eager"), ("keras", "xla"))
+BY_TURNS: tuple[Pair, ...] = (("keras", "graph"), ("keras", "fit"))  # beside them, one a net
 
 
 @st.composite
@@ -30,13 +33,16 @@ def cases(draw: st.DrawFn) -> Case:
     return make(lambda options: draw(st.sampled_from(options)))
 
 
-def judged(case: Case, others: dict[str, str]) -> dict[str, Verdict]:
-    """Return the verdict on each backend over the case's 21 steps."""
+def judged(case: Case, others: Sequence[Pair]) -> dict[str, Verdict]:
+    """Return the verdict on each execution over the case's 18 or 21 steps."""
     reference = NumpyTrainer(case.task, case.splits)
-    trainers = {name: factory(name)(case.on(e), case.splits) for name, e in others.items()}
+    trainers = {
+        f"{name} {execution}": factory(name)(case.on(execution), case.splits)
+        for name, execution in others
+    }
     excluded = case.task.architecture.without_effect()
     found = list(drift(reference, trainers, case.params, case.steps(), excluded))
-    return {name: verdict([step[name] for step in found]) for name in others}
+    return {name: verdict([step[name] for step in found]) for name in trainers}
 
 
 @pytest.mark.timeout(COUNT * 60)
@@ -55,14 +61,16 @@ def test_random_nets_agree(count: int) -> None:
     )
     @given(case=cases())
     def agree(case: Case) -> None:
-        for name, found in judged(case, OTHERS).items():
+        turn = BY_TURNS[outcomes["nets"] % 2] if count == COUNT else OTHERS[0]
+        outcomes["nets"] += 1
+        for name, found in judged(case, tuple(dict.fromkeys((*OTHERS, turn)))).items():
             outcomes[found.outcome] += 1
             outcomes["short"] += found.compared < ENOUGH
             assert found.outcome != "diverges", (name, case.task, found)
 
     agree()
     print(dict(outcomes))  # noqa: T201 - shown by pytest -s
-    short = outcomes.pop("short")
+    short, _ = outcomes.pop("short"), outcomes.pop("nets")
     assert sum(outcomes.values()) >= count * len(OTHERS)
     assert short <= max(sum(outcomes.values()) * SHARE_SHORT, len(OTHERS))
 
@@ -70,7 +78,7 @@ def test_random_nets_agree(count: int) -> None:
 @pytest.mark.parametrize("count", [10, pytest.param(150, marks=pytest.mark.slow)])
 def test_nearly_every_net_is_compared_over_ten_steps(count: int) -> None:
     """As many nets of any kind as dark ones: ReLU, zero biases, at least half the pixels zero."""
-    found = [judged(make(i), {"numpy": "fused"})["numpy"] for make in SERIES for i in range(count)]
+    found = [judged(make(i), OTHERS[:1])["numpy fused"] for make in SERIES for i in range(count)]
     assert all(each.outcome != "diverges" for each in found)
     short = sum(each.compared < ENOUGH for each in found)
     print(f"{short} of {len(found)} nets are compared over fewer than {ENOUGH} steps")  # noqa: T201

@@ -104,7 +104,11 @@ def test_native_semantics_learn_with_the_frameworks_own_weights(
     [pytest.param((), marks=pytest.mark.slow), (Dense(8), BatchNorm(), Dropout(0.4))],
     ids=["", "random"],
 )
-@pytest.mark.parametrize(("backend", "execution"), ALL, ids=str)
+@pytest.mark.parametrize(
+    ("backend", "execution"),
+    [*ALL[:3], ("keras", "graph"), pytest.param(*ALL[3], marks=pytest.mark.slow), ALL[4]],
+    ids=str,
+)
 def test_native_runs_are_repeated_by_their_seed_and_resumed(
     backend: str, execution: str, layers: tuple[Layer, ...]
 ) -> None:

@@ -16,6 +16,7 @@ from nnbench.cli.doctor import checkup, doctor, probe, show
 from nnbench.cli.doctor.checkup import Finding
 from nnbench.cli.doctor.probe import Answer
 from nnbench.config import installation
+from support.commands import PATIENCE
 
 SOURCE = Path(nnbench.__file__).parents[1]
 ROOT = SOURCE.parent
@@ -47,7 +48,7 @@ def only(findings: list[Finding], subject: str) -> Finding:
 
 def test_a_crashing_and_a_broken_import_are_told_apart(plant) -> None:
     plant(torch=CRASH, cupy=BROKEN)
-    answers = probe.ask(["numpy", "torch", "cupy"], seconds=60)
+    answers = probe.ask(["numpy", "torch", "cupy"], seconds=PATIENCE)
     assert answers["numpy"].state == "works"
     assert answers["torch"].detail == "import crashed (SIGSEGV)"
     assert answers["cupy"].detail == "ImportError: libgone.so: cannot open"
@@ -64,7 +65,7 @@ def test_an_import_that_hangs_is_left_alone(plant) -> None:
 
 def test_a_missing_package_and_one_that_misses_another_are_told_apart(plant) -> None:
     plant(torch=MISSING, cupy="import fastrlock_gone\n")
-    answers = probe.ask(["torch", "cupy"], seconds=60)
+    answers = probe.ask(["torch", "cupy"], seconds=PATIENCE)
     assert answers["torch"].state == "missing"
     assert answers["cupy"].state == "broken"
     assert "fastrlock_gone" in answers["cupy"].detail
@@ -76,7 +77,7 @@ def test_files_in_the_working_directory_are_not_taken_for_packages(
     (tmp_path / "numpy.py").write_text("raise SystemExit('the wrong numpy')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(SOURCE))
-    assert probe.ask(["numpy"], seconds=60)["numpy"].state == "works"
+    assert probe.ask(["numpy"], seconds=PATIENCE)["numpy"].state == "works"
 
 
 def test_a_missing_backend_names_the_extra_and_does_not_fail(
@@ -132,7 +133,7 @@ def test_the_gpu_reason_fits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_forced_kernels_are_worth_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Nehalem")
-    found = checkup.blas_and_threads(probe.ask(["numpy"], seconds=60)["numpy"])
+    found = checkup.blas_and_threads(probe.ask(["numpy"], seconds=PATIENCE)["numpy"])
     (forced,) = [f for f in found if "OPENBLAS_CORETYPE" in f.found]
     assert (forced.mark, "unset OPENBLAS_CORETYPE" in forced.remedy) == ("!!", True)
     assert only(found, "threads").found.startswith("1 in runs")
@@ -193,7 +194,8 @@ def test_plain_output_keeps_lines_whole_and_brackets(tmp_path: Path) -> None:
 
 def test_doctor_reports_all_sections_and_stays_light(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from nnbench.cli.doctor import doctor;"
+        "import sys; from pathlib import Path; from nnbench.cli import doctor as module;"
+        f"from nnbench.cli.doctor import doctor; module.PROBE_SECONDS = {PATIENCE};"
         "code = doctor(Path('results'));"
         "print(sorted({'torch', 'tensorflow', 'keras', 'mlflow', 'pandas'} & set(sys.modules)));"
         "sys.exit(code)"
@@ -215,6 +217,6 @@ def test_doctor_reports_all_sections_and_stays_light(tmp_path: Path) -> None:
 
 def test_doctor_fails_when_numpy_does(plant, tmp_path: Path, monkeypatch, capsys) -> None:
     plant(numpy=CRASH, torch=MISSING, tensorflow=BROKEN, cupy=BROKEN)
-    monkeypatch.setattr("nnbench.cli.doctor.PROBE_SECONDS", 60)
+    monkeypatch.setattr("nnbench.cli.doctor.PROBE_SECONDS", PATIENCE)
     assert doctor(tmp_path / "results") == 1
     assert "cannot run yet; see the remedy for: numpy" in capsys.readouterr().out

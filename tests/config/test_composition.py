@@ -80,7 +80,7 @@ def test_native_semantics_take_the_frameworks_initializer_unless_one_is_set() ->
         (["init=he", "init.scale=1"], "The chosen init has no 'scale'; init=normal has."),
         (["data=csv"], "Missing value for data.path; set it with data.path=..."),
         (["hidden=3"], "did you mean 'arch.hidden'?"),
-        (["lr=0.1"], "did you mean 'schedule.lr'?"),
+        (["lr=0.1"], "Unknown key 'lr'; here it is schedule.lr"),
         (["optimiser=sgd"], "did you mean 'optimizer'?"),
         (["backend"], "Received 'backend'; must be KEY=VALUE"),
         (["init=native"], "needs semantics=native"),

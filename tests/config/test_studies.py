@@ -10,7 +10,7 @@ import pytest
 from nnbench.config import studies
 from nnbench.config.composition import compose, with_experiments
 from nnbench.errors import ConfigError
-from nnbench.reporting.claims.verdicts import read_claims, read_figures
+from nnbench.reporting.claims.claim import read_claims, read_figures
 from support.commands import Nnbench
 
 STUDY = """\

@@ -104,7 +104,7 @@ def test_swapped_files_are_found_out(small: dict[str, bytes], tmp_path: Path) ->
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read: Is a directory"):
+    with pytest.raises(DataError, match="cannot be read: it is a directory"):
         idx.read(tmp_path, 1, idx.Checksum(""))
 
 

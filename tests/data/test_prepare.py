@@ -129,6 +129,41 @@ def test_standard_by_column_from_the_training_samples_alone() -> None:
         assert abs(dataset.splits[name].inputs.mean(axis=0)).max() > 1e-3
 
 
+def test_targets_are_standardized_by_the_training_samples_alone() -> None:
+    """Output by output; a constant one becomes 0, and what others have moves nothing."""
+    rng = np.random.default_rng(3)
+    numbers = rng.normal(5.0, 40.0, (100, 3)) * np.array([1.0, 1e3, 0.0]) + np.array([0, 0, 7.5])
+    plain, scaled = (
+        made(payload(numbers), "regression", val_fraction=0.2, normalize_targets=how)
+        for how in ("none", "standard")
+    )
+    train = plain.splits["train"].targets
+    mean, deviation = train.mean(axis=0), train.std(axis=0)
+    mean[2], deviation[2] = 7.5, 1.0
+    for name, split in scaled.splits.items():
+        np.testing.assert_array_equal(split.inputs, plain.splits[name].inputs)
+        expected = (plain.splits[name].targets - mean) / deviation
+        np.testing.assert_allclose(split.targets, expected, rtol=1e-12, atol=1e-12)
+        assert split.digest() != plain.splits[name].digest()
+    np.testing.assert_allclose(scaled.target_scale["mean"], mean, rtol=1e-12)
+    np.testing.assert_allclose(scaled.target_scale["deviation"], deviation, rtol=1e-12)
+    assert plain.target_scale == {}
+    assert abs(scaled.splits["test"].targets[:, :2].mean()) > 1e-3  # not by its own mean
+    elsewhere = numbers.copy()
+    elsewhere[[int(x[0]) for x in plain.splits["test"].inputs]] += 1e6
+    other = made(payload(elsewhere), "regression", val_fraction=0.2, normalize_targets="standard")
+    assert other.target_scale == scaled.target_scale
+
+
+def test_class_labels_are_not_standardized() -> None:
+    with pytest.raises(ConfigError) as caught:
+        made(payload(UNEVEN), normalize_targets="standard")
+    assert str(caught.value) == (
+        "Received data.normalize_targets=standard with task=classification; class labels are not "
+        "quantities: leave it out, or use task=regression."
+    )
+
+
 def test_a_constant_column_becomes_zero() -> None:
     # 0.1 summed 96 times is not 9.6: mean and deviation carry rounding that must not be divided by.
     dataset = made(payload(np.arange(120) % 2, TABLE), normalize="standard")
@@ -142,7 +177,11 @@ def test_images_are_standardised_as_a_whole() -> None:
     images[:, 0] = 0
     dataset = made(payload(np.arange(100) % 2, images), normalize="standard")
     train = dataset.splits["train"].inputs
-    assert dataset.inputs == data.ArraySpec((20,), "float64", 1.0)
+    kept = dataset.splits["train"].pixels  # what the pixels were, for loaders that read images
+    assert kept is not None
+    standard = (float(kept.mean()), float(kept.std()))
+    assert dataset.inputs == data.ArraySpec((20,), "float64", 1.0, standard)
+    np.testing.assert_allclose(train, (kept - standard[0]) / standard[1], rtol=1e-13)
     assert abs(train.mean()) < 1e-14
     assert abs(train.std() - 1.0) < 1e-14
     assert train[:, 0].mean() < -1.0
@@ -170,3 +209,21 @@ def test_arrays_are_read_only() -> None:
 def test_labels_are_no_numbers_to_regress(config: Any) -> None:
     with pytest.raises(ConfigError, match=f"data={config.name} has class labels, use task=class"):
         data.load(config, kind="regression", seed=0)
+
+
+def test_an_unstratified_split_is_the_shuffled_samples_as_they_come() -> None:
+    labels = np.repeat([0, 1], [90, 10])
+    given = payload(labels, np.arange(100.0)[:, None])
+    shares = {
+        stratify: [
+            float(made(given, stratify=stratify, split_seed=seed).splits["test"].targets.mean())
+            for seed in range(8)
+        ]
+        for stratify in (True, False)
+    }
+    assert set(shares[True]) == {0.1}
+    assert len(set(shares[False])) > 1
+    one = made(given, stratify=False, split_seed=3)
+    rows = np.concatenate([one.splits[name].inputs[:, 0] for name in ("train", "test")])
+    assert sorted(rows) == list(range(100))
+    assert len(one.splits["test"]) == 20

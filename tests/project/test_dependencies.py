@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from support import ROOT
-from support.commands import TINY
+from support.commands import PATIENCE, TINY
 
 SOURCE = ROOT / "src"
 OWN = {"nnbench", "hydra_plugins"}
@@ -140,7 +140,7 @@ def nnbench(python: Path, folder: Path, *arguments: str) -> subprocess.Completed
         env=os.environ | {"PYTHONPATH": str(SOURCE), "COLUMNS": "200"},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -176,14 +176,31 @@ def test_runs_sweeps_and_what_looks_at_them_work(python: Path, folder: Path) -> 
     assert "epoch time" in shown.stdout
 
 
+FEW = """
+from nnbench.backends.numpy import NumpyTrainer
+from nnbench.errors import UnsupportedSpec
+class Few(NumpyTrainer):
+    def __init__(self, task, splits):
+        if not {layer.name for layer in task.architecture.layers} <= {"dense", "sigmoid"}:
+            raise UnsupportedSpec("few")
+        super().__init__(task, splits)
+"""
+
+
 def test_check_and_parity_work(python: Path, folder: Path) -> None:
     agreed = nnbench(
         python, folder, "parity", "backend=numpy,numpy_reference", "dtype=float64", *TINY
     )
     assert (agreed.returncode, agreed.stderr) == (0, "")
     assert " agrees" in agreed.stdout
-    checked = nnbench(python, folder, "check", "backend=numpy")
+    (folder / "own" / "backend").mkdir(parents=True)
+    (folder / "own" / "few.py").write_text(FEW)  # of all checks those of a sigmoid net
+    (folder / "own" / "backend" / "few.yaml").write_text(
+        "name: few\n_target_: few.Few\nexecution: reference\nexecutions: [reference]\n"
+    )
+    checked = nnbench(python, folder, "check", "backend=few", "--config-dir", "own")
     assert (checked.returncode, checked.stderr) == (0, "")
+    assert "pass  sigmoid: " in checked.stdout
 
 
 def test_an_explanation_comes_without_its_plots(python: Path, folder: Path) -> None:

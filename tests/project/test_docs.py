@@ -53,6 +53,11 @@ LONG = (
     "nnbench report",
     'nnbench report --fail-if "torch.time > 100 * numpy.time" --fail-if "numpy.accuracy < 1%"',
     'nnbench explain "loss=bce" "loss=mse backend=torch" epochs=3',
+    'nnbench explain "loss=bce" "loss=mse backend=torch" seed=0,1,2',
+    "nnbench explain backend=keras backend=torch semantics=native input=resident init=glorot "
+    "shuffle=false optimizer=sgd optimizer.momentum=0.9 schedule=step schedule.every=1 "
+    "schedule.factor=0.1 schedule.lr=0.1 arch=mlp 'arch.hidden=[32]' loss=cross_entropy "
+    "data.train_samples=1000 epochs=4 batch_size=32 seed=0,1,2",
     "nnbench ops --size 200 --rounds 2",
     "nnbench claims --out docs/results/claims.md",
     "nnbench check backend=numpy",
@@ -61,10 +66,22 @@ LONG = (
     "nnbench parity",
     "nnbench parity backend=numpy,torch epochs=1",
     "nnbench claims numpy_vs_pytorch_analysis",
+    "nnbench explain 'numpy b32 s0' 'torch b32 s0'",
     "nnbench explain create_nn_from_numpy/published_numpy_b1 "
     "create_nn_from_numpy/published_torch_b1",
     "nnbench study create_nn_from_numpy",
 )
+
+# A command that starts PyTorch, or asks every package what it can, takes seconds: make test has
+# this one. What the others do has fast tests in its room.
+TORCH = "nnbench backend=torch batch_size=32 dtype=float64"
+SLOW = ("backend=torch", "numpy,torch", "--baseline torch", "doctor", "launcher=parallel")
+
+
+def is_slow(command: str) -> bool:
+    dear = any(word in command for word in SLOW) and "--plan" not in command
+    return command in LONG or (dear and command != TORCH)
+
 
 # Read from top to bottom: their blocks belong together and have a test of their own.
 TOGETHER = [ROOT / "docs" / name for name in ("backends.md", "backpropagation.md")]
@@ -88,7 +105,7 @@ def commands() -> list[str]:
 
 def test_the_documents_have_commands() -> None:
     assert len(commands()) >= 8
-    assert set(LONG) <= set(commands())
+    assert {*LONG, TORCH} <= set(commands())
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +128,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "command",
-    [pytest.param(c, marks=[pytest.mark.slow] if c in LONG else []) for c in commands()],
+    [pytest.param(c, marks=[pytest.mark.slow] * is_slow(c)) for c in commands()],
 )
 def test_a_documented_command_runs(
     nnbench: Nnbench, tmp_path: Path, request: pytest.FixtureRequest, command: str
@@ -126,12 +143,13 @@ def test_a_documented_command_runs(
             pytest.skip("needs the network or NNBENCH_DATA")
         assert nnbench(*words).returncode == 0
         return
-    if words[:1] == ["report"]:
+    names = {"numpy b32 s0", "torch b32 s0"} & set(words)
+    if words[:1] == ["report"] or names:
         shutil.copytree(request.getfixturevalue("recorded"), tmp_path / "results")
     if words[:1] == ["claims"] or (words[:1] == ["study"] and words[1:]):
         words += ["data=mnist_5k", "data.train_samples=64", "epochs=1", "tracking=local"]
         words += ["--seeds", "1"] * (words[0] == "claims")
-    elif words[:1] == ["explain"]:
+    elif words[:1] == ["explain"] and not names:
         words += ["data.train_samples=64", "epochs=1"]
         words += ["data=mnist_5k"] * any("/" in word for word in words)
     elif not words or words[0] not in WITHOUT_RUN:
@@ -147,7 +165,9 @@ def test_a_documented_command_runs(
         for code in blocks("python", apart())
     ],
 )
-def test_documented_python_runs(code: str, tmp_path: Path) -> None:
+def test_documented_python_runs(code: str, tmp_path: Path, tables: Path) -> None:
+    (tmp_path / "results").mkdir()
+    shutil.copy(tables, tmp_path / "results")  # which MLflow takes a second to make
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -171,6 +191,7 @@ def test_the_page_on_backpropagation_is_true(nnbench: Nnbench, tmp_path: Path) -
     assert shown.splitlines()[0] in done.stdout
 
 
+@pytest.mark.slow  # test_plugins.py has the same backend pass it as a package
 def test_the_backend_of_the_documents_passes_the_kit(nnbench: Nnbench, tmp_path: Path) -> None:
     page = ROOT / "docs" / "backends.md"
     for name, content in re.findall(

@@ -16,7 +16,7 @@ from hydra_plugins.nnbench_plugins import Sources
 from nnbench.config import sources
 from nnbench.records.folder import read_runs
 from support import ROOT, SOURCE
-from support.commands import TINY
+from support.commands import PATIENCE, TINY
 
 PAGE = (ROOT / "docs" / "backends.md").read_text()
 FILES = dict(re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", PAGE, flags=re.DOTALL))
@@ -24,6 +24,18 @@ MARK = 'import pathlib\npathlib.Path("imported").touch()\n'
 TRAINER = "from nnbench.backends.numpy import NumpyTrainer as T\n"
 OWN_STUDY = "create_nn_from_numpy"
 BACKEND = "name: {}\n_target_: {}\nexecution: reference\nexecutions: [reference]\n"
+
+# doctor imports them to see what they can; here it is asked about plug-ins.
+NO_FRAMEWORKS = {
+    f"{name}/__init__.py": f"raise ModuleNotFoundError(\"No module named '{name}'\", name='{name}')"
+    for name in ("torch", "tensorflow", "keras")
+}
+
+COMMAND = ("-m", "nnbench")
+PATIENT = (  # on a busy machine a probe takes longer than `doctor` waits for it
+    "-c",
+    "from nnbench.cli import doctor, main; doctor.PROBE_SECONDS = 600; main()",
+)
 
 Done = subprocess.CompletedProcess[str]
 
@@ -34,12 +46,12 @@ def nnbench_with(
     """Run `nnbench ARGUMENTS` in `cwd`, with what is installed in `packages`."""
     paths = {"PYTHONPATH": f"{packages}{os.pathsep}{SOURCE}", "COLUMNS": "250"}
     return subprocess.run(
-        [sys.executable, "-P", "-m", "nnbench", *arguments],
+        [sys.executable, "-P", *(PATIENT if "doctor" in arguments else COMMAND), *arguments],
         cwd=cwd,
         env=os.environ | paths | dict(env or {}),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -70,6 +82,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    write(site, NO_FRAMEWORKS)
     return site
 
 
@@ -98,7 +111,7 @@ def test_a_package_is_listed_without_being_imported(site: Path, tmp_path: Path) 
     assert "mine                 Dense nets in plain NumPy [nnbench-mine 1.0]" in shown
     assert "mine_vs_numpy          [nnbench-mine 1.0]" in shown
     assert "Mine against NumPy" in nnbench_with(site, tmp_path, "study").stdout
-    typed = {"COMP_LINE": "nnbench backend=mi", "COMP_POINT": "18"}
+    typed = {"COMP_LINE": "nnbench backend=mine", "COMP_POINT": "20"}
     completed = nnbench_with(site, tmp_path, "-sc", "query=bash", env=typed)
     assert completed.stdout.split() == ["backend=mine"]
     assert not (tmp_path / "imported").exists()
@@ -119,6 +132,7 @@ def folder(tmp_path: Path) -> Path:
             "own/backend/mine.yaml": BACKEND.format("mine", "mine_module.T"),
             "own/mine_module.py": TRAINER,
             "own/experiments/own_study/study.yaml": study,
+            **NO_FRAMEWORKS,
         },
     )
     return tmp_path
@@ -130,7 +144,7 @@ def folder(tmp_path: Path) -> Path:
         (("--help",), "mine                  [own]"),
         (("--help",), "own_study              [own]"),
         (("doctor",), "own                 backend=mine, study own_study"),
-        (("backend=mien",), "mine (own), numpy, numpy_reference"),
+        (("backend=mien",), "mine (own), minitorch, numpy, numpy_reference"),
         (("study",), "own_study from own: Own"),
         (("arch", "backend=mine", *TINY), "parameters"),
         (("backend=mine", *TINY), "finished"),
@@ -145,7 +159,7 @@ def test_a_folder_brings_the_same_to_every_command(
 
 
 def test_a_shell_completes_what_a_folder_brings(folder: Path) -> None:
-    typed = {"COMP_LINE": "nnbench --config-dir=own backend=mi"}
+    typed = {"COMP_LINE": "nnbench --config-dir=own backend=mine"}
     completed = nnbench_with(folder, folder, "-sc", "query=bash", env=typed)
     assert completed.stdout.split() == ["backend=mine"]
 
@@ -192,6 +206,7 @@ def distribution(name: str, module: str, files: Mapping[str, str]) -> dict[str, 
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install packages that are wrong in every way, and two of one name."""
     folder = tmp_path_factory.mktemp("broken")
+    write(folder, NO_FRAMEWORKS)
     numpy, twin = (
         BACKEND.format("numpy", "p_other.code.T"),
         BACKEND.format("twin", "p_other.code.T"),
@@ -252,11 +267,15 @@ def test_asked_for_it_says_what_is_wrong(
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow  # composes every case; test_studies.py has one whose neighbour is broken
 def test_a_broken_study_stops_no_other(broken: Path, tmp_path: Path) -> None:
     shown = nnbench_with(broken, tmp_path, "claims", "--recorded")
     assert shown.returncode == 0, shown.stderr
     assert "study.yaml:2: not valid YAML" in shown.stdout
     assert "cnn-1a" in shown.stdout
+
+
+def test_a_broken_study_that_is_asked_for_costs_one_line(broken: Path, tmp_path: Path) -> None:
     named = nnbench_with(broken, tmp_path, "claims", "bad")
     assert named.returncode == 2
     assert len(named.stderr.strip().splitlines()) == 1
@@ -269,6 +288,7 @@ def test_other_backends_run_beside_a_broken_one(broken: Path, tmp_path: Path) ->
     assert run.config["backend"]["name"] == "numpy"
 
 
+@pytest.mark.slow  # test_certify.py has backends of one name that a folder brings
 def test_backends_of_one_name_are_told_apart_by_their_origin(broken: Path, tmp_path: Path) -> None:
     done = nnbench_with(broken, tmp_path, "-m", "backend=numpy,fake,a,b", *TINY)
     assert done.returncode == 0, done.stderr

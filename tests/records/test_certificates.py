@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -118,13 +119,13 @@ def test_bad_parity_requests_are_one_clear_line(
 
 def test_a_sweep_over_backends_is_certified(nnbench: Nnbench, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    done = nnbench("-m", "backend=torch,numpy", "seed=0,1", *SMALL, "tracking=local")
+    done = nnbench("-m", "backend=torch,numpy", *SMALL, "tracking=local")
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())
-    assert "Checking the figures of 4 runs, 2 extra runs for agreement" in text
-    assert "parity agrees: torch against numpy, float32, 2 pairs of runs: final weights" in text
+    assert "Checking the figures of 2 runs, 1 extra run for agreement" in text
+    assert "parity agrees: torch against numpy, float32, seed 0: " in text
     runs = list(read_runs(tmp_path / "results"))
-    assert len(runs) == 4  # the runs from one ulp away are not among them
+    assert len(runs) == 2  # the run from one ulp away is not among them
     for run in runs:
         assert run.parity is not None
         assert run.directory is not None
@@ -165,7 +166,9 @@ def test_certificates_can_be_left_out(nnbench: Nnbench, tmp_path: Path) -> None:
     assert not (tmp_path / "results" / "parity").exists()
 
 
-def test_a_certificate_reaches_mlflow(nnbench: Nnbench, tmp_path: Path) -> None:
+def test_a_certificate_reaches_mlflow(nnbench: Nnbench, tmp_path: Path, tables: Path) -> None:
+    (tmp_path / "results").mkdir()
+    shutil.copy(tables, tmp_path / "results")
     done = nnbench("-m", "backend=numpy,numpy_reference", *SMALL)
     assert done.returncode == 0, done.stderr
     from mlflow import MlflowClient
@@ -181,15 +184,16 @@ def test_a_certificate_reaches_mlflow(nnbench: Nnbench, tmp_path: Path) -> None:
     assert [metric.step for metric in history] == [0, 1]
 
 
-def test_a_traced_step_adds_up(nnbench: Nnbench, tmp_path: Path) -> None:
+@pytest.mark.parametrize("others", [["torch"], pytest.param(["keras"], marks=pytest.mark.slow)])
+def test_a_traced_step_adds_up(nnbench: Nnbench, tmp_path: Path, others: list[str]) -> None:
     """On every backend the same numbers; the update is what the optimizer makes of the gradient."""
-    pytest.importorskip("torch")
-    pytest.importorskip("keras")
+    for name in others:
+        pytest.importorskip(name)
     net = "arch.layers=[{name: conv2d, filters: 2}, batch_norm, tanh, flatten, {name: dropout}]"
     words = ("data=digits", "arch=layers", net, "loss=cross_entropy", "batch_size=16", "init=he")
     done = nnbench(
         *("trace", "--step", "4", "--out", "t.npz", *words, "dtype=float64"),
-        *("backend=numpy,torch,keras", "schedule=constant", "schedule.lr=0.1"),
+        *(f"backend={','.join(['numpy', *others])}", "schedule=constant", "schedule.lr=0.1"),
     )
     assert done.returncode == 0, done.stderr
     assert "layer 2: batch_norm" in done.stdout
@@ -197,8 +201,9 @@ def test_a_traced_step_adds_up(nnbench: Nnbench, tmp_path: Path) -> None:
     names = [name.partition("/")[2] for name in arrays.files if name.startswith("numpy/")]
     assert {"input", "0.output", "4.output.gradient", "5.kernel.gradient"} <= set(names)
     for name in names:
-        for other in ("torch", "keras graph"):
-            difference = np.abs(arrays[f"numpy/{name}"] - arrays[f"{other}/{name}"]).max()
+        for other in others:
+            label = {"keras": "keras graph"}.get(other, other)
+            difference = np.abs(arrays[f"numpy/{name}"] - arrays[f"{label}/{name}"]).max()
             # 0.bias is before a batch norm and has no gradient but rounding.
             assert difference <= 1e-12, (name, other)
     for name in names:
@@ -294,7 +299,11 @@ def test_a_run_stops_early_and_keeps_its_best(nnbench: Nnbench, tmp_path: Path) 
     assert f"stopped after epoch {len(run.epochs)}: val_loss has not improved" in done.stdout
 
 
-def test_watching_the_test_data_is_flagged_everywhere(nnbench: Nnbench, tmp_path: Path) -> None:
+def test_watching_the_test_data_is_flagged_everywhere(
+    nnbench: Nnbench, tmp_path: Path, tables: Path
+) -> None:
+    (tmp_path / "results").mkdir()
+    shutil.copy(tables, tmp_path / "results")
     words = (*TINY[:-1], "monitor=test_loss", "keep.weights=best")
     done = nnbench(*words)
     assert done.returncode == 0, done.stderr

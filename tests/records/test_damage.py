@@ -67,6 +67,59 @@ def commands(kind: str, run: RunResult) -> list[list[str]]:
     return [["export", run.run_id, "--format", "torch"]] if kind.startswith("weights") else []
 
 
+def widely(run: RunResult, others: RunResult) -> list[list[str]]:
+    """Return commands that take longer and read many files of a run."""
+    asked = ["-m", "backend=numpy,numpy_reference", "seed=0,1", *RUN, "--plan"]
+    return [
+        ["ls"], ["show", run.run_id], ["report"], ["report", "--baseline", "numpy"], asked,
+        ["claims", "--recorded", "create_nn_from_numpy"], ["sync"], ["rm", run.run_id],
+        ["export", run.run_id, "--format", "torch"], ["show", others.run_id],
+        ["arch", "init=from_run", f"init.run={run.run_id}"],
+    ]  # fmt: skip
+
+
+def restore(path: Path, content: bytes) -> None:
+    """Put a sound file where whatever is in its place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    path.write_bytes(content)
+
+
+def check(words: list[str], sound: set[str]) -> None:
+    """Run a command over damage: a line or two at most, the sound runs all listed."""
+    done = here(words)
+    assert done.returncode in (0, 1, 2, 130), (words, done)
+    assert len(done.stderr.splitlines()) <= 3, (words, done.stderr)
+    assert "\x1b" not in done.stdout + done.stderr, words
+    assert words[0] != "ls" or all(run_id[:8] in done.stdout for run_id in sound), done
+
+
+def over_nodes(picks: range) -> int:
+    """Put something else in the place of a file, and run a few commands; return how many."""
+    run = victim()
+    assert run.directory is not None
+    others = [each for each in read_runs(Path("results")) if each.run_id != run.run_id]
+    sound = {each.run_id for each in others}
+    names = [kind for kind in damage.KINDS if kind != "checkpoint"]
+    files_of = {name: run.directory / name for name in (*names, ".lock", "worker.log")}
+    count = 0
+    for pick in picks:
+        rng = random.Random(pick)
+        name = rng.choice(list(files_of))
+        content = files_of[name].read_bytes()
+        node = damage.NODES[pick % len(damage.NODES)]
+        node(files_of[name], files_of[rng.choice([other for other in names if other != name])])
+        try:
+            for words in rng.sample(widely(run, others[0]), 2):
+                check(words, sound)
+                count += 1
+        finally:
+            restore(files_of[name], content)
+    return count
+
+
 def tried(kind: str, run: RunResult, sound: set[str]) -> int:
     """Run everything that reads a damaged file; return how much that was.
 
@@ -136,6 +189,41 @@ def test_damage_of_every_kind(folder: Path) -> None:
 def test_two_thousand_damaged_files(folder: Path) -> None:
     assert len(damage.KINDS) * 290 > 2000
     fuzz(range(1000, 1290))
+
+
+def test_something_else_in_the_place_of_a_file(folder: Path) -> None:
+    """A folder, a pipe, a device, a loop, nothing, zeros without end, another of the files."""
+    before = memory()
+    assert over_nodes(range(len(damage.NODES))) == 2 * len(damage.NODES)
+    assert memory() - before < MOST_EXTRA_BYTES
+
+
+@pytest.mark.slow
+def test_something_else_in_the_place_of_any_file(folder: Path) -> None:
+    before = memory()
+    over_nodes(range(100, 500))
+    assert memory() - before < MOST_EXTRA_BYTES
+
+
+def test_a_study_that_is_no_file(folder: Path) -> None:
+    """Studies, options of others, data and kept times are read by the same reader."""
+    study = folder / "experiments" / "mine"
+    study.mkdir(parents=True)
+    (study / "study.yaml").write_text("title: x\n")
+    weights = next(folder.glob("results/runs/*/weights.safetensors"))
+    for node in damage.NODES:
+        node(study / "study.yaml", weights)
+        for words in (["claims", "mine"], ["experiment=mine/a", *RUN]):
+            done = here(words)
+            assert done.returncode == 2, (node, words, done)
+            assert len(done.stderr.splitlines()) == 1, (node, words, done.stderr)
+        restore(study / "study.yaml", b"title: x\n")
+    shutil.rmtree(folder / "experiments")
+    os.mkfifo(folder / "data.npz")
+    for words in (["data=npz", "data.path=data.npz"], ["data=csv", "data.path=data.npz"]):
+        done = here([*words, *(word for word in RUN if word != "data=digits")])
+        assert done.returncode == 2
+        assert "it is no plain file" in done.stderr
 
 
 def test_what_claims_too_much_takes_no_memory(folder: Path, tmp_path: Path) -> None:

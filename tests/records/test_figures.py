@@ -43,9 +43,9 @@ def test_what_rounding_decides_is_right_and_counted() -> None:
         ({"train_loss": None}, "train loss not finite, right is 0.6"),
         ({"train_loss": float("nan")}, "train loss nan, right is 0.6"),
         ({"val_loss": 0.6 + 1e-5}, "val loss 0.60001, right is 0.6"),
-        ({"test_accuracy": 1.0}, "test accuracy 100.00 %, right is 50.00 % to 75.00 %"),
-        ({"train_accuracy": 0.25}, "train accuracy 25.00 %, right is 50.00 % to 75.00 %"),
-        ({"val_accuracy": None}, "val accuracy none, right is 50.00 % to 75.00 %"),
+        ({"test_accuracy": 1.0}, "test accuracy 100.00%, right is 50.00% to 75.00%"),
+        ({"train_accuracy": 0.25}, "train accuracy 25.00%, right is 50.00% to 75.00%"),
+        ({"val_accuracy": None}, "val accuracy none, right is 50.00% to 75.00%"),
         ({"logits": np.roll(LOGITS, 1, axis=1)}, "test predictions of 3 samples off by up to 3"),
         ({"logits": LOGITS * np.nan}, "test predictions of 4 samples off by up to nan"),
         ({"logits": LOGITS[:3]}, "test predictions of shape (3, 2), right is (4, 2)"),
@@ -61,7 +61,7 @@ def test_a_loss_that_the_weights_do_not_give_is_wrong() -> None:
     kept = epoch(0, **KEPT)
     found = judge(kept, {"test": broken}, {})
     assert "test loss 0.6 where its weights give none" in found.wrong
-    assert any(text.startswith("test accuracy 75.00 %") for text in found.wrong)
+    assert any(text.startswith("test accuracy 75.00%") for text in found.wrong)
 
 
 def course(**changed: Any) -> list[EpochRecord]:
@@ -84,7 +84,7 @@ def test_figures_of_other_epochs_are_held_against_the_reference() -> None:
     (told,) = epochs_judged(test_loss=loss * (1 + 2e-13))
     assert told.startswith("test loss in epoch 2 0.3, right is 0.3")
     (told,) = epochs_judged(test_accuracy=0.812)
-    assert told == "test accuracy in epoch 2 81.20 % where the reference has 81.00 %"
+    assert told == "test accuracy in epoch 2 81.20% where the reference has 81.00%"
     (told,) = epochs_judged(train_accuracy=0.901)
     assert told.startswith("train accuracy in epoch 2")
     (told,) = epochs_judged(running_loss=0.2)

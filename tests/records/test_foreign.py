@@ -23,7 +23,7 @@ from nnbench.records.folder import read_runs
 from nnbench.records.locks import Claim, locked
 from nnbench.records.run import RunResult
 from nnbench.reporting.pages.screen import Screen
-from support.commands import TINY, begin, here, kill_group, started, wait_for
+from support.commands import PATIENCE, TINY, begin, here, kill_group, started, wait_for
 from support.records import CONFIG, make_run
 
 SOURCES = Path(__file__).resolve().parents[2] / "src" / "nnbench"
@@ -224,8 +224,15 @@ def test_a_report_is_the_old_or_the_new(tmp_path: Path) -> None:
 LONG = ["data=synthetic", "data.samples=200", "epochs=100000", "batch_size=1", "tracking=local"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT])
-@pytest.mark.parametrize("whom", ["parent", "group"])
+@pytest.mark.parametrize(
+    ("number", "whom"),
+    [
+        (signal.SIGHUP, "group"),  # as a terminal that is closed does
+        (signal.SIGQUIT, "parent"),
+        pytest.param(signal.SIGHUP, "parent", marks=pytest.mark.slow),
+        pytest.param(signal.SIGQUIT, "group", marks=pytest.mark.slow),
+    ],
+)
 def test_a_closed_terminal_leaves_a_checkpoint(
     tmp_path: Path, number: signal.Signals, whom: str
 ) -> None:
@@ -236,7 +243,7 @@ def test_a_closed_terminal_leaves_a_checkpoint(
             process.send_signal(number)
         else:
             os.killpg(process.pid, number)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=PATIENCE)
     finally:
         kill_group(process)
     assert process.returncode == 128 + number, (out, err)

@@ -15,7 +15,10 @@ import pytest
 
 from nnbench.records import identity, source
 
-OWN = {name: f"nnbench.backends.{name}.Trainer" for name in ("numpy", "torch", "keras", "forgenn")}
+OWN = {
+    name: f"nnbench.backends.{name}.Trainer"
+    for name in ("numpy", "torch", "keras", "forgenn", "textbook")
+}
 
 
 def digests(package: Path) -> dict[str, Any]:
@@ -36,6 +39,7 @@ def digests(package: Path) -> dict[str, Any]:
         ("backends/torch/layers.py", {"torch"}),
         ("backends/numpy/fused/steps.py", {"numpy"}),
         ("backends/keras/xla.py", {"keras"}),
+        ("backends/textbook/trainer.py", {"textbook"}),
         ("cli/__init__.py", set()),
         ("reporting/statistics/times.py", set()),
         ("reporting/comparison/fairness.py", set()),
@@ -56,7 +60,7 @@ def test_only_what_trains_counts(tmp_path: Path, edited: str, changes: set[str])
     assert {name for name, value in after.items() if value != before[name]} == changes
 
 
-@pytest.mark.parametrize("backend", ["numpy", "forgenn"])
+@pytest.mark.parametrize("backend", ["numpy", "forgenn", "textbook"])
 def test_whatever_a_worker_loads_is_digested_or_left_out_with_a_reason(backend: str) -> None:
     """A module that is moved or added cannot fall out of the digest without a word."""
     code = (

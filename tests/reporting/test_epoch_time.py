@@ -13,7 +13,7 @@ import nnbench
 from nnbench.cli.progress import Display
 from nnbench.config.composition import compose
 from nnbench.records.run import RunResult
-from nnbench.reporting.claims.verdicts import run_figures
+from nnbench.reporting.claims.figures import run_figures
 from nnbench.reporting.comparison.content import READING, build
 from nnbench.reporting.comparison.frame import groups_frame
 from nnbench.reporting.pages.html import html

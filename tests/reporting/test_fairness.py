@@ -93,9 +93,9 @@ def edited(run: RunResult, path: Path_, choice: int) -> RunResult | None:
     place[path[-1]] = others[choice % len(others)]
     values["digest"] = ""
     text = json.dumps(values, indent=1)
-    before, _, after = text.rpartition('""')
+    before, key, after = text.encode().rpartition(b'"digest": "')
     try:
-        file.write_text(f'{before}"{records._digest(text)}"{after}')
+        file.write_bytes(b"%b%b%b%b" % (before, key, records.digest(before), after))
         return dataclasses.replace(RunResult.read(run.directory), directory=None)
     except ResultsError:
         return None

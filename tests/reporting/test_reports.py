@@ -218,15 +218,17 @@ def test_plots_are_drawn_of_what_there_is(tmp_path: Path) -> None:
     drift |= {"envelope": [1e-6, 1e-5]}
     torch = some_runs(tmp_path, "torch", 2, **single)
     torch = [dataclasses.replace(run, parity=drift) for run in torch]
-    names = write_plots(build([*sizes, *torch]), tmp_path / "three")
+    names = write_plots(build([*sizes, *torch]), tmp_path / "three", ("png",))
     assert {"parity_drift", "time_ratios", "test_accuracy"} <= set(names)
     for name in names:
         assert (tmp_path / "three" / f"{name}.png").stat().st_size > 1000
 
 
-def test_the_command(nnbench: Nnbench, tmp_path: Path) -> None:
+def test_the_command(nnbench: Nnbench, tmp_path: Path, tables: Path) -> None:
     """A real sweep, its report from the folder and from MLflow, and conditions."""
-    sweep = ["-m", "backend=numpy,numpy_reference", "seed=0,1,2", *TINY[:-1], "epochs=3"]
+    (tmp_path / "results").mkdir()
+    shutil.copy(tables, tmp_path / "results")
+    sweep = ["-m", "backend=numpy,numpy_reference", "seed=0,1", *TINY[:-1], "epochs=3"]
     assert nnbench(*sweep).returncode == 0
     done = nnbench("report", "--fail-if", "numpy.accuracy < 0")
     assert done.returncode == 0, done.stderr
@@ -240,7 +242,7 @@ def test_the_command(nnbench: Nnbench, tmp_path: Path) -> None:
     groups = pd.read_csv(folder / "groups.csv")
     runs = read_runs(tmp_path / "results")
     mine = [r.kept.test_accuracy for r in runs if r.kept and "reference" not in r.name]
-    assert groups.test_accuracy[0] == pytest.approx(sum(map(float, mine)) / 3, rel=1e-15)  # type: ignore[arg-type]
+    assert groups.test_accuracy[0] == pytest.approx(sum(map(float, mine)) / 2, rel=1e-15)  # type: ignore[arg-type]
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{tmp_path}/results/mlflow.db")
@@ -256,8 +258,8 @@ def test_the_command(nnbench: Nnbench, tmp_path: Path) -> None:
     other = pd.read_csv(tmp_path / "other" / "groups.csv")
     pd.testing.assert_frame_equal(other, groups)
     for words, said in (
-        (["backend=keras"], "no run matches (6 recorded)"),
-        (["--runs", "backend=keras"], "no run matches (6 recorded)"),
+        (["backend=keras"], "no run matches (4 recorded)"),
+        (["--runs", "backend=keras"], "no run matches (4 recorded)"),
         (["--baseline", "nunpy"], "there is numpy, numpy reference; did you mean 'numpy'?"),
         (["--results", "nowhere"], "No runs recorded in nowhere"),
         (["--uri", "http://127.0.0.1:9"], "Cannot read http://127.0.0.1:9"),

@@ -15,7 +15,7 @@ from nnbench.records import run as records
 from nnbench.records.folder import read_runs
 from nnbench.records.run import RunResult
 from support import TESTS
-from support.commands import TINY, Nnbench, fresh
+from support.commands import TINY, Nnbench, here
 
 Done = subprocess.CompletedProcess[str]
 SOURCE = TESTS.parent / "src"
@@ -92,15 +92,20 @@ def test_data_that_was_overwritten_between_two_runs(nnbench: Nnbench, tmp_path: 
     assert "A cannot be repeated to its recorded figures: " in done.stdout
 
 
-def test_a_third_partys_edit_and_its_new_library(tmp_path: Path) -> None:
+def test_a_third_partys_edit_and_its_new_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A real second version of a package: as importlib.metadata finds it, not as a record says."""
     for name, text in OWN.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    env = {"PYTHONPATH": f"{tmp_path / 'lib'}:{SOURCE}"}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'lib'}:{SOURCE}")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.syspath_prepend(tmp_path / "lib")
 
     def nnbench(*words: str) -> Done:
-        return fresh(tmp_path, [*words, "--config-dir", "own"], env)
+        return here([*words, "--config-dir", "own"])
 
     sweep = ["-m", "backend=mine", "seed=0,1", *TINY]
     assert nnbench(*sweep).returncode == 0

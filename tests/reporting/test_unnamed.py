@@ -153,7 +153,8 @@ def test_several_formulas_share_the_gap(tmp_path: Path, monkeypatch: pytest.Monk
         "optimizer.formulas=torch",
         [*settings, "optimizer=rmsprop", "optimizer.epsilon=0.1", "schedule.lr=0.01"],
     )
-    assert [change.name for change in found.changes] == ["optimizer.rho", "optimizer.epsilon_root"]
+    named = [change.name for change in found.changes]
+    assert named == ["formulas", "optimizer.rho", "optimizer.epsilon_root"]
     for each in found.gaps:
         whole(each)
     sentences = " ".join(found.sentences())

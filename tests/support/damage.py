@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import random
 import zipfile
 from collections.abc import Callable
@@ -30,8 +31,9 @@ def flipped(content: bytes, rng: random.Random) -> bytes:
 
 
 def cut(content: bytes, rng: random.Random) -> bytes:
-    """Return the beginning of the content, perhaps nothing."""
-    return content[: rng.choice((0, 1, len(content) - 1, rng.randrange(len(content))))]
+    """Return the beginning of the content, perhaps nothing; often to a power of two."""
+    power = 2 ** rng.randrange(len(content).bit_length())
+    return content[: rng.choice((0, power, power, len(content) - 1, rng.randrange(len(content))))]
 
 
 def filled(content: bytes, rng: random.Random) -> bytes:
@@ -47,6 +49,19 @@ def foreign(content: bytes, rng: random.Random) -> bytes:
         (b"", b"\n", b"{}", b"[]", b"null", b"5", b'"text"', b"\xff\xfe{}", b"PK\x03\x04",
          b"\x80\x04\x95", b"<html>", b"\x00" * 64, b"[" * 200_000, b'{"a":' * 100_000,
          b'{"schema_version": ' + b"9" * 5000 + b"}", b"\x93NUMPY\x01\x00")
+    )  # fmt: skip
+
+
+def recoded(content: bytes, rng: random.Random) -> bytes:
+    """Return a text as editors, shells and other systems leave it, or as somebody hostile does."""
+    middle = rng.randrange(len(content))
+    put = rng.choice(
+        (b"\xff", b"\xe9", b"\x1b[2J", b"\x1b]0;x\x07", b"[red]", b"\x00", b"\xed\xa0\x80")
+    )
+    return rng.choice(
+        (b"\xef\xbb\xbf" + content, content.replace(b"\n", b"\r\n"), content + content,
+         content.decode(errors="replace").encode("utf-16"),
+         content[:middle] + put + content[middle:])
     )  # fmt: skip
 
 
@@ -203,7 +218,7 @@ def retensored(content: bytes, rng: random.Random) -> bytes:
     return save(tensors)
 
 
-COMMON: tuple[Damage, ...] = (flipped, cut, filled, foreign)
+COMMON: tuple[Damage, ...] = (flipped, cut, filled, foreign, recoded)
 KINDS: dict[str, tuple[Damage, ...]] = {
     "run.json": (*COMMON, changed, changed, changed, changed, spelled),
     "predictions.npz": (*COMMON, rearranged, rearranged),
@@ -219,6 +234,52 @@ def damaged(kind: str, content: bytes, seed: int) -> bytes:
     """Return the content of a file of a kind, damaged in the way of `seed`."""
     rng = random.Random(seed)
     return KINDS[kind][seed % len(KINDS[kind])](content, rng)
+
+
+def _no_file(path: Path, _: Path) -> None:
+    path.unlink()
+
+
+def _folder(path: Path, _: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "x").write_bytes(b"x")
+
+
+def _pipe(path: Path, _: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _loop(path: Path, _: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+def _device(path: Path, _: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def _dangling(path: Path, _: Path) -> None:
+    path.unlink()
+    path.symlink_to("/nowhere/x")
+
+
+def _huge(path: Path, _: Path) -> None:
+    sparse(path, 3 * 2**30)
+
+
+def _swapped(path: Path, other: Path) -> None:
+    path.write_bytes(other.read_bytes())
+
+
+def _forbidden(path: Path, _: Path) -> None:
+    path.chmod(0)  # root reads it all the same
+
+
+# What may stand in place of a file; `other` is a sound file of another kind.
+NODES = (_no_file, _folder, _pipe, _loop, _device, _dangling, _huge, _swapped, _forbidden)
 
 
 def sparse(path: Path, size: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from itertools import combinations
 
 import pytest
@@ -17,9 +18,9 @@ def test_no_two_places_share_a_core(
 ) -> None:
     monkeypatch.setattr(pool, "_cores", lambda: cores)
     cells = compose_all([f"seed={','.join(map(str, range(20)))}", f"threads={threads}"])
+    launcher = compose(["launcher=parallel"]).config.launcher
     for n in range(1, len(cores) // threads + 1):
-        launcher = compose(["launcher=parallel", f"launcher.n_jobs={n}"]).config.launcher
-        found = pool.places(launcher, cells)
+        found = pool.places(dataclasses.replace(launcher, n_jobs=n), cells)
         assert len(found) == n
         for place in found:
             assert place.cores is not None

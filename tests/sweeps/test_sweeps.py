@@ -25,6 +25,7 @@ from support.commands import PATIENCE, TINY, Nnbench, begin, kill_group, plug_in
 from support.tracking import assert_mirrored, client_of
 
 LONG = ["data=synthetic", "data.samples=2000", "epochs=400", "batch_size=8", "shuffle=true"]
+UNCHECKED = "parity=false"  # where certificates are not what is asked about
 # Never over before it is interrupted, however fast the machine and however late the test.
 ENDLESS = [*LONG, "epochs=100000", "tracking=local", "checkpoint.every=null"]
 
@@ -82,7 +83,9 @@ def kill_once(folder: Path, arguments: Sequence[str], fact: Callable[[], object]
 
 def test_killed_and_asked_again(nnbench: Nnbench, tmp_path: Path) -> None:
     """Killed before a record, in the first run and in the second; the end is as if it never was."""
-    arguments = ["-m", "seed=0,1", *LONG, "checkpoint.every=5", "checkpoint.unit=epochs"]
+    # As long as LONG, in fewer epochs: MLflow has fewer figures to take.
+    long = [*LONG, "data.samples=20000", "epochs=20"]
+    arguments = ["-m", "seed=0,1", *long, "checkpoint.every=1", "checkpoint.unit=epochs"]
     killed = tmp_path / "killed"
     runs = killed / "results" / "runs"
     checkpoints = f"*/{checkpoint.FOLDER_NAME}/*{checkpoint.SUFFIX}"
@@ -200,14 +203,14 @@ def test_a_single_run_goes_on_and_then_runs_anew(nnbench: Nnbench, tmp_path: Pat
 
 
 def test_a_finished_sweep_is_taken_as_it_is(nnbench: Nnbench, tmp_path: Path) -> None:
-    command = ["-m", "seed=0,1", *TINY]
+    command = ["-m", "seed=0,1", *TINY, UNCHECKED]
     first = nnbench(*command)
     again = nnbench(*command)
     assert "2 of 2 runs already finished (run again with --fresh)." in again.stdout
     assert len(read_runs(tmp_path / "results")) == 2
     table = [line for line in first.stdout.splitlines() if line.startswith("  numpy b32 s")]
     assert [line for line in again.stdout.splitlines() if line in table] == table
-    more = nnbench("-m", "seed=0,1,2", *TINY)
+    more = nnbench("-m", "seed=0,1,2", *TINY, UNCHECKED)
     assert "[3/3] numpy b32 s2: finished" in more.stdout
     nnbench(*command, "--fresh")
     assert len(read_runs(tmp_path / "results")) == 5
@@ -217,6 +220,7 @@ def test_a_failed_run_is_run_again(nnbench: Nnbench, tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("label,a,b\n" + "".join(f"{i % 2},{i},{-i}\n" for i in range(40)))
     options = ["data=csv", f"data.path={table}", "epochs=2", "batch_size=8", "tracking=local"]
+    options.append(UNCHECKED)
     assert nnbench("-m", "seed=0,1", *options).returncode == 0
     for run in read_runs(tmp_path / "results"):
         RunResult(**(vars(run) | {"status": "failed", "message": "by hand"})).write()
@@ -228,18 +232,18 @@ def test_a_failed_run_is_run_again(nnbench: Nnbench, tmp_path: Path) -> None:
 
 
 def test_two_sweeps_at_once_share_the_work(tmp_path: Path) -> None:
-    command = ["-m", "seed=0,1,2,3,4,5", *LONG, "epochs=40", "tracking=local"]
+    command = ["-m", "seed=0,1,2,3", *LONG, "epochs=40", "tracking=local"]
     processes = [begin(tmp_path, command) for _ in range(2)]
     outputs = [process.communicate(timeout=PATIENCE) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     runs = read_runs(tmp_path / "results")
-    assert sorted(run.config["seed"] for run in runs) == [0, 1, 2, 3, 4, 5]
+    assert sorted(run.config["seed"] for run in runs) == [0, 1, 2, 3]
     for out, _ in outputs:
-        assert "6 runs, matched semantics" in out
+        assert "4 runs, matched semantics" in out
 
 
 def test_a_plan_says_what_is_what(nnbench: Nnbench, tmp_path: Path) -> None:
-    nnbench("-m", "seed=0", *TINY)
+    nnbench("-m", "seed=0", *TINY, UNCHECKED)
     plan = nnbench("-m", "seed=0,1", "init.scale=0.01,oops", *TINY, "--plan")
     assert plan.returncode == 0
     assert "1 finished, 1 to run, 2 impossible" in plan.stdout
@@ -264,7 +268,7 @@ def test_on_error_stop(nnbench: Nnbench, tmp_path: Path) -> None:
     """A backend that breaks in its worker, the first of three cells."""
     code = "class Broken:\n def __init__(self, task, splits): raise RuntimeError('it broke')\n"
     brought = plug_in(tmp_path, "broken", code, "plain")
-    command = ["-m", "backend=broken,numpy", "seed=0,1", *TINY, *brought]
+    command = ["-m", "backend=broken,numpy", "seed=0,1", *TINY, *brought, UNCHECKED]
     env = {"PYTHONPATH": f"{tmp_path}:{SOURCE}"}
     going_on = nnbench(*command, env=env)
     assert going_on.returncode == 1
@@ -279,7 +283,7 @@ def test_on_error_stop(nnbench: Nnbench, tmp_path: Path) -> None:
 
 
 def test_runs_beside_each_other(nnbench: Nnbench, tmp_path: Path) -> None:
-    done = nnbench("-m", "seed=0,1,2", *TINY, "launcher=parallel", "launcher.n_jobs=3")
+    done = nnbench("-m", "seed=0,1,2", *TINY, UNCHECKED, "launcher=parallel", "launcher.n_jobs=3")
     assert done.returncode == 0, done.stderr
     runs = read_runs(tmp_path / "results")
     assert len(runs) == 3
@@ -298,8 +302,9 @@ def test_orders(nnbench: Nnbench) -> None:
     assert order("order=interleaved") == [
         *("numpy0", "numpy_reference0", "numpy1", "numpy_reference1")
     ]
-    assert order() == ["numpy0", "numpy_reference0", "numpy_reference1", "numpy1"]
-    assert sorted(order("order=random")) == sorted(order())
+    counterbalanced = ["numpy0", "numpy_reference0", "numpy_reference1", "numpy1"]
+    assert order() == counterbalanced
+    assert sorted(order("order=random")) == sorted(counterbalanced)
 
 
 def test_a_damaged_checkpoint_is_told_and_not_used(tmp_path: Path) -> None:
@@ -328,7 +333,7 @@ def test_a_damaged_checkpoint_is_told_and_not_used(tmp_path: Path) -> None:
 
 
 def test_records_that_cannot_be_read_are_told(nnbench: Nnbench, tmp_path: Path) -> None:
-    nnbench("-m", "seed=0,1", *TINY)
+    nnbench("-m", "seed=0,1", *TINY, UNCHECKED)
     first, second = read_runs(tmp_path / "results")
     assert first.directory is not None
     assert second.directory is not None
@@ -337,7 +342,7 @@ def test_records_that_cannot_be_read_are_told(nnbench: Nnbench, tmp_path: Path) 
         f'"schema_version": {second.schema_version}', '"schema_version": 99'
     )  # fmt: skip
     (second.directory / RECORD_NAME).write_text(newer)
-    done = nnbench("-m", "seed=0,1", *TINY)
+    done = nnbench("-m", "seed=0,1", *TINY, UNCHECKED)
     assert done.returncode == 0
     assert "is damaged" in done.stdout
     assert "schema version 99" in done.stdout
@@ -358,14 +363,14 @@ def test_a_search_goes_on(nnbench: Nnbench, tmp_path: Path) -> None:
         fixed = ["schedule=constant", "data.val_fraction=0.2", "seed=0,1"]
         return ["-m", f"search.trials={n}", *space, *fixed, *TINY]
 
-    assert nnbench(*command(2)).returncode == 0
-    done = nnbench(*command(4))
+    assert nnbench(*command(1)).returncode == 0
+    done = nnbench(*command(2))
     assert done.returncode == 0, done.stderr
-    assert "2 of 4 trials done, by val_loss" in done.stdout
+    assert "1 of 2 trials done, by val_loss" in done.stdout
     study = trials(tmp_path)
-    assert len(study.trials) == 4
+    assert len(study.trials) == 2
     runs = read_runs(tmp_path / "results")
-    assert len(runs) == 8
+    assert len(runs) == 4
     for trial in study.trials:
         values = [
             run.kept.val_loss
@@ -377,9 +382,9 @@ def test_a_search_goes_on(nnbench: Nnbench, tmp_path: Path) -> None:
         assert trial.value == pytest.approx(np.mean(values), rel=1e-12)
     best = min(study.trials, key=lambda t: t.value)
     assert f"{best.value:.5g}" in done.stdout
-    third = nnbench(*command(4))
-    assert "4 of 4 trials done" in third.stdout
-    assert len(read_runs(tmp_path / "results")) == 8
+    third = nnbench(*command(2))
+    assert "2 of 2 trials done" in third.stdout
+    assert len(read_runs(tmp_path / "results")) == 4
 
 
 @pytest.mark.parametrize(
@@ -397,13 +402,16 @@ def test_a_search_that_cannot_be(nnbench: Nnbench, words: list[str], said: str) 
     assert done.stderr.count("\n") == 1
 
 
-def test_where_results_are_tracked_makes_no_other_run(nnbench: Nnbench, tmp_path: Path) -> None:
+def test_where_results_are_tracked_makes_no_other_run(
+    nnbench: Nnbench, tmp_path: Path, tables: Path
+) -> None:
     """Finished runs are taken, certified and mirrored, though asked for in other words."""
-    pytest.importorskip("torch")
-    words = ["-m", "backend=numpy,torch", *TINY[:-1]]
-    assert nnbench(*words, "tracking=local", "parity=false", "checkpoint.keep=1").returncode == 0
+    words = ["-m", "backend=numpy,numpy_reference", *TINY[:-1]]
+    first = nnbench(*words, "tracking=local", UNCHECKED, "checkpoint.keep=1")
+    assert first.returncode == 0, first.stderr
+    shutil.copy(tables, tmp_path / "results")
     done = nnbench(*words, "order=given")
     assert done.returncode == 0, done.stderr
     assert "2 of 2 runs already finished" in done.stdout
-    assert "parity agrees: torch against numpy" in " ".join(done.stdout.split())
+    assert "parity agrees: numpy reference against numpy" in " ".join(done.stdout.split())
     assert_mirrored(client_of(tmp_path / "results"), read_runs(tmp_path / "results"))

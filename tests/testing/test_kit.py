@@ -21,12 +21,17 @@ from nnbench.testing import (
 from support.backends import ALL, factory
 from support.commands import Nnbench, plug_in
 from support.plants import PLANTS
+from support.plants.completion import LeavesTheSecondHalf, PutsOffLongWalks
 from support.plants.training import DropsTheRaggedBatch
 
 COUNT = len(CHECKS) + len(BLOCKS) + RANDOM_NETS + len(IN_FLOAT32)
 
 
-@pytest.fixture(scope="module", params=ALL, ids=lambda p: f"{p[0]}-{p[1]}")
+# Whole epochs as one program: compiled, and for a third of the time not.
+KERAS = [("keras", "graph"), *(pytest.param(p, marks=pytest.mark.slow) for p in ALL[3:])]
+
+
+@pytest.fixture(scope="module", params=[*ALL[:3], *KERAS], ids=lambda p: f"{p[0]}-{p[1]}")
 def subject(request: pytest.FixtureRequest) -> Subject:
     backend, execution = request.param
     return Subject(factory(backend), execution)
@@ -37,7 +42,14 @@ def test_every_backend_conforms(subject: Subject, name: str) -> None:
     CHECKS[name](subject)
 
 
-@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
+OF_A_KIND = (LeavesTheSecondHalf, PutsOffLongWalks)  # train for long; others leave all, put off all
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [pytest.param(p, marks=[pytest.mark.slow] * (p in OF_A_KIND)) for p in PLANTS],
+    ids=lambda plant: plant.__name__,
+)
 def test_a_planted_fault_is_caught_by_the_check_of_its_name(plant: type[NumpyTrainer]) -> None:
     name = PLANTS[plant]
     found = result(name, all_checks(plant, "reference")[name])
@@ -45,11 +57,15 @@ def test_a_planted_fault_is_caught_by_the_check_of_its_name(plant: type[NumpyTra
     assert len(found.detail.split()) > 1
 
 
-def test_faults_planted_in_pytorch_are_caught_too() -> None:
+@pytest.mark.parametrize("early", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_faults_planted_in_pytorch_are_caught_too(early: bool) -> None:
+    """The one that returns early trains for long; NumPy's is caught by the same check."""
     pytest.importorskip("torch")
     from support.plants import frameworks
 
     for plant, name in frameworks.PLANTS.items():
+        if (plant is frameworks.ReturnsEarly) != early:
+            continue
         assert result(name, all_checks(plant, "eager")[name]).outcome == "failed", plant
 
 

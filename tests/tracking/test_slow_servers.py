@@ -132,9 +132,24 @@ def sent(results: Path, uri: str, count: int) -> list[dict[str, Any]]:
         return [wait() for wait in waits]
 
 
-@pytest.mark.parametrize("count", [1, RUNS])
-@pytest.mark.parametrize("behave", [silent, trickling])
-@pytest.mark.parametrize("kind", ["http", "postgresql"])
+def each(*values: Any, short: bool = False) -> Any:
+    """Return a case of a test that waits for seconds; make test has the `short` ones."""
+    return pytest.param(*values, marks=[] if short else [pytest.mark.slow])
+
+
+@pytest.mark.parametrize(
+    ("kind", "behave", "count"),
+    [
+        each("http", silent, RUNS, short=True),
+        each("postgresql", trickling, RUNS, short=True),
+        each("http", silent, 1),
+        each("http", trickling, 1),
+        each("http", trickling, RUNS),
+        each("postgresql", silent, 1),
+        each("postgresql", silent, RUNS),
+        each("postgresql", trickling, 1),
+    ],
+)
 def test_no_answer_costs_five_seconds_in_all(
     tmp_path: Path, moments: list[float], behave: Any, count: int, kind: str
 ) -> None:
@@ -191,7 +206,7 @@ def test_sync_brings_all_over_a_slow_server(tmp_path: Path, server: Server) -> N
     assert_mirrored(client_of(server.uri), [run])
 
 
-@pytest.mark.parametrize("behave", [silent, trickling])
+@pytest.mark.parametrize("behave", [each(silent, short=True), each(trickling)])
 def test_rm_waits_for_nobody_either(tmp_path: Path, moments: list[float], behave: Any) -> None:
     with before(None, behave) as place:
         tracking = {"mlflow_run_id": "x", "experiment_id": "1", "uri": f"http://{place}"}

@@ -64,7 +64,7 @@ def _guarded(arguments: list[str]) -> int:
         if _is_hydra_error(error):
             from nnbench.config.mistakes import explain
 
-            return _complain(explain(error))
+            return _complain(explain(error, arguments))
         if isinstance(error, OSError):
             where = f" {error.filename}" if error.filename else ""
             return _complain(f"Cannot use{where}: {error.strerror or error}.")

@@ -105,6 +105,7 @@ def run(arguments: list[str]) -> None:
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
+    composition.check(arguments, many=not {"-m", "--multirun"}.isdisjoint(arguments))
     arguments = composition.with_experiments(arguments)
 
     caught: list[BaseException] = []

@@ -20,6 +20,7 @@ from nnbench.reporting.pages.screen import say
 @click.option("--sweep", help="Of this sweep, or the beginning of its name.")
 @click.option("--baseline", help="The group or backend that ratios are taken against.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: RESULTS/report]")
+@click.option("--png", is_flag=True, help="Write the plots as PNG, too.")
 @click.option("--title", default="nnbench report", show_default=True)
 @click.option(
     "--fail-if",
@@ -31,6 +32,7 @@ def command(
     filters: tuple[str, ...],
     results: Path,
     out: Path | None,
+    png: bool,
     fail_if: tuple[str, ...],
     **asked: Any,
 ) -> int:
@@ -47,7 +49,7 @@ def command(
     found = report([*words, *filters], results, **asked)
     for line in found.left_out:
         say(f"left out: {line}", err=True)
-    page = found.write(out or results / "report")
+    page = found.write(out or results / "report", ("png",) * png)
     Screen().print(report_text(found.content), highlight=False)
     say(f"\n{page}")
     figures = found.content.figures()

@@ -22,10 +22,9 @@ def command(step: int, out: str | None, overrides: Sequence[str]) -> int:
     """Show one step of training layer by layer: what goes through it, the gradients, the updates;
     as in `nnbench trace --step 1 backend=numpy,torch epochs=1`.
     """
-    import numpy as np
-
     from nnbench.errors import ConfigError
     from nnbench.records.lookup import make_directory
+    from nnbench.schema import files
     from nnbench.sweeps.process import ask
     from nnbench.sweeps.side_by_side import side_by_side
 
@@ -36,8 +35,7 @@ def command(step: int, out: str | None, overrides: Sequence[str]) -> int:
     path = Path(out) if out else make_directory(Path(config.results), "trace", "traces")
     path = path / f"step{step}.npz" if path.is_dir() else path
     said = ask("trace", cells, step=step, path=str(path))
-    with np.load(path) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    arrays = files.arrays(path, files.MOST_TENSORS)
     say(f"Step {step} of {said['architecture']}")
     for title, rows in _layers(said["layers"], arrays):
         say(f"\n{title}")

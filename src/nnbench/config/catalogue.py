@@ -11,6 +11,7 @@ from typing import Any
 from nnbench.config.located import load
 from nnbench.config.sources import Problem, Source, broken_packages, root, sources
 from nnbench.errors import ConfigError
+from nnbench.schema.files import Damage, content
 
 # What the file of a backend has to say, unless it takes it from another.
 BACKEND_KEYS = ("name", "_target_", "execution", "executions")
@@ -28,7 +29,10 @@ class Option:
     @property
     def text(self) -> str:
         """Return the first comment."""
-        lines = self.path.read_text(encoding="utf-8").splitlines()
+        try:
+            lines = content(self.path).decode().splitlines()
+        except (OSError, Damage, UnicodeDecodeError):  # reading its values says so
+            return ""
         comments = [n[2:] for n in lines if n.startswith("# ") and not n.startswith("# @package")]
         return comments[0] if comments else ""
 

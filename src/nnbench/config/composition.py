@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from nnbench.config import studies
+from nnbench.config import studies, words
 from nnbench.config.catalogue import check_backend, distinction, options, source_of
 from nnbench.config.mistakes import all_keys, explain
 from nnbench.config.run import Cell
@@ -28,12 +28,12 @@ def with_experiments(overrides: Sequence[str]) -> list[str]:
     Returns `overrides` with the cases that a pattern such as experiment=STUDY/* stands for.
     Raises ConfigError for a mistake in the study asked for.
     """
-    typed = " ".join(overrides)
+    line = " ".join(overrides)
     # While a shell completes, what is typed so far is in COMP_LINE.
-    if "experiment" not in typed + os.environ.get("COMP_LINE", ""):
+    if "experiment" not in line + os.environ.get("COMP_LINE", ""):
         return list(overrides)
     for name in studies.studies():
-        if f"={name}/" in typed:
+        if f"={name}/" in line:
             studies.read_study(name)
     _register_experiments(*experiments_folders())
     return [_cases(text) if text.startswith("experiment=") else text for text in overrides]
@@ -69,8 +69,9 @@ def compose(overrides: Sequence[str]) -> Cell:
     """
     from hydra import compose as hydra_compose
 
+    check(overrides)
     words = with_experiments(overrides)
-    with _hydra():
+    with _hydra(words):
         config = hydra_compose("config", words, return_hydra_config=True)
         return to_cell(*_without_hydra(config), overrides)
 
@@ -109,16 +110,32 @@ def compose_all(overrides: Sequence[str]) -> list[Cell]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.types import RunMode
 
+    check(overrides, many=True)
     words = with_experiments(overrides)
-    with _hydra() as hydra:
+    with _hydra(words) as hydra:
         loader = hydra.config_loader
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(words)
         composer = Composer(loader, loader.load_configuration("config", [], RunMode.MULTIRUN))
         return [composer.cell(each) for each in product(*map(_words, parsed))]
 
 
+def check(overrides: Sequence[str], many: bool = False) -> None:
+    """Raise ConfigError for the first override that cannot be read; `many`: a sweep."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create()
+
+    def parse(word: str) -> Any:
+        with contextlib.suppress(HydraException):
+            return parser.parse_override(word)
+        return None
+
+    words.check(overrides, parse, many)
+
+
 @contextlib.contextmanager
-def _hydra() -> Iterator[Any]:
+def _hydra(words: Sequence[str]) -> Iterator[Any]:
     """Open Hydra on nnbench's configuration; its errors become ConfigError."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -131,7 +148,7 @@ def _hydra() -> Iterator[Any]:
         with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
             yield GlobalHydra.instance().hydra
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise ConfigError(explain(error)) from None
+        raise ConfigError(explain(error, words)) from None
 
 
 def _words(override: Any) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from nnbench.errors import ConfigError
+from nnbench.schema.files import Damage, content
 
 
 class Located(dict[str, Any]):
@@ -65,10 +66,9 @@ def load(path: Path) -> Located:
     """
     shown = _shown(path)
     try:
-        with path.open(encoding="utf-8") as stream:
-            loader = _Loader(stream)
-            loader.name = shown
-            values = loader.get_single_data()
+        loader = _Loader(content(path).decode("utf-8-sig"))
+        loader.name = shown
+        values = loader.get_single_data()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{shown}:{mark.line + 1}" if mark else shown
@@ -77,6 +77,10 @@ def load(path: Path) -> Located:
         raise ConfigError(f"{shown}: not valid YAML: it must be UTF-8 text.") from None
     except OSError as error:
         raise ConfigError(f"{shown}: cannot be read: {error.strerror}.") from None
+    except Damage as error:
+        raise ConfigError(f"{shown}: cannot be read: {error}.") from None
+    except RecursionError:
+        raise ConfigError(f"{shown}: not valid YAML: it is nested too deeply.") from None
     if not isinstance(values, Located):
         raise ConfigError(f"{shown}: must hold KEY: VALUE lines, received {values!r:.40}.")
     return values

@@ -3,30 +3,56 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import yaml
 
 from nnbench.config.catalogue import Option, groups, main_values, options
 from nnbench.config.studies import experiments
+from nnbench.config.words import chosen
 from nnbench.schema import suggest
 
+HIDDEN = ("defaults", "_target_", "name")
 MALFORMED = "Received '{0}'; must be KEY=VALUE, as in batch_size=32 (see nnbench --help)"
 
 
-def explain(error: BaseException) -> str:
-    """Turn an error of Hydra, OmegaConf or YAML into one line that says what to do."""
+# What other tools call it, or call it elsewhere.
+KNOWN_AS = {
+    "lr": "schedule.lr",
+    "learning_rate": "schedule.lr",
+    "optimizer.lr": "schedule.lr",
+    "optimizer.learning_rate": "schedule.lr",
+    "bs": "batch_size",
+    "batch": "batch_size",
+    "data.batch_size": "batch_size",
+    "model": "arch",
+    "net": "arch",
+    "dataset": "data",
+    "scheduler": "schedule",
+    "criterion": "loss",
+    "framework": "backend",
+    "num_epochs": "epochs",
+    "precision": "dtype",
+}
+
+
+def explain(error: BaseException, words: Sequence[str] = ()) -> str:
+    """Turn an error of Hydra, OmegaConf or YAML into one line that says what to do.
+
+    `words` are the overrides: suggestions come from the options that they choose.
+    """
     if isinstance(error, yaml.YAMLError):
         return _not_yaml(error)
     text = " ".join(str(error).split())
     for pattern, answer in (
-        (r"Could not override '([^']+)'", _unknown_key),
+        (r"Could not override '([^']+)'", lambda key: _unknown_key(key, words)),
         (r"Could not find '([^']+)'", _unknown_option),
         (r"Could not load '([^']+)'", _unknown_option),
         (r"An item is already at '([^']+)'", "Received +{0}=...; it exists: leave out the '+'."),
         (r"Interpolation key '([^']+)' not found", _not_there),
         (r"Missing mandatory value: (\S+)", "Missing value for {0}; set it with {0}=..."),
         (r"Error parsing override '(.+?)' (?:missing EQUAL|mismatched)", MALFORMED),
-        (r"Key '([^']+)' is not in struct", _unknown_key),
+        (r"Key '([^']+)' is not in struct", lambda key: _unknown_key(key, words)),
     ):
         found = re.search(pattern, text)
         if found:
@@ -54,15 +80,19 @@ def _not_there(key: str) -> str:
     return f"A value is taken from {key}, which the chosen {group} lacks; {remedy}."
 
 
-def _unknown_key(key: str) -> str:
+def _unknown_key(key: str, words: Sequence[str] = ()) -> str:
     """Explain a key that the configuration lacks."""
     if key == "experiment":
         return f"Received no such experiment; {_cases('')}"
+    if key in KNOWN_AS:
+        return f"Unknown key '{key}'; here it is {KNOWN_AS[key]}"
     group, _, inner = key.partition(".")
     if inner and (owners := _owners(group, inner)):
         has = "has" if len(owners) == 1 else "have"
         listed = " and ".join(owners) if len(owners) < 3 else ", ".join(owners)
         return f"The chosen {group} has no '{inner}'; {group}={listed} {has}."
+    if inner and group in groups() and (option := chosen(group, words)):
+        return _unknown_inner(group, inner, options(group)[option])
     known = all_keys()
     hint = suggest(key, known)
     nested = [k for k in known if k.endswith(f".{key}")]
@@ -71,6 +101,29 @@ def _unknown_key(key: str) -> str:
     siblings = [k for k in known if inner and k.startswith(f"{group}.")]
     allowed = siblings or [k for k in known if "." not in k]
     return f"Unknown key '{key}'{hint or '; allowed: ' + ', '.join(sorted(allowed))}"
+
+
+def _unknown_inner(group: str, inner: str, option: Option) -> str:
+    """Explain a key that no option of `group` has: the nearest of the chosen one, or of others."""
+    own = [str(k) for k in _all_of(option) if k not in HIDDEN]
+    if hint := suggest(inner, own).replace("mean '", f"mean '{group}."):
+        return f"{group}={option.name} has no '{inner}'{hint}"
+    others = sorted({key for each in options(group).values() for key in _keys(each)})
+    near = suggest(inner, others)
+    listed = ", ".join(own) or "no values"
+    if near:
+        meant = near.split("'")[1]
+        owners = " and ".join(_owners(group, meant))
+        return f"{group}={option.name} has no '{inner}'; {meant!r} is a value of {group}={owners}"
+    return f"{group}={option.name} has no '{inner}'; it has {listed}"
+
+
+def _all_of(option: Option) -> list[str]:
+    """Return the keys of an option, those that it takes from others included."""
+    known = options(option.group)
+    parents = [n for n in option.values.get("defaults", ()) if n in known and n != option.name]
+    inherited = [key for name in parents for key in _all_of(known[name])]
+    return list(dict.fromkeys([*map(str, option.values), *inherited]))
 
 
 def _cases(wanted: str) -> str:
@@ -92,8 +145,7 @@ def _owners(group: str, key: str) -> list[str]:
 
 def _keys(option: Option) -> list[str]:
     """Return the keys that an option of a group brings."""
-    hidden = ("defaults", "_target_", "name")
-    return [str(k) for k in option.values if k not in hidden and option.group != "semantics"]
+    return [str(k) for k in option.values if k not in HIDDEN and option.group != "semantics"]
 
 
 def all_keys() -> list[str]:

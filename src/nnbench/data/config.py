@@ -25,6 +25,8 @@ class _Common:
     the training samples (images as a whole, tables by column), `none` changes nothing.
     `auto`, where files may hold either, takes `unit` for 8-bit images, divides other images from 0
     to 255 by 255, leaves what lies within -1..1 and takes `standard` for the rest.
+    `normalize_targets=standard` does the same to the numbers of a regression, each output by
+    itself; losses and figures are then in deviations of the training targets.
     `split_seed` (None: the run's seed) decides a split that the data set does not bring along.
     """
 
@@ -32,6 +34,7 @@ class _Common:
     test_samples: Count | None = None
     val_fraction: Annotated[float, within(0.0, 1.0, high_open=True)] = 0.0
     normalize: Normalize = "unit"
+    normalize_targets: Literal["none", "standard"] = "none"
     split_seed: Annotated[int, at_least(0)] | None = None
     root: str | None = None
 

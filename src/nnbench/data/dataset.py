@@ -66,6 +66,7 @@ class Split:
 class Dataset:
     """Named splits (`train`, `test`, `val` where asked for) and what a net needs to fit them.
 
+    `target_scale` has the `mean` and `deviation` of each output where targets were standardized.
     `samples` are the sizes of the splits, which an outline without splits has too. `outputs` is
     the number of logits. `payload_digest` identifies the data set as published, before any split.
     `guessed` is how a file was understood where nobody said; `data.reading` makes sentences of it.
@@ -79,6 +80,7 @@ class Dataset:
     outputs: int
     payload_digest: str
     guessed: dict[str, Any] = field(default_factory=dict)
+    target_scale: dict[str, list[float]] = field(default_factory=dict)
 
     def digests(self) -> dict[str, str]:
         """Return the digest of every split by name."""

@@ -53,11 +53,14 @@ def read(config: Npz, kind: TaskKind) -> Payload:
     """
     path = Path(config.path).expanduser()
     try:
-        with path.open("rb") as file:
-            if file.read(len(SINGLE)) == SINGLE:
-                raise DataError(f"{path} is a single array; save several with numpy.savez")
-            file.seek(0)
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        stored = files.content(path, files.MOST_TENSORS)
+    except (OSError, files.Damage) as error:
+        why = files.reason(error)
+        raise DataError(f"Received data.path={path}; cannot read it ({why})") from None
+    if stored.startswith(SINGLE):
+        raise DataError(f"{path} is a single array; save several with numpy.savez")
+    sha256 = hashlib.sha256(stored).hexdigest()
+    try:
         names = files.members(path)
         guessed: dict[str, Any] = {}
         pairs = _pairs(path, names, config, guessed)

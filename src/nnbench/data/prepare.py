@@ -68,6 +68,7 @@ def build(payload: Payload, config: DataConfig, kind: TaskKind, seed: int) -> Da
     if normalize == "auto":
         splits, normalize, guessed = _chosen(splits)
     splits, scale, standard = _normalised(splits, normalize, payload.unit_scale)
+    splits, target_scale = _standardized(splits, config.normalize_targets, kind)
     train = splits["train"]
     return Dataset(
         name=config.name,
@@ -78,6 +79,7 @@ def build(payload: Payload, config: DataConfig, kind: TaskKind, seed: int) -> Da
         outputs=outputs,
         payload_digest=payload.digest,
         guessed=payload.guessed | guessed,
+        target_scale=target_scale,
     )
 
 
@@ -250,19 +252,42 @@ def _normalised(
         return splits, 1.0, None
     if normalize != "standard":
         return splits, unit_scale if stored and normalize == "unit" else 1.0, None
-    axis = None if stored or inputs.ndim >= MIN_IMAGE_AXES else 0
+    mean, deviation = _moments(inputs, None if stored or inputs.ndim >= MIN_IMAGE_AXES else 0)
+    moved = {
+        name: Split(
+            (split.inputs - mean) / deviation, split.targets, split.inputs if stored else None
+        )
+        for name, split in splits.items()
+    }
+    return moved, 1.0, (float(mean), float(deviation)) if stored else None
+
+
+def _moments(values: NDArray[Any], axis: int | None) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return mean and population deviation; of what is constant its value and 1."""
     # Minimum and maximum decide what is constant: rounding gives a constant column a tiny
     # deviation, and dividing by that would turn it into noise.
-    constant = inputs.min(axis=axis) == inputs.max(axis=axis)
-    mean = np.where(constant, inputs.min(axis=axis), inputs.mean(axis=axis, dtype=np.float64))
-    deviation = np.where(constant, 1.0, inputs.std(axis=axis, dtype=np.float64))
-    return (
-        {
-            name: Split(
-                (split.inputs - mean) / deviation, split.targets, split.inputs if stored else None
-            )
-            for name, split in splits.items()
-        },
-        1.0,
-        (float(mean), float(deviation)) if stored else None,
-    )
+    constant = values.min(axis=axis) == values.max(axis=axis)
+    mean = np.where(constant, values.min(axis=axis), values.mean(axis=axis, dtype=np.float64))
+    return mean, np.where(constant, 1.0, values.std(axis=axis, dtype=np.float64))
+
+
+def _standardized(
+    splits: Splits, normalize_targets: str, kind: TaskKind
+) -> tuple[Splits, dict[str, list[float]]]:
+    """Return the splits with targets `(t - mean) / deviation`, and what these are of each output.
+
+    Both are of the training samples alone. Raises ConfigError for class labels.
+    """
+    if normalize_targets == "none":
+        return splits, {}
+    if kind != "regression":
+        raise ConfigError(
+            f"Received data.normalize_targets={normalize_targets} with task={kind}; class labels "
+            "are not quantities: leave it out, or use task=regression."
+        )
+    mean, deviation = _moments(splits["train"].targets, 0)
+    scaled = {
+        name: Split(split.inputs, (split.targets - mean) / deviation, split.pixels)
+        for name, split in splits.items()
+    }
+    return scaled, {"mean": mean.tolist(), "deviation": deviation.tolist()}

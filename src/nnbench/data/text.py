@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nnbench.errors import DataError
+from nnbench.schema import files
 
 MOST_BYTES = 2**31
 OTHER_KINDS = (
@@ -26,7 +27,7 @@ AS_CSV = "save it as CSV, for example with pandas.DataFrame.to_csv(index=False)"
 def content(setting: str, path: Path) -> bytes:
     """Return what the file holds, unpacked where it is compressed."""
     try:
-        stored = path.read_bytes()
+        stored = files.content(path, MOST_BYTES)
         if stored.startswith(b"PK\x03\x04"):
             return _zipped(path)
         for magic, module in ((b"\x1f\x8b", gzip), (b"BZh", bz2), (b"\xfd7zXZ", lzma)):
@@ -35,9 +36,9 @@ def content(setting: str, path: Path) -> bytes:
                     stored = file.read(MOST_BYTES + 1)
     except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is damaged ({error}); bring it anew") from None
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise DataError(f"Received {setting}={path}; cannot read it ({reason})") from None
+    except (OSError, files.Damage) as error:
+        why = files.reason(error)
+        raise DataError(f"Received {setting}={path}; cannot read it ({why})") from None
     if len(stored) > MOST_BYTES:
         raise DataError(f"{path} holds more than 2 GiB; data=csv takes smaller tables")
     return stored

@@ -11,7 +11,7 @@ import numpy as np
 
 from nnbench.backends.evaluation import Evaluated
 from nnbench.backends.parity import ENVELOPE_FACTOR, Agreement
-from nnbench.formatting import count
+from nnbench.formatting import count, percent
 from nnbench.records.run import EpochRecord
 
 # How each split is called in figures: `train_loss` is taken on `train_eval`.
@@ -111,7 +111,7 @@ def _apart(
     allowed = ties + 2 * round(abs(other - expected) * n)
     if found is not None and round(abs(found - expected) * n) <= allowed:
         return []
-    return [f"{told} {_percent(found)} where the reference has {_percent(expected)}"]
+    return [f"{told} {_said(found)} where the reference has {percent(expected)}"]
 
 
 def _wrong_loss(name: str, said: float | None, right: float, envelope: float) -> list[str]:
@@ -129,8 +129,12 @@ def _wrong_accuracy(name: str, said: float | None, found: Evaluated) -> list[str
     n, (fewest, most) = len(found), found.right
     if said is not None and fewest <= round(said * n) <= most:
         return []
-    near = f" to {_percent(most / n)}" if most > fewest else ""
-    return [f"{name} {_percent(said)}, right is {_percent(fewest / n)}{near}"]
+    near = f" to {percent(most / n)}" if most > fewest else ""
+    return [f"{name} {_said(said)}, right is {percent(fewest / n)}{near}"]
+
+
+def _said(accuracy: float | None) -> str:
+    return "none" if accuracy is None else percent(accuracy)
 
 
 def wrong_logits(name: str, said: Any, found: Evaluated) -> list[str]:
@@ -149,7 +153,3 @@ def wrong_logits(name: str, said: Any, found: Evaluated) -> list[str]:
         f"{name} predictions of {count(bad, 'sample')} off by up to {float(off.max()):.1e}, "
         f"allowed {found.logit_envelope:.1e}"
     ]
-
-
-def _percent(fraction: float | None) -> str:
-    return "none" if fraction is None else f"{100 * fraction:.2f} %"

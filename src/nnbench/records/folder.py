@@ -51,6 +51,7 @@ class Folder:
         self._known: dict[str, RunResult] = {}
         self._bad: dict[str, str] = {}
         self._sorted: list[RunResult] = []
+        self._by_fingerprint: dict[str, list[RunResult]] = {}
         self._settled: int | None = None  # when the folder changed last, if all in it is over
 
     @property
@@ -73,12 +74,20 @@ class Folder:
                 continue
             self._read(name)
         self._sorted = sorted(self._known.values(), key=lambda run: (run.created, run.run_id))
+        self._by_fingerprint = {}
+        for run in self._sorted:
+            self._by_fingerprint.setdefault(run.fingerprint, []).append(run)
         over = all(run.status in OVER for run in self._sorted)
         whole = len(self._known) + len(self._bad) == len(names)
         # Of a folder that has just changed nobody can tell by its time whether it changes again.
         old = stamp is not None and time.time_ns() - stamp > SETTLED_NANOSECONDS
         self._settled = stamp if over and whole and old else None
         return list(self._sorted)
+
+    def of_fingerprint(self, fingerprint: str) -> list[RunResult]:
+        """Look into the folder and return its runs of one fingerprint, oldest first."""
+        self.runs()
+        return list(self._by_fingerprint.get(fingerprint, []))
 
     def latest(self, most: int, fits: Callable[[text.Head], bool]) -> Latest:
         """Return the latest `most` runs of those whose heads fit, oldest first; 0 for all.

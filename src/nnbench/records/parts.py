@@ -91,6 +91,7 @@ class DataFacts(TypedDict, total=False):
     digests: dict[str, str | None]
     inputs: Inputs
     outputs: Count
+    target_scale: dict[str, list[float]]
     samples: dict[str, Size]
     payload_digest: str | None
     guessed: dict[str, Any]

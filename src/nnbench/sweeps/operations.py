@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nnbench.config.composition import compose
 from nnbench.config.run import RunConfig
-from nnbench.errors import MissingPackage, RunFailed
+from nnbench.errors import ConfigError, MissingPackage, RunFailed
 from nnbench.records import machine, source
 from nnbench.records.files import write_atomically
+from nnbench.schema import read
+from nnbench.schema.files import Damage, content, json_object
 from nnbench.sweeps.process import complaint, run_module
 from nnbench.sweeps.session import check_packages
 
 Times = dict[str, dict[str, list[float]]]  # by backend or name and operation, one value per round
 ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Times on record, and `what` was measured where."""
+
+    what: dict[str, Any]
+    seconds: Times
 
 
 def measure(configs: Mapping[str, RunConfig], size: int, rounds: int = ROUNDS) -> Times:
@@ -73,22 +84,21 @@ def measured_once(
     path = Path(config.results) / "operations" / f"{name}.json"
     known = _record(path)
     if recorded or not configs:
-        return dict(known["seconds"] if recorded and known else {}), {} if recorded else lacking
+        return known.seconds if recorded and known else {}, {} if recorded else lacking
     what = _what(configs, study["size"])
-    if known and known["what"] == what:
-        return dict(known["seconds"]), lacking
+    if known and known.what == what:
+        return known.seconds, lacking
     times = measure(configs, study["size"])
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps({"what": what, "seconds": times}, indent=1).encode())
     return times, lacking
 
 
-def _record(path: Path) -> dict[str, Any] | None:
+def _record(path: Path) -> _Known | None:
     """Return what is on record, None where nothing is that can be read."""
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        return {"what": known["what"], "seconds": dict(known["seconds"])}
-    except (OSError, ValueError, KeyError, TypeError):
+        return read(_Known, json_object(content(path)))
+    except (OSError, Damage, ConfigError):
         return None
 
 

@@ -68,8 +68,7 @@ class Planner:
         if self.fresh:
             return Step(cell, "new")
         wanted = self.fingerprint(cell)
-        runs = [run for run in self.folder.runs() if run.fingerprint == wanted]
-        latest = {STATES[run.status]: run for run in runs}
+        latest = {STATES[run.status]: run for run in self.folder.of_fingerprint(wanted)}
         for state in STATES.values():
             if state in latest:
                 return Step(cell, state, latest[state])
@@ -103,7 +102,7 @@ class Planner:
             needed = _needs(cell)
             try:
                 check(cell)
-                source = next((c for c in cells if _is_case(c, needed, cell.config.seed)), None)
+                source = _source(cells, needed, cell.config.seed)
                 if source is not None and self._unfinished(source):
                     steps.append(Step(cell, "new", waits_for=needed))
                 else:
@@ -216,8 +215,7 @@ def arrange(cells: Sequence[Cell], order: Order = "counterbalanced") -> list[Cel
 
 def is_ready(cell: Cell, unfinished: Sequence[Cell]) -> bool:
     """Tell whether no unfinished cell is the one whose weights `cell` takes."""
-    needed = _needs(cell)
-    return not any(_is_case(other, needed, cell.config.seed) for other in unfinished)
+    return _source(unfinished, _needs(cell), cell.config.seed) is None
 
 
 def _needs(cell: Cell) -> str | None:
@@ -228,8 +226,12 @@ def _needs(cell: Cell) -> str | None:
     return None
 
 
-def _is_case(cell: Cell, case: str | None, seed: int) -> bool:
-    return case is not None and cell.config.case == case and cell.config.seed == seed
+def _source(cells: Sequence[Cell], case: str | None, seed: int) -> Cell | None:
+    """Return the cell of `case` with this seed."""
+    if case is None:
+        return None
+    found = (cell for cell in cells if cell.config.case == case and cell.config.seed == seed)
+    return next(found, None)
 
 
 def described(packages: tuple[str, ...], device: str, target: str) -> dict[str, Any]:

@@ -15,13 +15,24 @@ import numpy as np
 from nnbench.data.dataset import Split
 from nnbench.model import layers as spec
 from nnbench.model import schedule as schedules
+from nnbench.model.formulas import documented
 from nnbench.model.layers import Layer
 from nnbench.model.losses import Loss, TaskKind
 from nnbench.model.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
-from nnbench.testing.cases import EPOCHS, SHAPES, STEPS, VOCABULARY, Case, InputKind, case
+from nnbench.testing.cases import (
+    BATCH,
+    EPOCHS,
+    OUTPUTS,
+    SHAPES,
+    STEPS,
+    VOCABULARY,
+    Case,
+    InputKind,
+    case,
+)
 
 Choose = Callable[[Sequence[Any]], Any]
-ACTIVATIONS = ("relu", "sigmoid", "tanh", "gelu", "linear", "softmax")
+ACTIVATIONS = ("relu", "sigmoid", "tanh", "gelu", "gelu_tanh", "silu", "linear", "softmax")
 
 
 def seeded(number: int) -> Case:
@@ -82,11 +93,12 @@ def _trained(
     augment: spec.Augment | None,
 ) -> Case:
     """Return the case of `layers` with a loss, an optimizer and a schedule."""
-    losses = ("mse", "l1") if kind == "regression" else ("cross_entropy", "bce", "mse", "l1")
-    loss = Loss(choose(losses), choose(("mean", "sum")), choose(("mean", "mean", "sum")))
+    loss = _loss(choose, kind)
     optimizer, rate = _optimizer(choose)
+    if loss.mistake:  # its gradients are no smaller where the net is right
+        rate *= 0.1
     schedule = _schedule(choose, rate)
-    return case(
+    found = case(
         *layers,
         inputs=inputs,
         loss=loss,
@@ -94,7 +106,35 @@ def _trained(
         optimizer=optimizer,
         augment=augment,
         rate=1.0,
+        outputs=1 if loss.mistake == "broadcast_targets" else OUTPUTS,
     ).at(lambda epoch: schedule.per_step(epoch, STEPS, EPOCHS, ()))
+    batches, size = choose(((1, BATCH), (1, BATCH), (2, 16), (3, 11)))  # seven steps an epoch
+    found = found.accumulating(batches).in_batches(size)
+    return found.dropping_last() if choose((True, False, False)) else found
+
+
+def _loss(choose: Choose, kind: TaskKind) -> Loss:
+    """Return a loss of the task with what it may be told."""
+    names = ("mse", "l1", "huber")
+    name = choose(names if kind == "regression" else ("cross_entropy", "bce", *names))
+    mistake = _mistake(choose, name, kind)
+    extras: dict[str, Any] = {"mistake": mistake} if mistake else {}
+    if name == "cross_entropy" and not mistake:
+        extras["label_smoothing"] = choose((0.0, 0.0, 0.1))
+        extras["class_weights"] = choose((None, None, (0.5, 2.0, 0.0, 1.0)))
+    delta = choose((0.3, 1.0))
+    return Loss(
+        name, choose(("mean", "sum")), choose(("mean", "mean", "sum")), delta=delta, **extras
+    )
+
+
+def _mistake(choose: Choose, name: str, kind: TaskKind) -> str | None:
+    """Return one of the classic mistakes that the loss can make, seldom."""
+    if not choose((True, False, False, False)):
+        return None
+    if name == "mse" and kind == "regression":
+        return "broadcast_targets"
+    return choose(("softmax_twice", "logits_as_probabilities")) if name == "cross_entropy" else None
 
 
 FLAGS = (False, True)
@@ -108,28 +148,22 @@ def _images(choose: Choose, activation: Callable[[Choose], Layer] | None = None)
     shape: spec.Shape = SHAPES["image"]
     for _ in range(choose((1, 1, 2))):
         size = min(choose((1, 2, 3)), *shape[:2])
-        conv = spec.Conv2d(
-            choose((2, 3, 4)), size, choose((1, 1, 2)), choose(("valid", "same")), choose(FLAGS)
-        )
-        block = [
-            conv,
-            *choose(((), (), (spec.BatchNorm(),), (spec.LayerNorm(),))),
-            activation(choose),
-        ]
+        padding = choose(("valid", "same", 1, 2))
+        conv = spec.Conv2d(choose((2, 3, 4)), size, choose((1, 1, 2)), padding, choose(FLAGS))
+        block = [conv, *_normalised(choose), activation(choose)]
         shape = conv.output_shape(shape)
         if min(shape[:2]) >= 2 and choose(FLAGS):
             pool = choose((spec.MaxPool2d, spec.AvgPool2d))(2, choose((None, 1)))
             block.insert(choose((1, len(block))), pool)
             shape = pool.output_shape(shape)
         layers += [*block, *_dropout(choose)]
-    return [*layers, spec.Flatten()]
+    return [*layers, choose((spec.Flatten(), spec.Flatten(), spec.GlobalAvgPool2d()))]
 
 
 def _tokens(choose: Choose) -> list[Layer]:
-    normalised = choose(((), (), (spec.LayerNorm(),), (spec.BatchNorm(),)))
     return [
         spec.Embedding(VOCABULARY, choose((2, 3, 4))),
-        *normalised,
+        *_normalised(choose),
         *_dropout(choose),
         spec.Flatten(),
     ]
@@ -137,11 +171,18 @@ def _tokens(choose: Choose) -> list[Layer]:
 
 def _dense(choose: Choose) -> list[Layer]:
     dense = spec.Dense(choose((3, 5, 8)), choose((True, True, False)))
-    normalised = choose(((), (), (spec.BatchNorm(),), (spec.LayerNorm(),)))
-    return [dense, *normalised, _activation(choose), *_dropout(choose)]
+    return [dense, *_normalised(choose), _activation(choose), *_dropout(choose)]
+
+
+def _normalised(choose: Choose) -> list[Layer]:
+    """Return a normalising layer, or none; with PyTorch's formulas or with Keras'."""
+    layer = choose((None, None, spec.BatchNorm(), spec.LayerNorm()))
+    return [documented(layer, choose(("torch", "keras")))] if layer else []
 
 
 def _activation(choose: Choose) -> Layer:
+    if choose((True, False, False, False, False)):
+        return spec.LeakyReLU(choose((0.01, 0.3)))
     return spec.Activation(choose(ACTIVATIONS))
 
 
@@ -151,18 +192,41 @@ def _dropout(choose: Choose) -> list[Layer]:
 
 
 def _optimizer(choose: Choose) -> tuple[Optimizer, float]:
-    """Return an optimizer and a learning rate that suits it."""
-    common = {"weight_decay": choose((0.0, 0.01)), "clip_norm": choose((None, None, 0.5))}
-    return choose(
-        (
-            (SGD(**common), 0.05),
-            (SGD(momentum=0.9, nesterov=choose(FLAGS), **common), 0.03),
-            (Adam(**common), 0.01),
-            (AdamW(**common), 0.01),
-            (RMSprop(momentum=choose((0.0, 0.5)), **common), 0.003),
-            (Adagrad(**common), 0.02),
-        )
-    )
+    """Return an optimizer, in any form of its formula, and a learning rate that suits it."""
+    rule, rate = choose(RULES)
+    values: dict[str, Any] = {
+        "weight_decay": choose((0.0, 0.01)),
+        "decay_on": choose(("all", "all", "kernels")),
+        "clip_norm": choose((None, None, 0.5)),
+        "clip_value": choose((None, None, None, 0.05)),
+        "formulas": choose((None, "torch", "keras")),
+    }
+    values |= {name: choose(options) for name, options in FORMS.items() if hasattr(rule, name)}
+    if isinstance(rule, AdamW):
+        values["decay"] = None
+    return replace(rule, **values), rate
+
+
+RULES = (
+    (SGD(), 0.05),
+    (SGD(momentum=0.9), 0.03),
+    (SGD(momentum=0.9, nesterov=True), 0.03),
+    (Adam(), 0.01),
+    (AdamW(), 0.01),
+    (RMSprop(), 0.003),
+    (RMSprop(momentum=0.5), 0.003),
+    (Adagrad(), 0.02),
+)
+# None: the family's own.
+FORMS: dict[str, tuple[Any, ...]] = {
+    "decay": (None, "coupled", "decoupled"),
+    "clip_offset": (None, 0.01),
+    "rate": (None, "inside", "outside"),
+    "epsilon_root": (None, None, "inside", "outside"),
+    "epsilon_correction": (None, "before", "after"),
+    "amsgrad": FLAGS,
+    "initial": (None, 0.05),
+}
 
 
 def _schedule(choose: Choose, rate: float) -> schedules.Schedule:

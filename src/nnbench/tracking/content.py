@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from nnbench.formatting import cut
 from nnbench.records.run import CONFIG_NAME, OVER, RECORD_NAME, EpochRecord, RunResult
 from nnbench.records.settings import as_text, settings
+from nnbench.schema import files
 from nnbench.tracking.note import TAG_CHARACTERS, note
 
 PARAM_CHARACTERS = 6000  # mlflow.utils.validation.MAX_PARAM_VAL_LENGTH
@@ -119,7 +120,7 @@ class Shown:
                 found[name] = f"{stat.st_size}-{stat.st_mtime_ns}"
                 if name == RECORD_NAME:
                     with contextlib.suppress(OSError, ValueError):
-                        values = json.loads(path.read_text(encoding="utf-8"))
+                        values = files.json_object(files.content(path))
                         said = {k: values[k] for k in values if k not in ("tracking", "digest")}
                         found[name] = _digest(said)
         return found

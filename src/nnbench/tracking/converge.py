@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from nnbench.formatting import count
 from nnbench.records.run import RunResult
+from nnbench.schema.files import json_object
 from nnbench.tracking.content import Metric, Shown, epoch_metrics, started
 from nnbench.tracking.quiet import StoreError
 
@@ -239,7 +240,7 @@ def _state(entity: Any, shown: Shown) -> tuple[str, int | None]:
 
 def _files(tags: Mapping[str, str]) -> dict[str, str]:
     try:
-        return dict(json.loads(tags.get(FILES_TAG, "{}")))
+        return json_object(tags.get(FILES_TAG, "{}").encode())
     except ValueError:
         return {}
 

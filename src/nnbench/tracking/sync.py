@@ -16,6 +16,7 @@ from nnbench.errors import NNBenchError
 from nnbench.records.files import write_atomically
 from nnbench.records.locks import locked
 from nnbench.records.run import CONFIG_NAME, SCHEMA_VERSION, RunResult
+from nnbench.schema.files import Damage, content
 from nnbench.tracking.background import Background
 from nnbench.tracking.converge import search
 from nnbench.tracking.refusal import reason
@@ -76,8 +77,8 @@ def _without_passwords(run: RunResult) -> None:
         return
     _noted(run)
     path = run.directory / CONFIG_NAME
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        text = path.read_text(encoding="utf-8")
+    with contextlib.suppress(OSError, Damage, UnicodeDecodeError):
+        text = content(path).decode()
         if hidden_in(text) != text:
             write_atomically(path, hidden_in(text).encode())
 

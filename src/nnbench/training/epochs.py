@@ -100,8 +100,7 @@ class Epochs:
 
     def _one(self) -> bool:
         """Run one epoch and record it; tell whether another one follows."""
-        run = self.record
-        epoch = self.at.epoch
+        run, epoch = self.record, self.at.epoch
         fresh, params = self._epoch()
         known = epoch < len(run.epochs)
         record = run.epochs[epoch] if known else fresh
@@ -198,14 +197,13 @@ class Epochs:
         before, start = self.clock.seconds("evaluate"), effort.read()
         with self.clock.phase("evaluate"):
             params = self.undone.call("params", self.trainer.params)
-            train_loss, train_accuracy, train_ties = self._evaluate("train_eval")
-            test_loss, test_accuracy, test_ties = self._evaluate("test")
-            has_val = "val" in self.dataset.splits
-            val_loss, val_accuracy, val_ties = self._evaluate("val") if has_val else (None,) * 3
+            found = {split: self._evaluate(split) for split in self._evaluated()}
+            train_loss, train_accuracy, train_ties = found["train_eval"]
+            test_loss, test_accuracy, test_ties = found["test"]
+            val_loss, val_accuracy, val_ties = found.get("val", (None,) * 3)
             self._charge(self.undone.end(), "evaluate")
-        gap = test_loss - train_loss
-        if train_accuracy is not None and test_accuracy is not None:
-            gap = train_accuracy - test_accuracy
+        both = None not in (train_accuracy, test_accuracy)
+        gap = train_accuracy - test_accuracy if both else test_loss - train_loss  # type: ignore[operator]
         record = EpochRecord(
             epoch=epoch,
             learning_rate=float(lr[0]),

@@ -83,7 +83,8 @@ def execute(
         data={"name": dataset.name, "digests": digests}
         | {"inputs": dataclasses.asdict(dataset.inputs), "outputs": dataset.outputs}
         | {"samples": dataset.samples}
-        | ({"guessed": dataset.guessed} if dataset.guessed else {}),
+        | ({"guessed": dataset.guessed} if dataset.guessed else {})
+        | ({"target_scale": dataset.target_scale} if dataset.target_scale else {}),
         machine=where,
         effective=effective,
         choices=trainer.choices if isinstance(trainer, Chooser) else {},

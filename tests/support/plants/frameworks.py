@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from typing import Any
 
@@ -32,15 +33,16 @@ class NeverTrainsAgain(TorchTrainer):
 class AddsUpGradients(TorchTrainer):
     """`zero_grad()` is forgotten."""
 
-    def _learn(self, inputs: Any, targets: Any) -> Any:
-        loss = self._losses(inputs, targets)
-        loss.backward(self._scale(len(inputs)))
-        return loss.detach()
+    def _fresh_optimizer(self) -> Any:
+        optimizer = super()._fresh_optimizer()
+        optimizer.zero_grad = lambda *_, **__: None
+        return optimizer
 
 
 class NeverClips(TorchTrainer):
-    def _clip_by_norm(self) -> None:
-        pass
+    def __init__(self, *words: Any) -> None:
+        super().__init__(*words)
+        self._rule = dataclasses.replace(self._rule, clip_norm=None)
 
 
 class ReturnsEarly(TorchTrainer):

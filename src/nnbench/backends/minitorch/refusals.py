@@ -53,6 +53,9 @@ def _problems(task: Task) -> dict[str, tuple[bool, str | None]]:
         ),
         f"device={task.device}": (task.device not in ("cpu", "auto"), "it is run on the CPU"),
         "augmentation": (net.augment is not None, None),
+        "steps of several batches (gradient_accumulation_steps)": (
+            task.gradient_accumulation_steps > 1, None
+        ),
         "label smoothing, class weights or mistakes": (not loss.is_plain, None),
         "cross-entropy summed over the batch": (
             native_ce and loss.over_batch != "mean", "its own is the mean"

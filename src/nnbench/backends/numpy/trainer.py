@@ -96,8 +96,7 @@ class NumpyTrainer:
         """Step through the walk; the losses are computed from the stored logits."""
         order = walk.order if walk.order is not None else self._shuffler.permutation(walk.samples)
         order, size = order[: self.task.visited(len(order))], self.task.step_samples
-        chunk = max(1, GATHER_SAMPLES // size) * size
-        stats = NO_STATS
+        chunk, stats = max(1, GATHER_SAMPLES // size) * size, NO_STATS
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for start in range(0, len(order), chunk):
                 part, first = order[start : start + chunk], start // size
@@ -110,9 +109,8 @@ class NumpyTrainer:
         keys = self.keys(numbers.start, len(numbers))
         run = self._fused.run if self._fused else self._run_reference
         logits, targets = _host(run(order, rates, keys)), self._targets["train"][order]
-        losses = metrics.sample_losses(
-            logits, targets, self.task.loss, self.task.architecture.output_activation
-        )
+        activation = self.task.architecture.output_activation
+        losses = metrics.sample_losses(logits, targets, self.task.loss, activation)
         correct = metrics.count_correct(logits, targets)
         return TrainStats(float(losses.sum()), len(losses), correct)
 
@@ -123,8 +121,7 @@ class NumpyTrainer:
         """
         size, batches = self.task.step_samples, self.task.gradient_accumulation_steps
         indices = self.xp.asarray(order)
-        x = self._gather("train", indices)
-        t = self._target_matrix[indices]
+        x, t = self._gather("train", indices), self._target_matrix[indices]
         logits = self.xp.empty_like(t)
         for step, lr in enumerate(rates.tolist()):
             rows = slice(step * size, (step + 1) * size)

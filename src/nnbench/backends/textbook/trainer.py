@@ -199,6 +199,8 @@ def _check(task: Task) -> None:
         f"layer {(others + early + late + [''])[0]}; it has dense, sigmoid, tanh and relu":
             bool(others or early or late) or not positions,
         "augmentation": net.augment is not None,
+        "steps of several batches (gradient_accumulation_steps)":
+            task.gradient_accumulation_steps > 1,
         f"optimizer={rule.name}; it has sgd": not isinstance(rule, SGD),
         "Nesterov momentum": getattr(rule, "nesterov", False),
         "optimizer.rate=inside; it has outside": getattr(rule, "rate", None) == "inside",

@@ -53,7 +53,7 @@ class Images(Dataset[tuple[Tensor, Any]]):
                 "Received input=per_sample; it reads images of 8 bits, the data has "
                 f"{pixels.dtype} of shape {pixels.shape[1:]}. Use input=native."
             )
-        self._data, self._targets = torch.from_numpy(pixels.copy()), torch.from_numpy(targets)
+        self._data, self._targets = (torch.tensor(a) for a in (pixels, targets))
         self._scale, self._standard = task.inputs.scale, task.inputs.standard
         self._dtype = getattr(torch, task.dtype)
         self._shape = task.architecture.input_shape
@@ -65,6 +65,7 @@ class Images(Dataset[tuple[Tensor, Any]]):
         from PIL import Image
 
         image, target = self._data[index], self._targets[index]
+        target = int(target) if target.dim() == 0 else target
         tensor = self._to_tensor(Image.fromarray(image.numpy()))
         if self._standard is not None:
             tensor = self._normalized(tensor)

@@ -72,7 +72,8 @@ def ask(
             answers.append(replace(operations, changed=changed))
             continue
         cells, lacking = planned[name]
-        found, left = _runs(name, cells, recorded, observer)
+        found, left, failed = _runs(name, cells, recorded, observer)
+        lacking |= failed
         figures = by_seed(name, found)
         for backend in study["facts"]:
             try:
@@ -125,18 +126,21 @@ def _cells(
 
 def _runs(
     name: str, cells: Sequence[Cell], recorded: bool, observer: Observer
-) -> tuple[Sequence[RunResult], int]:
-    """Return the runs of `cells`, and how many of them are missing."""
+) -> tuple[Sequence[RunResult], int, dict[str, str]]:
+    """Return the runs of `cells`, how many of them are missing, and by case why some failed."""
     if not cells:
-        return (), 0
+        return (), 0, {}
     if recorded:
         wanted = {cell.config.case for cell in cells}
         known = read_runs(Path(cells[0].config.results))
-        return [run for run in known if run.config.get("case") in wanted], 0
+        return [run for run in known if run.config.get("case") in wanted], 0, {}
     observer.say(f"{name}: {len(cells)} runs")
     result = run_sweep(cells, f"{name}-{datetime.now():%Y%m%d-%H%M%S}", observer)
     result.check_stopped()
-    return result.runs, result.left
+    failed = {
+        str(each.cell.config.case).partition("/")[2]: str(each.error) for each in result.failures
+    }
+    return result.runs, result.left, failed
 
 
 def _by_round(times: Times) -> dict[int, Figures]:

@@ -151,13 +151,10 @@ def _because(values: Mapping[str, Any]) -> tuple[str, ...] | str | None:
 
 
 def _stand_ins(measure: Mapping[Way, str], known: Mapping[str, str]) -> dict[Way, str]:
-    """Return by way what its cases stand in for."""
-    found: dict[Way, str] = {}
-    for way, text in measure.items():
-        met = [known[case] for case in names(str(text)) if case in known]
-        if met:
-            found[way] = "; ".join(dict.fromkeys(met))
-    return found
+    """Return what the cases of the published way stand in for; matched there is no original."""
+    text = str(measure.get("published", "0"))
+    met = [known[case] for case in names(text) if case in known]
+    return {"published": "; ".join(dict.fromkeys(met))} if met else {}
 
 
 def _bounds(values: Mapping[str, Any], claimed: Any, within: Any) -> tuple[float, float]:

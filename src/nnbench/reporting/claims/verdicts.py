@@ -10,8 +10,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from nnbench.errors import ConfigError
 from nnbench.reporting.claims.claim import WAYS, Claim, Unit, Way
-from nnbench.reporting.claims.expression import Figures, evaluate, figures_in, names
+from nnbench.reporting.claims.expression import Figures, evaluate, figures_in
 from nnbench.reporting.claims.figures import EXACT
 from nnbench.reporting.statistics import Difference, interval
 
@@ -80,17 +81,27 @@ def answer(
         if absent is not None:
             missing[way] = absent
             continue
-        values = [
-            float(evaluate(text, known, f"claim {claim.id}:"))
-            for _, known in sorted(figures.items())
-            if all(name in known.get(case, ()) for case, name in needed)
-        ] or [float(evaluate(text, {}, f"claim {claim.id}:"))]
+        try:
+            values = _values(claim, text, figures)
+        except ConfigError:  # its grammar was read long before
+            missing[way] = f"'{text}' divides by zero"
+            continue
         found = interval(values, ratios=claim.unit == "times")
         if all(name in EXACT for _, name in needed) and min(values) == max(values):
             found = Difference(values[0], values[0], values[0])
         word: Word = "stand-in" if way in claim.stand_ins else _word(claim, found)
-        measured[way] = Measured(found, len(values) if names(text) else 1, word)
+        measured[way] = Measured(found, len(values), word)
     return Answer(claim, measured, missing)
+
+
+def _values(claim: Claim, text: str, figures: Mapping[int, Figures]) -> list[float]:
+    """Return what an expression comes to, by seed; once where it has no figures at all."""
+    needed = figures_in(text)
+    return [
+        float(evaluate(text, known, f"claim {claim.id}:"))
+        for _, known in sorted(figures.items())
+        if needed and all(name in known.get(case, ()) for case, name in needed)
+    ] or [float(evaluate(text, {}, f"claim {claim.id}:"))]
 
 
 def _absent(

@@ -10,7 +10,7 @@ from statistics import median
 from nnbench.formatting import ONE_EPOCH
 from nnbench.reporting.comparison.fairness import Caution, cautions, findings
 from nnbench.reporting.comparison.groups import Group, seed
-from nnbench.reporting.comparison.tested import Scored, scored
+from nnbench.reporting.comparison.tested import Read, Scored, read_tested, scored
 from nnbench.reporting.statistics import (
     Comparison,
     Contrast,
@@ -109,7 +109,7 @@ class Against:
         return f" (the table's rows, medians over all seeds, give {rows:.2f})"
 
 
-def compare(pairs: Sequence[tuple[Group, Group]]) -> list[Against]:
+def compare(pairs: Sequence[tuple[Group, Group]], read: Read = read_tested) -> list[Against]:
     """Compare each second group to the first; the verdicts of a table correct each other.
 
     Verdicts on time are one family, those on the test samples another.
@@ -117,7 +117,7 @@ def compare(pairs: Sequence[tuple[Group, Group]]) -> list[Against]:
     seconds = [(a.seconds(), b.seconds()) for a, b in pairs]
     families = iter(corrected([compare_times(x, y) for x, y in seconds if x and y]))
     times = [next(families) if x and y else None for x, y in seconds]
-    qualities = _qualities(pairs)
+    qualities = _qualities(pairs, read)
     return [
         Against(
             group=b.label,
@@ -133,11 +133,11 @@ def compare(pairs: Sequence[tuple[Group, Group]]) -> list[Against]:
     ]
 
 
-def _qualities(pairs: Sequence[tuple[Group, Group]]) -> list[Quality | None]:
+def _qualities(pairs: Sequence[tuple[Group, Group]], read: Read) -> list[Quality | None]:
     """Compare by what each test sample says; by accuracies alone where that is not at hand."""
     groups = {id(group): group for pair in pairs for group in pair}
     runs = [{seed(run): run for run in group.finished} for group in groups.values()]
-    known = dict(zip(groups, scored(runs), strict=True))
+    known = dict(zip(groups, scored(runs, read), strict=True))
     found = [_quality(a, b, known[id(a)], known[id(b)]) for a, b in pairs]
     changed = iter(corrected_contrasts([each.contrast for each in found if each is not None]))
     return [each and replace(each, contrast=next(changed)) for each in found]

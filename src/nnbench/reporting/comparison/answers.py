@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nnbench.formatting import percent
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.groups import Group, seed
-from nnbench.reporting.comparison.tested import read_tested, split_of
+from nnbench.reporting.comparison.tested import Read, read_tested, split_of
 
 MOST_GROUPS = 6  # that fit beside each other
 MOST_SAMPLES = 10
@@ -45,16 +45,15 @@ class Sample:
 AllAnswers = Mapping[str, Mapping[int, Answers]]  # by group and seed
 
 
-def read_answers(run: RunResult) -> Answers | None:
+def read_answers(run: RunResult, read: Read = read_tested) -> Answers | None:
     """Return what `run` answers; None in regression and where its predictions are not at hand."""
-    found = read_tested(run)
-    if found is None or not found.labelled:
+    found = read(run)
+    if found is None or found.predicted is None or found.confidence is None:
         return None
-    predicted = found.predicted
-    return Answers(predicted, found.outputs[np.arange(len(predicted)), predicted], found.targets)
+    return Answers(found.predicted, found.confidence, found.targets)
 
 
-def all_answers(groups: Sequence[Group]) -> dict[str, dict[int, Answers]]:
+def all_answers(groups: Sequence[Group], read: Read = read_tested) -> dict[str, dict[int, Answers]]:
     """Return the answers of each group by seed; groups without any are left out.
 
     Only runs over the same test samples are comparable: those of the first run that has answers.
@@ -64,7 +63,7 @@ def all_answers(groups: Sequence[Group]) -> dict[str, dict[int, Answers]]:
     for group in groups:
         by_seed = {}
         for run in group.finished:
-            answers = read_answers(run)
+            answers = read_answers(run, read)
             if answers is None:
                 continue
             targets = len(answers.targets) if targets is None else targets

@@ -31,6 +31,7 @@ from nnbench.reporting.comparison.notes import (
 )
 from nnbench.reporting.comparison.rows import Row, row
 from nnbench.reporting.comparison.run_notes import flag_notes, forced_kernel_notes
+from nnbench.reporting.comparison.tested import Read, once
 from nnbench.schema import suggest
 
 TARGET = 0.95  # of the best median test accuracy: the accuracy that times are taken to
@@ -112,8 +113,9 @@ def build(runs: Sequence[RunResult], baseline: str | None = None) -> Report:
     over = [run for run in runs if run.status in ("finished", "diverged")]
     found = tables(over)
     _check_baseline(baseline, found)
-    contents = tuple(_content(table, baseline) for table in found)
-    answers = all_answers(contents[0].table.groups)
+    read = once()
+    contents = tuple(_content(table, baseline, read) for table in found)
+    answers = all_answers(contents[0].table.groups, read)
     shared = contents[0].table.varying
     what = ", ".join(shared) if shared else "the seed"
     question = f"What is the effect of {what}?"
@@ -143,11 +145,11 @@ def _check_baseline(wanted: str | None, found: Sequence[Table]) -> None:
         raise ConfigError(f"Received --baseline {wanted}; there is {', '.join(known)}{hint}")
 
 
-def _content(table: Table, baseline: str | None) -> TableContent:
+def _content(table: Table, baseline: str | None, read: Read) -> TableContent:
     best = [median(f.values()) for g in table.groups if (f := g.figures("test_accuracy"))]
     target = TARGET * max(best) if best else None
     rows = tuple(row(group, target, table.word) for group in table.groups)
-    against = tuple(compare(_pairs(table, baseline)))
+    against = tuple(compare(_pairs(table, baseline), read))
     told = {caution.key for each in against for caution in each.cautions}
     besides = tuple(c for c in cautions(table.groups, table.varying) if c.key not in told)
     notes = (*READING, *table_notes(table), *caution_notes(besides), *lacking_notes(table.groups))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nnbench.records.run import RunResult
@@ -19,7 +18,7 @@ def groups_frame(report: Report) -> pd.DataFrame:
     import pandas as pd
 
     rows = [
-        {"table": number} | asdict(row)
+        {"table": number} | vars(row)
         for number, content in enumerate(report.tables, start=1)
         for row in content.rows
     ]
@@ -31,7 +30,7 @@ def epochs_frame(report: Report) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(
-        [known | asdict(record) for run, known in _runs(report) for record in run.epochs]
+        [known | vars(record) for run, known in _runs(report) for record in run.epochs]
     )
 
 
@@ -42,8 +41,8 @@ def runs_frame(report: Report) -> pd.DataFrame:
     rows = []
     for run, known in _runs(report):
         row = known | {k: str(v) for k, v in settings(run.config).items()}
-        row |= asdict(run.kept) if run.kept else {}
-        row |= {f"phase_{k}": v for k, v in asdict(run.phases).items()}
+        row |= vars(run.kept) if run.kept else {}
+        row |= {f"phase_{k}": v for k, v in vars(run.phases).items()}
         row |= {"parameters": run.parameters, "memory": run.peak_memory_bytes}
         rows.append(row)
     return pd.DataFrame(rows)

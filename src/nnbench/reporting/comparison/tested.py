@@ -7,9 +7,10 @@ itself is used where there are none, and said to be.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from nnbench.records import recomputed
 from nnbench.records.run import RunResult
 from nnbench.records.weights import load_predictions
 from nnbench.reporting.statistics import Scores
-from nnbench.schema import read
+from nnbench.schema import read as read_as
 from nnbench.schema.files import note
 
 Vector = NDArray[np.float64]
@@ -32,25 +33,22 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Tested:
-    """A run on its test split: `logits` and `outputs` `(n, k)` and the `targets`.
+    """A run on its test split: what each of its `n` samples comes to.
 
-    `checked`: the logits are the reference's, from the run's own weights.
+    `targets` are labels `(n,)` or values `(n, k)`. `values` `(n,)`: 1 and 0 for right and wrong,
+    the loss in regression; None where that is unknown or not finite. For labels `predicted` `(n,)`
+    is -1 where a logit is no number, `confidence` `(n,)` the output of that label. `checked`: by
+    the reference's logits, from the run's own weights.
     """
 
-    logits: NDArray[np.floating]
-    outputs: NDArray[np.floating]
     targets: NDArray[Any]
+    values: Vector | None
     checked: bool
+    predicted: NDArray[np.int64] | None = None
+    confidence: NDArray[np.floating] | None = None
 
-    @property
-    def labelled(self) -> bool:
-        """Tell whether the targets are labels."""
-        return self.targets.ndim == 1
 
-    @property
-    def predicted(self) -> NDArray[np.int64]:
-        """Return the label of each sample `(n,)`, -1 where a logit is no number."""
-        return predicted(self.logits)
+Read = Callable[[RunResult], Tested | None]
 
 
 @dataclass(frozen=True)
@@ -79,9 +77,26 @@ def read_tested(run: RunResult) -> Tested | None:
     if found is None:
         return None
     own, outputs, targets = (found[name] for name in ("logits", "outputs", "targets"))
-    again = (recomputed.load(run.directory) or {}).get("test")
+    again = (recomputed.load(run.directory, ("test",)) or {}).get("test")
     checked = again is not None and again.shape == own.shape
-    return Tested(again if again is not None and checked else own, outputs, targets, checked)
+    logits = again if again is not None and checked else own
+    if targets.ndim > 1:
+        return Tested(targets, _losses(run, logits, targets), checked)
+    labels = predicted(logits)
+    right = (labels == targets).astype(np.float64)
+    return Tested(targets, right, checked, labels, outputs[np.arange(len(labels)), labels])
+
+
+def once() -> Read:
+    """Return what reads each run's files once, however often it is asked."""
+    known: dict[Path | None, Tested | None] = {}
+
+    def read(run: RunResult) -> Tested | None:
+        if run.directory not in known:
+            known[run.directory] = read_tested(run)
+        return known[run.directory]
+
+    return read
 
 
 @dataclass(frozen=True)
@@ -92,7 +107,9 @@ class Scored:
     checked: bool
 
 
-def scored(groups: Sequence[Mapping[int, RunResult]]) -> list[Scored | None]:
+def scored(
+    groups: Sequence[Mapping[int, RunResult]], read: Read = read_tested
+) -> list[Scored | None]:
     """Return the scores of each group's runs, None where a run has none.
 
     Right or wrong for labels, else each sample's loss. Samples have one number in all groups.
@@ -100,10 +117,9 @@ def scored(groups: Sequence[Mapping[int, RunResult]]) -> list[Scored | None]:
     known: dict[tuple[int, int], tuple[RunResult, Tested, Vector]] = {}
     for i, group in enumerate(groups):
         for seed, run in group.items():
-            found = read_tested(run)
-            values = _values(run, found) if found else None
-            if found is not None and values is not None:
-                known[i, seed] = (run, found, values)
+            found = read(run)
+            if found is not None and found.values is not None:
+                known[i, seed] = (run, found, found.values)
     named = dict(zip(known, _named([*known.values()]), strict=True))
     return [
         Scored(
@@ -116,32 +132,30 @@ def scored(groups: Sequence[Mapping[int, RunResult]]) -> list[Scored | None]:
     ]
 
 
-def split_of(run: RunResult, normalize: Literal["none"] | None = None) -> data.Split | None:
+def split_of(run: RunResult, plain: Mapping[str, Any] | None = None) -> data.Split | None:
     """Return the samples that `run` was tested on, None where they are not to be had here.
 
-    They are loaded as it had them, or normalized otherwise where `normalize` says so.
+    They are loaded as it had them, or as `plain`, settings of the data, says.
     """
     try:
-        config = read(_OfData, {"data": run.config["data"]}).data
+        config = read_as(_OfData, {"data": run.config["data"]}).data
         kind, seed = run.config["task"], run.config["seed"]
         found = data.load(config, kind=kind, seed=seed)
         if found.digests().get("test") != (run.data.get("digests") or {}).get("test"):
             return None
-        if normalize in (None, config.normalize):
+        if not plain:
             return found.splits["test"]
-        other = replace(config, normalize=normalize)
+        other = replace(config, **plain)
         return data.load(other, kind=kind, seed=seed).splits["test"]
     except (NNBenchError, OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _values(run: RunResult, found: Tested) -> Vector | None:
-    """Return what each sample comes to `(n,)`; None where the loss is unknown or not finite."""
-    if found.labelled:
-        return (found.predicted == found.targets).astype(np.float64)
+def _losses(run: RunResult, logits: NDArray[np.floating], targets: NDArray[Any]) -> Vector | None:
+    """Return the loss of each sample `(n,)`; None where it is unknown or not finite."""
     try:
-        loss = read(_OfLoss, {"loss": run.config["loss"]}).loss
-        losses = sample_losses(found.logits, found.targets, loss, _activation(run))
+        loss = read_as(_OfLoss, {"loss": run.config["loss"]}).loss
+        losses = sample_losses(logits, targets, loss, _activation(run))
     except (NNBenchError, KeyError):
         return None
     return losses if np.isfinite(losses).all() else None
@@ -183,8 +197,9 @@ def _named(known: Sequence[tuple[RunResult, Tested, Vector]]) -> list[Scores]:
 
 def _contents(run: RunResult) -> NDArray[np.int64] | None:
     """Return a number for each test sample `(n,)`, by its content; None where it is not at hand."""
-    standard = (run.config.get("data") or {}).get("normalize") == "standard"
-    split = split_of(run, "none" if standard else None)
+    given = run.config.get("data") or {}
+    scaled = [key for key in ("normalize", "normalize_targets") if given.get(key) == "standard"]
+    split = split_of(run, dict.fromkeys(scaled, "none"))
     if split is None:
         return None
     return np.array([_hash(x, y) for x, y in zip(split.inputs, split.targets, strict=True)])

@@ -74,6 +74,8 @@ RULES = (
          ("init",)),
     Rule("data.digests", "told", "nets were trained or tested on other samples", "seed",
          ("data", "task")),
+    Rule("data.target_scale", "told", "losses are in deviations of other training samples", "seed",
+         ("data", "task")),
     Rule("data", "told", "nets were trained or tested on other samples", follows=("data", "task")),
     Rule("architecture", "told", "another net", follows=NET),
     Rule("layers", "told", "another net", follows=NET),

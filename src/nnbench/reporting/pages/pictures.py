@@ -17,6 +17,7 @@ from nnbench.reporting.comparison.answers import (
     samples,
 )
 from nnbench.reporting.comparison.groups import Group
+from nnbench.reporting.pages import room
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 Draw = Callable[[], "Figure | None"]
 COLUMNS = 5  # of sample images
 LABEL = 34  # characters
+SIDE = 2.5  # inches of a matrix
 WRONG, RIGHT = "#b5443c", "#1c1e21"
 
 
@@ -75,21 +77,21 @@ def _samples(groups: Sequence[Group], answers: AllAnswers) -> Figure | None:
 
 
 def _confusion(answers: AllAnswers) -> Figure | None:
-    from matplotlib.figure import Figure
-
     matrices = {label: confusion(by_seed) for label, by_seed in list(answers.items())[:MOST_GROUPS]}
     classes = max(len(matrix) for matrix in matrices.values())
     if classes > MOST_CLASSES:
         return None
     columns = min(3, len(matrices))
     rows = -(-len(matrices) // columns)
-    figure = Figure(figsize=(3.3 * columns, 3.2 * rows), layout="constrained")
+    around = room.Around(0.5, 0.9, 0.5, 0.3, across=0.5, down=0.75)
+    figure = room.figure(SIDE, SIDE, around, columns, rows)
     grid = np.atleast_1d(np.asarray(figure.subplots(rows, columns)))
     image: Any = None
     for axes in grid.flat:
         axes.axis("off")
     for axes, (label, matrix) in zip(grid.flat, matrices.items(), strict=False):
         axes.axis("on")
+        axes.grid(visible=False)
         image = axes.imshow(matrix, vmin=0, vmax=1, cmap="Blues")
         axes.set_title(cut(label, LABEL), fontsize="small", parse_math=False)
         axes.set_xlabel("predicted", fontsize="small")
@@ -101,13 +103,13 @@ def _confusion(answers: AllAnswers) -> Figure | None:
             color = "white" if matrix[i, j] > 0.5 else "black"
             axes.text(j, i, f"{100 * matrix[i, j]:.0f}", ha="center", va="center", fontsize=5,
                       color=color)  # fmt: skip
-    figure.colorbar(image, ax=grid, shrink=0.6, label="fraction of the label's samples")
+    width = figure.get_size_inches()[0]
+    beside = figure.add_axes((1 - 0.75 / width, 0.25, 0.12 / width, 0.5))
+    figure.colorbar(image, cax=beside, label="fraction of the label's samples")
     return figure
 
 
 def _agreement(answers: AllAnswers) -> Figure | None:
-    from matplotlib.figure import Figure
-
     pairs = agreement(answers)
     labels = [label for label in answers if any(label in pair for pair in pairs)]
     if len(labels) < 2:
@@ -116,13 +118,15 @@ def _agreement(answers: AllAnswers) -> Figure | None:
     for (a, b), share in pairs.items():
         i, j = labels.index(a), labels.index(b)
         matrix[i, j] = matrix[j, i] = share
-    size = 1.8 + 0.55 * len(labels)
-    figure = Figure(figsize=(size + 1.2, size), layout="constrained")
+    names = [cut(label, LABEL) for label in labels]
+    size, texts = 0.5 + 0.5 * len(labels), 0.7 * room.before(names)
+    figure = room.figure(size, size, room.Around(texts, bottom=texts + 0.3))
     axes = figure.subplots()
+    axes.grid(visible=False)
     low = min(0.5, float(matrix.min()))
     axes.imshow(matrix, vmin=low, vmax=1, cmap="Greens")
     for set_ticks in (axes.set_xticks, axes.set_yticks):
-        set_ticks(range(len(labels)), [cut(label, LABEL) for label in labels], fontsize=7)
+        set_ticks(range(len(labels)), names, fontsize=7)
     axes.tick_params(axis="x", rotation=90)
     for i, j in np.ndindex(matrix.shape):
         color = "white" if matrix[i, j] > low + 0.6 * (1 - low) else "black"

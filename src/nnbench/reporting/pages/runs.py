@@ -93,6 +93,7 @@ def _training(run: RunResult) -> str:
         f"{loss.get('name', '?')}{over}, {optimizer.get('name', '?')}, "
         f"batch {config.get('batch_size', '?')}, {len(run.epochs)} epochs, "
         f"{config.get('dtype', '?')}, seed {config.get('seed', '?')}"
+        + (", losses in deviations of the targets" if run.data.get("target_scale") else "")
     )
 
 

@@ -17,18 +17,22 @@ from nnbench.tracking.store import store_uri
 
 
 @contextlib.contextmanager
-def open_sink(results: Path, **tracking: Any) -> Iterator[MlflowSink]:
-    sink = MlflowSink(TrackingConfig(**tracking), results)
+def open_sink(results: Path, patient: bool | None = None, **tracking: Any) -> Iterator[MlflowSink]:
+    """Give a sink; it is patient with a store of our own, which a busy machine makes slow."""
+    patient = "uri" not in tracking if patient is None else patient
+    sink = MlflowSink(TrackingConfig(**tracking), results, patient)
     try:
         yield sink
     finally:
         sink.close()
 
 
-def mirror(results: Path, *runs: RunResult, **tracking: Any) -> list[dict[str, Any]]:
+def mirror(
+    results: Path, *runs: RunResult, patient: bool | None = None, **tracking: Any
+) -> list[dict[str, Any]]:
     """Send `runs` one after the other, epoch by epoch, as the command line does."""
     answers = []
-    with open_sink(results, **tracking) as sink:
+    with open_sink(results, patient, **tracking) as sink:
         for run in runs:
             sink.start(dataclasses.replace(run, status="running", epochs=(), kept_epoch=None))
             for record in run.epochs:

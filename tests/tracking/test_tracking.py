@@ -377,7 +377,7 @@ def test_a_locked_store_holds_nobody_up(stored: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("nnbench.tracking.background.DEAD_SECONDS", DEAD_SECONDS)
     with contextlib.closing(sqlite3.connect(stored / DATABASE_NAME)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        (answer,) = mirror(stored, make_run(stored / "runs" / "r1"))
+        (answer,) = mirror(stored, make_run(stored / "runs" / "r1"), patient=False)
         assert "error" in answer
     assert "error" not in mirror(stored, make_run(stored / "runs" / "r1"))[0]
 

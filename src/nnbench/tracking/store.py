@@ -113,7 +113,7 @@ def connect(uri: str, patience: Patience) -> Client:
     """
     from mlflow import MlflowClient
 
-    if _database_port(uri):
+    if not uri.startswith("http"):
         from sqlalchemy import Engine, event
 
         event.listen(Engine, "after_cursor_execute", lambda *_: patience.beat())
@@ -141,6 +141,7 @@ def open_store(
             stack.enter_context(FileLock(results / LOCK_NAME, timeout=LOCK_SECONDS))
         if uri is None:
             _prepare_file(file)
+            patience.beat()
         client = connect(whole, patience)
         artifacts = (results / ARTIFACTS_NAME).absolute().as_uri() if uri is None else None
         return client, _experiment_id(client, experiment, artifacts)

@@ -214,7 +214,9 @@ def test_both_ways_are_told_where_they_differ() -> None:
         "as published not reproduced, matched reproduced; said to be, and not measured: c"
     )
     assert shown(found, "published") == "5"
-    assert verdict(answer(both, {0: {"a": {"time": 5.0}}})) == "not run; no finished run of b"
+    assert verdict(answer(both, {0: {"a": {"time": 5.0}}})) == (
+        "as published undecided, matched not run; no finished run of b"
+    )
     untestable = claim(measure={}, untestable="it needs a GPU")
     assert verdict(answer(untestable, figures)) == "cannot be tested here; it needs a GPU"
     study = StudyAnswers("s", "S", "?", (found, answer(untestable, {})), seeds=(0,))

@@ -13,14 +13,14 @@ from rich.text import Text
 
 from nnbench.config.studies import read_study, studies, with_origin
 from nnbench.records.run import RunResult
-from nnbench.reporting.claims.claim import WAYS, read_claims, read_figures
+from nnbench.reporting.claims.claim import WAYS, Way, read_claims, read_figures
 from nnbench.reporting.claims.expression import Figures
 from nnbench.reporting.claims.figures import by_seed
 from nnbench.reporting.claims.verdicts import Answer, answer, shown, ways, with_causes
 from nnbench.reporting.pages.grid import fold, titled
 
 HEADS = ("claim", "published", "measured, as published", "measured, matched", "verdict")
-_WAYS = {"published": "as published", "matched": "matched"}
+_WAYS: dict[Way, str] = {"published": "as published", "matched": "matched"}
 HOW = (
     "Figures are means over seeds, ratios geometric means, with 95 % intervals (Student's t). "
     "Reproduced: the whole interval lies within what is claimed; not reproduced: all of it lies "
@@ -117,10 +117,10 @@ def remarks(answer: Answer) -> list[str]:
 def _outcome(answer: Answer) -> str:
     if answer.claim.id is None:
         return "-"
-    words = ways(answer)
-    if len(set(words.values())) < 2 or len(words) < len(answer.claim.measure):
+    words: dict[Way, str] = {**ways(answer), **dict.fromkeys(answer.missing, "not run")}
+    if len(set(words.values())) < 2:
         return answer.outcome
-    return ", ".join(f"{_WAYS[way]} {word}" for way, word in words.items())
+    return ", ".join(f"{_WAYS[way]} {words[way]}" for way in WAYS if way in words)
 
 
 def counts(studies: Sequence[StudyAnswers]) -> str:

@@ -109,4 +109,5 @@ def test_what_is_planted_in_keras_has_no_name(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     said = " ".join(done.stdout.split())
     assert f"{UNNAMED}: bent computes something that has no name here." in said
-    assert "not explained by a named formula) explains" in said
+    page = (tmp_path / "results" / "explain" / "explain.md").read_text()
+    assert "| backend: bent to torch, not explained by a named formula |" in page

@@ -139,13 +139,25 @@ def arrays(
     where that says so; `kinds` are those of dtypes. Raises OSError or Damage; nothing is ever
     unpickled.
     """
+    with _archive(path) as (archive, size):
+        return dict(_members(archive, max(most, packed * size), wanted, kinds))
+
+
+def members(path: Path) -> list[str]:
+    """Return the names of the arrays in an npz archive. Raises OSError or Damage."""
+    with _archive(path) as (archive, _):
+        return [name.removesuffix(".npy") for name in archive.namelist()]
+
+
+@contextlib.contextmanager
+def _archive(path: Path) -> Iterator[tuple[zipfile.ZipFile, int]]:
+    """Open a zip archive; yield it with its size. What is wrong with it is Damage."""
     import zipfile  # here: who reads text alone does not wait for it
 
     with _opened(path, MOST_TENSORS) as file:
-        most = max(most, packed * os.fstat(file.fileno()).st_size)
         try:
             with zipfile.ZipFile(file) as archive:
-                return dict(_members(archive, most, wanted, kinds))
+                yield archive, os.fstat(file.fileno()).st_size
         except Damage:
             raise
         except OSError as error:
@@ -154,16 +166,6 @@ def arrays(
             ValueError, KeyError, EOFError, RuntimeError, NotImplementedError, MemoryError,
             SyntaxError, OverflowError, TypeError, zipfile.BadZipFile, zlib.error,
         ) as error:  # fmt: skip
-            raise Damage(_reason(error)) from None
-
-
-def members(path: Path) -> list[str]:
-    """Return the names of the arrays in an npz archive. Raises OSError or Damage."""
-    with _opened(path, MOST_TENSORS) as file:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                return [name.removesuffix(".npy") for name in archive.namelist()]
-        except (ValueError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
             raise Damage(_reason(error)) from None
 
 
@@ -216,8 +218,7 @@ def _handle(path: Path | str, most: int) -> int:
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode):
         os.close(handle)
-        directory = stat.S_ISDIR(found.st_mode)
-        raise Damage("it is a directory" if directory else "it is no plain file")
+        raise Damage("it is " + ("a directory" if stat.S_ISDIR(found.st_mode) else "no plain file"))
     if found.st_size > most:
         os.close(handle)
         raise Damage(f"it has {found.st_size:,} bytes, more than the {most:,} that are read")
@@ -228,10 +229,9 @@ def _members(
     archive: zipfile.ZipFile, most: int, wanted: Collection[str] | None, kinds: str
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield the arrays of an archive; what each claims is checked before it is made."""
-    left = most
+    left, seen = most, set()
     if len(archive.infolist()) > MOST_DEPTH * 1000:
         raise Damage(f"it has {len(archive.infolist()):,} members")
-    seen = set()
     for info in archive.infolist():
         name = info.filename.removesuffix(".npy")
         if wanted is not None and name not in wanted:

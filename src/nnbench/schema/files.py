@@ -39,8 +39,6 @@ _PLAIN_HEADER = re.compile(  # as NumPy writes it; its own reader takes longer t
 )
 _HALF = re.compile("[\ud800-\udfff]")
 PICKLES = (b"\x80", b"PK\x03\x04")  # protocol 2 and later; the zip archives of torch.save
-
-
 _noted: ContextVar[list[str] | None] = ContextVar("noted", default=None)
 
 
@@ -203,9 +201,8 @@ def tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
 
 def reason(error: Exception) -> str:
     """Return why a file cannot be used, in a few words, without a full stop."""
-    if isinstance(error, OSError) and error.strerror:
-        return str(error.strerror)
-    return _reason(error)
+    known = isinstance(error, OSError) and error.strerror
+    return str(known) if known else _reason(error)
 
 
 def _opened(path: Path, most: int) -> IO[bytes]:

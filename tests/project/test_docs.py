@@ -84,7 +84,7 @@ def is_slow(command: str) -> bool:
 
 
 # Read from top to bottom: their blocks belong together and have a test of their own.
-TOGETHER = [ROOT / "docs" / name for name in ("backends.md", "backpropagation.md")]
+TOGETHER = [ROOT / "docs" / name for name in ("backends.md", "backpropagation.md", "textbook.md")]
 
 
 def blocks(language: str, pages: list[Path]) -> list[str]:

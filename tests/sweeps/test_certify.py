@@ -93,12 +93,12 @@ class Whole(NumpyTrainer):
         return super().train(walk)
 '''
 CAUGHT = {
-    "Told": "figures wrong: told against .*: test accuracy [0-9.]+ %, right is",
-    "Large": "figures wrong: large.*train accuracy [0-9.]+ %, right is",
+    "Told": "figures wrong: told against .*: test accuracy [0-9.]+%, right is",
+    "Large": "figures wrong: large.*train accuracy [0-9.]+%, right is",
     "Validation": "figures wrong: validation against .*: val accuracy",
     "Training": "figures wrong: training against .*: train accuracy",
     "Early": "figures wrong: early against .*: train loss in epoch 2 ",
-    "Late": "figures wrong: late against .*: test accuracy [0-9.]+ %, right is",
+    "Late": "figures wrong: late against .*: test accuracy [0-9.]+%, right is",
     "Rolled": "figures wrong: rolled against .*: test accuracy",
     "Other": "diverges: other against numpy.*: at epoch 1, step 1, layer",
     "Running": "figures wrong: running.*: running loss in epoch 1",

@@ -168,10 +168,10 @@ def _one_hot_columns(table: Table, columns: list[str]) -> list[str]:
         if values.dtype.kind not in "iufb" or not values.isin((0, 1)).all():
             break
         flags.insert(0, column)
-    for start in range(len(flags) - 1):
-        if (table.frame[flags[start:]].sum(axis=1) == 1).all():
-            return flags[start:]
-    return []
+    rows = table.frame[flags].to_numpy()
+    ones = rows[:, ::-1].cumsum(axis=1, dtype=np.int64)  # in the last column, the last two, ...
+    widths = [i + 1 for i in range(1, len(flags)) if (ones[:, i] == 1).all()]
+    return flags[-max(widths) :] if widths else []
 
 
 def _whole_rows(

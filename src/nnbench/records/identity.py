@@ -20,7 +20,7 @@ LEFT_OUT = (
 # Settings of version 0.2.0, each with the value that leaves a run as it was before: with that they
 # make no other run.
 ADDED: dict[str, Any] = {
-    "data": {"normalize_targets": "none"},
+    "data": {"normalize_targets": "none", "stratify": True},
     "drop_last": False,
     "gradient_accumulation_steps": 1,
     "loss": {"class_weights": None, "label_smoothing": 0.0, "mistake": None},
@@ -30,6 +30,7 @@ ADDED: dict[str, Any] = {
         "amsgrad": False,
     },
 }  # fmt: skip
+ABILITIES = ("image_loaders",)  # what a backend could do otherwise; added in 0.2.0, too
 
 
 def without_added(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,6 +40,8 @@ def without_added(config: Mapping[str, Any]) -> dict[str, Any]:
         values = kept.get(group)
         if isinstance(values, Mapping) and isinstance(added, Mapping):
             kept[group] = {k: v for k, v in values.items() if k not in added or v != added[k]}
+    if isinstance(backend := kept.get("backend"), Mapping):
+        kept["backend"] = {k: v for k, v in backend.items() if k not in ABILITIES}
     return kept
 
 

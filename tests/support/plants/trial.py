@@ -15,10 +15,10 @@ from nnbench import data
 from nnbench.backends.numpy import NumpyTrainer
 from nnbench.config.composition import compose
 from nnbench.model.init import initial_params
-from nnbench.records.certificate import OUT
 from nnbench.records.certifying import certify
 from nnbench.records.flags import Early
 from nnbench.records.run import RunResult
+from nnbench.records.standing import OUT
 from nnbench.testing import all_checks, result
 from nnbench.training.assembly import all_splits, make_task
 from nnbench.training.recompute import Figuring

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -243,3 +245,16 @@ def test_fused_is_refused_where_it_cannot_be() -> None:
         trainers(given)[0].__class__(
             dataclasses.replace(given.task, execution="turbo"), given.splits
         )
+
+
+def test_blas_is_scipy_s_without_the_rest_of_scipy_linalg() -> None:
+    code = (
+        "import sys\n"
+        "from nnbench.backends.numpy.fused.blas import _routines\n"
+        "found = _routines()\n"
+        "assert 'scipy.linalg' not in sys.modules\n"
+        "from scipy.linalg import blas\n"
+        "assert found.dgemm is blas.dgemm and found.sgemv is blas.sgemv\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -72,6 +72,7 @@ def backends(folder: Path, **factors: float) -> None:
         (folder / f"{name}.py").write_text(CODE.format(factor=factor, kind=name.capitalize()))
 
 
+@pytest.mark.slow
 def test_a_formula_with_a_name_and_one_without(tmp_path: Path) -> None:
     backends(tmp_path, mine=1.0, odd=3.0)
     clean = said(tmp_path, "backend=numpy", "backend=mine semantics=native")

@@ -161,7 +161,7 @@ def test_what_was_certified_is_read_back(nnbench: Nnbench, tmp_path: Path) -> No
     assert found["compared_steps"] == 20
 
 
-@pytest.mark.parametrize("semantics", ["native", "matched"])
+@pytest.mark.parametrize("semantics", [pytest.param("native", marks=pytest.mark.slow), "matched"])
 def test_runs_without_a_counterpart_have_their_figures_checked(
     nnbench: Nnbench, planted: dict[str, str], tmp_path: Path, semantics: str
 ) -> None:

@@ -9,7 +9,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from importlib import import_module
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +31,24 @@ SMALL_PRODUCT = {"SkylakeX": 10**6, "Cooperlake": 10**6, "SapphireRapids": 10**6
 LEAST_ROWS = 50  # of a block: below, the calls cost more than the copies
 
 
+def _routines() -> Any:
+    """Return SciPy's BLAS, without the rest of scipy.linalg if that can be.
+
+    Importing all of it takes a third of the time that a NumPy run takes to start.
+    """
+    import scipy
+
+    for suffix in EXTENSION_SUFFIXES:
+        path = Path(scipy.__file__).parent / "linalg" / f"_fblas{suffix}"
+        spec = spec_from_file_location("scipy.linalg._fblas", path) if path.is_file() else None
+        if spec and spec.loader:
+            with suppress(ImportError):
+                module = module_from_spec(spec)
+                spec.loader.exec_module(module)
+                return module
+    return import_module("scipy.linalg.blas")
+
+
 class Blas:
     """Calls on arrays of one dtype. `alone`: SciPy's BLAS may be used.
 
@@ -37,8 +61,7 @@ class Blas:
         self.kernel = _kernel()
         self.small = SMALL_PRODUCT.get(self.kernel or "") if self.alone else None
         if self.alone:
-            from scipy.linalg import blas
-
+            blas = _routines()
             letter = "s" if dtype == "float32" else "d"
             self._gemm, self._gemv, self._ger, self._axpy = (
                 getattr(blas, letter + name) for name in ("gemm", "gemv", "ger", "axpy")

@@ -74,7 +74,7 @@ LONG = (
 
 # A command that starts PyTorch, or asks every package what it can, takes seconds: make test has
 # this one. What the others do has fast tests in its room.
-TORCH = "nnbench backend=torch batch_size=32 dtype=float64"
+TORCH = "nnbench backend=torch batch_size=32 init=glorot schedule=constant schedule.lr=0.1"
 SLOW = ("backend=torch", "numpy,torch", "--baseline torch", "doctor", "launcher=parallel")
 
 

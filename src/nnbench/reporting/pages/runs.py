@@ -23,6 +23,7 @@ from nnbench.formatting import (
 from nnbench.records import contention
 from nnbench.records.run import RunResult
 from nnbench.records.standing import standing
+from nnbench.reporting.comparison.learning import hint
 from nnbench.reporting.comparison.run_notes import forced_kernel_notes
 from nnbench.reporting.pages.grid import fold, right
 from nnbench.reporting.pages.layers import layer_table, optimizer_text
@@ -69,6 +70,8 @@ def summary(run: RunResult) -> Group:
     notes = [*map(str, run.flags), *forced_kernel_notes([run])]
     if reason := standing(run).reason:
         notes.insert(0, f"not ranked: {reason}")
+    if run.status == "finished" and (unlearnt := hint(run)):
+        notes.insert(0, unlearnt)
     if run.status == "finished" and run.message:
         notes.insert(0, run.message)
     if run.status == "diverged":

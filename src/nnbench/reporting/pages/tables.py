@@ -15,6 +15,7 @@ from nnbench.records import weights
 from nnbench.records.certificate import label, pair_key, sentences
 from nnbench.records.run import RunResult
 from nnbench.records.standing import standing
+from nnbench.reporting.comparison.learning import hints
 from nnbench.reporting.comparison.run_notes import epoch_note, flag_notes, forced_kernel_notes
 from nnbench.reporting.pages.grid import fold, titled
 
@@ -49,7 +50,7 @@ def comparison(runs: Sequence[RunResult]) -> Group:
         parts += [f"certificates: {word}" for word in [_shared_word(ranked)] if word]
         parts += [f"not ranked: {run.name}" for run in group if run not in ranked]
         parts += _agreement(group)
-    notes = [epoch_note(runs), *flag_notes(runs), *forced_kernel_notes(runs)]
+    notes = [*hints(runs), epoch_note(runs), *flag_notes(runs), *forced_kernel_notes(runs)]
     return Group(*parts, *(f"note: {note}" for note in notes))
 
 

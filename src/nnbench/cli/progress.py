@@ -23,9 +23,9 @@ class Display(Observer):
     """Draws on `console`; `on_end` shows a run that has ended, in the place of a line."""
 
     def __init__(self, console: Console, on_end: Callable[[RunResult], Any] | None = None) -> None:
+        super().__init__()
         self.console, self.on_end = console, on_end
         self.total, self.count = 1, 0
-        self._readings: set[str] = set()
         self.bar: Progress | None = None
         if console.is_terminal:
             self.bar = Progress(
@@ -81,12 +81,6 @@ class Display(Observer):
         """Say once per message that MLflow did not get a run; the results folder has it."""
         for message in dict.fromkeys(r.tracking["error"] for r in runs if "error" in r.tracking):
             say(f"nnbench: not in MLflow: {message}", err=True)
-
-    def read_as(self, line: str) -> None:
-        """Say once how a file of data was understood."""
-        if line not in self._readings:
-            self._readings.add(line)
-            self.say(line)
 
     def say(self, text: str, style: str | None = None) -> None:
         """Leave a line."""

@@ -95,34 +95,37 @@ class Digits(_Whole):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Iris(_Whole):
-    """150 flowers of three species by four lengths, from scikit-learn."""
+class _Measured(_Whole):
+    """A table of measurements in units of their own."""
 
     normalize: Normalize = "standard"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Iris(_Measured):
+    """150 flowers of three species by four lengths, from scikit-learn."""
+
     name: Literal["iris"] = "iris"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wine(_Whole):
+class Wine(_Measured):
     """178 wines of three growers by 13 chemical measurements, from scikit-learn."""
 
-    normalize: Normalize = "standard"
     name: Literal["wine"] = "wine"
 
 
 @dataclass(frozen=True, kw_only=True)
-class BreastCancer(_Whole):
+class BreastCancer(_Measured):
     """569 tumours, malignant or benign, by 30 measurements, from scikit-learn."""
 
-    normalize: Normalize = "standard"
     name: Literal["breast_cancer"] = "breast_cancer"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Diabetes(_Whole):
+class Diabetes(_Measured):
     """442 patients by ten measurements, to predict how the disease goes on (a regression)."""
 
-    normalize: Normalize = "standard"
     name: Literal["diabetes"] = "diabetes"
 
 

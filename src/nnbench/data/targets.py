@@ -45,7 +45,7 @@ def classes(parts: Parts, where: Place, guessed: dict[str, Any]) -> Parts:
             f"{where('', -1)} {len(known)} different labels in {samples} samples, such as "
             f"{_listed(known[:3])}; classes must repeat ({REGRESSION})"
         )
-    if known.dtype.kind == "i" and known[0] >= 0 and _is_range(known, values):
+    if known.dtype.kind == "i" and known[0] >= 0 and _is_range(known):
         return values
     guessed["classes"] = [str(label) for label in known]
     return {name: np.searchsorted(known, part).astype(np.int64) for name, part in values.items()}
@@ -61,7 +61,7 @@ def from_one_hot(rows: Values) -> Values | None:
     return found
 
 
-def _is_range(known: Values, values: Parts) -> bool:
+def _is_range(known: Values) -> bool:
     """Tell whether the labels are 0 to k-1, as they are."""
     return bool(known[0] == 0 and known[-1] == len(known) - 1)
 

@@ -25,10 +25,10 @@ class Notebook(Observer):
     """Shows how far runs are, with an estimate of the time left, in one line that changes."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.total, self.count, self.done = 1, 0, 0.0
         self.began = self.drawn = time.monotonic()
         self._line: Any = None
-        self._readings: set[str] = set()
 
     def expect(self, outlook: Outlook) -> None:
         """Say what is taken from earlier, and what cannot be."""
@@ -52,12 +52,6 @@ class Notebook(Observer):
     def stopping(self) -> None:
         """Somebody has asked to stop."""
         self.say("Saving a checkpoint and stopping.")
-
-    def read_as(self, line: str) -> None:
-        """Say once how a file of data was understood."""
-        if line not in self._readings:
-            self._readings.add(line)
-            self.say(line)
 
     def say(self, text: str) -> None:
         """Leave a line."""

@@ -41,6 +41,9 @@ class Follower:
 class Observer:
     """Watches runs, open while they run; this one shows nothing."""
 
+    def __init__(self) -> None:
+        self._readings: set[str] = set()
+
     def __enter__(self) -> Self:
         return self
 
@@ -59,6 +62,12 @@ class Observer:
 
     def stopping(self) -> None:
         """Somebody has asked to stop: runs under way are being left with a checkpoint."""
+
+    def read_as(self, line: str) -> None:
+        """Say once how a file of data was understood."""
+        if line not in self._readings:
+            self._readings.add(line)
+            self.say(line)
 
     def say(self, text: str) -> None:
         """Something else has to be known."""

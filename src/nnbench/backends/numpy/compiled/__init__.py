@@ -4,9 +4,8 @@ NumPy's calls are near their end at small batches: a step of `fused` is twenty o
 is one call, and the loops of the formulas are written out. What pays, each in a file of its own:
 
 - elementary.py  an exponential that becomes vector instructions
-- dense.py       products that leave out zero pixels, gradients by blocks of rows
-- walk.py        gradient and update of a block while it is in the cache
-- online.py      batch size 1: the first layer's updates held back, as in `fused`
+- sparse.py      images are mostly zeros: in training, the first layer touches only what is not
+- walk.py        gradient and update of a block of a kernel while it is in the cache
 
 activations.py, losses.py and updates.py have the formulas; execution.py turns a Task into tables of
 numbers, which are all that compiled code knows. Arrays are C-contiguous and of the task's dtype.

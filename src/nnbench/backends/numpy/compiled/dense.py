@@ -35,15 +35,13 @@ def forward(x: Array, w: Array, bias: Array, z: Array) -> None:
 
 @compiled
 def one_row(x: Array, w: Array, z: Array) -> None:
-    """Put `x w` into z: x `(k,)`, four rows of w at a time, which are left out if they meet zeros."""
+    """Put `x w` into z: x `(k,)`, four rows of w at a time."""
     k, units = w.shape
     for j in range(units):
         z[j] = z.dtype.type(0)
     whole = k - k % 4
     for i in range(0, whole, 4):
         a0, a1, a2, a3 = x[i], x[i + 1], x[i + 2], x[i + 3]
-        if a0 == 0 and a1 == 0 and a2 == 0 and a3 == 0:
-            continue
         w0, w1, w2, w3 = w[i], w[i + 1], w[i + 2], w[i + 3]
         for j in range(units):
             z[j] += a0 * w0[j] + a1 * w1[j] + a2 * w2[j] + a3 * w3[j]

@@ -23,7 +23,7 @@ from nnbench.model.network import ParamKey
 
 PART = 256  # samples evaluated at a time
 SPARSE_SHARE = 0.5  # of values that are not zero in the data, below which leaving zeros out pays
-SPARSE_VALUES, DENSE_VALUES = 2**11, 2**15  # of a kernel, updated at a time: they stay in the cache
+SPARSE_VALUES, DENSE_VALUES = 2**13, 2**15  # of a kernel, updated at a time: they stay in cache
 ZERO_SAMPLES = 1000  # in which zeros are counted
 RULES = {
     optimizers.SGD: updates.MOMENTUM,
@@ -141,7 +141,7 @@ class Compiled:
                 kernel, bias = ParamKey(i, "kernel"), ParamKey(i, "bias")
                 fan_in, units = weights.views[kernel].shape
                 values = SPARSE_VALUES if self._sparse and not rows else DENSE_VALUES
-                height = min(max(4, values // units // 4 * 4), fan_in)
+                height = min(max(4, values // units), fan_in)
                 biased = bias in weights.views
                 at = weights.starts[kernel], weights.starts[bias] if biased else -1
                 rows.append(

@@ -112,9 +112,23 @@ def add_row(
 
 
 @compiled
-def descend(
-    ends: Array, samples: Array, factors: Array, rate: float, d: Array, w: Array
-) -> None:
+def add_all(found: Entries, rows: Array, scale: float, d: Array, out: Array) -> None:
+    """Add `x^T d` to out `(k, units)`, sample by sample, x the samples `rows` times `scale`.
+
+    For a single sample, or an `out` that stays in the cache.
+    """
+    starts, columns, values = found
+    units, factor = out.shape[1], out.dtype.type(scale)
+    for s in range(len(rows)):
+        error = d[s]
+        for e in range(starts[rows[s]], starts[rows[s] + 1]):
+            a, row = out.dtype.type(values[e]) * factor, out[columns[e]]
+            for j in range(units):
+                row[j] += a * error[j]
+
+
+@compiled
+def descend(ends: Array, samples: Array, factors: Array, rate: float, d: Array, w: Array) -> None:
     """Subtract `rate x^T d` from w `(k, units)`; rows that meet zeros alone are not touched."""
     for column in range(len(w)):
         if ends[column] > (ends[column - 1] if column else 0):

@@ -112,7 +112,8 @@ def walk(
     # The norm is of all gradients: they are needed at once.
     gradient = np.empty(len(weights) if whole else 0, weights.dtype)
     ends = np.empty(fan_in, np.int32)
-    samples = np.empty(size * fan_in if skip else 0, np.int32)
+    sorting = skip and size > 1 and layers[0, ROWS] < fan_in
+    samples = np.empty(size * fan_in if sorting else 0, np.int32)
     factors = np.empty(len(samples), weights.dtype)
     # A rule that does nothing where the gradient is zero.
     lazy = switches[RULE] == PLAIN and decimals[0, KERNEL_DECAY] == 0.0
@@ -140,7 +141,7 @@ def walk(
             units, at, height = layers[i, UNITS], layers[i, KERNEL], layers[i, ROWS]
             skipping, wide = skip and i == 0, layers[i, FAN_IN]
             below, columns = d, view(turned, 0, 0 if skipping else wide, n)
-            if skipping:
+            if skipping and sorting:
                 sparse.by_column(found, rows, scale, ends, samples, factors)
             elif i:
                 given = view(kept, layers[i - 1, Y] * size, n, wide)
@@ -149,10 +150,14 @@ def walk(
                 net = view(kept, layers[i - 1, Z] * size, n, wide)
                 times_slope(layers[i - 1, ACTIVATION], decimals[i - 1, LEAK], net, given, below)
                 transpose(given, columns)
-            else:
+            elif not skipping:
                 transpose(x[:n], columns)
             if skipping and lazy:
-                sparse.descend(ends, samples, factors, lr, d, kernel_of(weights, layers, 0))
+                kernel = kernel_of(weights, layers, 0)
+                if sorting:
+                    sparse.descend(ends, samples, factors, lr, d, kernel)
+                else:
+                    sparse.add_all(found, rows, -lr * scale, d, kernel)
                 wide = 0  # done
             for first in range(0, wide, height):
                 r = min(height, wide - first)
@@ -161,7 +166,9 @@ def walk(
                 out = g.reshape((r, units))
                 if skipping:
                     g[:] = weights.dtype.type(0)
-                    for c in range(r):
+                    if not sorting:
+                        sparse.add_all(found, rows, scale, d, out)
+                    for c in range(r if sorting else 0):
                         sparse.add_row(ends, samples, factors, first + c, 1.0, d, out[c])
                 elif n > 1:
                     np.dot(columns[first : first + r], d, out)

@@ -8,10 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("numba", reason="numpy_compiled needs numba")
-
-from support.commands import Nnbench
-
 from nnbench.backends.numpy import NumpyTrainer
 from nnbench.backends.numpy.compiled import elementary
 from nnbench.backends.numpy.compiled.compiling import compiled
@@ -22,6 +18,7 @@ from nnbench.model.losses import Loss
 from nnbench.model.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from nnbench.testing import check_trainer, equals_the_reference
 from nnbench.testing.cases import Case, case
+from support.commands import Nnbench
 
 ACTIVATIONS = ("relu", "sigmoid", "tanh", "gelu", "gelu_tanh", "silu", "linear", "softmax")
 OPTIMIZERS: tuple[Optimizer, ...] = (
@@ -69,7 +66,9 @@ def random_dense(number: int) -> Case:
         layers.append(LeakyReLU(0.1) if name == "leaky" else Activation(name))
     inputs = pick(("flat", "pixels", "image"))
     loss, rule = pick(LOSSES), pick(OPTIMIZERS)
-    kind = pick(("classification", "regression")) if loss.name in ("mse", "l1") else "classification"
+    kind = (
+        pick(("classification", "regression")) if loss.name in ("mse", "l1") else "classification"
+    )
     layers[:0] = [Flatten()] if inputs == "image" else []
     rate = 0.003 if isinstance(rule, Adam | AdamW | RMSprop | Adagrad) else 0.03
     found = case(*layers, inputs=inputs, loss=loss, optimizer=rule, kind=kind, rate=rate)
@@ -171,7 +170,9 @@ def test_a_diverging_net_is_seen_diverging() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kept", [True, False])
-def test_compiled_code_is_kept_where_it_can_be(nnbench: Nnbench, tmp_path: Path, kept: bool) -> None:
+def test_compiled_code_is_kept_where_it_can_be(
+    nnbench: Nnbench, tmp_path: Path, kept: bool
+) -> None:
     """In a folder of one's own; a file in its place means that it is compiled anew."""
     place = tmp_path / "cache"
     if not kept:

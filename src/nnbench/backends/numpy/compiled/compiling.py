@@ -55,7 +55,7 @@ def by_type(float32: Any, float64: Any) -> Callable[[Any], Any]:
     def decorate(function: Any) -> Any:
         options = {"fastmath": AS_WRITTEN, "error_model": "numpy"}
 
-        @overload(function, jit_options=options)
+        @overload(function, jit_options=options)  # type: ignore[untyped-decorator]
         def chosen(value: Any) -> Any:
             return float32 if value == numba.float32 else float64
 

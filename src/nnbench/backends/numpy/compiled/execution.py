@@ -38,7 +38,7 @@ def unsupported(task: Task) -> None:
     """Raise UnsupportedSpec, by name, for what has no compiled loop."""
     net, loss = task.architecture, task.loss
     known = (spec.Dense, spec.Flatten, spec.Activation, spec.LeakyReLU)
-    others = [layer.name for layer in net.layers if not isinstance(layer, known)]
+    others: list[str] = [layer.name for layer in net.layers if not isinstance(layer, known)]
     problems = {
         f"layer {(others or [''])[0]}; it has dense layers and activations": bool(others),
         f"loss={loss.name}": loss.name not in losses.NUMBERS,
@@ -96,6 +96,7 @@ class Compiled:
         activation = activations.NUMBERS[task.architecture.output_activation]
         self._loss = np.array([losses.NUMBERS[loss.name], activation])
         self._class_weights = np.array(loss.class_weights or (), task.dtype)
+
     def choices(self) -> dict[str, int | str | None]:
         """Return what was chosen by net and data: sizes of parts, whether zeros are skipped."""
         return {
@@ -107,12 +108,11 @@ class Compiled:
         """Take one step per rate over consecutive parts of `order`; return their logits."""
         task, weights = self.material.task, self.material.weights.vector
         logits = np.empty((len(order), self.material.targets.shape[1]), task.dtype)
-        walk(
-            *(self._data, self._entries, self._scale, self.material.targets),
-            *(order, rates, task.batch_size, weights, self._buffers, self._layers, self._decimals),
-            *(self._loss, self._loss_constants, self._class_weights),
-            *(self._switches, self._constants, self.rule.steps, logits),
-        )
+        source = self._data, self._entries, self._scale
+        goal = self.material.targets, self._loss, self._loss_constants, self._class_weights
+        rule = self._buffers, self._switches, self._constants
+        taken, net = self.rule.steps, (weights, self._layers, self._decimals)
+        walk(source, goal, order, rates, task.batch_size, net, rule, taken, logits)
         self.rule.steps += len(rates)
         return logits
 
@@ -121,7 +121,7 @@ class Compiled:
         logits = np.empty((len(inputs), self.material.targets.shape[1]), self.material.task.dtype)
         weights = self.material.weights.vector
         data = inputs.reshape(len(inputs), self._data.shape[1])
-        evaluate(data, self._scale, PART, weights, self._layers, self._decimals, logits)
+        evaluate(data, self._scale, PART, (weights, self._layers, self._decimals), logits)
         return logits
 
     def profile(
@@ -144,9 +144,7 @@ class Compiled:
                 height = min(max(4, values // units), fan_in)
                 biased = bias in weights.views
                 at = weights.starts[kernel], weights.starts[bias] if biased else -1
-                rows.append(
-                    [fan_in, units, *at, activations.LINEAR, place, place + units, height]
-                )
+                rows.append([fan_in, units, *at, activations.LINEAR, place, place + units, height])
                 decimals.append([0.0, decays[kernel], decays[bias] if biased else 0.0])
                 place += 2 * units
             elif not isinstance(layer, spec.Flatten):

@@ -12,8 +12,7 @@ NUMBERS = {"cross_entropy": CROSS_ENTROPY, "bce": BCE, "mse": MSE, "l1": L1, "hu
 
 @compiled
 def logit_gradient(
-    loss: int,
-    output: int,
+    numbers: Array,
     constants: Array,
     class_weights: Array,
     targets: Array,
@@ -24,10 +23,11 @@ def logit_gradient(
 ) -> None:
     """Put the gradient with respect to z into d; z, p and d `(n, k)`, p is working space.
 
-    `targets` `(samples, k)`, of which the batch is `rows`. `output`: the activation that turns z
-    into p. `constants`: scale over the outputs, 1 where the batch's mean is taken (0: its sum),
+    `targets` `(samples, k)`, of which the batch is `rows`. `numbers`: of the loss, and of the
+    activation that turns z into p. `constants`: scale over the outputs, 1 where the batch's mean is taken (0: its sum),
     label smoothing, delta of huber. `class_weights` `(k,)` or empty.
     """
+    loss, output = numbers[0], numbers[1]
     n, k = z.shape
     kind = z.dtype.type
     factor = constants[0] / n if constants[1] == 1 else constants[0]
@@ -64,5 +64,5 @@ def logit_gradient(
         else:
             for j in range(k):
                 e[j] = (y[j] - t[j]) * scale
-    if loss != CROSS_ENTROPY and loss != BCE:
+    if loss > BCE:
         times_slope(output, 0.0, z, p, d)

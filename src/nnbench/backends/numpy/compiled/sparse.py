@@ -32,9 +32,7 @@ def none(data: Array) -> Entries:
 
 
 @compiled
-def forward(
-    found: Entries, rows: Array, scale: float, w: Array, bias: Array, z: Array
-) -> None:
+def forward(found: Entries, rows: Array, scale: float, w: Array, bias: Array, z: Array) -> None:
     """Put `x w + b` into z `(n, units)`, x the samples `rows` times `scale`."""
     starts, columns, values = found
     n, units = z.shape

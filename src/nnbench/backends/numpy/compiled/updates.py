@@ -10,6 +10,7 @@ from nnbench.backends.numpy.compiled.compiling import compiled
 from nnbench.backends.numpy.layers import Array
 
 Buffers = tuple[Array, Array, Array]
+Rule = tuple[Buffers, Array, Array]  # buffers, switches, constants
 PLAIN, MOMENTUM, ADAM, RMSPROP, ADAGRAD = range(5)
 # Places in `switches`: which rule, and which of its formulas.
 RULE, NESTEROV, INSIDE, DECOUPLED, ROOT_INSIDE, AFTER, AMSGRAD, CLIPPED = range(8)
@@ -18,50 +19,51 @@ MOMENTUM_OR_BETA1, BETA2, EPSILON, CLIP_VALUE, CLIP_NORM, CLIP_OFFSET = range(6)
 
 
 @compiled
-def update(
-    w: Array,
-    g: Array,
-    buffers: Buffers,
-    at: int,
-    lr: float,
-    decay: float,
-    switches: Array,
-    constants: Array,
-    step: int,
-) -> None:
-    """Move w by its gradient g, both `(n,)`; g is overwritten.
+def clip(g: Array, bound: float) -> None:
+    """Keep g within the bound, 0 for none."""
+    if bound > 0:
+        most = g.dtype.type(bound)
+        for i in range(len(g)):
+            v = most if g[i] > most else g[i]
+            g[i] = -most if v < -most else v
 
-    `buffers`: three vectors for the rule's own, where those of w begin `at`. `decay`: the
-    weight decay of w. `step` counts from 1.
+
+@compiled
+def update(
+    weights: Array, g: Array, rule: Rule, at: int, lr: float, decay: float, step: int
+) -> None:
+    """Move the weights that begin `at` by their gradient g `(n,)`, which is overwritten.
+
+    `decay`: their weight decay. `step` counts from 1.
     """
-    kind = w.dtype.type
-    n, rate = len(w), kind(lr)
+    buffers, switches, constants = rule
+    kind, n, rate = weights.dtype.type, len(g), weights.dtype.type(lr)
+    w = weights[at : at + n]
+    if constants[CLIP_NORM] == 0.0:  # else that was done
+        clip(g, constants[CLIP_VALUE])
     if decay != 0.0:
-        if switches[DECOUPLED]:
-            shrink = kind(lr * decay)
-            for i in range(n):
-                w[i] -= shrink * w[i]
-        else:
-            coupled = kind(decay)
-            for i in range(n):
-                g[i] += coupled * w[i]
+        factor = kind(lr * decay) if switches[DECOUPLED] else kind(decay)
+        for i in range(n):
+            if switches[DECOUPLED]:
+                w[i] -= factor * w[i]
+            else:
+                g[i] += factor * w[i]
     if switches[RULE] == PLAIN:
         for i in range(n):
             w[i] -= rate * g[i]
-    elif switches[RULE] == MOMENTUM:
-        momentum(w, g, buffers[0][at : at + n], rate, switches, kind(constants[0]))
+        return
+    one, two = buffers[0][at : at + n], buffers[1][at : at + n]
+    if switches[RULE] == MOMENTUM:
+        momentum(w, g, one, rate, switches, kind(constants[MOMENTUM_OR_BETA1]))
     elif switches[RULE] == ADAM:
-        largest = buffers[2][at : at + n] if switches[AMSGRAD] else g[:0]
-        mean, square = buffers[0][at : at + n], buffers[1][at : at + n]
-        adam(w, g, mean, square, largest, lr, switches, constants, step)
+        adam(w, g, (one, two, buffers[2][at : at + n]), lr, switches, constants, step)
     elif switches[RULE] == RMSPROP:
-        square, velocity = buffers[0][at : at + n], buffers[1][at : at + n]
-        rmsprop(w, g, square, velocity, rate, switches, constants)
+        rmsprop(w, g, one, two, rate, switches, constants)
     else:
-        total, epsilon = buffers[0][at : at + n], kind(constants[EPSILON])
+        epsilon = kind(constants[EPSILON])
         for i in range(n):
-            total[i] += g[i] * g[i]
-            w[i] -= rate * g[i] / root(total[i], epsilon, switches[ROOT_INSIDE])
+            one[i] += g[i] * g[i]
+            w[i] -= rate * g[i] / root(one[i], epsilon, switches[ROOT_INSIDE])
 
 
 @compiled
@@ -86,17 +88,10 @@ def momentum(w: Array, g: Array, v: Array, rate: Any, switches: Array, keep: Any
 
 @compiled
 def adam(
-    w: Array,
-    g: Array,
-    mean: Array,
-    square: Array,
-    largest: Array,
-    lr: float,
-    switches: Array,
-    constants: Array,
-    step: int,
+    w: Array, g: Array, own: Buffers, lr: float, switches: Array, constants: Array, step: int
 ) -> None:
-    """Take a step of Adam; `largest` has no values but with amsgrad."""
+    """Take a step of Adam; the last buffer has no values but with amsgrad."""
+    mean, square, largest = own
     kind = w.dtype.type
     beta1, beta2 = constants[MOMENTUM_OR_BETA1], constants[BETA2]
     keep1, new1, keep2, new2 = kind(beta1), kind(1.0 - beta1), kind(beta2), kind(1.0 - beta2)

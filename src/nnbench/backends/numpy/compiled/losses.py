@@ -24,8 +24,8 @@ def logit_gradient(
     """Put the gradient with respect to z into d; z, p and d `(n, k)`, p is working space.
 
     `targets` `(samples, k)`, of which the batch is `rows`. `numbers`: of the loss, and of the
-    activation that turns z into p. `constants`: scale over the outputs, 1 where the batch's mean is taken (0: its sum),
-    label smoothing, delta of huber. `class_weights` `(k,)` or empty.
+    activation that turns z into p. `constants`: scale over the outputs, 1 where the batch's mean is
+    taken (0: its sum), label smoothing, delta of huber. `class_weights` `(k,)` or empty.
     """
     loss, output = numbers[0], numbers[1]
     n, k = z.shape

@@ -18,7 +18,7 @@ from nnbench.model.optimizers import Adam, Optimizer
 from nnbench.model.schedule import Schedule
 from nnbench.schema import read, to_data
 
-Framework = Literal["torch", "keras"]
+Framework = Literal["torch", "keras", "nnbench"]
 Takes = Literal["flat", "channels_last", "channels_first", "no_channels", "tokens"]
 Mistaken = Literal[
     "softmax_twice", "logits_as_probabilities", "broadcast_targets", "no_activation", "summed_loss",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -20,6 +21,16 @@ from nnbench.errors import UnsupportedSpec
 from nnbench.model import counter
 from nnbench.model.reading import Reading
 from nnbench.model.schedule import Cosine, Listed, OneCycle, Plateau
+
+
+def seed(number: int) -> None:
+    """Seed what torch draws from."""
+    torch.manual_seed(number)
+
+
+def copied(built: Any) -> Any:
+    """Return copies of the objects, which belong to each other as they do."""
+    return copy.deepcopy(built)
 
 
 def steps(

@@ -186,7 +186,10 @@ _PASSING = (spec.Dropout, spec.Flatten)
 
 def _linear_pairs(reading: Reading) -> list[tuple[int, Place | None]]:
     """Return the position and place of every dense layer that follows one with nothing between."""
-    found, before = [], False
+    found: list[tuple[int, Place | None]] = []
+    before = any(unknown.part == "layers" for unknown in reading.unknown)
+    if before:  # who knows what is between
+        return found
     for i, layer in enumerate(reading.layers):
         if isinstance(layer, spec.Dense):
             if before:

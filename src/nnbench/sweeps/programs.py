@@ -147,7 +147,9 @@ def _asked(job: dict[str, Any], variables: Mapping[str, str], name: str) -> dict
         raise reported(said["kind"], said["error"])
     if "reading" not in said:
         code = process.returncode
-        how = f"was killed by signal {-code}" if code and code < 0 else f"ended with exit code {code}"
+        how = (
+            f"was killed by signal {-code}" if code and code < 0 else f"ended with exit code {code}"
+        )
         raise ConfigError(f"{name}: its process {how} before it was read.")
     return said
 
@@ -185,5 +187,3 @@ def _end(process: subprocess.Popen[str]) -> None:
             else:
                 process.kill()
     process.wait()
-
-

@@ -85,7 +85,8 @@ class Reading:
     `layers` is the whole list, the last one included, every constant and form written out;
     `places` has where each stands, `output_activation` what follows the last one. Loss, optimizer
     or schedule is None where it is not understood. `input_shape` is nnbench's (channels last);
-    `takes` says how the program's own model takes its inputs. `init` is by parameter, `0.kernel`;
+    `takes` says how the program's own model takes its inputs, `data_shape` is that of
+    the data as nnbench has it. `init` is by parameter, `0.kernel`;
     `frozen` are the parameters that do not learn. `where` has places by part: `loss`, `optimizer`,
     `schedule`. `remarks` are facts worth a line that are no mistakes.
     """
@@ -107,6 +108,7 @@ class Reading:
     findings: tuple[Finding, ...] = ()
     unknown: tuple[Unknown, ...] = ()
     remarks: tuple[str, ...] = ()
+    data_shape: tuple[int, ...] = ()
 
     @property
     def understood(self) -> bool:

@@ -9,7 +9,13 @@ import keras
 import numpy as np
 
 from nnbench.backends.keras.reading import compiled
-from nnbench.backends.keras.reading.chain import NotKnown, is_functional, is_sequential
+from nnbench.backends.keras.reading.chain import (
+    NotKnown,
+    always_training,
+    is_functional,
+    is_sequential,
+    modes,
+)
 from nnbench.backends.keras.reading.net import Net, frozen, net_of, unused, where
 from nnbench.backends.keras.reading.places import COMPILED, defined, place
 from nnbench.backends.keras.reading.places import recording as recording
@@ -17,11 +23,13 @@ from nnbench.backends.keras.reading.stepping import steps as steps
 from nnbench.backends.program import LARGEST_BYTES, About
 from nnbench.backends.protocol import Params
 from nnbench.errors import ConfigError
+from nnbench.model import layers as spec
 from nnbench.model.layers import Shape
 from nnbench.model.reading import Finding, Reading, Takes, Unknown, classic
 from nnbench.model.recognition import recognised
 
 OVERRIDES = ("train_step", "compute_loss", "make_train_function")
+NEVER_DROPS = "dropout never drops: call() of the model has no argument training"
 TAKES: dict[int, Takes] = {1: "flat", 2: "no_channels", 3: "channels_last"}
 
 
@@ -31,6 +39,7 @@ def read(built: Any, about: About) -> Reading:
     given = _built(built, about)
     net = net_of(built, given, _input_dtype(built))
     unknown = [*net.unknown, *_overridden(built)]
+    mute = not modes(built)[0] and any(isinstance(x, keras.layers.Dropout) for x in built.layers)
     parts: dict[str, Any] = {"loss": None, "optimizer": None, "schedule": None}
     activation: Any = "linear"
     stripped = False
@@ -68,11 +77,13 @@ def read(built: Any, about: About) -> Reading:
             "compile": place(built, COMPILED),
         },
         unknown=tuple(unknown),
+        remarks=(NEVER_DROPS,) * mute,
+        data_shape=about.inputs.shape,
     )
     if unknown:
         return replace(reading, findings=tuple(classic(reading)))
     _check_fits(reading, about)
-    init = recognised(weights(built, reading), reading.architecture())
+    init = recognised(weights(built, reading))
     still = tuple(map(str, frozen(net)))
     own = _findings(built, net)
     found = replace(reading, init=init, frozen=still)
@@ -196,8 +207,9 @@ def _findings(built: Any, net: Net) -> list[Finding]:
         )  # fmt: skip
     for layer in unused(built, net):
         found.append(Finding("unused_layers", "no output follows from the layer", where(layer)))
-    for position, (_, link) in enumerate(net.layers):
-        if type(link.operation).__name__ == "Dropout" and link.named.get("training") is True:
+    always = {id(x) for x in always_training(built, net.given, _input_dtype(built))}
+    for position, (layer, link) in enumerate(net.layers):
+        if isinstance(layer, spec.Dropout) and id(link.operation) in always:
             text = "dropout is called with training=True: it drops in evaluation, too"
             found.append(Finding("dropout_ignores_evaluation", text, link.where, position))
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +29,12 @@ class NotKnown(Exception):
 
 @dataclass(frozen=True)
 class Link:
-    """One operation of the chain, the shapes before and after it, and how it was called."""
+    """One operation of the chain, the shapes before and after it, and whether it trains there."""
 
     operation: Any
     before: Shape
     after: Shape
-    named: dict[str, Any]
+    training: bool
 
     @property
     def where(self) -> Place:
@@ -42,8 +43,13 @@ class Link:
 
 
 def chain(model: Any, shape: Shape, dtype: str) -> list[Link]:
-    """Return the operations of a built model for inputs of `shape`. Raises NotKnown."""
-    found = list(_inside(model, shape, dtype))
+    """Return the operations of a built model, in training, for inputs of `shape`.
+
+    Raises NotKnown, also where evaluation is another chain.
+    """
+    found, other = (list(_inside(model, shape, dtype, mode)) for mode in modes(model))
+    if [_same(link) for link in found] != [_same(link) for link in other]:
+        raise NotKnown("a branch on training", defined(type(model).call))
     seen: set[int] = set()
     for link in found:
         if id(link.operation) in seen and getattr(link.operation, "weights", None):
@@ -52,16 +58,51 @@ def chain(model: Any, shape: Shape, dtype: str) -> list[Link]:
     return found
 
 
-def _inside(model: Any, shape: Shape, dtype: str) -> Iterator[Link]:
+def modes(model: Any) -> tuple[bool, bool]:
+    """Return whether its layers train in training, and in evaluation.
+
+    Keras does not say it to a model whose own `call` has no argument `training`; its layers then
+    never train. Source: keras.src.backend.tensorflow.trainer, `train_step`.
+    """
+    return "training" in inspect.signature(model.call).parameters, False
+
+
+def always_training(model: Any, shape: Shape, dtype: str) -> list[Any]:
+    """Return the operations that train in evaluation, too."""
+    return [link.operation for link in _inside(model, shape, dtype, False) if link.training]
+
+
+def _same(link: Link) -> object:
+    """Return what tells an operation from others; those without state are made anew each time."""
+    if isinstance(link.operation, keras.Layer):
+        return id(link.operation)
+    kept = (int, float, str, tuple)
+    plain = {k: v for k, v in vars(link.operation).items() if isinstance(v, kept) and k != "name"}
+    return type(link.operation).__name__, sorted(plain.items(), key=str)
+
+
+def _inside(model: Any, shape: Shape, dtype: str, training: bool) -> Iterator[Link]:
     """Yield what a model or a layer of the user's own is made of."""
     functional = getattr(model, "_functional", None) if is_sequential(model) else model
     if is_functional(functional):
         if len(functional.inputs) != 1 or len(functional.outputs) != 1:
             raise NotKnown("a model of several inputs or outputs", place(model))
-        yield from _between(functional.inputs[0], functional.outputs[0])
-        return
-    start = keras.Input(shape, dtype=dtype)
-    yield from _between(start, _called(model, start))
+        way = _between(functional.inputs[0], functional.outputs[0])
+        # How a functional model is called goes before what was said when it was made.
+        links = [Link(operation, before, after, training) for operation, before, after, _ in way]
+    else:
+        start = keras.Input(shape, dtype=dtype)
+        way = _between(start, _called(model, start, training))
+        links = [
+            Link(operation, before, after, bool(named.get("training", training)))
+            for operation, before, after, named in way
+        ]
+    for link in links:
+        if _is_composed(link.operation):
+            inner = getattr(link.operation, "compute_dtype", None) or "float32"
+            yield from _inside(link.operation, link.before, inner, link.training)
+        else:
+            yield link
 
 
 def is_sequential(model: Any) -> bool:
@@ -75,50 +116,38 @@ def is_functional(model: Any) -> bool:
     return kind is not None and type(model).call is kind.call  # type: ignore[attr-defined]
 
 
-def _called(layer: Any, start: Any) -> Any:
+def _called(layer: Any, start: Any, training: bool) -> Any:
     """Return what `call` of the user's own makes of a symbolic tensor.
 
-    Raises NotKnown where Python has to look at values, or where training makes another chain.
+    Raises NotKnown where Python has to look at values.
     """
     takes = "training" in inspect.signature(layer.call).parameters
-    ways = [{"training": True}, {"training": False}] if takes else [{}]
-    outputs = []
-    for way in ways:
-        try:
-            outputs.append(layer.call(start, **way))
-        except NotKnown:
-            raise
-        except Exception as error:
-            where = _failed(error, layer)
-            said = str(error).strip().splitlines() or [type(error).__name__]
-            raise NotKnown(f"code that cannot be followed ({said[0]})", where) from None
-    if not all(isinstance(output, keras.KerasTensor) for output in outputs):
+    try:
+        with _context(layer, training):
+            output = layer.call(start, **({"training": training} if takes else {}))
+    except NotKnown:
+        raise
+    except Exception as error:
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        text = f"code that cannot be followed ({said[0].rstrip('.')})"
+        raise NotKnown(text, _failed(error, layer)) from None
+    if not isinstance(output, keras.KerasTensor):
         raise NotKnown("several outputs, or none", defined(type(layer).call))
-    kinds = [[id(x.operation) for x in _between(start, output, deep=False)] for output in outputs]
-    if any(each != kinds[0] for each in kinds) and _with_weights(outputs, start):
-        raise NotKnown("a branch on training", defined(type(layer).call))
-    return outputs[0]
+    return output
 
 
-def _with_weights(outputs: list[Any], start: Any) -> bool:
-    """Tell whether training and evaluation are different chains.
-
-    Operations without state are made anew by every call; their kinds are what is compared.
-    """
-    kinds = [
-        [
-            id(x.operation) if isinstance(x.operation, keras.Layer) else _settings(x.operation)
-            for x in _between(start, output, deep=False)
-        ]
-        for output in outputs
-    ]
-    return any(each != kinds[0] for each in kinds)
-
-
-def _settings(operation: Any) -> str:
-    plain = {k: v for k, v in vars(operation).items() if isinstance(v, int | float | str | tuple)}
-    plain.pop("name", None)
-    return f"{type(operation).__name__} {sorted(plain.items(), key=str)}"
+@contextmanager
+def _context(layer: Any, training: bool) -> Iterator[None]:
+    """Let layers that are called within the block know whether they train."""
+    before = layer._get_call_context()
+    kept = getattr(before, "training", None)
+    before.training = training
+    try:
+        yield
+    finally:
+        before.training = kept
+        if before.entry_layer is layer:
+            layer._maybe_reset_call_context()
 
 
 def _failed(error: BaseException, layer: Any) -> Place:
@@ -133,27 +162,23 @@ def _failed(error: BaseException, layer: Any) -> Place:
     return found
 
 
-def _between(start: Any, end: Any, deep: bool = True) -> Iterator[Link]:
-    """Yield the operations from one symbolic tensor to another, nested ones taken apart."""
-    way: list[Link] = []
+def _between(start: Any, end: Any) -> list[tuple[Any, Shape, Shape, dict[str, Any]]]:
+    """Return (operation, shape before, shape after, named arguments) from one tensor to another."""
+    way: list[tuple[Any, Shape, Shape, dict[str, Any]]] = []
     tensor = end
     while tensor is not start:
-        operation, node_index, _ = tensor._keras_history
-        if isinstance(operation, keras.layers.InputLayer):
-            raise NotKnown("an output that does not follow from the input", place(operation))
-        node = operation._inbound_nodes[node_index]
+        history = getattr(tensor, "_keras_history", None)
+        if history is None or isinstance(history.operation, keras.layers.InputLayer):
+            raise NotKnown("an output that does not follow from the input", place(end))
+        operation = history.operation
+        node = operation._inbound_nodes[history.node_index]
         if len(node.input_tensors) != 1:
             raise NotKnown(f"a branch ({len(node.input_tensors)} inputs)", place(operation))
         before = node.input_tensors[0]
         named = {k: v for k, v in node.arguments.kwargs.items() if v is not None}
-        way.append(Link(operation, before.shape[1:], tensor.shape[1:], named))
+        way.append((operation, before.shape[1:], tensor.shape[1:], named))
         tensor = before
-    for link in reversed(way):
-        if deep and _is_composed(link.operation):
-            dtype = getattr(link.operation, "compute_dtype", None) or "float32"
-            yield from _inside(link.operation, link.before, dtype)
-        else:
-            yield link
+    return way[::-1]
 
 
 def _is_composed(operation: Any) -> bool:

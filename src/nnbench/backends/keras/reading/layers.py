@@ -116,7 +116,7 @@ def _reshape(link: Link) -> list[Layer]:
 def _batch_norm(link: Link) -> list[Layer]:
     layer = link.operation
     _check_last_axis(layer.axis, link)
-    if not layer.trainable or link.named.get("training") is False:
+    if not layer.trainable or not link.training:
         raise NotKnown("BatchNormalization that trains with its running averages", link.where)
     momentum = round(1.0 - layer.momentum, 15)  # Keras weighs the old
     return [spec.BatchNorm(momentum, float(layer.epsilon), "biased")]
@@ -134,7 +134,7 @@ def _check_last_axis(axis: Any, link: Link) -> None:
 
 
 def _dropout(link: Link) -> list[Layer]:
-    if link.named.get("training") is False:
+    if not link.training:
         return []
     return [spec.Dropout(float(link.operation.rate))] if link.operation.rate else []
 

@@ -89,6 +89,9 @@ def net_of(model: Any, given: Shape, dtype: str) -> Net:
         if not found and type(link.operation).__name__ == "Reshape" and link.before == shape:
             shape = link.after  # the first layers take the inputs in that shape
             continue
+        if not found and type(link.operation).__name__ == "Flatten":
+            shape = link.after  # the first layers take the inputs flat
+            continue
         try:
             found += [(layer, link) for layer in read_link(link)]
         except NotKnown as error:

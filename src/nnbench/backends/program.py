@@ -45,12 +45,14 @@ class About:
 class Batch:
     """One step's samples: `inputs` `(n, *data shape)`, `targets` int64 `(n,)` or `(n, outputs)`.
 
-    `keys` are those of what nnbench draws in this step, by the position of the layer.
+    `keys` are those of what nnbench draws in this step, by the position of the layer. `ends_epoch`
+    tells when a scheduler that counts epochs is stepped.
     """
 
     inputs: NDArray[Any]
     targets: NDArray[Any]
     keys: Mapping[int, Words]
+    ends_epoch: bool = False
 
 
 class Room(Protocol):

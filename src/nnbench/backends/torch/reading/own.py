@@ -19,6 +19,7 @@ from nnbench.backends.torch.reading.whole import Whole, about_of, present, take_
 from nnbench.errors import UnsupportedSpec
 from nnbench.model import counter
 from nnbench.model.reading import Reading
+from nnbench.model.schedule import Cosine, Listed, OneCycle, Plateau
 
 
 def steps(
@@ -34,6 +35,8 @@ def steps(
     cast(parts, getattr(torch, dtype))
     parts.model.train()
     outputs = reading.architecture().output_shape()[-1]
+    each_step = isinstance(reading.schedule, Cosine | OneCycle | Listed)
+    watches = isinstance(reading.schedule, Plateau)  # has no figure to watch here
     dropping = Dropping(whole.chain.masks)
     for batch in batches:
         inputs = own_inputs(whole.takes, batch.inputs)
@@ -47,6 +50,8 @@ def steps(
                 raise UnsupportedSpec(f"The program does not compute in {dtype}: {error}") from None
             raise
         parts.optimizer.step()
+        if parts.scheduler is not None and (each_step or (batch.ends_epoch and not watches)):
+            parts.scheduler.step()
         yield present(whole)
 
 

@@ -123,7 +123,7 @@ def own_inputs(takes: Takes, inputs: NDArray[Any]) -> torch.Tensor:
         pictures = pictures[..., 0]
     elif takes == "channels_first":
         pictures = pictures.transpose(0, 3, 1, 2)
-    return torch.from_numpy(np.ascontiguousarray(pictures))
+    return torch.from_numpy(pictures.copy())  # with the strides of its own order of axes
 
 
 def first_chain(takes: Takes, data: Shape) -> Chain:
@@ -154,7 +154,8 @@ def fitting(model: nn.Module, about: About, dtype: torch.dtype) -> tuple[Takes, 
             with torch.no_grad():
                 outputs = model(inputs)
         except Exception as error:  # a user's code may fail in any way
-            said = said or f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            if not said or "conv2d" in said:  # which wants images: what it says of them
+                said = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             continue
         if not isinstance(outputs, torch.Tensor):
             raise ConfigError(

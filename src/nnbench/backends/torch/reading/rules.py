@@ -26,7 +26,7 @@ IGNORED = ("params", "lr", "initial_lr", "foreach", "fused", "capturable", "diff
 
 
 def _sgd(group: Group) -> dict[str, Any]:
-    return {"momentum": group["momentum"], "nesterov": group["nesterov"]}
+    return {"momentum": float(group["momentum"]), "nesterov": group["nesterov"]}
 
 
 def _adam(group: Group) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def _adam(group: Group) -> dict[str, Any]:
 
 
 def _rmsprop(group: Group) -> dict[str, Any]:
-    return {"rho": group["alpha"], "epsilon": group["eps"], "momentum": group["momentum"]}
+    return {"rho": group["alpha"], "epsilon": group["eps"], "momentum": float(group["momentum"])}
 
 
 def _adagrad(group: Group) -> dict[str, Any]:
@@ -79,8 +79,9 @@ def read_optimizer(
     if odd:
         return unknown(odd[0])
     others = {key for g in groups for key in g if key not in IGNORED and g[key] != first.get(key)}
-    if len({float(g["lr"]) for g in groups}) > 1:
-        return unknown(f"several learning rates, {', '.join(f'{float(g['lr']):g}' for g in groups)}")
+    rates = dict.fromkeys(f"{float(g['lr']):g}" for g in groups)
+    if len(rates) > 1:
+        return unknown(f"several learning rates, {', '.join(rates)}")
     if others - {"weight_decay"}:
         return unknown(f"groups with several {', '.join(sorted(others))}")
     decay_on = _decay_on(groups, learnt)
@@ -156,9 +157,9 @@ def _simulated(optimizer: Any, scheduler: Any, count: int) -> list[float]:
 def _by_epoch(scheduler: Any, rates: list[float]) -> Schedule | None:
     if min(rates) <= 0:
         return None
-    if isinstance(scheduler, lr_scheduler.StepLR):
+    if type(scheduler) is lr_scheduler.StepLR and 0 < scheduler.gamma <= 1:
         return schedules.Step(rates[0], scheduler.step_size, scheduler.gamma)
-    if isinstance(scheduler, lr_scheduler.ExponentialLR):
+    if type(scheduler) is lr_scheduler.ExponentialLR and 0 < scheduler.gamma <= 1:
         return schedules.Exponential(rates[0], scheduler.gamma)
     starts = [i for i, rate in enumerate(rates) if i == 0 or rate != rates[i - 1]]
     if len(starts) == 1:
@@ -166,7 +167,7 @@ def _by_epoch(scheduler: Any, rates: list[float]) -> Schedule | None:
     return schedules.Phases(tuple(starts), tuple(rates[i] for i in starts))
 
 
-def _by_step(scheduler: Any, rates: list[float]) -> Schedule | None:
+def _by_step(scheduler: Any, rates: list[float]) -> Schedule:
     """Return nnbench's schedule whose rates these are, step by step."""
     total = len(rates)
     tried: list[Any] = []
@@ -181,7 +182,7 @@ def _by_step(scheduler: Any, rates: list[float]) -> Schedule | None:
         ours = [each.of(i, total, total) for i in range(total)]
         if max(abs(a - b) for a, b in zip(ours, rates, strict=True)) <= 1e-9 * max(rates):
             return each  # type: ignore[no-any-return]
-    return schedules.Constant(rates[0]) if len(set(rates)) == 1 and rates[0] > 0 else None
+    return schedules.Listed(tuple(rates))
 
 
 def _plateau(

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import fx, nn
 
@@ -137,5 +138,6 @@ def _essence(node: fx.Node) -> tuple[Any, ...]:
 def counted(batch: int, shape: tuple[int, ...], order: Any) -> torch.Tensor:
     """Return integers `(batch, *shape)`: `order`, and so many more for every sample."""
     size = math.prod(shape)
-    base = torch.as_tensor(order).reshape(1, *shape)
-    return base + size * torch.arange(batch).reshape(-1, *(1,) * len(shape))
+    base = torch.as_tensor(np.array(order)).reshape(1, *shape)
+    found = base + size * torch.arange(batch).reshape(-1, *(1,) * len(shape))
+    return found.contiguous()

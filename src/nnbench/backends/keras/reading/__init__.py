@@ -10,7 +10,7 @@ import numpy as np
 
 from nnbench.backends.keras.reading import compiled
 from nnbench.backends.keras.reading.chain import (
-    NotKnown,
+    NotKnownError,
     always_training,
     is_functional,
     is_sequential,
@@ -19,6 +19,7 @@ from nnbench.backends.keras.reading.chain import (
 from nnbench.backends.keras.reading.net import Net, frozen, net_of, unused, where
 from nnbench.backends.keras.reading.places import COMPILED, defined, place
 from nnbench.backends.keras.reading.places import recording as recording
+from nnbench.backends.keras.reading.stepping import copied as copied
 from nnbench.backends.keras.reading.stepping import steps as steps
 from nnbench.backends.program import LARGEST_BYTES, About
 from nnbench.backends.protocol import Params
@@ -48,7 +49,7 @@ def read(built: Any, about: About) -> Reading:
         nonlocal activation, stripped
         try:
             found = function()
-        except NotKnown as error:
+        except NotKnownError as error:
             unknown.append(Unknown(error.text, name, error.where))  # type: ignore[arg-type]
             return
         if name == "loss":
@@ -88,6 +89,11 @@ def read(built: Any, about: About) -> Reading:
     own = _findings(built, net)
     found = replace(reading, init=init, frozen=still)
     return replace(found, findings=(*classic(found), *own))
+
+
+def seed(number: int) -> None:
+    """Seed what initial weights are drawn with."""
+    keras.utils.set_random_seed(number)
 
 
 def weights(built: Any, reading: Reading) -> Params:

@@ -19,7 +19,7 @@ from nnbench.model.layers import Shape
 from nnbench.model.reading import Place
 
 
-class NotKnown(Exception):
+class NotKnownError(Exception):
     """A construct that nnbench does not know, and where it stands."""
 
     def __init__(self, text: str, where: Place) -> None:
@@ -45,15 +45,15 @@ class Link:
 def chain(model: Any, shape: Shape, dtype: str) -> list[Link]:
     """Return the operations of a built model, in training, for inputs of `shape`.
 
-    Raises NotKnown, also where evaluation is another chain.
+    Raises NotKnownError, also where evaluation is another chain.
     """
     found, other = (list(_inside(model, shape, dtype, mode)) for mode in modes(model))
     if [_same(link) for link in found] != [_same(link) for link in other]:
-        raise NotKnown("a branch on training", defined(type(model).call))
+        raise NotKnownError("a branch on training", defined(type(model).call))
     seen: set[int] = set()
     for link in found:
         if id(link.operation) in seen and getattr(link.operation, "weights", None):
-            raise NotKnown("a layer that is used more than once", link.where)
+            raise NotKnownError("a layer that is used more than once", link.where)
         seen.add(id(link.operation))
     return found
 
@@ -86,7 +86,7 @@ def _inside(model: Any, shape: Shape, dtype: str, training: bool) -> Iterator[Li
     functional = getattr(model, "_functional", None) if is_sequential(model) else model
     if is_functional(functional):
         if len(functional.inputs) != 1 or len(functional.outputs) != 1:
-            raise NotKnown("a model of several inputs or outputs", place(model))
+            raise NotKnownError("a model of several inputs or outputs", place(model))
         way = _between(functional.inputs[0], functional.outputs[0])
         # How a functional model is called goes before what was said when it was made.
         links = [Link(operation, before, after, training) for operation, before, after, _ in way]
@@ -119,20 +119,20 @@ def is_functional(model: Any) -> bool:
 def _called(layer: Any, start: Any, training: bool) -> Any:
     """Return what `call` of the user's own makes of a symbolic tensor.
 
-    Raises NotKnown where Python has to look at values.
+    Raises NotKnownError where Python has to look at values.
     """
     takes = "training" in inspect.signature(layer.call).parameters
     try:
         with _context(layer, training):
             output = layer.call(start, **({"training": training} if takes else {}))
-    except NotKnown:
+    except NotKnownError:
         raise
     except Exception as error:
         said = str(error).strip().splitlines() or [type(error).__name__]
         text = f"code that cannot be followed ({said[0].rstrip('.')})"
-        raise NotKnown(text, _failed(error, layer)) from None
+        raise NotKnownError(text, _failed(error, layer)) from None
     if not isinstance(output, keras.KerasTensor):
-        raise NotKnown("several outputs, or none", defined(type(layer).call))
+        raise NotKnownError("several outputs, or none", defined(type(layer).call))
     return output
 
 
@@ -169,11 +169,11 @@ def _between(start: Any, end: Any) -> list[tuple[Any, Shape, Shape, dict[str, An
     while tensor is not start:
         history = getattr(tensor, "_keras_history", None)
         if history is None or isinstance(history.operation, keras.layers.InputLayer):
-            raise NotKnown("an output that does not follow from the input", place(end))
+            raise NotKnownError("an output that does not follow from the input", place(end))
         operation = history.operation
         node = operation._inbound_nodes[history.node_index]
         if len(node.input_tensors) != 1:
-            raise NotKnown(f"a branch ({len(node.input_tensors)} inputs)", place(operation))
+            raise NotKnownError(f"a branch ({len(node.input_tensors)} inputs)", place(operation))
         before = node.input_tensors[0]
         named = {k: v for k, v in node.arguments.kwargs.items() if v is not None}
         way.append((operation, before.shape[1:], tensor.shape[1:], named))

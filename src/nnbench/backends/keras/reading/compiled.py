@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from nnbench.backends.keras import process
-from nnbench.backends.keras.reading.chain import NotKnown
+from nnbench.backends.keras.reading.chain import NotKnownError
 from nnbench.backends.keras.reading.places import COMPILED, defined, place
 from nnbench.model import layers as spec
 from nnbench.model.formulas import documented
@@ -65,16 +65,16 @@ def _user_loss(model: Any) -> Any:
 def read_loss(model: Any, layers: list[Layer]) -> tuple[Loss, ActivationName, bool]:
     """Return the loss, the output activation, and whether the last layer stands for this.
 
-    Raises NotKnown.
+    Raises NotKnownError.
     """
     loss, where = _user_loss(model), loss_place(model)
     name, settings = _named(loss, where)
     weights = getattr(model._compile_loss, "_user_loss_weights", None)
     if weights not in (None, 1, 1.0, [1], [1.0]):
-        raise NotKnown(f"loss_weights={weights}", place(model, COMPILED))
+        raise NotKnownError(f"loss_weights={weights}", place(model, COMPILED))
     reduction = settings.pop("reduction", "sum_over_batch_size")
     if reduction not in (*MEANS, "sum"):
-        raise NotKnown(f"a loss with reduction={reduction}", where)
+        raise NotKnownError(f"a loss with reduction={reduction}", where)
     ours = Loss(
         LOSSES[name],  # type: ignore[arg-type]
         over_batch="sum" if reduction == "sum" else "mean",
@@ -86,20 +86,20 @@ def read_loss(model: Any, layers: list[Layer]) -> tuple[Loss, ActivationName, bo
         if (value := settings.pop(key, None)) not in (None, -1, "float32") and key not in (
             "name", "dtype", "fn",
         ):  # fmt: skip
-            raise NotKnown(f"a loss with {key}={value}", where)
+            raise NotKnownError(f"a loss with {key}={value}", where)
     if settings:
-        raise NotKnown(f"a loss with {', '.join(settings)}", where)
+        raise NotKnownError(f"a loss with {', '.join(settings)}", where)
     last = layers[-1].name if layers and isinstance(layers[-1], spec.Activation) else None
     if ours.name == "cross_entropy":
         return _cross_entropy(ours, name, smoothing, from_logits, last, where)
     if smoothing:
-        raise NotKnown(f"label_smoothing={smoothing:g} of {name}", where)
+        raise NotKnownError(f"label_smoothing={smoothing:g} of {name}", where)
     if ours.name == "bce":
         if (last == "sigmoid" and not from_logits) or (last in SQUASHED and _recovers()):
             return ours, "sigmoid", True
         if from_logits:
             return ours, "sigmoid", False
-        raise NotKnown(f"{name} of outputs that are neither logits nor of a sigmoid", where)
+        raise NotKnownError(f"{name} of outputs that are neither logits nor of a sigmoid", where)
     if last in OUTPUTS:
         return ours, last, True  # type: ignore[return-value]
     return ours, "linear", False
@@ -123,7 +123,7 @@ def _cross_entropy(
     if last != "softmax" and from_logits:
         return smooth, "softmax", False
     if smoothing or (mistake == "logits_as_probabilities" and name != CLASSES[_SPARSE]):
-        raise NotKnown(f"{name} of outputs that are no probabilities", where)
+        raise NotKnownError(f"{name} of outputs that are no probabilities", where)
     mistaken = Loss(ours.name, ours.over_outputs, ours.over_batch, mistake=mistake)  # type: ignore[arg-type]
     twice = mistake == "softmax_twice"
     return mistaken, "softmax" if twice else "linear", twice
@@ -133,48 +133,48 @@ _SPARSE = "SparseCategoricalCrossentropy"
 
 
 def _named(loss: Any, where: Place) -> tuple[str, dict[str, Any]]:
-    """Return Keras' name of a loss and its settings. Raises NotKnown."""
+    """Return Keras' name of a loss and its settings. Raises NotKnownError."""
     if loss is None or isinstance(loss, list | tuple | dict):
-        raise NotKnown("no loss, or several", where)
+        raise NotKnownError("no loss, or several", where)
     if isinstance(loss, str):
         if loss in ("crossentropy", "ce"):
             return "sparse_categorical_crossentropy", {}
         try:
             loss = keras.losses.get(loss)
         except ValueError:
-            raise NotKnown(f"loss={loss!r}", where) from None
+            raise NotKnownError(f"loss={loss!r}", where) from None
     if isinstance(loss, keras.losses.Loss):
         kind = type(loss)
         name = CLASSES.get(kind.__name__, "")
         if kind.__module__.split(".")[0] != "keras" or not name:
-            raise NotKnown(f"the loss {kind.__name__}", where)
+            raise NotKnownError(f"the loss {kind.__name__}", where)
         given = dict(getattr(loss, "_fn_kwargs", {}))  # get_config leaves some of them out
         return name, given | {"reduction": loss.reduction}
     name = getattr(loss, "__name__", type(loss).__name__)
     library = (getattr(loss, "__module__", None) or "").split(".")[0]
     if library != "keras" or name not in LOSSES:
         own = defined(loss)
-        raise NotKnown(f"a loss of your own, {name}", own if own.line else where)
+        raise NotKnownError(f"a loss of your own, {name}", own if own.line else where)
     return name, {}
 
 
 def read_optimizer(model: Any, penalty: float) -> Optimizer:
     """Return the optimizer with every constant and form; `penalty` is that of kernels (l2).
 
-    Raises NotKnown.
+    Raises NotKnownError.
     """
     rule = model.optimizer
     where = place(rule)
     kind = RULES.get(type(rule).__name__)
     if kind is None or type(rule).__module__.split(".")[0] != "keras":
-        raise NotKnown(f"the optimizer {type(rule).__name__}", where)
+        raise NotKnownError(f"the optimizer {type(rule).__name__}", where)
     for key, plain in (
         ("clipnorm", None), ("use_ema", False), ("loss_scale_factor", None),
         ("gradient_accumulation_steps", None), ("centered", False),
     ):  # fmt: skip
         if (value := getattr(rule, key, plain)) not in (plain, 0):
             said = " (per variable)" if key == "clipnorm" else ""
-            raise NotKnown(f"{type(rule).__name__} with {key}={value}{said}", where)
+            raise NotKnownError(f"{type(rule).__name__} with {key}={value}{said}", where)
     found: dict[str, Any] = {
         "weight_decay": float(rule.weight_decay or 0.0),
         "clip_value": rule.clipvalue or None,
@@ -197,12 +197,12 @@ def read_optimizer(model: Any, penalty: float) -> Optimizer:
 def _penalised(found: dict[str, Any], penalty: float, kind: type, where: Place) -> dict[str, Any]:
     """Return the decay that an l2 penalty `p w^2` on kernels is: coupled, of 2 p."""
     if found["weight_decay"] or found["clip_value"] or found["clip_norm"] or kind is AdamW:
-        raise NotKnown("a kernel_regularizer together with decay or clipping", where)
+        raise NotKnownError("a kernel_regularizer together with decay or clipping", where)
     return {"weight_decay": 2.0 * penalty, "decay": "coupled", "decay_on": "kernels"}
 
 
 def _decay_on(model: Any, where: Place) -> str:
-    """Return which parameters weight decay is for. Raises NotKnown for another choice."""
+    """Return which parameters weight decay is for. Raises NotKnownError for another choice."""
     rule = model.optimizer
     if not rule.weight_decay:
         return "all"
@@ -219,13 +219,13 @@ def _decay_on(model: Any, where: Place) -> str:
         return "all"
     if kernels <= {True} and others <= {False}:
         return "kernels"
-    raise NotKnown("weight decay that spares other parameters than biases and norms", where)
+    raise NotKnownError("weight decay that spares other parameters than biases and norms", where)
 
 
 def read_schedule(model: Any, steps: int) -> Schedule:
     """Return the learning rates, sampled over a run of `steps` steps where they change.
 
-    Raises NotKnown.
+    Raises NotKnownError.
     """
     rate = model.optimizer._learning_rate
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
@@ -236,7 +236,7 @@ def read_schedule(model: Any, steps: int) -> Schedule:
         return Listed(tuple(rates))
     if isinstance(rate, keras.Variable):
         return Constant(shortest(rate))
-    raise NotKnown("a learning rate that a function of your own gives", defined(rate))
+    raise NotKnownError("a learning rate that a function of your own gives", defined(rate))
 
 
 def shortest(rate: Any) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from nnbench.backends.keras.reading.chain import Link, NotKnown, own_class
+from nnbench.backends.keras.reading.chain import Link, NotKnownError, own_class
 from nnbench.model import layers as spec
 from nnbench.model.layers import Layer, flat_length
 
@@ -28,19 +28,19 @@ ALIASES = {"swish": "silu", "relu_v2": "relu", "softmax_v2": "softmax"}
 def read_link(link: Link) -> list[Layer]:
     """Return the layers that an operation stands for, none for what changes nothing.
 
-    Raises NotKnown.
+    Raises NotKnownError.
     """
     operation = link.operation
     kind = own_class(operation) if isinstance(operation, keras.Layer) else type(operation)
     name = kind.__name__ if kind is not None else ""
     readers = LAYERS if isinstance(operation, keras.Layer) else OPERATIONS
     if kind is None or name not in readers:
-        raise NotKnown(f"{type(operation).__name__}, which nnbench does not have", link.where)
+        raise NotKnownError(f"{type(operation).__name__}, which nnbench does not have", link.where)
     for attribute, plain in PLAIN.items():
         value = getattr(operation, attribute, plain)
         # A GlobalAveragePooling2D of (1, 1) and a Flatten of vectors have their own words.
         if value != plain and not (attribute == "scale" and name == "Rescaling"):
-            raise NotKnown(f"{name} with {attribute}={_short(value)}", link.where)
+            raise NotKnownError(f"{name} with {attribute}={_short(value)}", link.where)
     return readers[name](link)
 
 
@@ -49,7 +49,7 @@ def _short(value: Any) -> str:
 
 
 def function(activation: Any, link: Link) -> list[Layer]:
-    """Return the layer of an activation function, none for `linear`. Raises NotKnown."""
+    """Return the layer of an activation function, none for `linear`. Raises NotKnownError."""
     name = getattr(activation, "__name__", "")
     library = (getattr(activation, "__module__", None) or "").split(".")[0]
     name = ALIASES.get(name, name)
@@ -60,22 +60,24 @@ def function(activation: Any, link: Link) -> list[Layer]:
     if activation is keras.activations.leaky_relu or activation is keras.ops.leaky_relu:
         return [spec.LeakyReLU(0.2)]
     if name not in FUNCTIONS or library not in LIBRARIES:
-        raise NotKnown(f"activation={name or type(activation).__name__}", link.where)
+        raise NotKnownError(f"activation={name or type(activation).__name__}", link.where)
     return [] if name == "linear" else [spec.Activation(name)]  # type: ignore[arg-type]
 
 
 def _one(values: Any, what: str, link: Link) -> int:
-    """Return the one length that both axes of an image have. Raises NotKnown."""
+    """Return the one length that both axes of an image have. Raises NotKnownError."""
     found = set(values) if isinstance(values, Sequence) else {values}
     if len(found) > 1:
-        raise NotKnown(f"{type(link.operation).__name__} with {what}={tuple(values)}", link.where)
+        raise NotKnownError(
+            f"{type(link.operation).__name__} with {what}={tuple(values)}", link.where
+        )
     return int(found.pop())
 
 
 def _dense(link: Link) -> list[Layer]:
     layer = link.operation
     if len(link.before) != 1:
-        raise NotKnown(f"Dense over the last of {len(link.before)} axes", link.where)
+        raise NotKnownError(f"Dense over the last of {len(link.before)} axes", link.where)
     dense = spec.Dense(layer.units, bool(layer.use_bias))
     return [dense, *function(layer.activation, link)]
 
@@ -83,8 +85,11 @@ def _dense(link: Link) -> list[Layer]:
 def _conv2d(link: Link) -> list[Layer]:
     layer = link.operation
     if _one(layer.dilation_rate, "dilation_rate", link) != 1:
-        raise NotKnown(f"Conv2D with dilation_rate={layer.dilation_rate}", link.where)
-    size, stride = _one(layer.kernel_size, "kernel_size", link), _one(layer.strides, "strides", link)
+        raise NotKnownError(f"Conv2D with dilation_rate={layer.dilation_rate}", link.where)
+    size, stride = (
+        _one(layer.kernel_size, "kernel_size", link),
+        _one(layer.strides, "strides", link),
+    )
     conv = spec.Conv2d(layer.filters, size, stride, layer.padding, bool(layer.use_bias))
     return [conv, *function(layer.activation, link)]
 
@@ -95,7 +100,7 @@ def _pool(kind: Callable[[int, int], Layer]) -> Callable[[Link], list[Layer]]:
         size, step = _one(layer.pool_size, "pool_size", link), _one(layer.strides, "strides", link)
         added = (max((-(-n // step) - 1) * step + size - n, 0) for n in link.before[:2])
         if layer.padding == "same" and any(added):
-            raise NotKnown(f"{type(layer).__name__} with padding=same", link.where)
+            raise NotKnownError(f"{type(layer).__name__} with padding=same", link.where)
         return [kind(size, step)]
 
     return read
@@ -110,14 +115,14 @@ def _reshape(link: Link) -> list[Layer]:
         return []
     if link.after == (flat_length(link.before),):
         return [spec.Flatten()]
-    raise NotKnown(f"a reshape of {link.before} to {link.after}", link.where)
+    raise NotKnownError(f"a reshape of {link.before} to {link.after}", link.where)
 
 
 def _batch_norm(link: Link) -> list[Layer]:
     layer = link.operation
     _check_last_axis(layer.axis, link)
     if not layer.trainable or not link.training:
-        raise NotKnown("BatchNormalization that trains with its running averages", link.where)
+        raise NotKnownError("BatchNormalization that trains with its running averages", link.where)
     momentum = round(1.0 - layer.momentum, 15)  # Keras weighs the old
     return [spec.BatchNorm(momentum, float(layer.epsilon), "biased")]
 
@@ -130,7 +135,7 @@ def _layer_norm(link: Link) -> list[Layer]:
 def _check_last_axis(axis: Any, link: Link) -> None:
     axes = list(axis) if isinstance(axis, Sequence) else [axis]
     if axes not in ([-1], [len(link.before)]):
-        raise NotKnown(f"{type(link.operation).__name__} with axis={axis}", link.where)
+        raise NotKnownError(f"{type(link.operation).__name__} with axis={axis}", link.where)
 
 
 def _dropout(link: Link) -> list[Layer]:
@@ -142,14 +147,14 @@ def _dropout(link: Link) -> list[Layer]:
 def _relu(link: Link) -> list[Layer]:
     layer = link.operation
     if layer.max_value is not None or layer.threshold:
-        raise NotKnown("ReLU with max_value or threshold", link.where)
+        raise NotKnownError("ReLU with max_value or threshold", link.where)
     slope = float(layer.negative_slope or 0.0)
     return [spec.LeakyReLU(slope)] if slope else [spec.Activation("relu")]
 
 
 def _softmax(link: Link) -> list[Layer]:
     if link.operation.axis not in (-1, len(link.before)):
-        raise NotKnown(f"Softmax with axis={link.operation.axis}", link.where)
+        raise NotKnownError(f"Softmax with axis={link.operation.axis}", link.where)
     return [spec.Activation("softmax")]
 
 
@@ -161,7 +166,7 @@ def _padding(link: Link) -> list[Layer]:
     """Return a marker that the next convolution takes up (`joined`)."""
     pads = {n for pair in link.operation.padding for n in pair}
     if len(pads) != 1:
-        raise NotKnown(f"ZeroPadding2D with padding={link.operation.padding}", link.where)
+        raise NotKnownError(f"ZeroPadding2D with padding={link.operation.padding}", link.where)
     return [spec.Conv2d(1, 1, 1, pads.pop())]
 
 
@@ -169,7 +174,7 @@ def _rescaling(link: Link) -> list[Layer]:
     layer = link.operation
     if layer.scale == 1 and layer.offset == 0:
         return []
-    raise NotKnown(f"Rescaling with scale={layer.scale} and offset={layer.offset}", link.where)
+    raise NotKnownError(f"Rescaling with scale={layer.scale} and offset={layer.offset}", link.where)
 
 
 def _global_max(link: Link) -> list[Layer]:
@@ -209,9 +214,7 @@ OPERATIONS: dict[str, Read] = {
     "Tanh": lambda link: [spec.Activation("tanh")],
     "Silu": lambda link: [spec.Activation("silu")],
     "Softmax": _softmax,
-    "Gelu": lambda link: [
-        spec.Activation("gelu_tanh" if link.operation.approximate else "gelu")
-    ],
+    "Gelu": lambda link: [spec.Activation("gelu_tanh" if link.operation.approximate else "gelu")],
     "LeakyRelu": lambda link: [spec.LeakyReLU(float(link.operation.negative_slope))],
     "Reshape": _reshape,
     "Identity": _same,
@@ -221,7 +224,7 @@ OPERATIONS: dict[str, Read] = {
 def joined(found: list[tuple[Layer, Link]]) -> list[tuple[Layer, Link]]:
     """Return the layers with zeros around images taken up by the convolution that follows.
 
-    Raises NotKnown where none does.
+    Raises NotKnownError where none does.
     """
     kept: list[tuple[Layer, Link]] = []
     zeros: tuple[int, Link] | None = None
@@ -230,15 +233,18 @@ def joined(found: list[tuple[Layer, Link]]) -> list[tuple[Layer, Link]]:
         if zeros is not None:
             number, where = zeros
             if not isinstance(layer, spec.Conv2d) or padding or layer.padding != "valid":
-                raise NotKnown("ZeroPadding2D without a plain convolution after it", where.where)
+                raise NotKnownError(
+                    "ZeroPadding2D without a plain convolution after it", where.where
+                )
             kept.append((spec.Conv2d(layer.filters, layer.kernel_size, layer.stride, number,
                                      layer.bias), link))  # fmt: skip
             zeros = None
         elif padding:
-            assert isinstance(layer, spec.Conv2d) and isinstance(layer.padding, int)
+            assert isinstance(layer, spec.Conv2d)
+            assert isinstance(layer.padding, int)
             zeros = (layer.padding, link)
         else:
             kept.append((layer, link))
     if zeros is not None:
-        raise NotKnown("ZeroPadding2D without a plain convolution after it", zeros[1].where)
+        raise NotKnownError("ZeroPadding2D without a plain convolution after it", zeros[1].where)
     return kept

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from nnbench.backends.keras.model import attribute
-from nnbench.backends.keras.reading.chain import Link, NotKnown, chain
+from nnbench.backends.keras.reading.chain import Link, NotKnownError, chain
 from nnbench.backends.keras.reading.layers import joined, read_link
 from nnbench.backends.keras.reading.places import place
 from nnbench.model import layers as spec
@@ -51,7 +51,7 @@ class Net:
         return found
 
     def penalty(self) -> float:
-        """Return the l2 penalty that all kernels have alike, 0 for none. Raises NotKnown."""
+        """Return the l2 penalty that all kernels have alike, 0 for none. Raises NotKnownError."""
         found = {}
         for link in {id(link.operation): link for _, link in self.layers}.values():
             if not isinstance(link.operation, keras.Layer) or not link.operation.weights:
@@ -61,18 +61,18 @@ class Net:
                 found[_l2(regularizer, link)] = link
         if len(found) > 1:
             odd = found[max(found)]
-            raise NotKnown("a kernel_regularizer that not all kernels have", odd.where)
+            raise NotKnownError("a kernel_regularizer that not all kernels have", odd.where)
         return next(iter(found), 0.0)
 
 
 def _l2(regularizer: Any, link: Link) -> float:
-    """Return the factor of an l2 penalty. Raises NotKnown for another one."""
+    """Return the factor of an l2 penalty. Raises NotKnownError for another one."""
     if regularizer is None:
         return 0.0
     config = regularizer.get_config()
     l1 = float(config.get("l1", 0.0) or 0.0)
     if type(regularizer).__name__ not in ("L2", "L1L2") or l1:
-        raise NotKnown(f"kernel_regularizer={type(regularizer).__name__}", link.where)
+        raise NotKnownError(f"kernel_regularizer={type(regularizer).__name__}", link.where)
     return float(config["l2"])
 
 
@@ -81,7 +81,7 @@ def net_of(model: Any, given: Shape, dtype: str) -> Net:
     shape = (*given, 1) if len(given) == 2 else given
     try:
         links = chain(model, given, dtype)
-    except NotKnown as error:
+    except NotKnownError as error:
         return Net(given, shape, (), (Unknown(error.text, "layers", error.where),))
     found: list[tuple[Layer, Link]] = []
     unknown: list[Unknown] = []
@@ -94,11 +94,11 @@ def net_of(model: Any, given: Shape, dtype: str) -> Net:
             continue
         try:
             found += [(layer, link) for layer in read_link(link)]
-        except NotKnown as error:
+        except NotKnownError as error:
             unknown.append(Unknown(error.text, "layers", error.where))
     try:
         found = joined(found)
-    except NotKnown as error:
+    except NotKnownError as error:
         unknown.append(Unknown(error.text, "layers", error.where))
     found, shape = _fitting(found, shape)
     return Net(given, shape, tuple(found), tuple(unknown))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -16,48 +16,70 @@ from nnbench.backends.keras.reading import compiled
 from nnbench.backends.keras.reading.chain import is_functional, is_sequential
 from nnbench.backends.keras.reading.exact import exact_numbers
 from nnbench.backends.keras.reading.net import Net, net_of
+from nnbench.backends.parity import relative_difference
 from nnbench.backends.program import Batch, one_hot
 from nnbench.backends.protocol import DType, Params
-from nnbench.errors import UnsupportedSpec
+from nnbench.errors import ConfigError, UnsupportedSpec
 from nnbench.model import counter
 from nnbench.model.layers import Dropout
 from nnbench.model.reading import Reading
 
+OWN_STEPS = 3  # of a model beside the same one in float64
+MADE_AGAIN = 1e-2  # of the largest weight, how far apart they may be then
 SPARSE = ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy", "crossentropy", "ce")
 
 
-def steps(
-    built: Any, reading: Reading, batches: Iterable[Batch], dtype: DType
-) -> Iterator[Params]:
+def steps(built: Any, reading: Reading, batches: Iterable[Batch], dtype: DType) -> Iterator[Params]:
     """Take a step per batch in `dtype`; yield the weights after each.
 
-    In float64 it is the same model, made from its configuration. Raises UnsupportedSpec where
-    that cannot be done.
+    In float64 it is the same model, made from its configuration; the model itself takes the first
+    steps beside it. Raises UnsupportedSpec where it cannot be made, or does something else.
     """
     given = tuple(getattr(built, "_nnbench_takes", ())) or _input_shape(built, reading)
     with ExitStack() as settings:
-        settings.enter_context(process.floatx(dtype))
-        settings.enter_context(exact_numbers(dtype))
-        model = built
         if dtype == "float64":
             process.check_precision(dtype)
-            model = _cast(built)
-        net = net_of(model, given, _dtype_of(model, dtype))
-        keys = _Keys(net)
+        model = _cast(built) if dtype == "float64" else built
+        followed = [_Followed(each, reading, given) for each in dict.fromkeys((model, built))]
+        keys = _Keys([each.net for each in followed])
         settings.enter_context(keys.drawn())
-        variables = {
-            key: variable
-            for key, variable in net.variables().items()
-            if key.layer < len(reading.layers)
-        }
         rates = _rates(built) if dtype == "float64" else None
         for step, batch in enumerate(batches):
             keys.take(batch.keys)
             if rates is not None:
                 model.optimizer.learning_rate = rates(step)
-            inputs = batch.inputs.reshape(len(batch.inputs), *given)
-            model.train_on_batch(inputs, _targets(model, reading, batch, dtype))
-            yield {k: np.array(ops.convert_to_numpy(v)) for k, v in variables.items()}
+            with process.floatx(dtype), exact_numbers(dtype):
+                found = followed[0].step(batch, dtype)
+            if len(followed) > 1 and step < OWN_STEPS:
+                _check_same(followed[1].step(batch, "float32"), found)
+            yield found
+
+
+class _Followed:
+    """A compiled model that takes steps, and its weights."""
+
+    def __init__(self, model: Any, reading: Reading, given: tuple[int, ...]) -> None:
+        self.model, self.reading, self.given = model, reading, given
+        self.net = net_of(model, given, _dtype_of(model, "float32"))
+        self._variables = {
+            key: variable
+            for key, variable in self.net.variables().items()
+            if key.layer < len(reading.layers)
+        }
+
+    def step(self, batch: Batch, dtype: DType) -> Params:
+        """Take one step; return the weights after it."""
+        inputs = batch.inputs.reshape(len(batch.inputs), *self.given)
+        if inputs.dtype.kind == "f":
+            inputs = inputs.astype(dtype)
+        self.model.train_on_batch(inputs, _targets(self.model, self.reading, batch, dtype))
+        return {k: np.array(ops.convert_to_numpy(v)) for k, v in self._variables.items()}
+
+
+def _check_same(own: Params, again: Params) -> None:
+    """Raise UnsupportedSpec where a model and the one made again from it go other ways."""
+    if relative_difference(again, own) > MADE_AGAIN:
+        raise UnsupportedSpec("The model made again in float64 computes something else.")
 
 
 def _input_shape(model: Any, reading: Reading) -> tuple[int, ...]:
@@ -81,20 +103,36 @@ def _targets(model: Any, reading: Reading, batch: Batch, dtype: DType) -> Any:
     return one_hot(batch.targets, reading.architecture().output_shape()[0], dtype)
 
 
-def _cast(built: Any) -> Any:
-    """Return the same compiled model in float64, from its configuration and its weights."""
-    if not (is_functional(built) or is_sequential(built)):
-        raise UnsupportedSpec("A model of a class of your own cannot be made again in float64.")
+def copied(built: Any) -> Any:
+    """Return a copy of a compiled model. Raises ConfigError where its class cannot be copied."""
     try:
-        config = _in_float64(built.get_config())
-        model = type(built).from_config(config)
+        return _again(built, lambda config: config)
+    except UnsupportedSpec as error:
+        raise ConfigError(f"Cannot copy the model: {error} Use FILE:build instead.") from None
+
+
+def _cast(built: Any) -> Any:
+    """Return the same compiled model in float64. Raises UnsupportedSpec."""
+    with process.floatx("float64"):
+        return _again(built, _in_float64)
+
+
+def _again(built: Any, changed: Callable[[Any], Any]) -> Any:
+    """Return a compiled model made from its configuration, `changed`, with its weights.
+
+    Raises UnsupportedSpec.
+    """
+    if not (is_functional(built) or is_sequential(built)):
+        raise UnsupportedSpec("A model of a class of your own cannot be made again.")
+    try:
+        model = type(built).from_config(changed(built.get_config()))
         if not model.built:
             model.build(built.input_shape)
-        model.set_weights([np.asarray(w, _wide(w)) for w in built.get_weights()])
-        _compile(model, built)
+        model.set_weights(built.get_weights())
+        _compile(model, built, changed)
     except Exception as error:
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UnsupportedSpec(f"The model cannot be made again in float64 ({said}).") from None
+        raise UnsupportedSpec(f"The model cannot be made again ({said.rstrip('.')}).") from None
     return model
 
 
@@ -109,11 +147,6 @@ def _rates(built: Any) -> Callable[[int], float] | None:
     return lambda step: float(ops.convert_to_numpy(schedule(step)))
 
 
-def _wide(array: Any) -> Any:
-    kind = np.asarray(array).dtype
-    return np.float64 if kind.kind == "f" else kind
-
-
 def _in_float64(config: Any) -> Any:
     """Return a configuration with float64 wherever it has float32."""
     if isinstance(config, Mapping):
@@ -123,15 +156,19 @@ def _in_float64(config: Any) -> Any:
     return "float64" if config == "float32" else config
 
 
-def _compile(model: Any, built: Any) -> None:
+def _compile(model: Any, built: Any, changed: Callable[[Any], Any]) -> None:
     """Compile `model` as `built` was, the learning rate as it was written."""
     rule = keras.optimizers.serialize(built.optimizer)
     constant = isinstance(built.optimizer._learning_rate, keras.Variable)
-    rate = compiled.shortest(built.optimizer._learning_rate) if constant else 0.0
-    rule["config"]["learning_rate"] = rate
-    rule = _in_float64(rule)
+    if constant:
+        rate = compiled.shortest(built.optimizer._learning_rate)
+        rule["config"]["learning_rate"] = rate
+    elif keras.config.floatx() == "float64":
+        rule["config"]["learning_rate"] = 0.0  # `steps` sets it
+    rule = changed(rule)
     optimizer = keras.optimizers.deserialize(rule)
-    if optimizer.weight_decay is not None:  # TensorFlow would take a number through float32
+    double = keras.config.floatx() == "float64"
+    if double and optimizer.weight_decay is not None:  # a number would go through float32
         optimizer.weight_decay = ops.convert_to_tensor(optimizer.weight_decay, dtype="float64")
     if hasattr(built.optimizer, "_exclude_from_weight_decay_pattern"):
         optimizer._exclude_from_weight_decay_pattern = (
@@ -143,30 +180,30 @@ def _compile(model: Any, built: Any) -> None:
         optimizer._exclude_from_weight_decay = {optimizer._var_key(v) for v in listed}
     loss = compiled._user_loss(built)
     if isinstance(loss, keras.losses.Loss):
-        loss = _same_loss(loss)
+        loss = _same_loss(loss, keras.config.floatx())
     model.compile(optimizer, loss, run_eagerly=built.run_eagerly, jit_compile=built.jit_compile)
 
 
-def _same_loss(loss: Any) -> Any:
-    """Return a loss with the same attributes in float64; its configuration would lose some."""
+def _same_loss(loss: Any, dtype: str) -> Any:
+    """Return a loss with the same attributes in `dtype`; its configuration would lose some."""
     found = object.__new__(type(loss))
     found.__dict__.update(loss.__dict__)
-    found._dtype, found._dtype_policy = "float64", keras.dtype_policies.get("float64")
+    found._dtype, found._dtype_policy = dtype, keras.dtype_policies.get(dtype)
     return found
 
 
 class _Keys:
     """The keys of what a net's dropout draws; Keras' own draws are put aside meanwhile."""
 
-    def __init__(self, net: Net) -> None:
+    def __init__(self, nets: Sequence[Net]) -> None:
         self._keys: dict[int, keras.Variable] = {}
         self._by_seed: dict[int, int] = {}
-        for position, (layer, link) in enumerate(net.layers):
+        for position, (layer, link) in (pair for net in nets for pair in enumerate(net.layers)):
             if isinstance(layer, Dropout):
                 self._by_seed[id(link.operation.seed_generator)] = position
-                self._keys[position] = keras.Variable(
-                    np.zeros(2, np.int32), trainable=False, dtype="int32"
-                )
+                if position not in self._keys:
+                    zeros = np.zeros(2, np.int32)
+                    self._keys[position] = keras.Variable(zeros, trainable=False, dtype="int32")
 
     def take(self, keys: Mapping[int, Any]) -> None:
         """Let the next step draw by `keys`, those of nnbench by the position of the layer."""

@@ -83,7 +83,7 @@ def _same(link: Link) -> object:
 
 def _inside(model: Any, shape: Shape, dtype: str, training: bool) -> Iterator[Link]:
     """Yield what a model or a layer of the user's own is made of."""
-    functional = getattr(model, "_functional", None) if is_sequential(model) else model
+    functional: Any = getattr(model, "_functional", None) if is_sequential(model) else model
     if is_functional(functional):
         if len(functional.inputs) != 1 or len(functional.outputs) != 1:
             raise NotKnownError("a model of several inputs or outputs", place(model))

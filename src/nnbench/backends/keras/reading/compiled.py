@@ -101,7 +101,7 @@ def read_loss(model: Any, layers: list[Layer]) -> tuple[Loss, ActivationName, bo
             return ours, "sigmoid", False
         raise NotKnownError(f"{name} of outputs that are neither logits nor of a sigmoid", where)
     if last in OUTPUTS:
-        return ours, last, True  # type: ignore[return-value]
+        return ours, last, True
     return ours, "linear", False
 
 
@@ -191,7 +191,7 @@ def read_optimizer(model: Any, penalty: float) -> Optimizer:
             found[ours] = getattr(rule, keras_name)
     if penalty:
         found |= _penalised(found, penalty, kind, where)
-    return documented(kind(**found), "keras")  # type: ignore[no-any-return]
+    return documented(kind(**found), "keras")
 
 
 def _penalised(found: dict[str, Any], penalty: float, kind: type, where: Place) -> dict[str, Any]:

@@ -6,6 +6,7 @@ scheduler, for Keras a compiled model.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -61,6 +62,12 @@ class Room(Protocol):
     def recording(self, file: str) -> AbstractContextManager[None]:
         """Note, while a program builds, which lines of `file` make its parts."""
 
+    def seed(self, number: int) -> None:
+        """Seed what the framework draws from."""
+
+    def copied(self, built: Any) -> Any:
+        """Return a copy, so that the caller's own objects stay as they are."""
+
     def read(self, built: Any, about: About) -> Reading:
         """Return what a program trains. Raises ConfigError for what cannot be trained at all."""
 
@@ -84,3 +91,15 @@ def one_hot(labels: NDArray[np.int64], classes: int, dtype: DType) -> NDArray[An
 def sample_size(outputs: int) -> int:
     """Return how many samples a program is tried with: no number that outputs could be taken for."""
     return 3 if outputs != 3 else 4
+
+
+def framework_of(built: Any) -> str | None:
+    """Return whose objects these are, by their classes; nothing is imported."""
+    parts = built if isinstance(built, tuple | list) else (built,)
+    found = {c.__module__.partition(".")[0] for part in parts for c in type(part).__mro__}
+    return next((name for name in ("keras", "torch") if name in found), None)
+
+
+def room_of(framework: str) -> Any:
+    """Return the package that reads programs of `framework`."""
+    return importlib.import_module(ROOMS[framework])

@@ -18,7 +18,7 @@ from nnbench.model.optimizers import Adam, Optimizer
 from nnbench.model.schedule import Schedule
 from nnbench.schema import read, to_data
 
-Framework = Literal["torch", "keras"]
+Framework = Literal["torch", "keras", "nnbench"]
 Takes = Literal["flat", "channels_last", "channels_first", "no_channels", "tokens"]
 Mistaken = Literal[
     "softmax_twice", "logits_as_probabilities", "broadcast_targets", "no_activation", "summed_loss",
@@ -186,7 +186,10 @@ _PASSING = (spec.Dropout, spec.Flatten)
 
 def _linear_pairs(reading: Reading) -> list[tuple[int, Place | None]]:
     """Return the position and place of every dense layer that follows one with nothing between."""
-    found, before = [], False
+    found: list[tuple[int, Place | None]] = []
+    before = any(unknown.part == "layers" for unknown in reading.unknown)
+    if before:  # who knows what is between
+        return found
     for i, layer in enumerate(reading.layers):
         if isinstance(layer, spec.Dense):
             if before:

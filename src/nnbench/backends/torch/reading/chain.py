@@ -85,6 +85,10 @@ class Chain:
         found = Unknown(text, "layers", place)
         if found not in self.unknown:
             self.unknown.append(found)
+        self.go_on_from(result)
+
+    def go_on_from(self, result: Any) -> None:
+        """Go on from activations that nothing is known of but their shape."""
         self.pads = self.tail = None
         if isinstance(result, torch.Tensor):
             own = tuple(result.shape[1:])

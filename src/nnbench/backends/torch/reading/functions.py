@@ -122,8 +122,8 @@ def _avg_pool(chain: Chain, given: Given, call: Call) -> None:
 
 
 def _dropout(chain: Chain, given: Given, call: Call) -> None:
-    training = given(1, "training", True)
-    op.dropout(chain, given(0, "p", 0.5), call._replace(training=bool(training)))
+    if given(1, "training", True):
+        op.dropout(chain, given(0, "p", 0.5), call)
 
 
 def _mean(chain: Chain, given: Given, call: Call) -> None:
@@ -165,7 +165,7 @@ FUNCTIONS: dict[Any, Read] = {
         c, g(0, "output_size"), call
     ),
     functional.dropout: _dropout,
-    torch.dropout: lambda c, g, call: op.dropout(c, g(0, "p"), call._replace(training=g(1, "train"))),
+    torch.dropout: lambda c, g, call: op.dropout(c, g(0, "p"), call),
     functional.pad: _pad,
     functional.leaky_relu: lambda c, g, call: op.leaky_relu(c, g(0, "negative_slope", 0.01), call),
     functional.gelu: lambda c, g, call: op.gelu(c, g(0, "approximate", "none"), call),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import nn
 
 from nnbench.backends.torch.reading import operations as op
@@ -105,9 +104,7 @@ MODULES: dict[type[nn.Module], Read] = {
 def read_module(chain: Chain, module: nn.Module, name: str, call: Call) -> None:
     """Append what `module`, called `name` in the program, does."""
     read = MODULES.get(type(module))
-    if hooked := _hooks(module):
-        op.unknown(chain, call, hooked)
-    elif read is None:
+    if read is None:
         op.unknown(chain, call, f"{_kind(module)} is not a layer that nnbench has")
     else:
         read(chain, module, name, call)
@@ -118,11 +115,3 @@ def _kind(module: nn.Module) -> str:
     own = kind.__module__.startswith("torch.")
     return f"nn.{kind.__name__}" if own else kind.__name__
 
-
-def _hooks(module: nn.Module) -> str:
-    """Say what changes a module besides its own code."""
-    if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks:
-        return "it has hooks"
-    if torch.nn.utils.parametrize.is_parametrized(module):
-        return "its parameters are parametrized"
-    return ""

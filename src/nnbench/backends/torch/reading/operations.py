@@ -13,7 +13,7 @@ from nnbench.backends.torch.reading.tracing import counted
 from nnbench.model import layers as spec
 from nnbench.model.layers import ActivationName
 from nnbench.model.network import ParamKey
-from nnbench.model.reading import Finding, Place
+from nnbench.model.reading import Place
 
 
 class Call(NamedTuple):
@@ -21,7 +21,6 @@ class Call(NamedTuple):
 
     place: Place | None
     result: Any
-    training: bool = False  # whether it is told to do in evaluation what it does in training
 
 
 def unknown(chain: Chain, call: Call, reason: str) -> None:
@@ -208,7 +207,7 @@ def embedding(chain: Chain, weight: str, vocabulary: int, units: int, call: Call
 
 
 def dropout(chain: Chain, rate: float, call: Call) -> None:
-    """Append dropout; one that does not look at evaluation is a mistake."""
+    """Append dropout."""
     if not 0.0 <= rate < 1.0:
         unknown(chain, call, f"a rate of {rate:g}")
         return
@@ -216,10 +215,6 @@ def dropout(chain: Chain, rate: float, call: Call) -> None:
     chain.add(spec.Dropout(float(rate)), call.place, call.result)
     if len(chain.layers) > position:
         chain.masks[position] = chain.order
-        if call.training:
-            text = "functional dropout without training=self.training drops in evaluation too"
-            found = Finding("dropout_ignores_evaluation", text, call.place, position)
-            chain.findings.append(found)
 
 
 def activation(chain: Chain, name: ActivationName, call: Call) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -20,6 +21,16 @@ from nnbench.errors import UnsupportedSpec
 from nnbench.model import counter
 from nnbench.model.reading import Reading
 from nnbench.model.schedule import Cosine, Listed, OneCycle, Plateau
+
+
+def seed(number: int) -> None:
+    """Seed what torch draws from."""
+    torch.manual_seed(number)
+
+
+def copied(built: Any) -> Any:
+    """Return copies of the objects, which belong to each other as they do."""
+    return copy.deepcopy(built)
 
 
 def steps(
@@ -70,10 +81,15 @@ def cast(parts: Program, dtype: torch.dtype) -> None:
     parts.model.to(dtype)
     if isinstance(parts.loss, nn.Module):
         parts.loss.to(dtype)
-    for state in parts.optimizer.state.values():
-        for name, value in state.items():
-            if isinstance(value, torch.Tensor) and value.is_floating_point() and value.dim():
-                state[name] = value.to(dtype)
+    for group in parts.optimizer.param_groups:
+        for parameter in group["params"]:
+            state = parts.optimizer.state.get(parameter, {})
+            for name, value in state.items():
+                if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                    state[name] = value.to(dtype)
+            if isinstance(parts.optimizer, torch.optim.Adagrad) and "sum" in state:
+                # as its constructor fills it, and not that number in another precision
+                state["sum"] = torch.full_like(parameter, group["initial_accumulator_value"])
 
 
 class Dropping(TorchFunctionMode):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import torch
@@ -50,18 +51,22 @@ class Walk:
     def _operation(self, node: fx.Node, value: Any, inputs: list[fx.Node]) -> None:
         """Read one operation on activations."""
         call = Call(place_of(self.traced, node), value)
-        if not isinstance(value, torch.Tensor):
-            if not _is_plain(value):
-                op.unknown(self.chain, call, "it gives no tensor")
-                self._go_on(node)
-            return  # a size, that a view takes
         if node.op == "call_module":
             self.called.add(str(node.target))
+        several = isinstance(self.traced.values.get(self.active), tuple)
+        if not isinstance(value, torch.Tensor):
+            if not _is_plain(value):  # else a size, that a view takes
+                self._module(node, call) if node.op == "call_module" else op.unknown(
+                    self.chain, call, "it gives no tensor"
+                )
+                self._go_on(node)
+            return
+        if several and node.target is operator.getitem:
+            self.chain.go_on_from(value)  # what gave it has been named
+            self._go_on(node)
+            return
         tensors = [n for n in inputs if isinstance(self.traced.values.get(n), torch.Tensor)]
-        whole = tensors == [self.active] or not isinstance(
-            self.traced.values.get(self.active), torch.Tensor
-        )
-        if not whole:
+        if tensors != [self.active]:
             op.unknown(self.chain, call, "branches: nnbench has one layer after the other")
         elif node.op == "call_module":
             self._module(node, call)

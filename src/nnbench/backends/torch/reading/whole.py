@@ -73,14 +73,14 @@ def _follow(model: nn.Module, chain: Chain, sample: torch.Tensor) -> frozenset[s
         chain.name_unknown(hooked, places.made(model))
     walk = Walk(found, chain)
     walk.go()
-    if evaluated.graph is None or not _same(found.graph, evaluated.graph):
+    if not _same(trained, evaluated):
         chain.name_unknown(
-            "forward does something else in evaluation than dropping nothing", places.made(model)
+            "forward does something else in training than in evaluation", places.made(model)
         )
     else:
         chain.findings.extend(_dropping(evaluated, chain))
-    opaque = [f"{name}." for name in found.opaque]
-    inside = {n for n, _ in model.named_modules() if n.startswith(tuple(opaque))} if opaque else set()
+    called = tuple(f"{name}." for name in walk.called)
+    inside = {n for n, _ in model.named_modules() if n.startswith(called)} if called else set()
     return frozenset(walk.called | inside)
 
 
@@ -95,8 +95,11 @@ def _hooked(model: nn.Module) -> str:
     return f"hooks on {name}" if (name := next(hooked, "")) else ""
 
 
-def _same(trained: fx.Graph, evaluated: fx.Graph) -> bool:
-    return tracing.same_graph(_undropped(trained), _undropped(evaluated))
+def _same(trained: Traced, evaluated: Traced) -> bool:
+    """Tell whether evaluation does what training does, functional dropout aside."""
+    if trained.graph is None or evaluated.graph is None:
+        return False
+    return tracing.same_graph(_undropped(trained.graph), _undropped(evaluated.graph))
 
 
 def _undropped(graph: fx.Graph) -> fx.Graph:
@@ -158,7 +161,8 @@ def read(built: Any, about: About) -> Reading:
     learnt = whole.located()
     shared = _shared(learnt)
     unknown = [*chain.unknown, *shared, *ending.unknown]
-    rule, odd = rules.read_optimizer(parts.optimizer, learnt)
+    every = {ParamKey(i, "kernel"): p for i, p in enumerate(parts.model.parameters())}
+    rule, odd = rules.read_optimizer(parts.optimizer, every if chain.unknown else learnt)
     unknown += odd
     schedule, odd, said = rules.read_schedule(
         parts.optimizer, parts.scheduler, about.epochs, about.steps

@@ -72,4 +72,6 @@ def _changed(part: Any, table: dict[str, tuple[Any, ...]]) -> Iterator[tuple[str
 
 
 def _word(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return (
+        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )

@@ -106,7 +106,11 @@ class Material:
         if self.inputs.dtype == "int64":
             return inputs
         inputs = inputs.astype(dtype)
-        return inputs * inputs.dtype.type(self.inputs.scale) if self.inputs.dtype == "uint8" else inputs
+        return (
+            inputs * inputs.dtype.type(self.inputs.scale)
+            if self.inputs.dtype == "uint8"
+            else inputs
+        )
 
 
 class Steps:
@@ -235,7 +239,7 @@ def _agreeing(
             way = zip(material.walks(other, len(taken)), taken, strict=False)
             with np.errstate(all="ignore"):
                 agreements = [steps.agreement(walk, own) for walk, own in way]
-        except Exception:  # noqa: S112 - a setting that does not fit is not the one
+        except Exception:
             continue
         if verdict(agreements).outcome == "agrees":
             found.append(name)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from nnbench.model import layers as spec
-from nnbench.model.layers import ActivationName, Layer, Shape
+from nnbench.model.layers import ActivationName, Layer
 from nnbench.model.losses import Loss, TaskKind
 from nnbench.model.network import Architecture
 from nnbench.model.optimizers import Adam, Optimizer

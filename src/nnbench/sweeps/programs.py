@@ -14,13 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnbench.backends.proof import Proof
+from nnbench import data
+from nnbench.backends.program import framework_of, room_of
+from nnbench.backends.proof import Proof, prove
 from nnbench.config.run import Cell
 from nnbench.errors import ConfigError, reported
 from nnbench.model.reading import Reading
+from nnbench.records.weights import save_weights
 from nnbench.sweeps.process import environment
+from nnbench.training.diagnosing import about_of, material_of, named
 
-BUILD_SECONDS = 120  # to import its framework and the file, and to build
+BUILD_SECONDS = 180  # to import its framework and the file, and to build
 PROVE_SECONDS = 600
 
 
@@ -104,8 +108,38 @@ def read_program(
     )
 
 
-def _proof(data: Mapping[str, Any]) -> dict[str, Any]:
-    values = dict(data)
+def read_objects(name: str, built: Any, cell: Cell, seeds: Sequence[int], folder: Path) -> Program:
+    """Read objects of this process, of which copies are made; every seed has their weights.
+
+    Raises ConfigError for what cannot be read at all.
+    """
+    framework = framework_of(built)
+    if framework is None:
+        raise ConfigError(
+            f"Received {name} of type {type(built).__name__}; must be (model, optimizer, loss) of "
+            "PyTorch, with a scheduler perhaps, a compiled Keras model, or FILE:FUNCTION."
+        )
+    config, room = cell.config, room_of(framework)
+    dataset = data.load(config.data, kind=config.task, seed=seeds[0])
+    course = {"batch_size": config.batch_size, "epochs": config.epochs, "shuffle": config.shuffle}
+    material = material_of(dataset, course | {"seeds": list(seeds)})
+    own = room.copied(built)
+    reading = named(name, lambda: room.read(own, about_of(dataset, config.task, material, None)))
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {}
+    if not any(unknown.part in ("layers", "input") for unknown in reading.unknown):
+        params = room.weights(own, reading)
+        for seed in seeds:
+            weights[seed] = folder / f"initial-{seed}.safetensors"
+            save_weights(weights[seed], params, name)
+    proof = None
+    if reading.understood:
+        proof = prove(lambda: room.copied(built), room, reading, material)
+    return Program(name, reading, proof, weights, cell.values["data"], config.task)
+
+
+def _proof(said: Mapping[str, Any]) -> dict[str, Any]:
+    values = dict(said)
     for name in ("difference", "envelope"):
         values[name] = float("nan") if values[name] is None else values[name]
     return values | {name: tuple(values[name]) for name in ("instead", "notes")}
@@ -147,7 +181,9 @@ def _asked(job: dict[str, Any], variables: Mapping[str, str], name: str) -> dict
         raise reported(said["kind"], said["error"])
     if "reading" not in said:
         code = process.returncode
-        how = f"was killed by signal {-code}" if code and code < 0 else f"ended with exit code {code}"
+        how = (
+            f"was killed by signal {-code}" if code and code < 0 else f"ended with exit code {code}"
+        )
         raise ConfigError(f"{name}: its process {how} before it was read.")
     return said
 
@@ -185,5 +221,3 @@ def _end(process: subprocess.Popen[str]) -> None:
             else:
                 process.kill()
     process.wait()
-
-

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import threading
 import traceback
 from pathlib import Path
@@ -123,7 +122,9 @@ def own_data(program: OwnProgram, folder: Path, job: dict[str, Any]) -> tuple[di
         for n, a in arrays.items() if n.startswith("y")
     )  # fmt: skip
     values = to_data(convert(DataConfig, {"name": "npz", "path": str(path)}, "data"))
-    return values | {"normalize": "none"}, "regression" if regression and not one_hot else "classification"
+    return values | {
+        "normalize": "none"
+    }, "regression" if regression and not one_hot else "classification"
 
 
 def _arrays(found: Any, file: str) -> dict[str, np.ndarray]:
@@ -180,4 +181,3 @@ def _limit_memory() -> None:
 if __name__ == "__main__":
     code = main()
     os._exit(code)  # threads and exit handlers of the program have nothing to say
-

@@ -132,7 +132,8 @@ def own_errors(path: Path, what: str) -> Iterator[None]:
         said = f"{kind}: {told}" if told else kind
         said = memory.partition(";")[0] if memory else said
         raise ConfigError(
-            f"{path.name} {what}{_line(error, path)}: {cut(said, SHOWN_CHARACTERS)}".rstrip(".") + "."
+            f"{path.name} {what}{_line(error, path)}: {cut(said, SHOWN_CHARACTERS)}".rstrip(".")
+            + "."
         ) from None
 
 

@@ -191,7 +191,7 @@ def read_function(
     target = node.target
     name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
     first = node.args[0] if node.args else node.kwargs.get("input")
-    if isinstance(target, str) and target in (*VIEWS, *SAME) or _is_view(target):
+    if (isinstance(target, str) and target in (*VIEWS, *SAME)) or _is_view(target):
         op.view(chain, call, _rerun(node, values, active))
     elif target not in FUNCTIONS or first is not active:
         op.unknown(chain, call, f"{name} is not a layer that nnbench has")
@@ -220,4 +220,3 @@ def _rerun(
         return node.target(*args, **kwargs)  # type: ignore[operator]
 
     return change
-

@@ -235,9 +235,7 @@ def _of_logits(own: Values, chain: Chain, place: Place) -> Ending:
     return Ending(Loss("cross_entropy", **own), "softmax", place, remarks=remarks)
 
 
-def _of_outputs(
-    kind: Any, own: Values, chain: Chain, shapes: list[Any], place: Place
-) -> Ending:
+def _of_outputs(kind: Any, own: Values, chain: Chain, shapes: list[Any], place: Place) -> Ending:
     if shapes[0] != shapes[1]:
         mean = own["over_batch"] == own["over_outputs"] == "mean"
         broadcast = len(shapes[0]) == 2 and shapes[0][1] == 1 and len(shapes[1]) == 1
@@ -255,4 +253,3 @@ def _of_outputs(
 def _pop(chain: Chain) -> None:
     chain.layers.pop()
     chain.places.pop()
-

@@ -48,7 +48,9 @@ def _avg_pool(chain: Chain, module: nn.AvgPool2d, name: str, call: Call) -> None
     op.pool(chain, "avg", call, module.kernel_size, module.stride, module.padding, 1)
 
 
-def _batch_norm(chain: Chain, module: nn.BatchNorm1d | nn.BatchNorm2d, name: str, call: Call) -> None:
+def _batch_norm(
+    chain: Chain, module: nn.BatchNorm1d | nn.BatchNorm2d, name: str, call: Call
+) -> None:
     for lack, reason in (
         (not module.affine, "affine=False"),
         (not module.track_running_stats, "track_running_stats=False"),
@@ -114,4 +116,3 @@ def _kind(module: nn.Module) -> str:
     kind = type(module)
     own = kind.__module__.startswith("torch.")
     return f"nn.{kind.__name__}" if own else kind.__name__
-

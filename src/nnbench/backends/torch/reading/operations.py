@@ -184,9 +184,7 @@ def batch_norm(chain: Chain, name: str, momentum: float, epsilon: float, call: C
     chain.add(layer, call.place, call.result, located)
 
 
-def layer_norm(
-    chain: Chain, name: str, shape: tuple[int, ...], epsilon: float, call: Call
-) -> None:
+def layer_norm(chain: Chain, name: str, shape: tuple[int, ...], epsilon: float, call: Call) -> None:
     """Append layer norm over the last axis."""
     order = chain.last_order()
     if order is None or len(shape) != 1:

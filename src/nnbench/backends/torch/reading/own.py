@@ -33,9 +33,7 @@ def copied(built: Any) -> Any:
     return copy.deepcopy(built)
 
 
-def steps(
-    built: Any, reading: Reading, batches: Iterable[Batch], dtype: DType
-) -> Iterator[Params]:
+def steps(built: Any, reading: Reading, batches: Iterable[Batch], dtype: DType) -> Iterator[Params]:
     """Take a step per batch with the program's own objects, in `dtype`; yield the weights.
 
     Dropout drops what nnbench draws. Raises UnsupportedSpec where the program cannot be cast.
@@ -109,9 +107,7 @@ class Dropping(TorchFunctionMode):
         self.keys, self.left = keys, list(self.masks)
         return self
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Do what was called, dropout excepted."""
         kwargs = kwargs or {}
         if func not in (functional.dropout, torch.dropout):

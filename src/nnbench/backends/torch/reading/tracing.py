@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,11 @@ from nnbench.backends.torch.reading import places
 from nnbench.model.reading import Place
 
 PLACE = "place"  # of a node, in its meta
+# What a program may ask of a tensor without looking at its values.
+ASKED = (
+    "shape", "size", "dim", "ndim", "ndimension", "numel", "nelement", "dtype", "device", "is_cuda",
+    "is_floating_point", "requires_grad", "stride", "is_contiguous",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,65 +44,115 @@ class Traced:
 
 
 class _Tracer(fx.Tracer):
-    """torch's own, which notes places and takes `opaque` modules for leaves."""
+    """torch's own, which notes places, runs each node on `samples`, and knows opaque modules.
 
-    def __init__(self, opaque: set[nn.Module]) -> None:
+    What a program asks of a tensor's shape and type is answered by the sample's; what it asks of
+    its values cannot be traced.
+    """
+
+    def __init__(self, opaque: set[nn.Module], samples: Sequence[Any]) -> None:
         super().__init__()
         self.opaque = opaque
+        self.values: dict[fx.Node, Any] = {}
+        self._samples = iter(samples)
+        self._running = False  # a node: nothing of it is traced
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Tell whether a module is a node, as those of torch are."""
         return m in self.opaque or super().is_leaf_module(m, module_qualified_name)
 
-    def create_proxy(self, *args: Any, **kwargs: Any) -> fx.Proxy:
-        """Return a proxy whose node knows the user's line."""
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        """Trace a module, unless a node is being run."""
+        if self._running:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """Return a module's attribute, a parameter as a node unless one is being run."""
+        if self._running:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """Return what stands for a node's value."""
+        return _Proxy(node, self)
+
+    def create_proxy(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what stands for a node's value: of a question about a shape, the answer."""
         proxy = super().create_proxy(*args, **kwargs)
-        proxy.node.meta[PLACE] = places.here()
-        return proxy
+        node = proxy.node
+        node.meta[PLACE] = places.here()
+        self._running = True
+        try:
+            self.values[node] = found = self._run(node)
+        finally:
+            self._running = False
+        return found if node.op == "call_method" and node.target in ASKED else proxy
+
+    def _run(self, node: fx.Node) -> Any:
+        """Return the value of a node for the samples."""
+        args, kwargs = fx.map_arg((node.args, node.kwargs), lambda n: self.values[n])
+        with torch.no_grad():
+            if node.op == "placeholder":
+                return next(self._samples, *args)
+            if node.op == "call_module":
+                return _evaluated(self.root.get_submodule(str(node.target)), args, kwargs)
+            if node.op == "call_method":
+                return getattr(args[0], str(node.target))(*args[1:], **kwargs)
+            if node.op == "call_function":
+                return node.target(*args, **kwargs)  # type: ignore[operator]
+            return operator.attrgetter(str(node.target))(self.root)
+
+
+class _Proxy(fx.Proxy):
+    """fx's own, which knows what it stands for."""
+
+    def __getattr__(self, k: str) -> Any:
+        value = self.tracer.values.get(self.node)  # type: ignore[attr-defined]
+        if k in ASKED and isinstance(value, torch.Tensor) and not callable(getattr(value, k)):
+            return getattr(value, k)
+        return super().__getattr__(k)
+
+    def __len__(self) -> int:
+        return len(self.tracer.values[self.node])  # type: ignore[attr-defined]
+
+
+def _evaluated(module: nn.Module, args: Any, kwargs: Any) -> Any:
+    """Run a module in evaluation, so that nothing in it changes."""
+    modes = {each: each.training for each in module.modules()}
+    module.eval()
+    try:
+        return module(*args, **kwargs)
+    finally:
+        for each, mode in modes.items():
+            each.training = mode
 
 
 def traced(root: nn.Module, *samples: Any) -> Traced:
-    """Trace `root` and run its graph on `samples`. What cannot be traced is told, not raised."""
-    return run(graph_of(root), *samples)
+    """Trace `root` on `samples`, in training or evaluation as it is.
 
-
-def graph_of(root: nn.Module) -> Traced:
-    """Trace `root` as it is, in training or in evaluation; see `traced`."""
+    What cannot be traced is told, not raised.
+    """
     opaque: dict[nn.Module, Place | None] = {}
     names = {module: name for name, module in root.named_modules()}
     while True:
+        tracer = _Tracer(set(opaque), samples)
         try:
-            graph = _Tracer(set(opaque)).trace(root)
-            return Traced(root, graph, {}, {names[m]: place for m, place in opaque.items()})
+            graph = tracer.trace(root)
+            named = {names[m]: place for m, place in opaque.items()}
+            return Traced(root, graph, tracer.values, named)
         except Exception as error:  # a user's code may fail in any way
-            place, reason = places.of_error(error), str(error).partition("\n")[0]
+            place, reason = places.of_error(error), _reason(error)
             culprit = _culprit(error, names, opaque)
             if culprit is None or culprit is root:
                 return Traced(root, None, {}, {}, place, reason)
             opaque[culprit] = place
 
 
-def run(found: Traced, *samples: Any) -> Traced:
-    """Return the same with the value of every node for `samples`."""
-    if found.graph is None:
-        return found
-    recorder = _Recorder(fx.GraphModule(found.root, found.graph))
-    with torch.no_grad():
-        recorder.run(*samples)
-    return replace(found, values=recorder.values)
-
-
-class _Recorder(fx.Interpreter):
-    """Runs a graph and keeps every node's value."""
-
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__(module, garbage_collect_values=False)
-        self.values: dict[fx.Node, Any] = {}
-
-    def run_node(self, n: fx.Node) -> Any:
-        """Run one node."""
-        self.values[n] = found = super().run_node(n)
-        return found
+def _reason(error: Exception) -> str:
+    """Say in a user's words why a program cannot be traced."""
+    said = str(error).partition("\n")[0]
+    return "control flow that looks at values" if "symbolically traced" in said else said
 
 
 def _culprit(error: BaseException, names: Any, opaque: Any) -> nn.Module | None:

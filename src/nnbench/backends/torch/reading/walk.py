@@ -80,7 +80,9 @@ class Walk:
             kind = type(self.traced.module(node)).__name__
             place = self.traced.opaque[name] or call.place
             op.unknown(
-                self.chain, call._replace(place=place), f"{kind} decides by values, or fails to trace"
+                self.chain,
+                call._replace(place=place),
+                f"{kind} cannot be followed: control flow that looks at values",
             )
             return
         read_module(self.chain, self.traced.module(node), name, call)
@@ -93,7 +95,9 @@ class Walk:
         given = node.args[0]
         if given is not self.active:
             call = Call(None, None)
-            op.unknown(self.chain, call, "the model returns something else than its last activations")
+            op.unknown(
+                self.chain, call, "the model returns something else than its last activations"
+            )
 
 
 def _is_plain(value: Any) -> bool:

@@ -61,10 +61,9 @@ def take_apart(built: Any, about: About) -> Whole:
 def _follow(model: nn.Module, chain: Chain, sample: torch.Tensor) -> frozenset[str]:
     """Read the model's graph into `chain`; return the names of the modules that it needs."""
     model.train()
-    trained = tracing.graph_of(model)
+    found = tracing.traced(model, sample)
     model.eval()
-    evaluated = tracing.graph_of(model)
-    found = tracing.run(trained, sample)
+    evaluated = tracing.traced(model, sample)
     if found.graph is None:
         place = found.failed or Place(type(model).__name__)
         chain.name_unknown(f"{place.text}: {found.reason}", place)
@@ -73,7 +72,7 @@ def _follow(model: nn.Module, chain: Chain, sample: torch.Tensor) -> frozenset[s
         chain.name_unknown(hooked, places.made(model))
     walk = Walk(found, chain)
     walk.go()
-    if not _same(trained, evaluated):
+    if not _same(found, evaluated):
         chain.name_unknown(
             "forward does something else in training than in evaluation", places.made(model)
         )
@@ -135,7 +134,9 @@ def fitting_targets(loss: Any, outputs: torch.Tensor, about: About) -> torch.Ten
     """
     n, said = len(outputs), ""
     if about.kind == "regression":
-        tried = [torch.zeros((n,) if about.outputs == 1 else (n, about.outputs), dtype=outputs.dtype)]
+        tried = [
+            torch.zeros((n,) if about.outputs == 1 else (n, about.outputs), dtype=outputs.dtype)
+        ]
     else:
         labels = torch.arange(n) % about.outputs
         tried = [labels, torch.eye(about.outputs, dtype=outputs.dtype)[labels]]

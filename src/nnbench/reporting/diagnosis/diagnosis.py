@@ -12,18 +12,13 @@ from nnbench.config.composition import compose
 from nnbench.errors import ConfigError, ResultsError
 from nnbench.model.reading import Framework
 from nnbench.reporting.diagnosis.certified import Certified, certified
-from nnbench.reporting.diagnosis.differences import (
-    Difference,
-    InitialWeights,
-    differences,
-    initial_weights,
-)
+from nnbench.reporting.diagnosis.differences import Difference, differences
+from nnbench.reporting.diagnosis.drawn import InitialWeights, initial_weights
 from nnbench.reporting.diagnosis.explained import Explained, explained, plan
 from nnbench.reporting.diagnosis.mending import Mended, mended, program
 from nnbench.reporting.diagnosis.sides import Side, values_of
 from nnbench.reporting.diagnosis.starts import Starts
 from nnbench.reporting.explain.change import Values
-from nnbench.reporting.explain.recorded import ended as ended
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.programs import Program
 from nnbench.writing import staged
@@ -45,7 +40,7 @@ class Diagnosis:
     a: Program
     b: Program
     differences: tuple[Difference, ...] = ()
-    initial: InitialWeights = InitialWeights(())
+    initial: InitialWeights | None = None
     explained: Explained | None = None
     mended: Mended | None = None
     why: str | None = None
@@ -150,8 +145,8 @@ def diagnose(
         return _with(found, why=why)
     files = (a.weights, b.weights)
     starts = Starts.of(sides, (va, vb), files, results.resolve() / "diagnose" / "weights")
-    planned = plan(va, vb, apart)
-    runs = len(seeds) * (len(planned.timed()) + len({id(v) for v in planned.between()}))
+    planned = plan(va, vb, compose(["backend=numpy"]).values["backend"], apart)
+    runs = len(seeds) * planned.runs
     names = ", ".join(each.name for each in apart) or "none"
     observer.say(f"{len(apart)} differences besides initial weights: {names}.")
     observer.say(f"{runs} runs, about {runs * SECONDS_PER_RUN / 60:.1f} minutes.")

@@ -1,8 +1,9 @@
 """From program A to program B, one difference at a time: what each does to loss, accuracy, time.
 
 The runs are ordinary ones, of what was read, in matched semantics. Initial weights are changed
-first; from then on all runs start from B's weights and take samples in one order. The framework is
-changed last, in both orders of the differences.
+first; from then on all runs start from B's weights and take samples in one order. Between the two
+frameworks the differences are walked on NumPy, whose runs begin soonest, in two orders: in matched
+semantics a framework is rounding and time, and what it does add is counted as the framework's.
 """
 
 from __future__ import annotations
@@ -11,20 +12,21 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from nnbench.config.backend import label_of
 from nnbench.errors import RunFailed
 from nnbench.records.identity import deciding
 from nnbench.records.run import RunResult
 from nnbench.reporting.diagnosis.differences import Difference
 from nnbench.reporting.diagnosis.starts import OF, PLAIN, Starts
 from nnbench.reporting.explain.bridge import Bridge, bridge, cell, is_possible
-from nnbench.reporting.explain.change import Change, Values
+from nnbench.reporting.explain.change import Values
 from nnbench.reporting.explain.explanation import Gap, average, gap
 from nnbench.reporting.explain.noise import with_noise
 from nnbench.reporting.explain.walk import run_plain
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.plan import check
 
-INITIAL, FRAMEWORK = "initial weights", "backend"
+INITIAL, FRAMEWORK, ROUNDING = "initial weights", "backend", "rounding"
 ALL = "all differences"
 FROM = {side: {"name": "from_run", "run": side, "missing": "error"} for side in "AB"}
 Way = Sequence[tuple[str, Values]]  # each change with where it leads; the first has no name
@@ -46,12 +48,18 @@ class Explained:
 
 @dataclass(frozen=True)
 class Plan:
-    """The configurations between two programs, by two orders of their differences."""
+    """The configurations between two programs: `first` is A's, `second` A's with B's weights.
+
+    `way` leads from there to B's settings on NumPy, by two orders of the differences; `last` is
+    B's own. `middle` has all of B's settings in A's framework, None where none costs time.
+    """
 
     first: Values
-    last: Values
+    second: Values
     way: Bridge
-    framework: Change | None
+    last: Values
+    middle: Values | None
+    framework: str
 
     def ways(self) -> list[Way]:
         """Return both ways from A with B's weights to B."""
@@ -60,40 +68,39 @@ class Plan:
             (self.way.changes, self.way.forward),
             (self.way.opposite, self.way.backward),
         ):
-            names = ["", *(step.name for step in steps)]
-            way = list(zip(names, path, strict=True))
-            if self.framework is not None:
-                way.append((FRAMEWORK, self.last))
-            found.append(way)
+            names = [self.framework, *(step.name for step in steps)]
+            between = list(zip(names, path, strict=True)) if steps else []
+            found.append([("", self.second), *between, (self.framework, self.last)])
         return found
 
-    def between(self) -> list[Values]:
-        """Return the configurations that tell scores alone."""
-        met = {id(values) for values in self.timed()}
-        return [v for way in self.ways() for _, v in way if id(v) not in met]
+    def scored(self) -> list[Values]:
+        """Return the configurations that tell scores alone, each once."""
+        timed = {id(values) for values in self.timed()}
+        met = {id(v): v for way in self.ways() for _, v in way if id(v) not in timed}
+        return list(met.values())
 
     def timed(self) -> list[Values]:
-        """Return the configurations whose times are compared: A, A with all of B's, and B."""
-        return [self.first, self.way.forward[-1], self.last]
+        """Return the configurations whose times are compared."""
+        return [self.first, *filter(None, [self.middle]), self.last]
+
+    @property
+    def runs(self) -> int:
+        """Return how many runs each seed takes."""
+        return len(self.timed()) + len(self.scored())
 
 
-def plan(first: Values, last: Values, found: Sequence[Difference]) -> Plan:
-    """Return the configurations between those of A and of B."""
-    a = dict(first) | {OF: FROM["A"]}
-    b = dict(last) | {OF: FROM["B"]}
-    start = a | {OF: FROM["B"]}
-    end = b | {"backend": a["backend"]}
+def plan(first: Values, last: Values, numpy: Values, found: Sequence[Difference]) -> Plan:
+    """Return the configurations between those of A and of B; `numpy` is the backend between."""
+    a, b = dict(first) | {OF: FROM["A"]}, dict(last) | {OF: FROM["B"]}
+    second = a | {OF: FROM["B"]}
     checked = is_possible(check)
     steps = [each.change for each in found if each.change.keys]
+    start, end = second | {"backend": numpy}, b | {"backend": numpy}
     way = bridge(start, end, lambda v: checked(dict(v) | {OF: PLAIN}), steps)
-    framework = None
-    if first["backend"] != last["backend"]:
-        names = (first["backend"]["name"], last["backend"]["name"])
-        framework = Change(("backend",), FRAMEWORK, " to ".join(names))
-        b_end = b
-    else:
-        b_end = way.forward[-1]  # type: ignore[assignment]
-    return Plan(a, b_end, way, framework)
+    costs = any(each.part == "layers" or each.key == "optimizer" for each in found)
+    middle = b | {"backend": a["backend"]} if costs and a["backend"] != b["backend"] else None
+    name = FRAMEWORK if a["backend"] != b["backend"] else ROUNDING
+    return Plan(a, second, way, b, middle, name)
 
 
 def explained(
@@ -115,9 +122,9 @@ def explained(
     )  # fmt: skip
     texts = {each.change.name: each.change.text for each in found}
     texts |= {step.name: step.text for step in planned.way.changes}
+    labels = [label_of(v["backend"]) for v in (planned.first, planned.last)]
     texts |= {INITIAL: "A's to B's", ALL: "in one framework"}
-    if planned.framework is not None:
-        texts[FRAMEWORK] = planned.framework.text
+    texts[planned.framework] = " to ".join(dict.fromkeys(labels))
     known = {each.change.name: each.known for each in found}
     ways = planned.ways()
     met = {id(v): {s: of(v, s) for s in seeds} for way in ways for _, v in way}
@@ -126,7 +133,7 @@ def explained(
     if planned.first["task"] == "classification":
         figures.append("test accuracy")
     parts: dict[str, list[Gap]] = {"whole": [], "initial": [], "rest": []}
-    first: Way = [("", planned.first), (INITIAL, ways[0][0][1])]
+    first: Way = [("", planned.first), (INITIAL, planned.second)]
     whole: Way = [("", planned.first), (ALL, planned.last)]
     for figure in figures:
         if cautions and figure == "test loss":
@@ -144,7 +151,7 @@ def _run(
     found: dict[str, RunResult] = {}
     alone = {"launcher": {"name": "sequential"}}
     several = {"launcher": {"name": "parallel", "n_jobs": None, "per_gpu": 1}}
-    for what, launcher in ((planned.timed(), alone), (planned.between(), several)):
+    for what, launcher in ((planned.timed(), alone), (planned.scored(), several)):
         cells = [starts.placed(v, s) | launcher for s in seeds for v in what]
         names = [f"{i % max(len(what), 1)} s{v['seed']}" for i, v in enumerate(cells)]
         if cells:
@@ -179,13 +186,15 @@ def _time(
     seeds: Sequence[int],
     texts: Mapping[str, str],
 ) -> Gap:
-    """Return the gap in time: all differences in A's framework, then the framework."""
-    names = ["", ALL] + ([FRAMEWORK] if planned.framework is not None else [])
-    ends = planned.timed()[: len(names)]
+    """Return the gap in time: all differences in A's framework where they cost any, then B's."""
+    ends = planned.timed()
+    names = ["", *([ALL] if planned.middle is not None else []), planned.framework]
     by_seed = []
     for seed in seeds:
-        way = [(n, met[id(v)][seed].epoch_seconds or math.nan) for n, v in
-               zip(names, ends, strict=True)]  # fmt: skip
+        way = [
+            (name, met[id(values)][seed].epoch_seconds or math.nan)
+            for name, values in zip(names, ends, strict=True)
+        ]
         by_seed.append(gap("time per epoch", way, way, texts, ratio=True))
     return average(by_seed)
 

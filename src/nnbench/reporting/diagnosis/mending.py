@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from nnbench import data
-from nnbench.model import layers as spec
 from nnbench.model.reading import Framework, Place, Reading
 from nnbench.reporting.diagnosis import writing_keras, writing_torch
 from nnbench.reporting.diagnosis.differences import Difference
@@ -216,17 +215,10 @@ def _joined(mends: Sequence[Mend]) -> tuple[Mend, ...]:
     found: dict[tuple[str, str], Mend] = {}
     for i, each in enumerate(mends):
         key = (each.side, each.line or f"{i}")
-        if key in found:
-            before = found[key]
-            each = dataclasses.replace(
-                before,
-                names=before.names + each.names,
-                cannot=tuple(dict.fromkeys((*before.cannot, *each.cannot))),
-            )
-        found[key] = each
+        before = found.get(key)
+        if before is None:
+            found[key] = each
+            continue
+        cannot = tuple(dict.fromkeys((*before.cannot, *each.cannot)))
+        found[key] = dataclasses.replace(before, names=before.names + each.names, cannot=cannot)
     return tuple(found.values())
-
-
-def has_norms(layers: Sequence[spec.Layer]) -> bool:
-    """Tell whether a net has layers whose scale and offset would decay, too."""
-    return any(isinstance(x, spec.BatchNorm | spec.LayerNorm) for x in layers)

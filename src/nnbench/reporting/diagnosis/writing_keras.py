@@ -28,6 +28,13 @@ USUAL = {
 NAMES = {"kernel": "kernel_initializer", "bias": "bias_initializer"}
 CLASSES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop",
            "adagrad": "Adagrad"}  # fmt: skip
+LOSSES = {
+    "cross_entropy": "SparseCategoricalCrossentropy",
+    "bce": "BinaryCrossentropy",
+    "mse": "MeanSquaredError",
+    "l1": "MeanAbsoluteError",
+    "huber": "Huber",
+}
 INIT = "keras.initializers."
 
 
@@ -56,7 +63,9 @@ def layers(wanted: Wanted) -> list[str]:
     return found
 
 
-def layer_text(layer: Layer, wanted: Wanted | None = None, position: int = 0) -> list[str]:
+def layer_text(  # noqa: PLR0911 - one line for each kind
+    layer: Layer, wanted: Wanted | None = None, position: int = 0
+) -> list[str]:
     """Return a layer as source text, with its initial distributions where `wanted` has them."""
     drawn = _initializers(wanted, position, layer)
     match layer:
@@ -139,8 +148,7 @@ def loss(wanted: Wanted) -> str:
         smoothing = number(of.label_smoothing)
         return call("keras.losses.CategoricalCrossentropy", from_logits=logits,
                     label_smoothing=smoothing, reduction=reduction)  # fmt: skip
-    name = {"cross_entropy": "SparseCategoricalCrossentropy", "bce": "BinaryCrossentropy",
-            "mse": "MeanSquaredError", "l1": "MeanAbsoluteError", "huber": "Huber"}[of.name]  # fmt: skip
+    name = LOSSES[of.name]
     entropy = of.name in ("cross_entropy", "bce")
     delta = number(of.delta) if of.name == "huber" and of.delta != 1.0 else None
     return call(f"keras.losses.{name}", from_logits=logits if entropy else None, delta=delta,

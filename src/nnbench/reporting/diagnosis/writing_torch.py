@@ -49,7 +49,9 @@ def program(wanted: Wanted) -> str:
     )
 
 
-def layer_text(layer: Layer, before: Shape | None = None) -> str:
+def layer_text(  # noqa: PLR0911 - one line for each kind
+    layer: Layer, before: Shape | None = None
+) -> str:
     """Return a layer as source text; `before` is the shape that it is given."""
     incoming = str(before[-1]) if before else "..."
     match layer:

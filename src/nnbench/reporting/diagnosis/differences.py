@@ -75,11 +75,12 @@ def _of_layers(
 ) -> Iterator[Difference]:
     """Yield the differences between layers; one setting that differs alike is one difference."""
     if va["arch"]["input_shape"] != vb["arch"]["input_shape"]:
-        shapes = [f"inputs {v['arch']['input_shape']}, {_net(side)}" for side, v in
-                  ((a, va), (b, vb))]  # fmt: skip
-        change = Change(("arch",), "layers", " to ".join(shapes))
-        places = [side.place(0) if side.layers else None for side in (a, b)]
-        yield Difference("layers", *shapes, "layers", "layers", change, "", *places)
+        one, other = (
+            f"inputs {v['arch']['input_shape']}, {_net(side)}" for side, v in ((a, va), (b, vb))
+        )
+        change = Change(("arch",), "layers", f"{one} to {other}")
+        first, second = (side.place(0) if side.layers else None for side in (a, b))
+        yield Difference("layers", one, other, "layers", "layers", change, "", first, second)
         return
     alike: dict[tuple[str, str, str], list[tuple[int, int | None, int | None]]] = {}
     i = j = 0
@@ -92,8 +93,8 @@ def _of_layers(
             continue
         for leaf in differing(old, new):
             name = f"{entry(old)['name']}.{leaf}"
-            said = tuple(_said(leaf, documented_value(x, leaf)) for x in (old, new))
-            alike.setdefault((name, *said), []).append(here)
+            one, other = (_said(leaf, documented_value(x, leaf)) for x in (old, new))
+            alike.setdefault((name, one, other), []).append(here)
     for (name, old_text, new_text), where in alike.items():
         yield _layer_difference(a, b, name, old_text, new_text, where)
 
@@ -261,10 +262,10 @@ def _of_schedule(
 ) -> Iterator[Difference]:
     if va["schedule"] == vb["schedule"]:
         return
-    said = [_rates(v["schedule"]) for v in (va, vb)]
+    old, new = (_rates(v["schedule"]) for v in (va, vb))
     places = (a.reading.where.get("schedule"), b.reading.where.get("schedule"))
-    change = Change(("schedule",), "learning rate", f"{said[0]} to {said[1]}")
-    yield Difference("learning rate", *said, "schedule", "lr", change, "", *places)
+    change = Change(("schedule",), "learning rate", f"{old} to {new}")
+    yield Difference("learning rate", old, new, "schedule", "lr", change, "", *places)
 
 
 def _rates(schedule: Mapping[str, Any]) -> str:
@@ -286,6 +287,6 @@ def _frozen(a: Side, b: Side) -> Iterator[Difference]:
         held.append({str(ParamKey(at[key.layer], key.role)) for key in keys})
     if held[0] == held[1]:
         return
-    said = [", ".join(sorted(each)) or "none" for each in held]
-    change = Change((), "parameters that do not learn", f"{said[0]} to {said[1]}")
-    yield Difference(change.name, *said, "layers", "frozen", change)
+    old, new = (", ".join(sorted(each)) or "none" for each in held)
+    change = Change((), "parameters that do not learn", f"{old} to {new}")
+    yield Difference(change.name, old, new, "layers", "frozen", change)

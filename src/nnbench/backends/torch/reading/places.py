@@ -37,7 +37,7 @@ def recording(file: str) -> Iterator[None]:
 
 def _marking(init: Any) -> Any:
     def marked(self: Any, *args: Any, **kwargs: Any) -> None:
-        if (place := here()) is not None:
+        if (place := here(self)) is not None:
             self.__dict__[MARK] = place
         init(self, *args, **kwargs)
 
@@ -52,14 +52,27 @@ def made(thing: Any, text: str | None = None) -> Place | None:
     return Place(text or type(thing).__name__)
 
 
-def here() -> Place | None:
-    """Return the innermost call in a user's source that led to the caller."""
+def here(thing: Any = None) -> Place | None:
+    """Return the innermost call in a user's source that led to the caller.
+
+    Of a `thing` that is being made, the call that makes it, and not what its own code calls.
+    """
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_NOT_USERS):
+    while frame is not None and (
+        frame.f_code.co_filename.startswith(_NOT_USERS) or _is_own(frame, thing)
+    ):
         frame = frame.f_back
     if frame is None or frame.f_code.co_filename.startswith(sys.base_prefix):
         return None
     return _place(frame.f_code, frame.f_lasti, frame.f_lineno)
+
+
+def _is_own(frame: FrameType, thing: Any) -> bool:
+    """Tell whether a frame is the constructor of `thing`."""
+    code = frame.f_code
+    if thing is None or code.co_name != "__init__" or not code.co_argcount:
+        return False
+    return frame.f_locals.get(code.co_varnames[0]) is thing
 
 
 def of_error(error: BaseException) -> Place | None:

@@ -16,7 +16,7 @@ from nnbench.config.backend import label_of
 from nnbench.errors import RunFailed
 from nnbench.records.identity import deciding
 from nnbench.records.run import RunResult
-from nnbench.reporting.diagnosis.differences import Difference
+from nnbench.reporting.diagnosis.difference import Difference
 from nnbench.reporting.diagnosis.starts import OF, PLAIN, Starts
 from nnbench.reporting.explain.bridge import Bridge, bridge, cell, is_possible
 from nnbench.reporting.explain.change import Values

@@ -12,7 +12,8 @@ from nnbench.config.composition import compose
 from nnbench.errors import ConfigError, ResultsError
 from nnbench.model.reading import Framework
 from nnbench.reporting.diagnosis.certified import Certified, certified
-from nnbench.reporting.diagnosis.differences import Difference, differences
+from nnbench.reporting.diagnosis.difference import Difference
+from nnbench.reporting.diagnosis.differences import differences
 from nnbench.reporting.diagnosis.drawn import InitialWeights, initial_weights
 from nnbench.reporting.diagnosis.explained import Explained, explained, plan
 from nnbench.reporting.diagnosis.mending import Mended, mended, program

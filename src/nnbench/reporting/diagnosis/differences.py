@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nnbench.formatting import cut
 from nnbench.model.formulas import FAMILIES
 from nnbench.model.network import ParamKey, describe
-from nnbench.model.reading import Place
+from nnbench.reporting.diagnosis.difference import Difference, said
+from nnbench.reporting.diagnosis.rules import of_optimizer, of_schedule
 from nnbench.reporting.diagnosis.sides import Side
 from nnbench.reporting.explain.change import Change
-from nnbench.reporting.explain.effects import RULES, effect_of, phrase
+from nnbench.reporting.explain.effects import effect_of
 from nnbench.reporting.explain.layers import Slot, differing, documented_value, entry, kinds, slots
 
-EPSILON = ("epsilon", "epsilon_root", "epsilon_correction")
-DECAY = ("weight_decay", "decay", "decay_on")
 LONGEST = 60
 # What settings without a formula of their own do.
 KNOWN = {
@@ -27,30 +25,6 @@ KNOWN = {
 }
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A setting in which two programs differ: `a` and `b` are its values in words.
-
-    `change` makes it in a run's configuration; `part` is `layers`, `loss`, `optimizer` or
-    `schedule`; `key` the setting's own name; `layers` are the positions in A and in B, in the
-    common form, of the layers that have it.
-    """
-
-    name: str
-    a: str
-    b: str
-    part: str
-    key: str
-    change: Change
-    known: str = ""
-    place_a: Place | None = None
-    place_b: Place | None = None
-    layers: tuple[tuple[int | None, int | None], ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.a} against {self.b}"
-
-
 def differences(a: Side, b: Side, va: Mapping[str, Any], vb: Mapping[str, Any]) -> list[Difference]:
     """Return where two sides differ, besides initial weights and the framework.
 
@@ -59,8 +33,8 @@ def differences(a: Side, b: Side, va: Mapping[str, Any], vb: Mapping[str, Any]) 
     return [
         *_of_layers(a, b, va, vb),
         *_of_loss(a, b, va, vb),
-        *_of_optimizer(a, b, va, vb),
-        *_of_schedule(a, b, va, vb),
+        *of_optimizer(a, b, va, vb),
+        *of_schedule(a, b, va, vb),
         *_frozen(a, b),
     ]
 
@@ -75,11 +49,12 @@ def _of_layers(
 ) -> Iterator[Difference]:
     """Yield the differences between layers; one setting that differs alike is one difference."""
     if va["arch"]["input_shape"] != vb["arch"]["input_shape"]:
-        shapes = [f"inputs {v['arch']['input_shape']}, {_net(side)}" for side, v in
-                  ((a, va), (b, vb))]  # fmt: skip
-        change = Change(("arch",), "layers", " to ".join(shapes))
-        places = [side.place(0) if side.layers else None for side in (a, b)]
-        yield Difference("layers", *shapes, "layers", "layers", change, "", *places)
+        one, other = (
+            f"inputs {v['arch']['input_shape']}, {_net(side)}" for side, v in ((a, va), (b, vb))
+        )
+        change = Change(("arch",), "layers", f"{one} to {other}")
+        first, second = (side.place(0) if side.layers else None for side in (a, b))
+        yield Difference("layers", one, other, "layers", "layers", change, "", first, second)
         return
     alike: dict[tuple[str, str, str], list[tuple[int, int | None, int | None]]] = {}
     i = j = 0
@@ -92,8 +67,8 @@ def _of_layers(
             continue
         for leaf in differing(old, new):
             name = f"{entry(old)['name']}.{leaf}"
-            said = tuple(_said(leaf, documented_value(x, leaf)) for x in (old, new))
-            alike.setdefault((name, *said), []).append(here)
+            one, other = (said(leaf, documented_value(x, leaf)) for x in (old, new))
+            alike.setdefault((name, one, other), []).append(here)
     for (name, old_text, new_text), where in alike.items():
         yield _layer_difference(a, b, name, old_text, new_text, where)
 
@@ -146,11 +121,6 @@ def _described(layer: Any) -> str:
     return cut(describe(kind(**{k: v for k, v in given.items() if k != "name"})), LONGEST)
 
 
-def _said(key: str, value: Any) -> str:
-    """Return a value in the words of its field."""
-    return phrase(key, value, None).rpartition(" to ")[0]
-
-
 def _of_loss(
     a: Side, b: Side, va: Mapping[str, Any], vb: Mapping[str, Any]
 ) -> Iterator[Difference]:
@@ -193,90 +163,6 @@ def _mistake(mistake: str | None) -> str:
     return _AS_IT_SHOULD if mistake is None else MISTAKES[mistake]
 
 
-def _of_optimizer(
-    a: Side, b: Side, va: Mapping[str, Any], vb: Mapping[str, Any]
-) -> Iterator[Difference]:
-    old, new = dict(va["optimizer"]), dict(vb["optimizer"])
-    kind = old["name"]
-    places = (a.reading.where.get("optimizer"), b.reading.where.get("optimizer"))
-
-    def made(name: str, key: str, said: Sequence[str], *keys: str) -> Difference:
-        named = tuple(f"optimizer.{k}" if k else "optimizer" for k in keys)
-        known = " and ".join(filter(None, dict.fromkeys(
-            effect_of(kind, k) for k in keys if k != "decay_on")))  # fmt: skip
-        formula = all(k in FAMILIES["nnbench"].get(RULES.get(kind, object), {}) for k in keys)
-        change = Change(named, name, f"{said[0]} to {said[1]}", formula, known)
-        return Difference(name, said[0], said[1], "optimizer", key, change, known, *places)
-
-    if kind != new["name"]:
-        said = [_rule(v) for v in (old, new)]
-        yield made("optimizer", "optimizer", said, "")
-        return
-    apart = [k for k in old if k not in ("name", "formulas") and old[k] != new.get(k)]
-    if together := [k for k in EPSILON if k in apart]:
-        forms = [k for k in together if k != "epsilon"]
-        said = [", ".join([f"{v['epsilon']:g}", *(_place(k, v[k]) for k in forms)])
-                for v in (old, new)]  # fmt: skip
-        name = "epsilon and its place" if forms and "epsilon" in together else "epsilon's place"
-        yield made(f"{kind} {name if forms else 'epsilon'}", "epsilon", said, *together)
-    decays = [k for k in DECAY if k in apart]
-    if decays and not (old["weight_decay"] and new["weight_decay"]):
-        said = [_decay(v) for v in (old, new)]
-        yield made("weight decay", "weight_decay", said, *decays)
-        decays = []
-    names = {"decay": "weight decay coupled against decoupled", "weight_decay": "weight decay",
-             "decay_on": "weight decay on"}  # fmt: skip
-    for key in decays:
-        yield made(names[key], key, [_said(key, v[key] or "decoupled") for v in (old, new)], key)
-    for key in apart:
-        if key not in (*EPSILON, *DECAY):
-            values = [_value(key, v[key], kind) for v in (old, new)]
-            yield made(f"{kind} {key}" if key != "rho" else "rho", key, values, key)
-
-
-def _value(key: str, value: Any, kind: str) -> str:
-    usual = FAMILIES["nnbench"].get(RULES.get(kind, object), {}).get(key)
-    return _said(key, usual if value is None else value)
-
-
-def _place(key: str, value: Any) -> str:
-    return _said(key, value).removeprefix("epsilon ")
-
-
-def _decay(rule: Mapping[str, Any]) -> str:
-    if not rule["weight_decay"]:
-        return "none"
-    on = " on kernels" if rule["decay_on"] == "kernels" else ""
-    return f"{rule['weight_decay']:g} {rule['decay'] or ''}{on}".replace("  ", " ").strip()
-
-
-def _rule(rule: Mapping[str, Any]) -> str:
-    kept = ("momentum", "nesterov", "rho", "weight_decay")
-    told = [f"{k}={rule[k]}" for k in kept if rule.get(k)]
-    return " ".join([rule["name"], *told])
-
-
-def _of_schedule(
-    a: Side, b: Side, va: Mapping[str, Any], vb: Mapping[str, Any]
-) -> Iterator[Difference]:
-    if va["schedule"] == vb["schedule"]:
-        return
-    said = [_rates(v["schedule"]) for v in (va, vb)]
-    places = (a.reading.where.get("schedule"), b.reading.where.get("schedule"))
-    change = Change(("schedule",), "learning rate", f"{said[0]} to {said[1]}")
-    yield Difference("learning rate", *said, "schedule", "lr", change, "", *places)
-
-
-def _rates(schedule: Mapping[str, Any]) -> str:
-    if schedule["name"] == "constant":
-        return f"{schedule['lr']:g}"
-    if schedule["name"] == "listed":
-        rates = schedule["rates"]
-        return f"from {rates[0]:.4g} to {rates[-1]:.4g}, changing"
-    told = [f"{k} {v}" for k, v in schedule.items() if k != "name"]
-    return f"{schedule['name']} ({', '.join(told)})"
-
-
 def _frozen(a: Side, b: Side) -> Iterator[Difference]:
     """Yield the parameters that learn on one side alone; no run can be told to hold them."""
     held = []
@@ -286,6 +172,6 @@ def _frozen(a: Side, b: Side) -> Iterator[Difference]:
         held.append({str(ParamKey(at[key.layer], key.role)) for key in keys})
     if held[0] == held[1]:
         return
-    said = [", ".join(sorted(each)) or "none" for each in held]
-    change = Change((), "parameters that do not learn", f"{said[0]} to {said[1]}")
-    yield Difference(change.name, *said, "layers", "frozen", change)
+    old, new = (", ".join(sorted(each)) or "none" for each in held)
+    change = Change((), "parameters that do not learn", f"{old} to {new}")
+    yield Difference(change.name, old, new, "layers", "frozen", change)

@@ -33,7 +33,7 @@ def initial_weights(
     a: Side, b: Side, va: Mapping[str, Any], vb: Mapping[str, Any]
 ) -> InitialWeights:
     """Return how the distributions compare that both sides draw their first weights from."""
-    rows = []
+    rows: list[tuple[str, str, str]] = []
     i = j = 0
     for old, new in aligned(a, b, va, vb):
         if old is not None and new is not None:

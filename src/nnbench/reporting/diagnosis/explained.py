@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from nnbench.config.backend import label_of
 from nnbench.errors import RunFailed
 from nnbench.records.identity import deciding
 from nnbench.records.run import RunResult
-from nnbench.reporting.diagnosis.differences import Difference
+from nnbench.reporting.diagnosis.difference import Difference
 from nnbench.reporting.diagnosis.starts import OF, PLAIN, Starts
 from nnbench.reporting.explain.bridge import Bridge, bridge, cell, is_possible
 from nnbench.reporting.explain.change import Values
@@ -63,7 +63,7 @@ class Plan:
 
     def ways(self) -> list[Way]:
         """Return both ways from A with B's weights to B."""
-        found = []
+        found: list[Way] = []
         for steps, path in (
             (self.way.changes, self.way.forward),
             (self.way.opposite, self.way.backward),
@@ -141,7 +141,8 @@ def explained(
         for name, both in (("whole", [whole] * 2), ("initial", [first] * 2), ("rest", ways)):
             parts[name].append(_gap(figure, both, met, seeds, texts, known))
     parts["whole"].append(_time(planned, met, seeds, texts))
-    return Explained(*(tuple(parts[name]) for name in parts), runs=len(runs), cautions=cautions)
+    whole_gaps, initial, rest = (tuple(each) for each in parts.values())
+    return Explained(whole_gaps, initial, rest, len(runs), cautions)
 
 
 def _run(
@@ -202,16 +203,9 @@ def _time(
 def _figure(run: RunResult, name: str) -> float:
     """Return a figure of a run. Raises RunFailed where it has none."""
     kept = run.kept or (run.epochs[-1] if run.epochs else None)
-    value = kept and (kept.test_accuracy if name == "test accuracy" else kept.test_loss)
+    value = None
+    if kept is not None:
+        value = kept.test_accuracy if name == "test accuracy" else kept.test_loss
     if value is None:
         raise RunFailed(f"{run.shown} has no {name} to explain ({run.directory}).")
     return value
-
-
-def without(found: Explained, *names: str) -> Explained:
-    """Return what is explained without the figures `names`."""
-    kept = {
-        part: tuple(g for g in getattr(found, part) if g.figure not in names)
-        for part in ("whole", "initial", "rest")
-    }
-    return replace(found, **kept)  # type: ignore[arg-type]

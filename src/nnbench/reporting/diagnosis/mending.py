@@ -13,7 +13,7 @@ from typing import Any, Literal
 from nnbench import data
 from nnbench.model.reading import Framework, Place, Reading
 from nnbench.reporting.diagnosis import writing_keras, writing_torch
-from nnbench.reporting.diagnosis.differences import Difference
+from nnbench.reporting.diagnosis.difference import Difference
 from nnbench.reporting.diagnosis.sides import Side
 from nnbench.reporting.diagnosis.starts import OF, PLAIN
 from nnbench.reporting.diagnosis.writing import Wanted

@@ -136,4 +136,4 @@ def plain_rule(rule: Optimizer, constant: bool) -> Optimizer:
     same_decay = isinstance(rule, SGD) and not rule.momentum
     if same_decay and not (rule.clip_norm or rule.clip_value):
         found["decay"] = None
-    return kind(**found)  # type: ignore[no-any-return]
+    return kind(**found)

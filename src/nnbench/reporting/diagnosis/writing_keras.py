@@ -97,9 +97,12 @@ def layer_text(  # noqa: PLR0911 - one line for each kind
         case spec.BatchNorm():
             kept = number(round(1.0 - (layer.momentum or 0.0), 15))
             epsilon = number(layer.epsilon or 0.0)
-            return [call("keras.layers.BatchNormalization", momentum=kept, epsilon=epsilon)]
+            return [
+                call("keras.layers.BatchNormalization", momentum=kept, epsilon=epsilon, **drawn)
+            ]
         case spec.LayerNorm():
-            return [f"keras.layers.LayerNormalization(epsilon={number(layer.epsilon or 0.0)})"]
+            epsilon = number(layer.epsilon or 0.0)
+            return [call("keras.layers.LayerNormalization", epsilon=epsilon, **drawn)]
         case spec.Dropout():
             return [f"layers.Dropout({number(layer.rate)})"]
         case spec.Embedding():
@@ -116,12 +119,24 @@ def _initializers(wanted: Wanted | None, position: int, layer: Layer) -> dict[st
             key = "embeddings_initializer" if isinstance(layer, spec.Embedding) else name
             usual = USUAL.get(of.says or "", "")
             found[key] = initializer(of, role) if usual == "" else usual
-    l2 = _penalty(wanted.optimizer)
-    if l2 and isinstance(layer, spec.Dense | spec.Conv2d):
-        found["kernel_regularizer"] = l2
-        if layer.bias and wanted.optimizer.decay_on == "all":
-            found["bias_regularizer"] = l2
-    return found
+    return found | _regularizers(wanted.optimizer, layer)
+
+
+def _regularizers(rule: Optimizer, layer: Layer) -> dict[str, str | None]:
+    """Return the regularizers that coupled decay is: `p w^2` has the gradient `2 p w`."""
+    if not rule.weight_decay or rule.decay != "coupled":
+        return {}
+    l2 = f"keras.regularizers.L2({number(rule.weight_decay / 2.0)})"
+    every = rule.decay_on == "all"
+    match layer:
+        case spec.Dense() | spec.Conv2d():
+            biased = {"bias_regularizer": l2} if layer.bias and every else {}
+            return {"kernel_regularizer": l2, **biased}
+        case spec.Embedding():
+            return {"embeddings_regularizer": l2}
+        case spec.BatchNorm() | spec.LayerNorm() if every:
+            return {"gamma_regularizer": l2, "beta_regularizer": l2}
+    return {}
 
 
 def initializer(of: Distribution, role: str) -> str | None:
@@ -181,13 +196,6 @@ def _rate(wanted: Wanted) -> str:
     rates = [number(rate) for rate in (wanted.rate, *(rate for _, rate in wanted.changes))]
     name = "keras.optimizers.schedules.PiecewiseConstantDecay"
     return f"{name}([{', '.join(steps)}], [{', '.join(rates)}])"
-
-
-def _penalty(rule: Optimizer) -> str | None:
-    """Return the regularizer that coupled decay is: `p w^2` has the gradient `2 p w`."""
-    if not rule.weight_decay or rule.decay != "coupled":
-        return None
-    return f"keras.regularizers.L2({number(rule.weight_decay / 2.0)})"
 
 
 def _metric(wanted: Wanted) -> str:

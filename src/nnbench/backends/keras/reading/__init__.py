@@ -57,7 +57,7 @@ def read(built: Any, about: About) -> Reading:
         parts[name] = found
 
     part("loss", lambda: compiled.read_loss(built, net.specs))
-    part("optimizer", lambda: compiled.read_optimizer(built, net.penalty()))
+    part("optimizer", lambda: compiled.read_optimizer(built, *net.penalty()))
     part("schedule", lambda: compiled.read_schedule(built, about.epochs * about.steps))
     layers = net.layers[:-1] if stripped else net.layers
     net = replace(net, layers=layers)

@@ -158,8 +158,8 @@ def _named(loss: Any, where: Place) -> tuple[str, dict[str, Any]]:
     return name, {}
 
 
-def read_optimizer(model: Any, penalty: float) -> Optimizer:
-    """Return the optimizer with every constant and form; `penalty` is that of kernels (l2).
+def read_optimizer(model: Any, penalty: float, on: str) -> Optimizer:
+    """Return the optimizer with every constant and form; `penalty` is an l2 on `on`.
 
     Raises NotKnownError.
     """
@@ -190,15 +190,15 @@ def read_optimizer(model: Any, penalty: float) -> Optimizer:
         if ours in kind.__dataclass_fields__ and hasattr(rule, keras_name):  # type: ignore[attr-defined]
             found[ours] = getattr(rule, keras_name)
     if penalty:
-        found |= _penalised(found, penalty, kind, where)
+        found |= _penalised(found, penalty, kind, where) | {"decay_on": on}
     return documented(kind(**found), "keras")
 
 
 def _penalised(found: dict[str, Any], penalty: float, kind: type, where: Place) -> dict[str, Any]:
-    """Return the decay that an l2 penalty `p w^2` on kernels is: coupled, of 2 p."""
+    """Return the decay that an l2 penalty `p w^2` is: coupled, of 2 p."""
     if found["weight_decay"] or found["clip_value"] or found["clip_norm"] or kind is AdamW:
-        raise NotKnownError("a kernel_regularizer together with decay or clipping", where)
-    return {"weight_decay": 2.0 * penalty, "decay": "coupled", "decay_on": "kernels"}
+        raise NotKnownError("regularizers together with decay or clipping", where)
+    return {"weight_decay": 2.0 * penalty, "decay": "coupled"}
 
 
 def _decay_on(model: Any, where: Place) -> str:

@@ -14,10 +14,9 @@ from nnbench.model.layers import Layer, flat_length
 # What Keras' layers can have that nnbench's have not, and the value that leaves it out.
 PLAIN: dict[str, Any] = {
     "activity_regularizer": None, "kernel_constraint": None, "bias_constraint": None,
-    "bias_regularizer": None, "embeddings_constraint": None, "embeddings_regularizer": None,
-    "gamma_constraint": None, "beta_constraint": None, "gamma_regularizer": None,
-    "beta_regularizer": None, "groups": 1, "data_format": "channels_last", "noise_shape": None,
-    "center": True, "scale": True, "synchronized": False, "mask_zero": False, "keepdims": False,
+    "embeddings_constraint": None, "gamma_constraint": None, "beta_constraint": None,
+    "groups": 1, "data_format": "channels_last", "noise_shape": None, "center": True,
+    "scale": True, "synchronized": False, "mask_zero": False, "keepdims": False,
     "rms_scaling": False, "lora_enabled": False,
 }  # fmt: skip
 FUNCTIONS = ("linear", "relu", "sigmoid", "tanh", "silu", "softmax")  # alike wherever they are

@@ -16,7 +16,14 @@ from nnbench.model.layers import Layer, Shape
 from nnbench.model.network import Architecture, ParamKey
 from nnbench.model.reading import Place, Unknown
 
-NESTED = ("kernel", "embeddings")
+# (argument, the variable that it is for, what that is)
+PENALISED = (
+    ("kernel_regularizer", "kernel", "kernels"),
+    ("embeddings_regularizer", "embeddings", "kernels"),
+    ("bias_regularizer", "bias", "others"),
+    ("gamma_regularizer", "gamma", "others"),
+    ("beta_regularizer", "beta", "others"),
+)
 
 
 @dataclass(frozen=True)
@@ -50,19 +57,29 @@ class Net:
             found[key] = getattr(operation, attribute(operation, key.role))
         return found
 
-    def penalty(self) -> float:
-        """Return the l2 penalty that all kernels have alike, 0 for none. Raises NotKnownError."""
-        found = {}
+    def penalty(self) -> tuple[float, str]:
+        """Return the l2 penalty and what has it, `all` or `kernels`; 0 where there is none.
+
+        Raises NotKnownError where other parameters have it, or another one.
+        """
+        kernels: dict[float, Link] = {}
+        others: dict[float, Link] = {}
         for link in {id(link.operation): link for _, link in self.layers}.values():
-            if not isinstance(link.operation, keras.Layer) or not link.operation.weights:
-                continue
-            regularizer = getattr(link.operation, "kernel_regularizer", None)
-            if any(hasattr(link.operation, name) for name in NESTED):
-                found[_l2(regularizer, link)] = link
-        if len(found) > 1:
-            odd = found[max(found)]
-            raise NotKnownError("a kernel_regularizer that not all kernels have", odd.where)
-        return next(iter(found), 0.0)
+            for name, variable, found in PENALISED:
+                if getattr(link.operation, variable, None) is None:
+                    continue
+                l2 = _l2(getattr(link.operation, name, None), link)
+                (kernels if found == "kernels" else others)[l2] = link
+        if len(kernels) > 1:
+            raise NotKnownError(
+                "a regularizer that not all kernels have", kernels[max(kernels)].where
+            )
+        penalty = next(iter(kernels), 0.0)
+        if others.keys() <= {0.0}:
+            return penalty, "kernels" if others else "all"
+        if others.keys() == {penalty}:
+            return penalty, "all"
+        raise NotKnownError("a regularizer of biases alone", others[max(others)].where)
 
 
 def _l2(regularizer: Any, link: Link) -> float:
@@ -72,7 +89,7 @@ def _l2(regularizer: Any, link: Link) -> float:
     config = regularizer.get_config()
     l1 = float(config.get("l1", 0.0) or 0.0)
     if type(regularizer).__name__ not in ("L2", "L1L2") or l1:
-        raise NotKnownError(f"kernel_regularizer={type(regularizer).__name__}", link.where)
+        raise NotKnownError(f"the regularizer {type(regularizer).__name__}", link.where)
     return float(config["l2"])
 
 

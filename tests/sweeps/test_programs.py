@@ -104,12 +104,11 @@ def test_what_is_not_understood_ends_with_2_and_writes_nothing(
     pytest.importorskip("torch")
     odd = tmp_path / "odd.py"
     odd.write_text(NET.replace("nn.ReLU()", "nn.ELU()"))
-    done = nnbench(
-        "import", tmp_path / "odd.py", "--as", "odd", "--into", tmp_path / "own", *COURSE
-    )
+    own = tmp_path / "own"
+    done = nnbench("import", str(odd), "--as", "odd", "--into", str(own), *COURSE)
     assert done.returncode == 2
     assert "nn.ELU is not a layer that nnbench has (line 7)" in done.stderr
-    assert not (tmp_path / "own").exists()
+    assert not own.exists()
 
 
 def test_data_of_its_own(tmp_path: Path) -> None:

@@ -105,7 +105,10 @@ class Diagnosis:
         assert self.values is not None
         side = self.a if which == "A" else self.b
         target = self.mended.targets[which]
-        return certified(path, target, side, self.a, self.mended.remaining, folder)
+        mistaken = "A" in self.mended.targets
+        like = f"{self.a.name}{' without its mistake' if mistaken else ''}"
+        left = self.mended.remaining if which == "B" else ()
+        return certified(path, target, side, like, left, folder)
 
     def __repr__(self) -> str:
         named = ", ".join(each.name for each in self.differences) or "nothing"

@@ -187,8 +187,7 @@ def mend_lines(found: Diagnosis) -> list[str]:
         at = f", {_line_of(each.place)}" if each.place is not None and each.place.line else ""
         if each.line is not None:
             told.append(f"  {each.side}{at}: {each.line}")
-        names = ", ".join(each.names)
-        told += [f"  {each.side}{at}: {names}: cannot be said there ({why})" for why in each.cannot]
+        told += [f"  {each.side}{at}: cannot be said there: {what}" for what in each.cannot]
     return told
 
 

@@ -89,7 +89,7 @@ def one_hot(labels: NDArray[np.int64], classes: int, dtype: DType) -> NDArray[An
 
 
 def sample_size(outputs: int) -> int:
-    """Return how many samples a program is tried with: no number that outputs could be taken for."""
+    """Return how many samples a program is tried with; not as many as it has outputs."""
     return 3 if outputs != 3 else 4
 
 

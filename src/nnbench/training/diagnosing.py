@@ -21,6 +21,7 @@ from nnbench.backends.proof import Material, proof_data, prove
 from nnbench.data.config import DataConfig
 from nnbench.errors import ConfigError, NNBenchError
 from nnbench.model.reading import Reading
+from nnbench.records.files import write_arrays
 from nnbench.records.weights import save_weights
 from nnbench.schema import convert, to_data
 from nnbench.training.own_program import OwnProgram, framework
@@ -115,7 +116,7 @@ def own_data(program: OwnProgram, folder: Path, job: dict[str, Any]) -> tuple[di
         return job["data"], job["task"]
     arrays = _arrays(found, program.shown)
     path = folder / OWN_DATA
-    np.savez(path, **arrays)
+    write_arrays(path, arrays)
     regression = next(a for n, a in arrays.items() if n.startswith("y")).dtype.kind == "f"
     one_hot = regression and all(
         a.ndim == 2 and np.isin(a, (0, 1)).all() and (a.sum(axis=1) == 1).all()

@@ -77,8 +77,8 @@ def sides(
     texts = [w for w, file in zip(words, files, strict=True) if isinstance(w, str) and not file]
     if len(texts) == 2:
         raise ConfigError(
-            f"Received {a} and {b}; one of them must be a program, as in model.py:build. To compare "
-            "two configurations or runs: nnbench explain A B."
+            f"Received {a} and {b}; one of them must be a program, as in model.py:build. To "
+            "compare two configurations or runs: nnbench explain A B."
         )
     configured = texts[0] if texts else None
     base = _base(configured, overrides, results)

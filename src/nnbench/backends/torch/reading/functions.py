@@ -100,11 +100,11 @@ def _conv2d(chain: Chain, given: Given, call: Call) -> None:
     if weight is None or (given(1, "bias") is not None and bias is None):
         op.unknown(chain, call, "weights that are no parameters")
         return
-    op.conv2d(
-        chain, weight[0], bias[0] if bias else None, tuple(given(0, "weight").shape), call,
-        stride=given(2, "stride", 1), padding=given(3, "padding", 0),
-        dilation=given(4, "dilation", 1), groups=given(5, "groups", 1),
+    found = op.Convolution(
+        weight[0], bias[0] if bias else None, tuple(given(0, "weight").shape),
+        given(2, "stride", 1), given(3, "padding", 0), given(4, "dilation", 1), given(5, "groups", 1),
     )  # fmt: skip
+    op.conv2d(chain, found, call)
 
 
 def _max_pool(chain: Chain, given: Given, call: Call) -> None:
@@ -217,6 +217,6 @@ def _rerun(
         )
         if isinstance(node.target, str):
             return getattr(args[0], node.target)(*args[1:], **kwargs)
-        return node.target(*args, **kwargs)  # type: ignore[operator]
+        return node.target(*args, **kwargs)
 
     return change

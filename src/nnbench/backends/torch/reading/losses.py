@@ -104,43 +104,58 @@ FUNCTIONS: dict[Any, Callable[[Get], Values | str]] = {
 }
 
 
+class NotKnown(Exception):  # noqa: N818 - it names what happened
+    """A loss is not understood; the message says why."""
+
+
 def read_loss(loss: Any, chain: Chain, outputs: torch.Tensor, targets: torch.Tensor) -> Ending:
     """Return what `loss` minimises; what it does to outputs before goes on with `chain`."""
     found = traced(LossOf(loss), outputs, targets)
     name = getattr(loss, "__name__", type(loss).__name__)
-    made = places.made(loss, name)
+    place, before = places.made(loss, name), len(chain.unknown)
+    try:
+        end = _end(found, name)
+        called: Place | None = end.meta.get(PLACE)
+        place = called if called and end.op != "call_module" else place
+        values, shapes = _followed(found, end, chain)
+        if len(chain.unknown) > before:
+            return Ending(None, "linear", place)
+        return _ending(values, _reduced(found, end), chain, shapes, place)
+    except NotKnown as error:
+        said = str(error)
+        if found.graph is not None and not place.line:
+            met = (n.meta.get(PLACE) for n in found.graph.nodes)
+            place = next((p for p in met if p), place)
+        if found.failed:
+            place = found.failed
+        unknown = Unknown(f"{place.text}: {said}" if place.text else said, "loss", place)
+        return Ending(None, "linear", place, (unknown,))
+
+
+def _end(found: Traced, name: str) -> fx.Node:
+    """Return the one node that is a loss."""
     if found.graph is None:
-        place = found.failed or made
-        return _unknown(f"{place.text}: {found.reason}", place)
-    nodes = list(found.graph.nodes)
-    ends = [node for node in nodes if _reader(found, node) is not None]
+        raise NotKnown(found.reason)
+    ends = [node for node in found.graph.nodes if _reader(found, node) is not None]
     if len(ends) != 1:
-        called = next((n.meta.get(PLACE) for n in nodes if n.meta.get(PLACE)), None)
-        place = made if made.line else called or made
-        return _unknown(f"{name}: not a loss that nnbench has", place)
-    (end,) = ends
-    place = (end.meta.get(PLACE) if end.op != "call_module" else None) or made
-    before = len(chain.unknown)
+        raise NotKnown(f"{name} is not a loss that nnbench has")
+    return ends[0]
+
+
+def _followed(found: Traced, end: fx.Node, chain: Chain) -> tuple[Values, list[Any]]:
+    """Return what a loss is, and the shapes of what it is given: outputs, targets."""
     walk = Walk(found, chain)
     walk.go(end)
-    if len(chain.unknown) > before:
-        return Ending(None, "linear", place)
-    given = end.args[:2] if len(end.args) > 1 else (end.kwargs["input"], end.kwargs["target"])
+    given: Any = end.args[:2] if len(end.args) > 1 else ()
+    given = given or (end.kwargs["input"], end.kwargs["target"])
     if given[0] is not walk.active:
-        return _unknown(f"{place.text}: its outputs are not those of the model", place)
-    get = _getter(found, end)
-    values = _reader(found, end)(get)  # type: ignore[misc]
+        raise NotKnown("its outputs are not those of the model")
+    read = _reader(found, end)
+    assert read is not None
+    values = read(_getter(found, end))
     if isinstance(values, str):
-        return _unknown(f"{place.text}: {values}", place)
-    shapes = [tuple(found.values[node].shape) for node in given]  # type: ignore[index]
-    reduced = _reduced(found, end, get("reduction", "mean"))
-    if reduced is None:
-        return _unknown(f"{place.text}: what follows it is not a mean or a sum", place)
-    return _ending(values, reduced, chain, shapes, place)
-
-
-def _unknown(text: str, place: Place) -> Ending:
-    return Ending(None, "linear", place, (Unknown(text, "loss", place),))
+        raise NotKnown(values)
+    return values, [tuple(found.values[node].shape) for node in given]
 
 
 def _reader(found: Traced, node: fx.Node) -> Callable[[Get], Values | str] | None:
@@ -161,32 +176,28 @@ def _getter(found: Traced, node: fx.Node) -> Get:
     return get
 
 
-def _reduced(found: Traced, end: fx.Node, reduction: str) -> tuple[str, str] | None:
-    """Return how it is reduced over outputs and over the batch; None where it is otherwise."""
-    graph = end.graph
-    after = list(graph.nodes)[list(graph.nodes).index(end) + 1 :]
-    words, done = [], False
+def _reduced(found: Traced, end: fx.Node) -> tuple[str, str]:
+    """Return how it is reduced over outputs and over the batch."""
+    nodes = list(end.graph.nodes)
+    words = []
     node = end
-    for each in after:
+    for each in nodes[nodes.index(end) + 1 :]:
         if each.op == "output":
-            done = each.args[0] is node and not found.values[node].dim()
             break
-        if each.all_input_nodes != [node]:
-            return None
         word = "mean" if each.target in MEANS else "sum" if each.target in SUMS else None
-        if word is None:
-            return None
-        words.append((word, found.values[node].dim(), found.values[each].dim()))
+        if each.all_input_nodes != [node] or word is None:
+            raise NotKnown("what follows it is not a mean or a sum")
+        words.append((word, found.values[node].dim(), found.values[each].dim(), each))
         node = each
-    if not done:
-        return None
-    if reduction in ("mean", "sum"):
-        return None if words else (reduction, reduction)
-    if len(words) == 1:
-        return words[0][0], words[0][0]
-    if len(words) == 2 and words[0][1:] == (2, 1) and _over_outputs(after[0]):
-        return words[0][0], words[1][0]
-    return None
+    reduction = _getter(found, end)("reduction", "mean")
+    match [(word, *rest) for word, *rest in words]:
+        case [] if reduction in ("mean", "sum"):
+            return reduction, reduction
+        case [(word, _, 0, _)] if reduction == "none":
+            return word, word
+        case [(word, 2, 1, first), (last, 1, 0, _)] if reduction == "none" and _over_outputs(first):
+            return word, last
+    raise NotKnown("it is reduced in another way than by means and sums over outputs, then samples")
 
 
 def _over_outputs(node: fx.Node) -> bool:
@@ -203,24 +214,23 @@ def _ending(
     own: Values = {"over_outputs": reduced[0], "over_batch": reduced[1], **values}
     if kind == "nll":
         if chain.tail != "log_softmax":
-            text = f"{place.text} takes log-probabilities, and the model ends in {last}"
-            return _unknown(text, place)
+            raise NotKnown(f"it takes log-probabilities, and the model ends in {last}")
         return Ending(Loss("cross_entropy", **own), "softmax", place)
     if kind == "cross_entropy":
         return _of_logits(own, chain, place)
     if chain.tail:
-        return _unknown(f"{place.text} after {chain.tail}", place)
-    if kind == "bce_logits":
-        remarks = ("sigmoid before a loss that takes logits: sigmoid is applied twice",)
-        said = remarks if last == "sigmoid" else ()
-        return Ending(Loss("bce", **own), "sigmoid", place, remarks=said)
+        raise NotKnown(f"it follows {chain.tail}")
+    if kind not in ("bce", "bce_logits"):
+        return _of_outputs(kind, own, chain, shapes, place)
+    twice = kind == "bce_logits" and last == "sigmoid"
+    if kind == "bce" and last != "sigmoid":
+        raise NotKnown(f"it takes probabilities, and the model ends in {last}")
     if kind == "bce":
-        if last != "sigmoid":
-            text = f"{place.text} takes probabilities, and the model ends in {last}"
-            return _unknown(text, place)
         _pop(chain)
-        return Ending(Loss("bce", **own), "sigmoid", place)
-    return _of_outputs(kind, own, chain, shapes, place)
+    return Ending(Loss("bce", **own), "sigmoid", place, remarks=(SIGMOID_TWICE,) * twice)
+
+
+SIGMOID_TWICE = "sigmoid before a loss that takes logits: sigmoid is applied twice"
 
 
 def _of_logits(own: Values, chain: Chain, place: Place) -> Ending:
@@ -240,7 +250,7 @@ def _of_outputs(kind: Any, own: Values, chain: Chain, shapes: list[Any], place: 
         mean = own["over_batch"] == own["over_outputs"] == "mean"
         broadcast = len(shapes[0]) == 2 and shapes[0][1] == 1 and len(shapes[1]) == 1
         if kind != "mse" or not mean or not broadcast:
-            return _unknown(f"{place.text} of {shapes[0]} and {shapes[1]}", place)
+            raise NotKnown(f"outputs {shapes[0]} against targets {shapes[1]}")
         own["mistake"] = "broadcast_targets"
     last = chain.layers[-1] if chain.layers else None
     activation: ActivationName = "linear"

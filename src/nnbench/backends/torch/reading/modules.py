@@ -10,11 +10,12 @@ from torch import nn
 from nnbench.backends.torch.reading import operations as op
 from nnbench.backends.torch.reading.chain import Chain
 from nnbench.backends.torch.reading.operations import Call
+from nnbench.model.layers import ActivationName
 
 Read = Callable[[Chain, Any, str, Call], None]
 
 
-def _activation(name: str) -> Read:
+def _activation(name: ActivationName) -> Read:
     return lambda chain, module, own, call: op.activation(chain, name, call)
 
 
@@ -28,10 +29,11 @@ def _conv2d(chain: Chain, module: nn.Conv2d, name: str, call: Call) -> None:
     if module.padding_mode != "zeros":
         op.unknown(chain, call, f"padding_mode={module.padding_mode!r}")
         return
-    op.conv2d(
-        chain, f"{name}.weight", bias, tuple(module.weight.shape), call, stride=module.stride,
-        padding=module.padding, dilation=module.dilation, groups=module.groups,
+    given = op.Convolution(
+        f"{name}.weight", bias, tuple(module.weight.shape), module.stride, module.padding,
+        module.dilation, module.groups,
     )  # fmt: skip
+    op.conv2d(chain, given, call)
 
 
 def _max_pool(chain: Chain, module: nn.MaxPool2d, name: str, call: Call) -> None:

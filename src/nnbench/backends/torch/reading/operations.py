@@ -74,38 +74,42 @@ def add_bias(chain: Chain, bias: str, size: int, call: Call) -> bool:
     return True
 
 
-def conv2d(
-    chain: Chain,
-    weight: str,
-    bias: str | None,
-    shape: tuple[int, ...],
-    call: Call,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> None:
-    """Append a convolution with a weight of `shape` (c_out, c_in, rows, columns)."""
-    sizes = {"kernel": shape[2:], "stride": stride}
-    odd = {name: value for name, value in sizes.items() if _one(value) is None}
-    odd |= {"dilation": dilation} if _one(dilation) != 1 else {}
-    odd |= {"groups": groups} if groups != 1 else {}
-    if odd:
-        unknown(chain, call, ", ".join(f"{name}={value}" for name, value in odd.items()))
+class Convolution(NamedTuple):
+    """What a convolution is given; `shape` of its weight is (c_out, c_in, rows, columns)."""
+
+    weight: str
+    bias: str | None
+    shape: tuple[int, ...]
+    stride: Any = 1
+    padding: Any = 0
+    dilation: Any = 1
+    groups: int = 1
+
+
+def conv2d(chain: Chain, given: Convolution, call: Call) -> None:
+    """Append a convolution."""
+    kernel, step = _one(given.shape[2:]), _one(given.stride)
+    odd = {
+        "kernel_size": given.shape[2:] if kernel is None else None,
+        "stride": given.stride if step is None else None,
+        "dilation": given.dilation if _one(given.dilation) != 1 else None,
+        "groups": given.groups if given.groups != 1 else None,
+    }
+    said = [f"{name}={value}" for name, value in odd.items() if value is not None]
+    if said or kernel is None or step is None:
+        unknown(chain, call, ", ".join(said))
         return
     if not chain.is_image():
         unknown(chain, call, f"a convolution of {chain.order.shape} in an order of axes of its own")
         return
-    kernel, step = _one(shape[2:]), _one(stride)
-    assert kernel is not None
-    assert step is not None
-    found = _padding(chain, kernel, step, padding)
+    found = _padding(chain, kernel, step, given.padding)
     if found is None:
-        unknown(chain, call, f"padding={padding}" + f" after {chain.pads}" * bool(chain.pads))
+        before = f" after {chain.pads}" if chain.pads else ""
+        unknown(chain, call, f"padding={given.padding}{before}")
         return
-    located = {"kernel": Located(weight, (2, 3, 1, 0))}
-    located |= {"bias": Located(bias, (0,))} if bias else {}
-    layer = spec.Conv2d(shape[0], kernel, step, found, bias is not None)
+    located = {"kernel": Located(given.weight, (2, 3, 1, 0))}
+    located |= {"bias": Located(given.bias, (0,))} if given.bias else {}
+    layer = spec.Conv2d(given.shape[0], kernel, step, found, given.bias is not None)
     chain.add(layer, call.place, call.result, located)
 
 

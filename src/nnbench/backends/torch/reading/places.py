@@ -27,12 +27,12 @@ def recording(file: str) -> Iterator[None]:
     kinds = (torch.nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
     before = {kind: kind.__init__ for kind in kinds}
     for kind, init in before.items():
-        kind.__init__ = _marking(init)  # type: ignore[method-assign, misc]
+        kind.__init__ = _marking(init)
     try:
         yield
     finally:
         for kind, init in before.items():
-            kind.__init__ = init  # type: ignore[method-assign, misc]
+            kind.__init__ = init
 
 
 def _marking(init: Any) -> Any:
@@ -44,7 +44,7 @@ def _marking(init: Any) -> Any:
     return marked
 
 
-def made(thing: Any, text: str | None = None) -> Place | None:
+def made(thing: Any, text: str | None = None) -> Place:
     """Return where `thing` was made; else a place without a line that is called `text`."""
     place = getattr(thing, MARK, None)
     if isinstance(place, Place):

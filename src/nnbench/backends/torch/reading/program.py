@@ -70,8 +70,8 @@ def check(found: Program) -> None:
     size = sum(t.numel() * t.element_size() for t in tensors)
     if size > LARGEST_BYTES:
         raise ConfigError(
-            f"The model has {size / 2**30:.1f} GiB of weights; at most {LARGEST_BYTES // 2**30} GiB "
-            "is read. Build it smaller."
+            f"The model has {size / 2**30:.1f} GiB of weights; must be at most "
+            f"{LARGEST_BYTES // 2**30} GiB: build it smaller."
         )
     own = {id(p) for p in found.model.parameters()}
     held = [p for group in found.optimizer.param_groups for p in group["params"]]
@@ -159,7 +159,7 @@ def fitting(model: nn.Module, about: About, dtype: torch.dtype) -> tuple[Takes, 
             continue
         if not isinstance(outputs, torch.Tensor):
             raise ConfigError(
-                f"The model returns {type(outputs).__name__}; it must return one tensor, its outputs."
+                f"The model returns {type(outputs).__name__}; must return one tensor, its outputs."
             )
         shape = tuple(outputs.shape)
         n = len(about.sample)

@@ -57,41 +57,43 @@ def read_optimizer(
     optimizer: torch.optim.Optimizer, learnt: Mapping[ParamKey, nn.Parameter]
 ) -> tuple[Optimizer | None, list[Unknown]]:
     """Return the rule by which `learnt` are updated, and what is not understood of it."""
-    place = places.made(optimizer)
-    kind = type(optimizer)
-
-    def unknown(reason: str) -> tuple[None, list[Unknown]]:
-        return None, [Unknown(f"{kind.__name__}: {reason}", "optimizer", place)]
-
-    if kind not in RULES:
-        return unknown("not an optimizer that nnbench has")
-    ours, take, without = RULES[kind]
+    place, kind = places.made(optimizer), type(optimizer)
     groups = [g for g in optimizer.param_groups if _holds(g, learnt)]
-    if not groups:
-        return unknown("it holds none of the parameters that are used")
-    first = groups[0]
-    odd = [
-        f"{key}={g[key]}"
-        for g in groups
-        for key, plain in {"maximize": False, **without}.items()
-        if g.get(key, plain) != plain and not (key == "dampening" and not g["momentum"])
-    ]
-    if odd:
-        return unknown(odd[0])
-    others = {key for g in groups for key in g if key not in IGNORED and g[key] != first.get(key)}
-    rates = dict.fromkeys(f"{float(g['lr']):g}" for g in groups)
-    if len(rates) > 1:
-        return unknown(f"several learning rates, {', '.join(rates)}")
-    if others - {"weight_decay"}:
-        return unknown(f"groups with several {', '.join(sorted(others))}")
     decay_on = _decay_on(groups, learnt)
-    if decay_on is None:
-        return unknown("weight decay of some parameters, neither of all nor of the kernels alone")
+    if kind not in RULES:
+        odd: str | None = "not an optimizer that nnbench has"
+    elif not groups:
+        odd = "it holds none of the parameters that are used"
+    elif optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
+        odd = "it has hooks"
+    else:
+        odd = _odd(groups, RULES[kind][2])
+        odd = odd or (None if decay_on else "weight decay neither of all nor of the kernels alone")
+    if odd:
+        return None, [Unknown(f"{kind.__name__}: {odd}", "optimizer", place)]
+    ours, take, _ = RULES[kind]
+    first = groups[0]
     values = take(first) | {"decay_on": decay_on}
     values["weight_decay"] = max(float(g["weight_decay"]) for g in groups)
     if ours is spec.Adam and first.get("decoupled_weight_decay"):
         values["decay"] = "decoupled"
     return documented(ours(**values), "torch"), []
+
+
+def _odd(groups: Sequence[Group], without: Mapping[str, Any]) -> str | None:
+    """Say what groups of parameters have that nnbench has not."""
+    for group in groups:
+        for key, plain in {"maximize": False, **without}.items():
+            idle = key == "dampening" and not group["momentum"]
+            if group.get(key, plain) != plain and not idle:
+                return f"{key}={group[key]}"
+    rates = dict.fromkeys(f"{float(g['lr']):g}" for g in groups)
+    if len(rates) > 1:
+        return f"several learning rates, {', '.join(rates)}"
+    first = groups[0]
+    others = {key for g in groups for key in g if key not in IGNORED and g[key] != first.get(key)}
+    several = ", ".join(sorted(others - {"weight_decay"}))
+    return f"groups with several {several}" if several else None
 
 
 def _holds(group: Group, learnt: Mapping[ParamKey, nn.Parameter]) -> bool:
@@ -181,7 +183,8 @@ def _by_step(scheduler: Any, rates: list[float]) -> Schedule:
     for each in tried:
         ours = [each.of(i, total, total) for i in range(total)]
         if max(abs(a - b) for a, b in zip(ours, rates, strict=True)) <= 1e-9 * max(rates):
-            return each  # type: ignore[no-any-return]
+            found: Schedule = each
+            return found
     return schedules.Listed(tuple(rates))
 
 

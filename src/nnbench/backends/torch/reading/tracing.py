@@ -100,7 +100,7 @@ class _Tracer(fx.Tracer):
             if node.op == "call_method":
                 return getattr(args[0], str(node.target))(*args[1:], **kwargs)
             if node.op == "call_function":
-                return node.target(*args, **kwargs)  # type: ignore[operator]
+                return node.target(*args, **kwargs)
             return operator.attrgetter(str(node.target))(self.root)
 
 
@@ -108,13 +108,13 @@ class _Proxy(fx.Proxy):
     """fx's own, which knows what it stands for."""
 
     def __getattr__(self, k: str) -> Any:
-        value = self.tracer.values.get(self.node)  # type: ignore[attr-defined]
+        value = self.tracer.values.get(self.node)
         if k in ASKED and isinstance(value, torch.Tensor) and not callable(getattr(value, k)):
             return getattr(value, k)
         return super().__getattr__(k)
 
     def __len__(self) -> int:
-        return len(self.tracer.values[self.node])  # type: ignore[attr-defined]
+        return len(self.tracer.values[self.node])
 
 
 def _evaluated(module: nn.Module, args: Any, kwargs: Any) -> Any:

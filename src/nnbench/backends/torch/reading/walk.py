@@ -17,6 +17,7 @@ from nnbench.backends.torch.reading.operations import Call
 from nnbench.backends.torch.reading.tracing import PLACE, Traced, needed
 from nnbench.model.reading import Place
 
+OPERATIONS = ("call_module", "call_function", "call_method")
 IN_PLACE = "_"  # what methods that change their tensor end with
 
 
@@ -44,9 +45,12 @@ class Walk:
         inputs = [n for n in node.all_input_nodes if n in self.flowing]
         if node.op == "output":
             self._end(node, value)
-        elif node.op in ("call_module", "call_function", "call_method") and inputs:
-            if node in self.needed or str(node.target).endswith(IN_PLACE):
-                self._operation(node, value, inputs)
+        elif node.op in OPERATIONS and inputs and self._matters(node):
+            self._operation(node, value, inputs)
+
+    def _matters(self, node: fx.Node) -> bool:
+        """Tell whether the output depends on a node, or it changes what others read."""
+        return node in self.needed or str(node.target).endswith(IN_PLACE)
 
     def _operation(self, node: fx.Node, value: Any, inputs: list[fx.Node]) -> None:
         """Read one operation on activations."""

@@ -62,7 +62,7 @@ class Certified:
 
 
 def certified(
-    path: Path, target: Values, side: Program, like: Program, remaining: tuple[str, ...],
+    path: Path, target: Values, side: Program, like: str, remaining: tuple[str, ...],
     folder: Path,
 ) -> Certified:  # fmt: skip
     """Read the corrected program and prove that it trains as `target` does."""
@@ -75,4 +75,4 @@ def certified(
         base = {key: target[key] for key in target}
         va, vb = (values_of(each, base, target["backend"]) for each in (wanted, found))
         apart = [str(each) for each in differences(wanted, found, va, vb)]
-    return Certified(str(path), like.name, tuple(apart), remaining, read.proof)
+    return Certified(str(path), like, tuple(apart), remaining, read.proof)

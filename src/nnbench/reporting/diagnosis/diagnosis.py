@@ -20,6 +20,8 @@ from nnbench.reporting.diagnosis.mending import Mended, mended, program
 from nnbench.reporting.diagnosis.sides import Side, values_of
 from nnbench.reporting.diagnosis.starts import Starts
 from nnbench.reporting.explain.change import Values
+from nnbench.reporting.explain.layers import slots
+from nnbench.schema import to_data
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.programs import Program
 from nnbench.writing import staged
@@ -57,6 +59,17 @@ class Diagnosis:
     def sides(self) -> tuple[Side, Side]:
         """Return both readings by their names."""
         return Side(self.a.name, self.a.reading), Side(self.b.name, self.b.reading)
+
+    @property
+    def pairs(self) -> list[tuple[int | None, int | None]]:
+        """Return the positions of the layers that stand for each other, None where one lacks it."""
+        i = j = 0
+        found: list[tuple[int | None, int | None]] = []
+        names = [[to_data(layer) for layer in side.layers] for side in self.sides]
+        for old, new in slots(*names):
+            found.append((i if old is not None else None, j if new is not None else None))
+            i, j = i + (old is not None), j + (new is not None)
+        return found
 
     def as_data(self) -> dict[str, Any]:
         """Return the diagnosis as plain data for JSON."""
@@ -105,7 +118,10 @@ class Diagnosis:
         assert self.values is not None
         side = self.a if which == "A" else self.b
         target = self.mended.targets[which]
-        return certified(path, target, side, self.a, self.mended.remaining, folder)
+        mistaken = "A" in self.mended.targets
+        like = f"{self.a.name}{' without its mistake' if mistaken else ''}"
+        left = self.mended.remaining if which == "B" else ()
+        return certified(path, target, side, like, left, folder)
 
     def __repr__(self) -> str:
         named = ", ".join(each.name for each in self.differences) or "nothing"

@@ -13,12 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nnbench.config.backend import label_of
-from nnbench.errors import RunFailed
-from nnbench.records.identity import deciding
 from nnbench.records.run import RunResult
 from nnbench.reporting.diagnosis.difference import Difference
 from nnbench.reporting.diagnosis.starts import OF, PLAIN, Starts
-from nnbench.reporting.explain.bridge import Bridge, bridge, cell, is_possible
+from nnbench.reporting.explain.bridge import Bridge, bridge, is_possible
 from nnbench.reporting.explain.change import Values
 from nnbench.reporting.explain.explanation import Gap, average, gap
 from nnbench.reporting.explain.noise import with_noise
@@ -29,6 +27,7 @@ from nnbench.sweeps.plan import check
 INITIAL, FRAMEWORK, ROUNDING = "initial weights", "backend", "rounding"
 ALL = "all differences"
 FROM = {side: {"name": "from_run", "run": side, "missing": "error"} for side in "AB"}
+Met = Mapping[int, Mapping[int, RunResult]]  # the runs of a configuration, by its id, by seed
 Way = Sequence[tuple[str, Values]]  # each change with where it leads; the first has no name
 
 
@@ -83,6 +82,20 @@ class Plan:
         """Return the configurations whose times are compared."""
         return [self.first, *filter(None, [self.middle]), self.last]
 
+    def names(self) -> dict[int, str]:
+        """Return what to call the run of each configuration, by its id."""
+        found: dict[int, str] = {}
+        for words, steps, path in (
+            ("opposite, with", self.way.opposite, self.way.backward),
+            ("with", self.way.changes, self.way.forward),
+        ):
+            found |= {
+                id(v): f"{words} {step.name}" for step, v in zip(steps, path[1:], strict=True)
+            }
+        found |= {id(self.way.forward[0]): "on NumPy", id(self.way.forward[-1]): "with all"}
+        found |= {id(self.first): "A", id(self.second): "A from B's weights", id(self.last): "B"}
+        return found | {id(v): "A with all" for v in [self.middle] if v is not None}
+
     @property
     def runs(self) -> int:
         """Return how many runs each seed takes."""
@@ -108,63 +121,65 @@ def explained(
     observer: Observer,
 ) -> Explained:  # fmt: skip
     """Run what is not on record, and say what each difference does."""
-    runs = _run(planned, starts, seeds, observer)
-
-    def of(values: Values, seed: int) -> RunResult:
-        return runs[deciding(cell(starts.placed(values, seed)).values)]
-
-    ended = {name: [of(v, s).status for s in seeds] for name, v in
-             (("A", planned.first), ("B", planned.last))}  # fmt: skip
-    cautions = tuple(
-        f"{name} diverges: its loss is no longer a number ({states.count('diverged')} of "
-        f"{len(seeds)} seeds)."
-        for name, states in ended.items() if "diverged" in states
-    )  # fmt: skip
+    met = _run(planned, starts, seeds, observer)
     texts = {each.change.name: each.change.text for each in found}
     texts |= {step.name: step.text for step in planned.way.changes}
     labels = [label_of(v["backend"]) for v in (planned.first, planned.last)]
     texts |= {INITIAL: "A's to B's", ALL: "in one framework"}
     texts[planned.framework] = " to ".join(dict.fromkeys(labels))
     known = {each.change.name: each.known for each in found}
-    ways = planned.ways()
-    met = {id(v): {s: of(v, s) for s in seeds} for way in ways for _, v in way}
-    met |= {id(v): {s: of(v, s) for s in seeds} for v in planned.timed()}
+    first: Way = [("", planned.first), (INITIAL, planned.second)]
+    whole: Way = [("", planned.first), (ALL, planned.last)]
     figures = ["test loss"]
     if planned.first["task"] == "classification":
         figures.append("test accuracy")
     parts: dict[str, list[Gap]] = {"whole": [], "initial": [], "rest": []}
-    first: Way = [("", planned.first), (INITIAL, planned.second)]
-    whole: Way = [("", planned.first), (ALL, planned.last)]
+    cautions = _diverged(planned, met, seeds)
     for figure in figures:
-        if cautions and figure == "test loss":
+        if any(_figure(run, figure) is None for each in met.values() for run in each.values()):
+            cautions.append(f"Of the {figure} nothing is explained: not every run has one.")
             continue
-        for name, both in (("whole", [whole] * 2), ("initial", [first] * 2), ("rest", ways)):
+        for name, both in (("whole", [whole] * 2), ("initial", [first] * 2),
+                           ("rest", planned.ways())):  # fmt: skip
             parts[name].append(_gap(figure, both, met, seeds, texts, known))
-    parts["whole"].append(_time(planned, met, seeds, texts))
+    if all(run.epoch_seconds for v in planned.timed() for run in met[id(v)].values()):
+        parts["whole"].append(_time(planned, met, seeds, texts))
     whole_gaps, initial, rest = (tuple(each) for each in parts.values())
-    return Explained(whole_gaps, initial, rest, len(runs), cautions)
+    runs = planned.runs * len(seeds)
+    return Explained(whole_gaps, initial, rest, runs, tuple(cautions))
 
 
-def _run(
-    planned: Plan, starts: Starts, seeds: Sequence[int], observer: Observer
-) -> dict[str, RunResult]:
-    """Run everything: what is timed one after the other, the others as the launcher has it."""
-    found: dict[str, RunResult] = {}
+def _diverged(planned: Plan, met: Met, seeds: Sequence[int]) -> list[str]:
+    """Say which end diverges."""
+    told = []
+    for name, values in (("A", planned.first), ("B", planned.last)):
+        count = sum(run.status == "diverged" for run in met[id(values)].values())
+        if count:
+            told.append(
+                f"{name} diverges with {count} of {len(seeds)} seeds: its loss is no number."
+            )
+    return told
+
+
+def _run(planned: Plan, starts: Starts, seeds: Sequence[int], observer: Observer) -> Met:
+    """Run everything: what is timed one after the other, the others as many as fit the cores."""
+    found: dict[int, dict[int, RunResult]] = {}
     alone = {"launcher": {"name": "sequential"}}
     several = {"launcher": {"name": "parallel", "n_jobs": None, "per_gpu": 1}}
+    names = planned.names()
     for what, launcher in ((planned.timed(), alone), (planned.scored(), several)):
-        cells = [starts.placed(v, s) | launcher for s in seeds for v in what]
-        names = [f"{i % max(len(what), 1)} s{v['seed']}" for i, v in enumerate(cells)]
-        if cells:
-            runs = run_plain(cells, names, observer)
-            found |= {deciding(cell(v).values): run for v, run in zip(cells, runs, strict=True)}
+        each = [(values, seed) for seed in seeds for values in what]
+        cells = [starts.placed(values, seed) | launcher for values, seed in each]
+        called = [f"{names[id(values)]} s{seed}" for values, seed in each]
+        for (values, seed), run in zip(each, run_plain(cells, called, observer), strict=True):
+            found.setdefault(id(values), {})[seed] = run
     return found
 
 
 def _gap(
     figure: str,
     ways: Sequence[Way],
-    met: Mapping[int, Mapping[int, RunResult]],
+    met: Met,
     seeds: Sequence[int],
     texts: Mapping[str, str],
     known: Mapping[str, str],
@@ -172,7 +187,7 @@ def _gap(
     by_seed = []
     for seed in seeds:
         there, back = (
-            [(name, _figure(met[id(values)][seed], figure)) for name, values in way] for way in ways
+            [(name, _figure(met[id(v)][seed], figure) or 0.0) for name, v in way] for way in ways
         )
         by_seed.append(gap(figure, there, back, texts, known=known))
     found = average(by_seed)
@@ -183,7 +198,7 @@ def _gap(
 
 def _time(
     planned: Plan,
-    met: Mapping[int, Mapping[int, RunResult]],
+    met: Met,
     seeds: Sequence[int],
     texts: Mapping[str, str],
 ) -> Gap:
@@ -200,12 +215,9 @@ def _time(
     return average(by_seed)
 
 
-def _figure(run: RunResult, name: str) -> float:
-    """Return a figure of a run. Raises RunFailed where it has none."""
+def _figure(run: RunResult, name: str) -> float | None:
+    """Return a figure of a run, None where it has none."""
     kept = run.kept or (run.epochs[-1] if run.epochs else None)
-    value = None
-    if kept is not None:
-        value = kept.test_accuracy if name == "test accuracy" else kept.test_loss
-    if value is None:
-        raise RunFailed(f"{run.shown} has no {name} to explain ({run.directory}).")
-    return value
+    if kept is None:
+        return None
+    return kept.test_accuracy if name == "test accuracy" else kept.test_loss

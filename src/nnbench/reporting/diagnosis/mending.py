@@ -28,7 +28,7 @@ REGULARIZED = "keras.regularizers.L2({}) as kernel_regularizer and bias_regulari
 
 @dataclass(frozen=True)
 class Mend:
-    """What to write on `side` for the differences `names`; `cannot` says what is left, and why.
+    """What to write on `side` for the differences `names`; `cannot` says of which what is left.
 
     `line` is None where nothing of it can be said there. `place` is the line that it replaces.
     """
@@ -77,7 +77,8 @@ def mended(found: Sequence[Difference], a: Side, b: Side, va: Values, vb: Values
         if each in mistaken or not each.change.keys or framework not in ROOMS:
             continue
         line = _line(each, wanted, framework, a, b, va, vb, left.get(each.name, ()))
-        mends.append(Mend((each.name,), "B", line, each.place_b, left.get(each.name, ())))
+        cannot = tuple(f"{each.name}: {why}" for why in left.get(each.name, ()))
+        mends.append(Mend((each.name,), "B", line, each.place_b, cannot))
     remaining = tuple(why for each in left.values() for why in each)
     return Mended(_joined(mends), targets, tuple(dict.fromkeys(remaining)))
 

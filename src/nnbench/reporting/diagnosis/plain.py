@@ -106,7 +106,8 @@ def verdict(found: Diagnosis) -> str:
         return f"{alone} Besides them nothing differs: {one}{_noise(found)}."
     gap = main_gap(found)
     if gap is None:
-        return f"They differ in {named}; {found.why or 'nothing was run.'}"
+        cautions = found.explained.cautions if found.explained else ()
+        return f"They differ in {named}; {found.why or ' '.join(cautions) or 'nothing was run.'}"
     if gap.is_noise or gap.is_small:
         return (
             f"They differ in {named}; from the same weights the gap in {gap.figure} is not "
@@ -115,7 +116,13 @@ def verdict(found: Diagnosis) -> str:
     causes = [e for e in sorted(gap.effects, key=lambda e: -abs(e.middle)) if is_cause(gap, e)]
     if not causes:
         return f"They differ in {named}; no single one is distinguishable from noise."
-    told = " and ".join(f"{each.name} ({gap.percent(each)} of the gap)" for each in causes)
+    values = {d.change.name: f"{d.a} against {d.b}" for d in found.differences
+              if d.key != "mistake"}  # fmt: skip
+    told = " and ".join(
+        f"{', '.join(filter(None, [each.name, values.get(each.name)]))} "
+        f"({gap.percent(each)} of the gap)"
+        for each in causes
+    )
     return f"{told}: {gap.figure} {gap.told(gap.first)} against {gap.told(gap.last)}."
 
 

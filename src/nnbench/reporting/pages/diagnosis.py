@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
@@ -41,19 +40,18 @@ def sides(found: Diagnosis) -> list[tuple[str, Any]]:
 def rows(found: Diagnosis) -> list[tuple[str, str, str, bool]]:
     """Return what was read, side by side: (part, A's, B's, whether they differ)."""
     a, b = found.sides
-    lists = [[describe(layer) for layer in side.layers] for side in (a, b)]
-    shown: list[tuple[str, str, str]] = []
-    for i, (old, new) in enumerate(zip_longest(*lists, fillvalue="")):
-        shown.append((f"layer {i + 1}", old, new))
+    apart = {pair for each in found.differences for pair in each.layers}
+    shown: list[tuple[str, str, str, bool]] = []
+    for i, j in found.pairs:
+        old = "" if i is None else describe(a.layers[i])
+        new = "" if j is None else describe(b.layers[j])
+        number = (i if i is not None else j or 0) + 1
+        shown.append((f"layer {number}", old, new, (i, j) in apart))
+    parts = {each.part for each in found.differences}
     for part in ("loss", "optimizer", "schedule"):
         old, new = (_described(side, part) for side in (a, b))
-        shown.append((part, old, new))
-    names = {
-        "layers": {f"layer {(i if i is not None else j or 0) + 1}"
-                   for each in found.differences for i, j in each.layers},
-    }  # fmt: skip
-    parts = names["layers"] | {each.part for each in found.differences}
-    return [(part, old, new, part in parts) for part, old, new in shown]
+        shown.append((part, old, new, part in parts))
+    return shown
 
 
 def _described(side: Any, part: str) -> str:
@@ -187,8 +185,7 @@ def mend_lines(found: Diagnosis) -> list[str]:
         at = f", {_line_of(each.place)}" if each.place is not None and each.place.line else ""
         if each.line is not None:
             told.append(f"  {each.side}{at}: {each.line}")
-        names = ", ".join(each.names)
-        told += [f"  {each.side}{at}: {names}: cannot be said there ({why})" for why in each.cannot]
+        told += [f"  {each.side}{at}: cannot be said there: {what}" for what in each.cannot]
     return told
 
 

@@ -175,6 +175,8 @@ def read_optimizer(model: Any, penalty: float, on: str) -> Optimizer:
         if (value := getattr(rule, key, plain)) not in (plain, 0):
             said = " (per variable)" if key == "clipnorm" else ""
             raise NotKnownError(f"{type(rule).__name__} with {key}={value}{said}", where)
+    if (rule.clipvalue or rule.global_clipnorm) and _embeds(model):
+        raise NotKnownError("clipping with an Embedding, whose rows are clipped apart", where)
     found: dict[str, Any] = {
         "weight_decay": float(rule.weight_decay or 0.0),
         "clip_value": rule.clipvalue or None,
@@ -192,6 +194,12 @@ def read_optimizer(model: Any, penalty: float, on: str) -> Optimizer:
     if penalty:
         found |= _penalised(found, penalty, kind, where) | {"decay_on": on}
     return documented(kind(**found), "keras")
+
+
+def _embeds(model: Any) -> bool:
+    """Tell whether a gradient is of rows, which Keras clips before it adds up those of a token."""
+    layers = model._flatten_layers(include_self=False)
+    return any(isinstance(layer, keras.layers.Embedding) for layer in layers)
 
 
 def _penalised(found: dict[str, Any], penalty: float, kind: type, where: Place) -> dict[str, Any]:

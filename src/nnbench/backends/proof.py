@@ -24,7 +24,7 @@ from nnbench.errors import UnsupportedSpec
 from nnbench.model import counter, layers, streams
 from nnbench.model.network import ParamKey
 from nnbench.model.reading import Reading
-from nnbench.model.schedule import Constant
+from nnbench.model.schedule import Constant, Plateau
 
 STEPS = 21
 FURTHER = 5  # steps beyond the first epoch, where rates change from epoch to epoch
@@ -223,8 +223,13 @@ def _proved(built: Any, room: Any, reading: Reading, material: Material, dtype: 
 def _notes(reading: Reading) -> tuple[str, ...]:
     drops = any(isinstance(x, layers.Dropout) and x.rate for x in reading.layers)
     held = f"{len(reading.frozen)} parameters held still on both sides"
-    found = ["dropout drops the same values on both sides"] if drops else []
-    return tuple(found + ([held] if reading.frozen else []))
+    watches = isinstance(reading.schedule, Plateau)
+    said = {
+        "dropout drops the same values on both sides": drops,
+        held: bool(reading.frozen),
+        "the rate stays as it is: no figure is watched": watches,
+    }
+    return tuple(text for text, is_so in said.items() if is_so)
 
 
 def _agreeing(

@@ -6,10 +6,12 @@ lines. What the program prints goes nowhere. Ends when its parent does.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,6 @@ def main() -> int:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     line = _job()
     _apart()
-    _limit_memory()
 
     def say(said: dict[str, Any]) -> None:
         answers.write(json.dumps(said) + "\n")
@@ -56,8 +57,9 @@ def main() -> int:
 def answer(job: dict[str, Any], built: Any) -> dict[str, Any]:
     """Read `file`, `function` on the data of `data`; keep its weights for `seeds` in `folder`."""
     folder = Path(job["folder"])
-    program = OwnProgram.load(Path(job["file"]), job["function"], job["seeds"][0])
-    own = program.build()
+    with _limited_memory():
+        program = OwnProgram.load(Path(job["file"]), job["function"], job["seeds"][0])
+        own = program.build()
     name = framework(own, program.function, program.shown)
     values, kind = own_data(program, folder, job)
     built()
@@ -168,15 +170,21 @@ def _apart() -> None:
     os.dup2(2, 1)
 
 
-def _limit_memory() -> None:
-    """Have memory refused before the machine is out of it."""
+@contextlib.contextmanager
+def _limited_memory() -> Iterator[None]:
+    """Have memory refused, within the block, before the machine is out of it."""
     try:
         import resource
     except ImportError:  # not on Windows
+        yield
         return
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    most = MOST_MEMORY if hard == resource.RLIM_INFINITY else min(MOST_MEMORY, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    kind = resource.RLIMIT_DATA
+    soft, hard = resource.getrlimit(kind)
+    resource.setrlimit(kind, (MOST_MEMORY if hard == resource.RLIM_INFINITY else hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(kind, (soft, hard))
 
 
 if __name__ == "__main__":

@@ -101,9 +101,14 @@ def _conv2d(chain: Chain, given: Given, call: Call) -> None:
         op.unknown(chain, call, "weights that are no parameters")
         return
     found = op.Convolution(
-        weight[0], bias[0] if bias else None, tuple(given(0, "weight").shape),
-        given(2, "stride", 1), given(3, "padding", 0), given(4, "dilation", 1), given(5, "groups", 1),
-    )  # fmt: skip
+        weight[0],
+        bias[0] if bias else None,
+        tuple(given(0, "weight").shape),
+        given(2, "stride", 1),
+        given(3, "padding", 0),
+        given(4, "dilation", 1),
+        given(5, "groups", 1),
+    )
     op.conv2d(chain, found, call)
 
 

@@ -40,8 +40,8 @@ MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "auto")
 SQUASHED = ("sigmoid", "softmax")  # which Keras on TensorFlow takes back, either for the other
 OUTPUTS = ("sigmoid", "tanh", "relu", "softmax")  # what nnbench can have after the logits
 ROWS = (
-    "{} with an Embedding: Keras squares and clips the rows of its gradient before it adds up those "
-    "of one token"
+    "{} with an Embedding: Keras squares and clips the rows of its gradient before it adds up "
+    "those of one token"
 )
 RULES: dict[str, type] = {
     "SGD": SGD, "Adam": Adam, "AdamW": AdamW, "RMSprop": RMSprop, "Adagrad": Adagrad,

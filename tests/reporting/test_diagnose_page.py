@@ -29,7 +29,7 @@ END = "<!-- end -->"
 WIDTH = 110
 QUESTIONS = {  # the settings that are named
     "softmax": ["softmax before a cross-entropy on logits"],
-    "norm": ["batch_norm.momentum", "batch_norm.epsilon", "batch_norm running variance"],
+    "decay": ["adam epsilon and its place", "weight decay coupled against decoupled"],
     "images": [],
 }
 

@@ -128,7 +128,11 @@ UNKNOWN: dict[str, tuple[str, str, int]] = {
     "a clipped embedding": (
         sequential(FLAT, "layers.Embedding(11, 3)", "layers.Flatten()", "layers.Dense(10)",
                    optimizer="keras.optimizers.SGD(0.1, global_clipnorm=0.5)"),
-        "clipping with an Embedding", 12),
+        "SGD with an Embedding", 12),
+    "an embedding and Adam": (
+        sequential(FLAT, "layers.Embedding(11, 3)", "layers.Flatten()", "layers.Dense(10)",
+                   optimizer="'adam'"),
+        "Adam with an Embedding", 12),
     "groups": (sequential("keras.Input((8, 8, 1))", "layers.Conv2D(2, 3)",
                           "layers.Conv2D(2, 3, groups=2)", "layers.Flatten()", "layers.Dense(10)"),
                "groups=2", 9),

@@ -139,6 +139,7 @@ def _again(built: Any, changed: Callable[[Any], Any]) -> Any:
         if not model.built:
             model.build(built.input_shape)
         model.set_weights(built.get_weights())
+        _same_functions(model, built)
         _compile(model, built, changed)
     except Exception as error:
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -192,6 +193,14 @@ def _compile(model: Any, built: Any, changed: Callable[[Any], Any]) -> None:
     if isinstance(loss, keras.losses.Loss):
         loss = _same_loss(loss, keras.config.floatx())
     model.compile(optimizer, loss, run_eagerly=built.run_eagerly, jit_compile=built.jit_compile)
+
+
+def _same_functions(model: Any, built: Any) -> None:
+    """Give layers the activations of those they were made from; names may mean others."""
+    pairs = zip(model._flatten_layers(), built._flatten_layers(), strict=True)
+    for again, own in pairs:
+        if callable(getattr(own, "activation", None)):
+            again.activation = own.activation
 
 
 def _same_loss(loss: Any, dtype: str) -> Any:

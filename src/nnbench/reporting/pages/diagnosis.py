@@ -146,7 +146,7 @@ def _share(gap: Gap | None, effect: Any) -> str:
     if gap is None or effect is None:
         return ""
     if not is_sure(gap, effect):
-        return "not distinguishable from noise"
+        return "within noise"
     return gap.percent(effect) + ("" if is_cause(gap, effect) else ", small")
 
 

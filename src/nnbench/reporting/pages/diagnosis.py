@@ -146,7 +146,7 @@ def _share(gap: Gap | None, effect: Any) -> str:
     if gap is None or effect is None:
         return ""
     if not is_sure(gap, effect):
-        return "not distinguishable from noise"
+        return "within noise"
     return gap.percent(effect) + ("" if is_cause(gap, effect) else ", small")
 
 
@@ -184,7 +184,13 @@ def caution_lines(found: Diagnosis) -> list[str]:
     shares = []
     if gap is not None and found.differences and not (gap.is_noise or gap.is_small):
         shares = [f"Together the differences explain {together(gap)} of the gap in {gap.figure}."]
-    return [*shares, *gap_lines(found), *cautions, *([found.why] if found.why else [])]
+    drops = [
+        f"{which} drops values in evaluation, too; the runs, and so these figures, do not."
+        for which, side in sides(found)
+        if any(each.key == "dropout_ignores_evaluation" for each in side.reading.findings)
+    ]
+    why = [found.why] if found.why else []
+    return [*shares, *gap_lines(found), *cautions, *drops, *why]
 
 
 def mend_lines(found: Diagnosis) -> list[str]:

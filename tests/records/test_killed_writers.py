@@ -54,7 +54,7 @@ WRITERS = (
     Writer("report", ["report"], r"report\.html"),
     Writer("report's text", ["report"], r"report\.md"),
     Writer("report's plots", ["report"], r"\.svg"),
-    Writer("report's data", ["report"], r"runs\.(csv|parquet)"),
+    Writer("report's data", ["report"], r"runs\.(csv|parquet)", ("whole",)),  # by Arrow
     Writer("explanation", ["explain", "{run}", "{other}"], r"explain\.md"),
     Writer("claims", ["claims", "--recorded", "create_nn_from_numpy", "--out", "out.md"], "out"),
     Writer("export to torch", ["export", "{run}", "--format", "torch"], r"model\.pt"),

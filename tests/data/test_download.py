@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gzip
 import http.server
+import os
 import shutil
 import socket
 import threading
@@ -52,8 +53,11 @@ def test_what_is_missing_is_downloaded_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(mnist.MNIST, "mirrors", (serve(lay(small, tmp_path / "served")),))
+    before = os.umask(0o027)
     downloaded = load().digests()
+    os.umask(before)
     cached = tmp_path / "cache" / "mnist"
+    assert {path.stat().st_mode & 0o777 for path in cached.iterdir()} == {0o640}
     assert sorted(p.name for p in cached.iterdir()) == sorted(f"{name}.gz" for name in small)
     monkeypatch.setattr(mnist.MNIST, "mirrors", ())
     assert load().digests() == downloaded

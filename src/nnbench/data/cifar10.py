@@ -7,6 +7,7 @@ The Python version of the archive is a pickle and never loaded.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -66,7 +67,8 @@ def fetch() -> Path:
         try:
             _files(path)
         except DataError:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a folder stays: the archive goes before it
+                path.unlink()
             path = None
     path = path or _download(None)
     load(path)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import functools
 import os
-import tempfile
+import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from nnbench import writing
 from nnbench.data import cache
 from nnbench.errors import DataError
 
@@ -36,8 +37,8 @@ def fetch(files: Mapping[str, Check], mirrors: Sequence[str], folder: Path) -> N
     for mirror in mirrors:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as scratch:
-                failure = _fetch_from(mirror, missing, Path(scratch), folder)
+            with writing.scratch(folder) as scratch:
+                failure = _fetch_from(mirror, missing, scratch, folder)
         except OSError as error:
             raise cache.unwritable(error) from None
         if failure is None:
@@ -63,7 +64,8 @@ def _fetch_from(mirror: str, missing: dict[str, Check], scratch: Path, folder: P
                 raise
             response = getattr(error, "response", None)
             return type(error).__name__ if response is None else f"HTTP {response.status_code}"
-        os.replace(path, folder / name)
+        with writing.replacing(folder / name) as new:
+            shutil.copyfile(path, new)  # pooch's own is readable by its user alone
         del missing[name]
         seconds = None
     return None

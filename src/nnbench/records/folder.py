@@ -121,6 +121,7 @@ class Folder:
         directory = self.path / name
         try:
             if not os.path.lexists(directory / RECORD_NAME):
+                clear(directory)  # of a process that was killed before it had a record
                 return None
             self._known[name] = run = _as_it_is(RunResult.read(directory))
         except ResultsError as error:

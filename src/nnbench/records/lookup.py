@@ -14,6 +14,7 @@ from nnbench.model.init import FromRun
 from nnbench.records.folder import Folder, read_runs
 from nnbench.records.run import RUNS_NAME, RunResult
 from nnbench.schema import suggest
+from nnbench.writing import clear
 
 # Overrides that a run's name leaves out: they are in it already, or decide no figure.
 UNNAMED = (
@@ -128,4 +129,6 @@ def make_directory(results: Path, name: str, folder: str = RUNS_NAME) -> Path:
             f"Cannot write results={results}: {error.strerror}; choose a writable folder with "
             "results=DIR."
         ) from None
+    for earlier in directory.parent.glob(f"{slug}-*"):  # of processes that were killed there
+        clear(earlier)
     return directory

@@ -102,7 +102,7 @@ class Session:
         with contextlib.suppress(ResultsError):
             run.write()
         if self.sink is not None:
-            self.sink.certify(run)
+            self.sink.finishing(run)
         return run
 
     def mirror(self, run: RunResult) -> RunResult:

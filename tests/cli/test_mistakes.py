@@ -125,7 +125,8 @@ def test_wrong_arguments_of_every_command(folder: Path) -> None:
         (["arch", "arch.bais=true"], ["arch", "arch.bias=true"]),
         (["numpy"], ["backend=numpy"]),
         (["epochs:3"], ["epochs=3"]),
-        (["show", "numpy on"], ["show", "numpy one"]),
+        (["show", "nunpy one"], ["show", "numpy one"]),
+        (["shwo", "numpy one"], ["show", "numpy one"]),
     ],
 )
 def test_the_remedy_is_the_nearest_command_that_can_be(

@@ -16,7 +16,7 @@ from nnbench.config.installation import lacking
 from nnbench.config.studies import experiments
 from nnbench.errors import ConfigError, ResultsError
 from nnbench.records.identity import deciding
-from nnbench.records.lookup import find_run, recorded
+from nnbench.records.lookup import is_recorded, recorded
 from nnbench.records.run import RunResult
 from nnbench.reporting.explain.bridge import bridge, cell, is_possible
 from nnbench.reporting.explain.change import Change, Values, changes
@@ -229,7 +229,7 @@ def _record(word: str | RunResult, overrides: Sequence[str], results: Path) -> R
     """
     if isinstance(word, RunResult):
         run = word
-    elif word in experiments() or ("=" in word and find_run(word, results) is None):
+    elif word in experiments() or ("=" in word and not is_recorded(word, results)):
         return None
     else:
         run = recorded(word, results)

@@ -341,6 +341,10 @@ WRONG_ARGUMENTS: dict[str, tuple[list[str], ...]] = {
               ["backend=numpy,torch"], ["backend=[numpy]"]),
     "data": ([], ["lst"], ["fetch"], ["fetch", "nothing"], ["list", "x"], ["fetch", "mnst"],
              ["--nothing"], ["list", "results=x"], ["fetch", "mnist", "x"]),
+    "completion": ([], ["tcsh"], ["bash", "x"], ["--nothing"], ["results=x", "bash"]),
+    "new": ([], ["backend"], ["model", "x"], ["arch", "mlp"], ["arch", "My Net"],
+            ["backend", "json"],
+            ["study", "create_nn_from_numpy"], ["arch", "x", "--too", "y"]),
     "doctor": (["x"], ["--nothing"], ["--results"], ["results=a", "results=b"]),
 }  # fmt: skip
 

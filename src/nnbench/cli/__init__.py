@@ -33,6 +33,8 @@ COMMANDS = {
     "export": "write a run's net as a model of plain PyTorch or Keras",
     "check": "check that a backend, your own too, does what every backend must",
     "data": "list data sets, fetch one",
+    "completion": "print the script for a shell that completes commands, settings and runs",
+    "new": "write the skeleton of a backend, an architecture or a study of your own",
     "doctor": "say what is usable on this machine, and the remedy for what is not",
 }
 

@@ -8,7 +8,10 @@ from typing import Any
 import click
 
 from nnbench.cli import options
+from nnbench.progress import part
 from nnbench.reporting.pages.screen import say
+
+ASKING = 0.45  # of the time of a report; the rest is drawing and writing
 
 
 @click.command()
@@ -39,6 +42,7 @@ def command(
     """Compare recorded runs: verdicts with intervals, tables, plots, and what else differs. WORDS
     choose runs, as backend=numpy batch_size=32 or parts of names; all must fit.
     """
+    from nnbench.cli.progress import Display
     from nnbench.config.installation import need
     from nnbench.reporting.asking import report
     from nnbench.reporting.claims.expression import holds
@@ -46,14 +50,16 @@ def command(
     from nnbench.reporting.pages.terminal import report_text
 
     need("nnbench report", "pandas", "pyarrow", "matplotlib", "seaborn")
-    found = report([*words, *filters], results, **asked)
+    screen = Screen()
+    with Display(screen).work("report") as work:
+        found = report([*words, *filters], results, tell=part(work, 0.0, ASKING), **asked)
+        figures = found.content.figures()
+        failed = [condition for condition in fail_if if holds(condition, figures)]
+        page = found.write(out or results / "report", ("png",) * png, part(work, ASKING, 1.0))
     for line in found.left_out:
         say(f"left out: {line}", err=True)
-    page = found.write(out or results / "report", ("png",) * png)
-    Screen().print(report_text(found.content), highlight=False)
+    screen.print(report_text(found.content), highlight=False)
     say(f"\n{page}")
-    figures = found.content.figures()
-    failed = [condition for condition in fail_if if holds(condition, figures)]
     for condition in failed:
         say(f"nnbench: condition met: {condition}", err=True)
     return 1 if failed else 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nnbench.config.run import Cell
 from nnbench.errors import ConfigError, RunBusy
+from nnbench.progress import Tell, nobody
 from nnbench.records.locks import Claim
 from nnbench.records.run import RunResult
 from nnbench.sweeps.plan import Planner, Step
@@ -26,10 +27,12 @@ class Asked:
 AS_USUAL = Asked()
 
 
-def checked_plan(cells: Sequence[Cell], asked: Asked) -> tuple[Planner, list[Step]]:
+def checked_plan(
+    cells: Sequence[Cell], asked: Asked, tell: Tell = nobody
+) -> tuple[Planner, list[Step]]:
     """Look every cell up. Raises ConfigError, with the reasons, where some are impossible."""
     planner = planner_for(cells, asked)
-    steps = planner.plan(cells)
+    steps = planner.plan(cells, tell)
     reasons = dict.fromkeys(str(step.reason) for step in steps if step.state == "impossible")
     if reasons:
         raise ConfigError(" ".join(reasons))

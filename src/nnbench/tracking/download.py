@@ -11,6 +11,7 @@ from typing import Any
 from nnbench.config.installation import need
 from nnbench.credentials import remember, usable
 from nnbench.errors import ResultsError
+from nnbench.progress import Tell, nobody
 from nnbench.records.run import RunResult
 from nnbench.tracking.background import Background
 from nnbench.tracking.converge import RUN_TAG
@@ -18,7 +19,7 @@ from nnbench.tracking.refusal import reason
 from nnbench.tracking.store import connect, is_made
 
 
-def from_store(uri: str, experiment: str, into: Path) -> list[RunResult]:
+def from_store(uri: str, experiment: str, into: Path, tell: Tell = nobody) -> list[RunResult]:
     """Return the runs of an experiment of the MLflow store at `uri`, by their run.json.
 
     The files are brought `into` a folder. Raises ResultsError where it cannot be reached.
@@ -33,7 +34,7 @@ def from_store(uri: str, experiment: str, into: Path) -> list[RunResult]:
             if known is None:
                 names = ", ".join(e.name for e in client.search_experiments())
                 raise ResultsError(f"{remember(uri)} has no experiment {experiment}, but {names}.")
-            return list(_download(client, known.experiment_id, into))
+            return list(_download(client, known.experiment_id, into, tell))
 
         try:
             return thread.begin(read)()
@@ -43,11 +44,13 @@ def from_store(uri: str, experiment: str, into: Path) -> list[RunResult]:
             raise ResultsError(f"Cannot read {remember(uri)}: {reason(error)}.") from None
 
 
-def _download(client: Any, experiment_id: str, into: Path) -> Iterator[RunResult]:
-    token = None
+def _download(client: Any, experiment_id: str, into: Path, tell: Tell) -> Iterator[RunResult]:
+    token, count = None, 0
     while True:
         page = client.search_runs([experiment_id], page_token=token)
         for each in page:
+            count += 1
+            tell(0, 0, f"bringing run {count:,}")
             run_id = each.data.tags.get(RUN_TAG, "")
             if re.fullmatch(r"[\w-]+", run_id):
                 (into / run_id).mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nnbench import data
+from nnbench import data, progress
 from nnbench.backends.evaluation import Evaluator
 from nnbench.config.run import RunConfig, read_config
 from nnbench.data.dataset import Dataset
@@ -83,7 +83,10 @@ def main() -> int:
     """Answer the job on standard input."""
     figuring = Figuring()
     answers = {}
-    for directory in json.loads(sys.stdin.readline())["runs"]:
+    folders = json.loads(sys.stdin.readline())["runs"]
+    for done, directory in enumerate(folders):
+        said = progress.line(done, len(folders), f"figures of run {done + 1} of {len(folders)}")
+        print(said, flush=True)  # noqa: T201 - to the process that asked
         try:
             answers[directory] = figuring.check(Path(directory)).as_data()
         except NNBenchError as error:

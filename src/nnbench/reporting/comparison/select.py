@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nnbench.errors import ConfigError, ResultsError
+from nnbench.progress import Tell, nobody
 from nnbench.records.folder import Folder
 from nnbench.records.run import RunResult
 from nnbench.records.settings import settings
@@ -51,13 +52,13 @@ def of_explanation(run: RunResult) -> bool:
     return str(run.sweep or "").startswith("explain-")
 
 
-def local(results: Path) -> tuple[list[RunResult], list[str]]:
+def local(results: Path, tell: Tell = nobody) -> tuple[list[RunResult], list[str]]:
     """Return the runs of a results folder, and what could not be read of it.
 
     Raises ResultsError where there is none.
     """
     folder = Folder(results)
-    runs = folder.runs()
+    runs = folder.runs(tell)
     if not runs:
         raise ResultsError(f"No runs recorded in {results}; run `nnbench -m backend=numpy,torch`.")
     return runs, folder.problems

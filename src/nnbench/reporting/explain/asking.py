@@ -15,6 +15,7 @@ from nnbench.config.composition import compose, of_record
 from nnbench.config.installation import lacking
 from nnbench.config.studies import experiments
 from nnbench.errors import ConfigError, ResultsError
+from nnbench.progress import Tell, counted, nobody
 from nnbench.records.identity import deciding
 from nnbench.records.lookup import find_run, recorded
 from nnbench.records.run import RunResult
@@ -68,7 +69,7 @@ class Explanation:
         title, _, rest = as_markdown(self.title, self.gaps).partition("\n")
         return "\n".join([title, *(f"\n{line}" for line in self.cautions), rest])
 
-    def write(self, folder: Path) -> Path:
+    def write(self, folder: Path, tell: Tell = nobody) -> Path:
         """Write Markdown and a waterfall plot of each gap into `folder`; return the page.
 
         Without matplotlib there are no plots.
@@ -79,7 +80,7 @@ class Explanation:
                 if not lacking("A waterfall plot", "matplotlib"):
                     from nnbench.reporting.explain.waterfall import waterfall
 
-                    for each in self.gaps:
+                    for each in counted(self.gaps, tell, "drawing plot"):
                         figure = waterfall(each)
                         for suffix in ("svg", "png"):
                             name = f"{each.figure.replace(' ', '_')}.{suffix}"
@@ -128,7 +129,8 @@ def explain(
     if [change.name for change in found.changes] != ["backend"] or a["semantics"] != "matched":
         return found
     observer.say("They differ in the backend alone: checking whether their weights diverge.")
-    return replace(found, agreement=certify([cell(a), cell(b)]))
+    with observer.work("parity") as work:
+        return replace(found, agreement=certify([cell(a), cell(b)], work))
 
 
 def _walked(

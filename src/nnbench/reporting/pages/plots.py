@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+from nnbench.progress import Tell, counted, nobody
 from nnbench.records.certificate import label as backend_of
 from nnbench.records.run import EpochRecord
 from nnbench.reporting.comparison.content import Report, TableContent
@@ -44,14 +45,16 @@ STYLE: Any = {
 }  # fmt: skip
 
 
-def write_plots(report: Report, folder: Path, also: Sequence[str] = ()) -> dict[str, bytes]:
+def write_plots(
+    report: Report, folder: Path, also: Sequence[str] = (), tell: Tell = nobody
+) -> dict[str, bytes]:
     """Write every plot as SVG, in the formats `also` too; return the SVG by name."""
     import matplotlib
 
     folder.mkdir(parents=True, exist_ok=True)
     plots = {}
     with matplotlib.rc_context(STYLE):
-        for name, draw in _drawings(report).items():
+        for name, draw in counted(list(_drawings(report).items()), tell, "drawing plot"):
             if (figure := draw()) is not None:
                 plots[name] = _write(figure, folder / name, also)
     return plots

@@ -11,6 +11,7 @@ from nnbench.data import cache
 from nnbench.data.dataset import Split
 from nnbench.data.packaged import PackagedTable, Table
 from nnbench.data.prepare import Payload
+from nnbench.progress import Tell, nobody
 from nnbench.schema.files import Damage, arrays
 
 TABLE = PackagedTable(
@@ -42,8 +43,9 @@ def cached() -> Path:
     return cache.directory() / "mnist_5k.npz"
 
 
-def fetch() -> Path:
+def fetch(tell: Tell = nobody) -> Path:
     """Build the cache anew; return its file. Raises DataError where it cannot be written."""
+    tell(0, 0, "packing")
     table = TABLE.read()
     try:
         _store(table)

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from nnbench import progress
 from nnbench.config.composition import compose
 from nnbench.config.run import Cell
 from nnbench.formatting import rough
 from nnbench.records.run import RunResult
 from nnbench.reporting.pages.plan import PlanRow, plan_table
+from nnbench.schema import progress
 from nnbench.sweeps.certify import twins
 from nnbench.sweeps.forecast import Cost, Costs, Estimate, Forecast, Pace, UnderWay, Waiting, kind
 from nnbench.sweeps.observer import Outlook, Telling

@@ -10,8 +10,8 @@ from pathlib import Path
 from nnbench.data import bundled, cifar10, digits, mnist, mnist_5k
 from nnbench.data.packaged import located
 from nnbench.errors import ConfigError, DataError
-from nnbench.progress import Tell, counted, nobody
 from nnbench.schema import suggest
+from nnbench.schema.progress import Tell, counted, nobody
 
 
 @dataclass(frozen=True)

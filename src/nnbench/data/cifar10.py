@@ -21,8 +21,8 @@ from nnbench.data import cache, download
 from nnbench.data.dataset import Split
 from nnbench.data.prepare import Payload
 from nnbench.errors import DataError
-from nnbench.progress import Tell, nobody
 from nnbench.schema import files
+from nnbench.schema.progress import Tell, nobody
 
 ARCHIVE, FOLDER = "cifar-10-binary.tar.gz", "cifar-10-batches-bin"
 MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # of the archive, as published

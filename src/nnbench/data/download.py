@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from nnbench.data import cache
 from nnbench.errors import DataError
 from nnbench.formatting import memory
-from nnbench.progress import Tell, nobody
+from nnbench.schema.progress import Tell, nobody
 
 # Without a network a user learns so within ten seconds: the first file of a mirror has to be
 # there in time. Resolving a name and trying a host's addresses in turn have no limit of their own.

@@ -20,7 +20,7 @@ from nnbench.data import cache, download, idx
 from nnbench.data.dataset import Split
 from nnbench.data.prepare import Payload
 from nnbench.errors import DataError
-from nnbench.progress import Tell, nobody
+from nnbench.schema.progress import Tell, nobody
 
 Files = Mapping[str, Path]
 T10K_LABELS, TRAIN_LABELS = "t10k-labels-idx1-ubyte", "train-labels-idx1-ubyte"

@@ -11,8 +11,8 @@ from nnbench.data import cache
 from nnbench.data.dataset import Split
 from nnbench.data.packaged import PackagedTable, Table
 from nnbench.data.prepare import Payload
-from nnbench.progress import Tell, nobody
 from nnbench.schema.files import Damage, arrays
+from nnbench.schema.progress import Tell, nobody
 
 TABLE = PackagedTable(
     dataset="mnist_5k",

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nnbench.errors import ResultsError
-from nnbench.progress import Tell, counted, nobody
 from nnbench.records import text
 from nnbench.records.run import (
     CHECKPOINTS_NAME,
@@ -22,6 +21,7 @@ from nnbench.records.run import (
     RunResult,
 )
 from nnbench.schema.files import Damage, content
+from nnbench.schema.progress import Tell, counted, nobody
 from nnbench.writing import clear
 
 SETTLED_NANOSECONDS = 2_000_000_000

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnbench.errors import ConfigError, ResultsError
-from nnbench.progress import Tell, nobody, part
 from nnbench.reporting.comparison.content import Report as Content
 from nnbench.reporting.comparison.content import build
 from nnbench.reporting.comparison.frame import epochs_frame, groups_frame, runs_frame
 from nnbench.reporting.comparison.select import local, of_explanation, select
 from nnbench.reporting.pages import html, markdown
 from nnbench.schema.files import noting
+from nnbench.schema.progress import Tell, nobody, part
 from nnbench.sweeps.notebook import observer as here
 from nnbench.tracking.download import from_store
 from nnbench.writing import staged

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from nnbench.config.run import Cell
 from nnbench.errors import ConfigError, RunBusy
-from nnbench.progress import Tell, nobody
 from nnbench.records.locks import Claim
 from nnbench.records.run import RunResult
+from nnbench.schema.progress import Tell, nobody
 from nnbench.sweeps.plan import Planner, Step
 from nnbench.sweeps.session import ANYWHERE, Place, Session
 from nnbench.tracking.store import has_all

@@ -11,13 +11,13 @@ from pathlib import Path
 from nnbench.config.run import Cell
 from nnbench.errors import NNBenchError
 from nnbench.formatting import count
-from nnbench.progress import Tell, nobody, part
 from nnbench.records.certificate import Certificate, pairing
 from nnbench.records.certifying import alone, certify, groups, rank
 from nnbench.records.figures import Figures
 from nnbench.records.folder import Folder
 from nnbench.records.identity import deciding
 from nnbench.records.run import RunResult
+from nnbench.schema.progress import Tell, nobody, part
 from nnbench.sweeps.process import ask, complaint, run_module
 from nnbench.sweeps.session import PARITY_NAME, Session
 

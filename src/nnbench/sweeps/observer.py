@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from nnbench.config.run import Cell
 from nnbench.errors import NNBenchError
-from nnbench.progress import Tell
 from nnbench.records.run import RunResult
+from nnbench.schema.progress import Tell
 from nnbench.sweeps.forecast import Costs, Waiting
 
 
@@ -47,7 +47,7 @@ class Follower:
 class Work:
     """A piece of work besides runs, open while it lasts; this one shows nothing.
 
-    It is called as `nnbench.progress.Tell` is.
+    It is called as `nnbench.schema.progress.Tell` is.
     """
 
     def __enter__(self) -> Self:

@@ -11,11 +11,11 @@ from typing import Any
 from nnbench.config.composition import compose
 from nnbench.config.run import RunConfig
 from nnbench.errors import ConfigError, MissingPackage, RunFailed
-from nnbench.progress import Tell, counted, nobody
 from nnbench.records import machine, source
 from nnbench.records.files import write_atomically
 from nnbench.schema import read
 from nnbench.schema.files import Damage, content, json_object
+from nnbench.schema.progress import Tell, counted, nobody
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.process import complaint, run_module
 from nnbench.sweeps.session import check_packages

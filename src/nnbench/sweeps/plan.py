@@ -13,12 +13,12 @@ from nnbench import data
 from nnbench.config.run import Cell, Order, RunConfig
 from nnbench.errors import ConfigError, NNBenchError
 from nnbench.model.init import FromRun
-from nnbench.progress import Tell, counted, nobody
 from nnbench.records import identity, machine, weights
 from nnbench.records.folder import Folder
 from nnbench.records.identity import deciding
 from nnbench.records.lookup import find_weights
 from nnbench.records.run import RunResult, Status
+from nnbench.schema.progress import Tell, counted, nobody
 from nnbench.sweeps.forecast import Costs, Estimate, kind
 from nnbench.sweeps.order import counterbalanced
 from nnbench.sweeps.session import check_packages

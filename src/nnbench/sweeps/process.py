@@ -18,14 +18,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from nnbench import progress
 from nnbench.config.run import Cell, RunConfig
 from nnbench.config.sources import python_path
 from nnbench.credentials import without_stores
 from nnbench.errors import RunFailed, RunKilled, reported
-from nnbench.progress import Tell, nobody
 from nnbench.records.environment import THREAD_VARIABLES
 from nnbench.records.lookup import find_weights
+from nnbench.schema import progress
+from nnbench.schema.progress import Tell, nobody
 from nnbench.training.job import Job
 from nnbench.training.stopping import stopping_signals
 

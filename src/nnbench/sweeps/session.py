@@ -18,11 +18,11 @@ import yaml
 from nnbench.config.installation import lacks, need
 from nnbench.config.run import Cell, RunConfig
 from nnbench.errors import NNBenchError, ResultsError, RunBusy, RunFailed, RunKilled
-from nnbench.progress import Tell, nobody
 from nnbench.records.files import write_atomically
 from nnbench.records.flags import Flag, SlowClock
 from nnbench.records.lookup import find_weights, make_directory, run_name
 from nnbench.records.run import CONFIG_NAME, RECORD_NAME, RUNS_NAME, EpochRecord, RunResult, Status
+from nnbench.schema.progress import Tell, nobody
 from nnbench.sweeps.observer import Follower, Observer, Telling
 from nnbench.sweeps.process import Interrupts, run_isolated
 from nnbench.training.job import Job

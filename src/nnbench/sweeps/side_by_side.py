@@ -10,12 +10,12 @@ from pathlib import Path
 from nnbench.config.composition import compose
 from nnbench.config.run import Cell, RunConfig
 from nnbench.errors import ConfigError, MissingPackage
-from nnbench.progress import Tell, nobody, part
 from nnbench.records.certificate import Certificate
 from nnbench.records.certifying import rank
 from nnbench.records.files import write_atomically
 from nnbench.records.lookup import make_directory
 from nnbench.records.standing import OUT
+from nnbench.schema.progress import Tell, nobody, part
 from nnbench.sweeps.process import ask
 from nnbench.sweeps.session import check_packages
 

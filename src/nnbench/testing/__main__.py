@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Any
 
-from nnbench import progress
+from nnbench.schema import progress
 from nnbench.testing import all_checks, result
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from nnbench.config.installation import need
 from nnbench.credentials import remember, usable
 from nnbench.errors import ResultsError
-from nnbench.progress import Tell, nobody
 from nnbench.records.run import RunResult
+from nnbench.schema.progress import Tell, nobody
 from nnbench.tracking.background import Background
 from nnbench.tracking.converge import RUN_TAG
 from nnbench.tracking.refusal import reason

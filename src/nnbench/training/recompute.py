@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nnbench import data, progress
+from nnbench import data
 from nnbench.backends.evaluation import Evaluator
 from nnbench.config.run import RunConfig, read_config
 from nnbench.data.dataset import Dataset
@@ -21,6 +21,7 @@ from nnbench.model.formulas import documented_net
 from nnbench.records import recomputed, weights
 from nnbench.records.figures import SPLITS, Figures, judge
 from nnbench.records.run import RunResult
+from nnbench.schema import progress
 from nnbench.training.assembly import all_splits, make_task
 
 

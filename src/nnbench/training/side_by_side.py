@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from nnbench import data, progress
+from nnbench import data
 from nnbench.backends import parity
 from nnbench.backends.evaluation import Evaluator
 from nnbench.backends.parity import first_parts
@@ -27,10 +27,11 @@ from nnbench.config.run import RunConfig, read_config
 from nnbench.errors import ConfigError, NNBenchError, UnsupportedSpec
 from nnbench.model.metrics import accuracy, mean_loss
 from nnbench.model.schedule import Plateau
-from nnbench.progress import Tell, nobody
 from nnbench.records.certificate import Certificate, Place
 from nnbench.records.figures import SPLITS, Figures, wrong_logits
 from nnbench.records.files import write_arrays
+from nnbench.schema import progress
+from nnbench.schema.progress import Tell, nobody
 from nnbench.training.assembly import (
     all_splits,
     load_weights,

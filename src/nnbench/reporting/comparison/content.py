@@ -8,7 +8,6 @@ from statistics import median
 
 from nnbench.errors import ConfigError
 from nnbench.formatting import EPOCH_TIME
-from nnbench.progress import Tell, nobody
 from nnbench.records.certificate import sentences
 from nnbench.records.run import RunResult
 from nnbench.reporting.claims.text import StudyAnswers, answered
@@ -34,6 +33,7 @@ from nnbench.reporting.comparison.rows import Row, row
 from nnbench.reporting.comparison.run_notes import flag_notes, forced_kernel_notes
 from nnbench.reporting.comparison.tested import Read, Tested, once
 from nnbench.schema import suggest
+from nnbench.schema.progress import Tell, nobody
 
 TARGET = 0.95  # of the best median test accuracy: the accuracy that times are taken to
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nnbench.errors import ConfigError, ResultsError
-from nnbench.progress import Tell, nobody
 from nnbench.records.folder import Folder
 from nnbench.records.run import RunResult
 from nnbench.records.settings import settings
 from nnbench.schema import suggest
+from nnbench.schema.progress import Tell, nobody
 
 
 def select(

@@ -15,7 +15,6 @@ from nnbench.config.composition import compose, of_record
 from nnbench.config.installation import lacking
 from nnbench.config.studies import experiments
 from nnbench.errors import ConfigError, ResultsError
-from nnbench.progress import Tell, counted, nobody
 from nnbench.records.identity import deciding
 from nnbench.records.lookup import find_run, recorded
 from nnbench.records.run import RunResult
@@ -26,6 +25,7 @@ from nnbench.reporting.explain.native import Crossing, across, crosses
 from nnbench.reporting.explain.recorded import ended, on_record, repeated, said_first
 from nnbench.reporting.explain.unnamed import unnamed
 from nnbench.reporting.explain.walk import Figures, gaps, run_plain, run_way, seeded, words
+from nnbench.schema.progress import Tell, counted, nobody
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.plan import check
 from nnbench.sweeps.side_by_side import Agreement, certify

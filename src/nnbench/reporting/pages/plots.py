@@ -9,7 +9,6 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from nnbench.progress import Tell, counted, nobody
 from nnbench.records.certificate import label as backend_of
 from nnbench.records.run import EpochRecord
 from nnbench.reporting.comparison.content import Report, TableContent
@@ -18,6 +17,7 @@ from nnbench.reporting.comparison.groups import Group, short
 from nnbench.reporting.comparison.rows import ledger
 from nnbench.reporting.pages import room
 from nnbench.reporting.pages.pictures import pictures
+from nnbench.schema.progress import Tell, counted, nobody
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -289,8 +289,8 @@ def _drift(content: TableContent) -> Figure | None:
 
 def _plain_numbers(axis: Any) -> None:
     """Write a few plain numbers along a logarithmic axis."""
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())  # they would be made, and not be seen

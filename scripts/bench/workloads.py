@@ -52,7 +52,9 @@ class Workload:
 NUMPY = Contender("numpy", ("backend=numpy",))
 REFERENCE = Contender("numpy reference", ("backend=numpy_reference",))
 TORCH = Contender("torch", ("backend=torch",))
-COMPILED = Contender("torch compile", ("backend=torch_compile",))
+COMPILED = Contender("numpy compiled", ("backend=numpy_compiled",))
+TEXTBOOK = Contender("numpy textbook", ("backend=numpy_textbook",))
+TORCH_COMPILE = Contender("torch compile", ("backend=torch_compile",))
 LOADER = Contender("torch, DataLoader", ("backend=torch", "input=native"))
 XLA = Contender("keras xla", ("backend=keras", "backend.execution=xla"))
 GRAPH = Contender("keras graph", ("backend=keras_graph",))
@@ -80,8 +82,8 @@ def sizes() -> tuple[Workload, ...]:
             f"two hidden layers, {size} parameters, momentum, batch 32",
             (*MOMENTUM, f"arch=mlp_{size}", f"data.train_samples={n}", "data.test_samples=500"),
             5,
-            (NUMPY, TORCH, FORGENN),
-            (Goal("numpy", "torch", 1.6, 1.15),),
+            (COMPILED, NUMPY, TORCH, FORGENN),
+            (Goal("numpy compiled", "torch", 1.8, 1.3), Goal("numpy", "torch", 1.6, 1.15)),
         )
         for size, n in counts.items()
     )
@@ -94,8 +96,10 @@ WORKLOADS = (
         (*SIGMOID, "batch_size=1", "data.train_samples=1000", "data.test_samples=1000"),
         12,
         (
+            COMPILED,
             NUMPY,
             REFERENCE,
+            TEXTBOOK,
             TORCH,
             XLA,
             GRAPH,
@@ -107,8 +111,10 @@ WORKLOADS = (
             BARE_XLA,
         ),
         (
-            Goal("numpy", "torch", 12.0, 9.0),
-            Limit("numpy", "C loop", 1.6),
+            Goal("numpy compiled", "torch", 25.0, 40.0),
+            Goal("numpy compiled", "bare XLA", 1.6, 1.8),
+            Limit("numpy compiled", "C loop", 0.8),
+            Goal("numpy", "torch", 14.0, 12.0),
             Limit("keras xla", "bare XLA", 1.2),
             Limit("torch", "bare torch", OVERHEAD, noisy=True),
             Limit("numpy", "bare NumPy", OVERHEAD, noisy=True),
@@ -119,18 +125,28 @@ WORKLOADS = (
         "784-128-10 sigmoid, SGD, batch 32",
         (*SIGMOID, "batch_size=32", "data.train_samples=12800", "data.test_samples=1000"),
         8,
-        (NUMPY, REFERENCE, TORCH, COMPILED, XLA),
-        (Goal("numpy", "torch", 3.0, 1.8),),
+        (COMPILED, NUMPY, REFERENCE, TEXTBOOK, TORCH, TORCH_COMPILE, XLA),
+        (
+            Goal("numpy compiled", "torch", 4.0, 3.5),
+            Goal("numpy compiled", "keras xla", 1.0),
+            Goal("numpy", "torch", 3.5, 2.5),
+        ),
     ),
     Workload(
         "W3",
         "784-128-64-10 ReLU, cross-entropy, momentum, batch 32, 60,000 samples",
         (*MOMENTUM, "arch=784-128-64-10"),
         5,
-        (NUMPY, REFERENCE, TORCH, XLA, LOADER, FORGENN, BARE_NUMPY, BARE_TORCH, BARE_XLA),
         (
-            Goal("numpy", "torch", 3.0, 1.8),
-            Goal("numpy", "forgeNN", 3.0, 1.8),
+            *(COMPILED, NUMPY, REFERENCE, TEXTBOOK, TORCH, XLA, LOADER, FORGENN),
+            *(BARE_NUMPY, BARE_TORCH, BARE_XLA),
+        ),
+        (
+            Goal("numpy compiled", "torch", 4.0, 3.2),
+            Goal("numpy compiled", "forgeNN", 4.0, 3.2),
+            Goal("numpy compiled", "keras xla", 1.0),
+            Goal("numpy", "torch", 3.3, 2.3),
+            Goal("numpy", "forgeNN", 3.3, 2.3),
             Limit("keras xla", "bare XLA", 1.2),
             Limit("torch", "bare torch", OVERHEAD, noisy=True),
             Limit("numpy", "bare NumPy", OVERHEAD, noisy=True),
@@ -141,8 +157,12 @@ WORKLOADS = (
         "784-10-10 ReLU, one full batch of 9,000",
         (*RECTIFIED, "arch=784-10-10", "batch_size=9000", "data.train_samples=9000"),
         25,
-        (NUMPY, REFERENCE, TORCH, XLA),
-        (Goal("numpy", "torch", 3.0, 1.5),),
+        (COMPILED, NUMPY, REFERENCE, TORCH, XLA),
+        (
+            Goal("numpy compiled", "torch", 3.3, 1.6),
+            Goal("numpy compiled", "keras xla", 2.0, 1.4),
+            Goal("numpy", "torch", 3.0, 1.4),
+        ),
     ),
     *sizes(),
     Workload(
@@ -158,9 +178,13 @@ WORKLOADS = (
         4,
         (NUMPY, TORCH, CHANNELS_LAST, GRAPH, XLA),
         (
-            Goal("numpy", "torch", 1.4, 1.25),
-            Goal("numpy", "bare torch, channels last", 0.95, 0.9),
+            Goal("numpy", "torch", 1.45, 1.15),
+            Goal("numpy", "bare torch, channels last", 1.6, 1.1),
         ),
     ),
 )
-QUICK = {"W1": ("numpy", "torch", "keras xla"), "W3": ("numpy", "torch"), "W6": ("numpy", "torch")}
+QUICK = {
+    "W1": ("numpy compiled", "numpy", "torch", "keras xla"),
+    "W3": ("numpy compiled", "numpy", "torch"),
+    "W6": ("numpy", "torch"),
+}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nnbench.records.run import RunResult
     from nnbench.reporting.asking import Report
     from nnbench.reporting.claims.text import StudyAnswers
+    from nnbench.reporting.diagnosis.diagnosis import Diagnosis
     from nnbench.reporting.explain.asking import Explanation
     from nnbench.sweeps.loop import SweepResult
 
@@ -90,6 +91,27 @@ def explain(
     from nnbench.sweeps.notebook import observer
 
     return asking.explain(first, last, overrides, seeds, Path(results), observer())
+
+
+def diagnose(
+    a: Any,
+    b: Any,
+    overrides: Sequence[str] = (),
+    *,
+    seeds: int = 3,
+    results: Folder = "results",
+) -> Diagnosis:
+    """Say why two programs give different results, as `nnbench diagnose A B` does.
+
+    Each is `FILE:FUNCTION`, `(model, optimizer, loss)` of PyTorch, perhaps with a scheduler, a
+    compiled Keras model, or, one of them, a recorded run or a configuration in one string. Objects
+    stay as they are. Raises NNBenchError, one line, for what cannot be read at all.
+    """
+    from nnbench.reporting.diagnosis.asking import ask
+    from nnbench.sweeps.notebook import observer
+
+    folder = Path(results) / "diagnose"
+    return ask(a, b, overrides, seeds, Path(results), folder, observer())
 
 
 def parity(overrides: Sequence[str] = ()) -> list[Certificate]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -42,6 +44,26 @@ def test_a_damaged_store_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="its database file is damaged") as caught:
         ui(tmp_path, free_port(5600), open_browser=False)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_store_is_told_before_a_server_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow would make its tables in somebody else's database, twice at once in an empty one."""
+    monkeypatch.setattr("nnbench.cli.ui._start", lambda *_: pytest.fail("a server was started"))
+    path = tmp_path / DATABASE_NAME
+    path.touch()
+    with pytest.raises(ResultsError, match=r"^No runs recorded in .*; run `nnbench` first\.$"):
+        ui(tmp_path, 5000, open_browser=False)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE alembic_version (version_num)")
+        other.commit()
+    for content in (path.read_bytes(), b"no database" * 99, path.read_bytes()[:2000]):
+        path.write_bytes(content)
+        with pytest.raises(ResultsError, match=r"; repair or move it\.$") as caught:
+            ui(tmp_path, 5000, open_browser=False)
+        assert "\n" not in str(caught.value)
+        assert path.read_bytes() == content
 
 
 def test_a_taken_port_is_passed_over() -> None:

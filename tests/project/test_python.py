@@ -16,7 +16,7 @@ from support.commands import TINY
 
 def test_no_package_has_the_name_of_a_function() -> None:
     names = set(nnbench.__all__) - {"__version__"}
-    assert names == {"claims", "explain", "parity", "report", "run", "runs", "sweep"}
+    assert names == {"claims", "diagnose", "explain", "parity", "report", "run", "runs", "sweep"}
     for name in names:
         assert callable(getattr(nnbench, name))
         assert importlib.util.find_spec(f"nnbench.{name}") is None

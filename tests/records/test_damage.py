@@ -2,35 +2,60 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import random
-import resource
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nnbench.cli import COMMANDS
+from nnbench.config.run import SearchConfig
+from nnbench.config.space import Interval, Space
+from nnbench.data import cifar10, mnist_5k
+from nnbench.data.mnist import MNIST
 from nnbench.errors import NNBenchError
 from nnbench.records import recomputed, trajectory
 from nnbench.records.folder import Folder, read_runs
 from nnbench.records.run import RunResult
 from nnbench.records.weights import load_predictions, load_weights
 from nnbench.reporting import asking
-from nnbench.schema import files
+from nnbench.schema import archives, files
 from nnbench.sweeps.plan import Planner
+from nnbench.sweeps.trials import Search
+from nnbench.tracking.quiet import quiet
+from nnbench.tracking.store import experiments
 from nnbench.training import checkpoint
-from support import damage
-from support.commands import here
-from support.records import make_run
+from support import SOURCE, TESTS, damage
+from support.commands import PATIENCE, here
+from support.records import make_run, memory
+from support.small_mnist import lay, small
+
+__all__ = ["small"]
 
 RUN = [
     "data=digits", "loss=cross_entropy", "schedule=constant", "schedule.lr=0.1", "epochs=2",
     "batch_size=32", "tracking=local",
 ]  # fmt: skip
+DIGITS_SUM = 131_267_102  # of the pixels of mnist_5k
 MOST_EXTRA_BYTES = 500 * 2**20
+TIMED = b"""title: x
+question: y
+measured: [numpy, numpy_reference]
+size: 64
+claims:
+  - id: t-1
+    statement: slower
+    unit: times
+    claimed: ">= 2"
+    measure: {published: numpy_reference.dense / numpy.dense}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +74,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def victim() -> RunResult:
     return max(read_runs(Path("results")), key=lambda run: run.name)
-
-
-def memory() -> int:
-    """Return the most bytes this process has had."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def commands(kind: str, run: RunResult) -> list[list[str]]:
@@ -75,6 +95,7 @@ def widely(run: RunResult, others: RunResult) -> list[list[str]]:
         ["claims", "--recorded", "create_nn_from_numpy"], ["sync"], ["rm", run.run_id],
         ["export", run.run_id, "--format", "torch"], ["show", others.run_id],
         ["arch", "init=from_run", f"init.run={run.run_id}"],
+        ["explain", run.run_id, others.run_id],
     ]  # fmt: skip
 
 
@@ -181,6 +202,119 @@ def fuzz(seeds: range) -> int:
     return count
 
 
+SEARCH = SearchConfig(trials=3, name="mine")
+SPACE: Space = {"schedule.lr": Interval(0.01, 1.0)}
+
+
+def search(results: Path) -> None:
+    """Go on with a search as far as there is no run to make."""
+    found = Search(SEARCH, SPACE, [], "train_loss", results)
+    try:
+        assert found.done == len(found.trials())
+        trial, _ = found.ask()
+        found.tell(trial, [])
+    finally:
+        found.close()
+
+
+def elsewhere(kind: str, path: Path, rng: random.Random) -> None:
+    """Read a damaged file that is none of a run's: done without, or refused in one line.
+
+    Raises NNBenchError for what is refused.
+    """
+    match kind:
+        case "study.yaml":
+            words = (["claims", "--recorded", "mine"], ["experiment=mine/a", *RUN, "--plan"])
+            check(rng.choice(words), set())
+        case "operations.json":
+            check(["claims", "--recorded", "timed"], set())
+        case "search.db":
+            search(path.parent)
+        case "mlflow.db":
+            with quiet():
+                experiments(path.parent)
+        case "mnist_5k.npz":
+            assert mnist_5k.read().parts["all"].inputs.sum() == DIGITS_SUM
+        case "mnist.gz":
+            MNIST.load(MNIST.find(None) or {})
+        case "cifar10":
+            cifar10.load(path)
+
+
+def over_others(seeds: range, kinds: Sequence[str], store: Path) -> int:
+    """Damage files that are none of a run's, again and again; return how many."""
+    contents = sound_others(store)
+    before, count = memory(), 0
+    for kind in kinds:
+        path, content = contents[kind]
+        for seed in seeds:
+            path.write_bytes(damage.damaged(kind, content, seed))
+            said = ""
+            try:
+                elsewhere(kind, path, random.Random(seed))
+            except NNBenchError as error:
+                said = str(error)
+            assert len(said.splitlines()) <= 1, (kind, seed, said)
+            assert len(said) < 1500, (kind, seed, said)
+            for left in path.parent.glob(f"{path.name}-*"):
+                left.unlink()
+            count += 1
+        path.write_bytes(content)
+    assert memory() - before < MOST_EXTRA_BYTES
+    assert not list(Path.cwd().rglob("pickle_was_run"))
+    return count
+
+
+def sound_others(store: Path) -> dict[str, tuple[Path, bytes]]:
+    """Make one of each; return where it is and what it holds."""
+    results, cache = Path("results"), Path(os.environ["NNBENCH_CACHE"])
+    search(results)
+    mnist_5k.fetch()
+    study, timed = (Path("experiments", name, "study.yaml") for name in ("mine", "timed"))
+    for path, content in ((study, damage.STUDY), (timed, TIMED)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    seconds = {name: {"dense": [0.1, 0.2]} for name in ("numpy", "numpy_reference")}
+    times = results / "operations" / "timed.json"
+    times.parent.mkdir(exist_ok=True)
+    times.write_text(json.dumps({"what": {}, "seconds": seconds}))
+    (cache / "cifar10").mkdir(exist_ok=True)
+    archive = cache / "cifar10" / cifar10.ARCHIVE
+    archive.write_bytes(gzip.compress(bytes(3000)))
+    shutil.copy(store, results)
+    places = {
+        "study.yaml": study, "operations.json": times, "search.db": results / "search.db",
+        "mlflow.db": results / "mlflow.db", "mnist_5k.npz": mnist_5k.cached(), "cifar10": archive,
+        "mnist.gz": cache / "mnist" / "t10k-labels-idx1-ubyte.gz",
+    }  # fmt: skip
+    assert places.keys() == damage.OTHERS.keys()
+    return {kind: (path, path.read_bytes()) for kind, path in places.items()}
+
+
+@pytest.fixture
+def cached(folder: Path, small: dict[str, bytes]) -> dict[str, bytes]:
+    """A cache with a small MNIST in it, beside the folder."""
+    lay(small, mnist_5k.cached().parent / "mnist")
+    return small
+
+
+QUICK = [kind for kind in damage.OTHERS if kind != "mlflow.db"]  # MLflow takes its time
+
+
+def test_damage_of_files_that_are_no_run_s(
+    folder: Path, cached: dict[str, bytes], tables: Path
+) -> None:
+    assert over_others(range(10), QUICK, tables) == 10 * len(QUICK)
+
+
+@pytest.mark.slow
+def test_hundreds_of_damaged_files_that_are_no_run_s(
+    folder: Path, cached: dict[str, bytes], tables: Path
+) -> None:
+    over_others(range(100, 200), QUICK, tables)
+    over_others(range(100, 130), ["mlflow.db"], tables)
+
+
 def test_damage_of_every_kind(folder: Path) -> None:
     assert fuzz(range(9)) > 400
 
@@ -235,7 +369,7 @@ def test_what_claims_too_much_takes_no_memory(folder: Path, tmp_path: Path) -> N
     for content in (damage.claiming((100 * 2**27,)), damage.bomb()):
         archive.write_bytes(content)
         with pytest.raises(files.Damage, match="claims"):
-            files.arrays(archive)
+            archives.arrays(archive)
     for name in ("run.json", "weights.safetensors"):
         kept = (run.directory / name).read_bytes()
         damage.sparse(run.directory / name, 3 * 2**30)
@@ -246,6 +380,19 @@ def test_what_claims_too_much_takes_no_memory(folder: Path, tmp_path: Path) -> N
         (run.directory / name).unlink()
         (run.directory / name).write_bytes(kept)
     assert memory() - before < MOST_EXTRA_BYTES
+
+
+def test_small_files_take_little_memory_and_time() -> None:
+    """In a process of their own: what others have had is no measure."""
+    done = subprocess.run(
+        [sys.executable, "-m", "support.bombs"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": f"{SOURCE}:{TESTS}"},
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_damaged_record_is_one_line_with_file_and_remedy(folder: Path) -> None:
@@ -287,7 +434,7 @@ def test_every_array_that_is_written_is_read_back(tmp_path: Path) -> None:
         "c": np.zeros(0, np.int64), "d": np.array([True, False]), "e": np.array(3, ">i4"),
     }  # fmt: skip
     np.savez_compressed(tmp_path / "x.npz", allow_pickle=False, **arrays)
-    found = files.arrays(tmp_path / "x.npz")
+    found = archives.arrays(tmp_path / "x.npz")
     assert found.keys() == arrays.keys()
     for name, value in arrays.items():
         assert np.array_equal(found[name], value)

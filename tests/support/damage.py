@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import random
+import sqlite3
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 WRONG: tuple[Any, ...] = (
     None, True, 0, -1, 5, 10**30, 10**300, 1e300, 0.5, "", "x", "../../x", "[/]", "\x1b[31m",
@@ -219,6 +223,121 @@ def retensored(content: bytes, rng: random.Random) -> bytes:
 
 
 COMMON: tuple[Damage, ...] = (flipped, cut, filled, foreign, recoded)
+STUDY = b"""title: x
+question: y
+common: {backend: numpy, data: digits, loss: cross_entropy, schedule: constant, epochs: 2,
+  schedule.lr: 0.1, batch_size: 32, tracking: local}
+cases:
+  a: {}
+  b: {base: a, backend: numpy_reference}
+pairs:
+  - [a, b]
+stand_ins: {b: stands for a}
+claims:
+  - id: s-1
+    statement: NumPy's accuracy
+    unit: "%"
+    claimed: [85, 90]
+    measure: {published: a.accuracy, matched: b.accuracy - a.accuracy}
+  - id: s-2
+    statement: slower
+    unit: times
+    claimed: ">= 2"
+    measure: {published: a.time / b.time}
+figures:
+  - id: f-1
+    statement: what is left
+    unit: points
+    measure: {published: a.accuracy}
+"""
+SPELLINGS: tuple[Any, ...] = (
+    *WRONG, "a.accuracy.b", "a.accuracy/0", "((((", "(" * 3000 + ")" * 3000, "-" * 9, "2**9**9",
+    "a.accuracy" + "+1" * 3000, "${oc.env:HOME}", [85], [90, 85], {"published": 5}, float("inf"),
+)  # fmt: skip
+
+
+def rewritten(content: bytes, rng: random.Random) -> bytes:
+    """Return a study with a value of another type or range, another key, or without one."""
+    values = yaml.safe_load(content)
+    for _ in range(rng.choice((1, 1, 2))):
+        *path, last = rng.choice(_places(values))
+        inner = values
+        try:
+            for key in path:
+                inner = inner[key]
+            if rng.random() < 0.15:
+                del inner[last]
+            elif rng.random() < 0.15:
+                inner[rng.choice(("x", "a.b", "base", "backend.env", 5))] = inner.pop(last)
+            else:
+                inner[last] = rng.choice(SPELLINGS)
+        except (KeyError, IndexError, TypeError, AttributeError):
+            continue
+    return yaml.safe_dump(values, sort_keys=False).encode(errors="replace")
+
+
+TAGS = (
+    "2026-13-45", "9" * 5000, "!!int x", "!!int '-'", "!!bool x", "!!timestamp x", "!!float x",
+    "!!binary é", "!!omap [1]", "!!set {a}", "{<<: 5}", "&a [*a]", "!!python/name:os.system",
+    "[" * 2000, ".nan", "!x y", "*nobody", "1:30", "0o9", "? [1, 2]",
+)  # fmt: skip
+
+
+def tagged(content: bytes, rng: random.Random) -> bytes:
+    """Return a study with a value that YAML takes for something else, or for nothing."""
+    lines = content.decode().splitlines()
+    at = rng.randrange(len(lines))
+    lines[at] = f"{lines[at].partition(':')[0]}: {rng.choice(TAGS)}"
+    return "\n".join(lines).encode()
+
+
+STORED = (None, "", "x", "[/]", "{}", "[[", -1, 1e300, 2**62, b"\xff", "y" * 5000)
+
+
+def retold(content: bytes, rng: random.Random) -> bytes:
+    """Return a SQLite database with a value of another type, or without a table."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.db"
+        path.write_bytes(content)
+        with contextlib.closing(sqlite3.connect(path)) as base:
+            master = (
+                "SELECT name FROM sqlite_master WHERE type='table' AND name NOT LIKE 'sqlite_%'"
+            )
+            table = rng.choice([name for (name,) in base.execute(master)])
+            columns = [row[1] for row in base.execute(f"PRAGMA table_info({table})")]
+            change = f"UPDATE {table} SET {rng.choice(columns)} = ?"
+            with contextlib.suppress(sqlite3.Error):
+                if rng.random() < 0.2:
+                    base.execute(f"DROP TABLE {table}")
+                else:
+                    base.execute(change, (rng.choice(STORED),))
+                base.commit()
+        return path.read_bytes()
+
+
+def pickled(content: bytes, rng: random.Random) -> bytes:
+    """Return a pickle that would make a file, alone or in an archive."""
+    call = b"cos\nsystem\n(S'touch pickle_was_run'\ntR."
+    if rng.random() < 0.5:
+        return call
+    stored = io.BytesIO()
+    with zipfile.ZipFile(stored, "w") as archive:
+        header = {"descr": "|O", "fortran_order": False, "shape": ()}
+        made = io.BytesIO()
+        np.lib.format.write_array_header_1_0(made, header)  # type: ignore[arg-type]
+        archive.writestr(rng.choice(("table.npy", "data.pkl")), made.getvalue() + call)
+    return stored.getvalue()
+
+
+OTHERS: dict[str, tuple[Damage, ...]] = {  # than those of a run
+    "study.yaml": (*COMMON, rewritten, rewritten, rewritten, tagged, tagged),
+    "operations.json": (*COMMON, changed, changed),
+    "search.db": (flipped, cut, filled, foreign, retold, retold, retold),
+    "mlflow.db": (flipped, cut, filled, foreign, retold, retold, retold),
+    "mnist_5k.npz": (*COMMON, rearranged, rearranged, pickled),
+    "mnist.gz": (*COMMON, pickled),
+    "cifar10": (*COMMON, pickled),
+}
 KINDS: dict[str, tuple[Damage, ...]] = {
     "run.json": (*COMMON, changed, changed, changed, changed, spelled),
     "predictions.npz": (*COMMON, rearranged, rearranged),
@@ -233,7 +352,8 @@ KINDS: dict[str, tuple[Damage, ...]] = {
 def damaged(kind: str, content: bytes, seed: int) -> bytes:
     """Return the content of a file of a kind, damaged in the way of `seed`."""
     rng = random.Random(seed)
-    return KINDS[kind][seed % len(KINDS[kind])](content, rng)
+    ways = (KINDS | OTHERS)[kind]
+    return ways[seed % len(ways)](content, rng)
 
 
 def _no_file(path: Path, _: Path) -> None:

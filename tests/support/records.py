@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,11 @@ MACHINE: dict[str, Any] = {
     "backend_source": {"package": "nnbench", "version": "0.2.0", "digest": "e5" * 32},
     "gpu": None,
 }
+
+
+def memory() -> int:
+    """Return the most bytes that this process has had."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def epoch(number: int, **changed: Any) -> EpochRecord:

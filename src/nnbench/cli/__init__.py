@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Any
 
 from nnbench.credentials import hidden, notice
 from nnbench.errors import NNBenchError
@@ -24,6 +25,8 @@ COMMANDS = {
     "study": "run the cases of a published comparison; print published against measured",
     "claims": "say of each published claim whether it holds here, and why not",
     "explain": "say which differences between two runs explain their gap, and which do not",
+    "diagnose": "say why two programs of your own give different results, and mend it",
+    "import": "make a program's net, loss and optimizer options of runs and sweeps",
     "arch": "print the layers of the net that a run would train",
     "parity": "train several backends side by side and say whether they agree, to rounding",
     "trace": "show one training step layer by layer: activations, gradients, updates",
@@ -112,21 +115,52 @@ def _dispatch(arguments: list[str]) -> int:
 
         print(f"nnbench {VERSION}")
         return 0
-    if first in ("--help", "-h", "help"):
-        from nnbench.cli.help import show_help
-
-        return show_help()
+    if first == "help" or not {"--help", "-h"}.isdisjoint(arguments):
+        return _help(arguments)
     if "COMP_LINE" in os.environ:  # a shell completes: the folders are in what is typed so far
         with contextlib.suppress(NNBenchError):
             _search_in_folders(os.environ["COMP_LINE"].split())
     from nnbench.cli.results import one_way
 
-    if first and first[0] not in "-+~" and "=" not in first:
+    if _is_plain(first):
         return _command(first, one_way(arguments[1:]))
     from nnbench.cli.overrides import run
 
     run(one_way(arguments))
     return 0
+
+
+def _help(arguments: list[str]) -> int:
+    """Show the help that `arguments` ask for: on a command, on the topics named, or on all."""
+    asks = ("help", "--help", "-h")
+    at = next(place for place, word in enumerate(arguments) if word in asks)
+    words = [word for word in arguments if word not in asks]
+    first = words[0] if words else ""
+    if first in COMMANDS and not (at == 0 and first in ("arch", "data")):  # groups have the names
+        import click
+
+        command = _module(first).command
+        inner = command.commands if isinstance(command, click.Group) else {}
+        chosen = [word for word in words[1:2] if word in inner]
+        command.main([*chosen, "--help"], prog_name=f"nnbench {first}", standalone_mode=False)
+        return 0
+    from nnbench.cli.help import show_help
+
+    plain = words[:1] if at and _is_plain(first) else []
+    after = [word for word in arguments[at + 1 :] if word not in asks and word[0] != "-"]
+    return show_help([*plain, *after])
+
+
+def _is_plain(word: str) -> bool:
+    """Tell the name of a command from an override and a flag."""
+    return bool(word) and word[0] not in "-+~" and "=" not in word
+
+
+def _module(name: str) -> Any:
+    """Return the module that a sub-command lives in, that of its name."""
+    import importlib
+
+    return importlib.import_module(f"nnbench.cli.{name}")
 
 
 def _command(name: str, arguments: list[str]) -> int:
@@ -139,13 +173,11 @@ def _command(name: str, arguments: list[str]) -> int:
             f"Unknown command '{name}'{hint or '; there is ' + ', '.join(COMMANDS)} "
             "(a run takes KEY=VALUE, see nnbench --help)"
         )
-    import importlib
-
     import click
 
     from nnbench.cli.results import for_command
 
-    command = importlib.import_module(f"nnbench.cli.{name}").command
+    command = _module(name).command
     arguments = for_command(name, command, arguments)
     try:
         return command.main(arguments, prog_name=f"nnbench {name}", standalone_mode=False) or 0

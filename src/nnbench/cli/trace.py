@@ -25,7 +25,7 @@ def command(step: int, out: str | None, overrides: Sequence[str]) -> int:
     from nnbench.cli.progress import Display
     from nnbench.errors import ConfigError
     from nnbench.records.lookup import make_directory
-    from nnbench.schema import files
+    from nnbench.schema import archives
     from nnbench.sweeps.process import ask
     from nnbench.sweeps.side_by_side import side_by_side
 
@@ -37,7 +37,7 @@ def command(step: int, out: str | None, overrides: Sequence[str]) -> int:
     path = path / f"step{step}.npz" if path.is_dir() else path
     with Display().work("trace") as work:
         said = ask("trace", cells, work, step=step, path=str(path))
-    arrays = files.arrays(path, files.MOST_TENSORS)
+    arrays = archives.arrays(path, archives.MOST_TENSORS)
     say(f"Step {step} of {said['architecture']}")
     for title, rows in _layers(said["layers"], arrays):
         say(f"\n{title}")

@@ -7,6 +7,7 @@ import http.client
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -63,8 +64,7 @@ def ui(results: Path, port: int, open_browser: bool) -> int:
     Raises ResultsError, one line, when nothing was recorded or the server does not come up.
     """
     need("nnbench ui", "mlflow", otherwise="list the runs: nnbench ls")
-    if not (results / DATABASE_NAME).is_file():
-        raise ResultsError(f"No runs recorded in {results}; run `nnbench` first.")
+    _check(results)
     with _ending_on_signals():
         try:
             free = port
@@ -77,6 +77,25 @@ def ui(results: Path, port: int, open_browser: bool) -> int:
         except KeyboardInterrupt:
             say("\nStopped.")
             return 0
+
+
+def _check(results: Path) -> None:
+    """Raise ResultsError where nothing was recorded, or not in a database of MLflow.
+
+    Before a server is started, which would make its tables there, or try for a minute.
+    """
+    path = results / DATABASE_NAME
+    if not path.is_file() or not path.stat().st_size:
+        raise ResultsError(f"No runs recorded in {results}; run `nnbench` first.")
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=START_SECONDS)) as connection:
+            connection.execute("SELECT * FROM alembic_version, experiments LIMIT 1").fetchall()
+    except sqlite3.Error as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> ResultsError:
+    return ResultsError(f"Cannot read {path}: {reason(error)}; repair or move it.")
 
 
 def _serve(results: Path, port: int, open_browser: bool) -> bool:
@@ -145,8 +164,7 @@ def _experiments(results: Path) -> list[Experiment]:
     try:
         return experiments(results)
     except Exception as error:
-        path = results / DATABASE_NAME
-        raise ResultsError(f"Cannot read {path}: {reason(error)}; repair or move it.") from None
+        raise _unreadable(results / DATABASE_NAME, error) from None
 
 
 def _is_up(server: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> bool:

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from nnbench.config.located import load
+from nnbench.config.located import Located, load
 from nnbench.config.sources import Problem, Source, broken_packages, root, sources
 from nnbench.errors import ConfigError
+from nnbench.formatting import cut
 from nnbench.schema.files import Damage, content
 
+SHOWN_CHARACTERS = 40  # of a value in the help
 # What the file of a backend has to say, unless it takes it from another.
 BACKEND_KEYS = ("name", "_target_", "execution", "executions")
+
+
+# Of an option's file no setting: what it is called and made of. A backend's are these two.
+NO_SETTINGS = ("defaults", "name", "_target_")
+BACKEND_SETTINGS = ("engine", "execution")
+
+
+class Setting(NamedTuple):
+    """The value of a key as its file has it, as it is typed, and what it means."""
+
+    text: str
+    meaning: str
 
 
 @dataclass(frozen=True)
@@ -37,17 +53,42 @@ class Option:
         return comments[0] if comments else ""
 
     @property
-    def values(self) -> Mapping[str, Any]:
+    def values(self) -> Located:
         """Return what the file says, not what it takes from others. Raises ConfigError."""
         return _mapping(self.path, self.path.stat().st_mtime_ns)
+
+    @property
+    def parents(self) -> list[Option]:
+        """Return the options of its group that it takes values from."""
+        known = options(self.group)
+        named = self.values.get("defaults")
+        names = [n for n in named if isinstance(n, str)] if isinstance(named, list) else []
+        return [known[n] for n in names if n in known and n != self.name]
 
     def inherited(self, key: str) -> Any:
         """Return the value of `key`, of this file or of those in its defaults; None without."""
         if key in self.values:
             return self.values[key]
-        known = options(self.group)
-        parents = [n for n in self.values.get("defaults", ()) if n in known and n != self.name]
-        return next((known[n].inherited(key) for n in parents), None)
+        return next((parent.inherited(key) for parent in self.parents), None)
+
+    @property
+    def settings(self) -> dict[str, Setting]:
+        """Return what a user may set of it, what it takes from others included."""
+        found: dict[str, Setting] = {}
+        for parent in self.parents:
+            found |= parent.settings
+        lines = content(self.path).decode("utf-8-sig").splitlines()
+        for key, value in self.values.items():
+            if _is_set(self.group, key):
+                meaning = _comment(lines, self.values.lines[key] - 1)
+                old = found[key].meaning if key in found else self._allowed(key)
+                found[key] = Setting(_typed(value), meaning or old)
+        return found
+
+    def _allowed(self, key: str) -> str:
+        """Return what `key` of a backend may be, where its file says so in another key."""
+        known = self.inherited(f"{key}s") if self.group == "backend" else None
+        return " | ".join(map(str, known)) if isinstance(known, list) else ""
 
     def __str__(self) -> str:
         """Return its name, with its origin where that is not nnbench."""
@@ -75,6 +116,12 @@ def options(group: str) -> dict[str, Option]:
         if problem is None:
             found[option.name] = option
     return dict(sorted(found.items()))
+
+
+def usual(group: str) -> str | None:
+    """Return the option of `group` that is taken where none is chosen."""
+    listed = (entry for entry in main_values()["defaults"] if isinstance(entry, dict))
+    return next((str(entry[group]) for entry in listed if group in entry), None)
 
 
 def every_option() -> list[Option]:
@@ -152,5 +199,31 @@ def _fault(option: Option) -> str | None:
 
 
 @cache
-def _mapping(path: Path, changed: int) -> Mapping[str, Any]:
+def _mapping(path: Path, changed: int) -> Located:
     return load(path)
+
+
+def _is_set(group: str, key: str) -> bool:
+    """Tell whether `key`, of a file of `group`, is for users to set."""
+    if group == "backend":
+        return key in BACKEND_SETTINGS
+    return group != "semantics" and key not in NO_SETTINGS  # which sets values of others
+
+
+def _typed(value: Any) -> str:
+    """Return a value as one types it: `null`, `true`, `[128,64]`; of a longer one its beginning."""
+    text = json.dumps(value, ensure_ascii=False, default=str, separators=(",", ":"))
+    return cut(text.replace('"', ""), SHOWN_CHARACTERS)
+
+
+def _comment(lines: Sequence[str], at: int) -> str:
+    """Return the comment on the line `at`, with the lines of comment that follow it."""
+    _, mark, comment = lines[at].partition("  # ") if "  # " in lines[at] else ("", "", "")
+    if not mark:
+        return comment
+    words = [comment.strip()]
+    for line in lines[at + 1 :]:
+        if not re.match(r"\s{8,}# ", line):
+            break
+        words.append(line.split("# ", 1)[1].strip())
+    return " ".join(words)

@@ -11,7 +11,10 @@ from typing import Any
 import yaml
 
 from nnbench.errors import ConfigError
-from nnbench.schema.files import Damage, content
+from nnbench.schema.files import MOST_DEPTH, Damage, content, reason
+
+MOST_BYTES = 2**20  # of a file: YAML takes a thousand times as much memory
+MOST_VALUES = 50_000  # with what aliases stand for
 
 
 class Located(dict[str, Any]):
@@ -66,7 +69,9 @@ def load(path: Path) -> Located:
     """
     shown = _shown(path)
     try:
-        loader = _Loader(content(path).decode("utf-8-sig"))
+        text = content(path, MOST_BYTES).decode("utf-8-sig")
+        _check_size(text)
+        loader = _Loader(text)
         loader.name = shown
         values = loader.get_single_data()
     except yaml.MarkedYAMLError as error:
@@ -79,11 +84,43 @@ def load(path: Path) -> Located:
         raise ConfigError(f"{shown}: cannot be read: {error.strerror}.") from None
     except Damage as error:
         raise ConfigError(f"{shown}: cannot be read: {error}.") from None
-    except RecursionError:
-        raise ConfigError(f"{shown}: not valid YAML: it is nested too deeply.") from None
+    except ValueError as error:  # of a date, or a number of thousands of digits
+        why = reason(error).partition(";")[0]
+        raise ConfigError(f"{shown}: not valid YAML: {why}.") from None
+    except (LookupError, AttributeError):
+        raise ConfigError(f"{shown}: not valid YAML: a value is not what its tag says.") from None
     if not isinstance(values, Located):
         raise ConfigError(f"{shown}: must hold KEY: VALUE lines, received {values!r:.40}.")
     return values
+
+
+def _check_size(text: str) -> None:
+    """Raise Damage where a document is too deep or too large, written out without aliases.
+
+    By its events: libyaml itself follows a nesting until the stack is full.
+    """
+    sizes, open_, known = [0], list[str | None](), dict[str, int]()
+    for event in yaml.parse(text, _Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            sizes.append(1)
+            open_.append(event.anchor)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            size, anchor = sizes.pop(), open_.pop()
+            sizes[-1] += size
+            if anchor:
+                known[anchor] = size
+        elif isinstance(event, yaml.AliasEvent):
+            if event.anchor in open_:
+                raise Damage(f"*{event.anchor} is within itself")
+            sizes[-1] += known.get(event.anchor or "", 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            sizes[-1] += 1
+            if event.anchor:
+                known[event.anchor] = 1
+        if len(sizes) > MOST_DEPTH:
+            raise Damage("it is nested too deeply")
+        if sizes[-1] > MOST_VALUES:
+            raise Damage(f"it has more than {MOST_VALUES:,} values")
 
 
 def refused(values: Mapping[str, Any], key: str, message: str) -> ConfigError:

@@ -120,9 +120,7 @@ def _unknown_inner(group: str, inner: str, option: Option) -> str:
 
 def _all_of(option: Option) -> list[str]:
     """Return the keys of an option, those that it takes from others included."""
-    known = options(option.group)
-    parents = [n for n in option.values.get("defaults", ()) if n in known and n != option.name]
-    inherited = [key for name in parents for key in _all_of(known[name])]
+    inherited = [key for parent in option.parents for key in _all_of(parent)]
     return list(dict.fromkeys([*map(str, option.values), *inherited]))
 
 

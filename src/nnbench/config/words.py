@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from nnbench.config.catalogue import groups, main_values, options
+from nnbench.config.catalogue import groups, options, usual
 from nnbench.errors import ConfigError
 from nnbench.schema import suggest, told
 
@@ -39,9 +39,7 @@ def check(words: Sequence[str], parse: Callable[[str], Any], many: bool) -> None
 
 def chosen(group: str, words: Sequence[str]) -> str | None:
     """Return the option of `group` that `words` choose, or that is the default."""
-    defaults = main_values()["defaults"]
-    usual = (entry for entry in defaults if isinstance(entry, dict) and group in entry)
-    found = next((entry[group] for entry in usual), None)
+    found = usual(group)
     for word in words:
         key, equals, value = word.partition("=")
         if equals and key.lstrip("+") == group:

@@ -42,6 +42,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def unwritable(error: OSError) -> DataError:
     """Return what to tell the user when `error` came from writing to the cache."""
     return DataError(
-        f"Cannot write to the cache {directory()} ({error.strerror or error}); "
-        "set NNBENCH_CACHE to a folder that can be written"
+        f"Cannot write to the cache {directory()} ({error.strerror or error}"
+        f"{f': {error.filename}' if error.filename else ''}); clear it, or set NNBENCH_CACHE to a "
+        "folder that can be written"
     )

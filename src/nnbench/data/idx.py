@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnbench.errors import DataError
-from nnbench.schema.files import Damage, content, reason, unzipped
+from nnbench.schema.archives import unzipped
+from nnbench.schema.files import Damage, content, reason
 
 UNSIGNED_BYTE = 8
 GZIP = b"\x1f\x8b"

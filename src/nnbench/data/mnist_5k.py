@@ -11,7 +11,8 @@ from nnbench.data import cache
 from nnbench.data.dataset import Split
 from nnbench.data.packaged import PackagedTable, Table
 from nnbench.data.prepare import Payload
-from nnbench.schema.files import Damage, arrays
+from nnbench.schema.archives import arrays
+from nnbench.schema.files import Damage
 from nnbench.schema.progress import Tell, nobody
 
 TABLE = PackagedTable(

@@ -16,7 +16,7 @@ from nnbench.data.dataset import Split
 from nnbench.data.prepare import Payload, are_pixels, identity
 from nnbench.errors import DataError
 from nnbench.model.losses import TaskKind
-from nnbench.schema import files, suggest
+from nnbench.schema import archives, files, suggest
 
 SINGLE = b"\x93NUMPY"  # how a file of one array begins
 MOST_BYTES, MOST_PACKED = 256 * 2**20, 100  # images of mostly zeros pack well
@@ -53,7 +53,7 @@ def read(config: Npz, kind: TaskKind) -> Payload:
     """
     path = Path(config.path).expanduser()
     try:
-        stored = files.content(path, files.MOST_TENSORS)
+        stored = files.content(path, archives.MOST_TENSORS)
     except (OSError, files.Damage) as error:
         why = files.reason(error)
         raise DataError(f"Received data.path={path}; cannot read it ({why})") from None
@@ -61,11 +61,11 @@ def read(config: Npz, kind: TaskKind) -> Payload:
         raise DataError(f"{path} is a single array; save several with numpy.savez")
     sha256 = hashlib.sha256(stored).hexdigest()
     try:
-        names = files.members(path)
+        names = archives.members(path)
         guessed: dict[str, Any] = {}
         pairs = _pairs(path, names, config, guessed)
         used = [name for pair in pairs.values() for name in pair]
-        arrays = files.arrays(path, MOST_BYTES, MOST_PACKED, used, KINDS)
+        arrays = archives.arrays(path, MOST_BYTES, MOST_PACKED, used, KINDS)
     except OSError as error:
         raise DataError(f"Received data.path={path}; cannot read it ({error.strerror})") from None
     except files.Damage as error:

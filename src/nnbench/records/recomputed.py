@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnbench.records.files import write_arrays
-from nnbench.schema.files import Damage, arrays, note, reason
+from nnbench.schema.archives import arrays
+from nnbench.schema.files import Damage, note, reason
 
 RECOMPUTED_NAME = "recomputed.npz"
 Logits = Mapping[str, NDArray[Any]]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 from nnbench.credentials import hidden_in
@@ -23,8 +23,9 @@ from nnbench.schema.files import Damage, json_object, value_of
 DIGEST_SINCE = 4  # version of run.json
 LONGEST_SHARED = 4096  # bytes of a piece that is kept to be met again
 MOST_SHARED = 1024  # pieces
+MOST_PIECES = 1000  # of a mapping that is taken apart
 _KEYS = {depth: re.compile(rb'\n {%d}"(\w+)": ' % depth) for depth in (1, 2)}
-_TEXT = rb'("(?:[^"\\\n]|\\.)*"|null)'
+_TEXT = rb'("(?:[^"\\\n]|\\.){0,500}"|null)'  # longer ones take more to tell
 _FIRST = re.compile(  # of a record as nnbench writes it
     rb'\{\n "run_id": %b,\n "name": %b,\n "status": %b,\n "semantics": %b,\n "fingerprint": %b,'
     rb'\n "created": %b,\n' % ((_TEXT,) * 6)
@@ -111,9 +112,11 @@ def pieces(stored: bytes, depth: int = 1) -> dict[str, bytes] | None:
 
     None where it is written in another way, or a key is there twice.
     """
-    starts = list(_KEYS[depth].finditer(stored))
+    starts = list(islice(_KEYS[depth].finditer(stored), MOST_PIECES + 1))
     end = stored.rstrip(b"\n").removesuffix(b"\n" + b" " * (depth - 1) + b"}")
-    if not starts or stored[: starts[0].start()] != b"{" or len(end) == len(stored):
+    if not 0 < len(starts) <= MOST_PIECES:
+        return None
+    if stored[: starts[0].start()] != b"{" or len(end) == len(stored):
         return None
     found = {}
     for this, following in pairwise(starts):

@@ -17,7 +17,8 @@ from nnbench.model.layers import ActivationName
 from nnbench.model.network import ParamKey
 from nnbench.records.files import write_arrays, write_atomically
 from nnbench.records.run import WEIGHTS_NAME
-from nnbench.schema.files import Damage, arrays, reason, tensors
+from nnbench.schema.archives import arrays, tensors
+from nnbench.schema.files import Damage, reason
 
 PREDICTIONS_NAME = "predictions.npz"
 

@@ -8,37 +8,22 @@ an OSError.
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
-import re
 import stat
-import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextvars import ContextVar
+from itertools import pairwise
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import zipfile
-
-    import numpy as np
-    from numpy.typing import NDArray
+from typing import IO, Any
 
 MOST_TEXT = 64 * 2**20  # bytes of a text file
-MOST_ARRAYS = 128 * 2**20  # bytes of the arrays of a small archive, unpacked
-MOST_PACKED = 20  # times its size that a larger one may hold; deflate alone makes it 1,000
-MOST_TENSORS = 8 * 2**30
+LITTLE_TEXT = 2**20  # bytes; what it holds takes little memory
 MOST_DEPTH = 32  # of lists and mappings in each other
 MOST_CHARACTERS = 2**20  # of one text
-KINDS = "biuf"  # of arrays: truth values and numbers
-_MAGIC = b"\x93NUMPY\x01\x00"
-_PLAIN_HEADER = re.compile(  # as NumPy writes it; its own reader takes longer than most arrays
-    rb"\{'descr': '([<>|][biuf]\d\d?)', 'fortran_order': (True|False), "
-    rb"'shape': \(([\d, ]*)\), \} *\n"
-)
-_HALF = re.compile("[\ud800-\udfff]")
-PICKLES = (b"\x80", b"PK\x03\x04")  # protocol 2 and later; the zip archives of torch.save
+MOST_MEMORY = 256 * 2**20  # bytes that the values of a text may take, by its marks and letters
+MARK_BYTES = 88  # that a value takes at most, besides the letters of a text
+LETTER_BYTES = 8  # where letters are no ASCII: a few copies, of 4 bytes each at most
 _noted: ContextVar[list[str] | None] = ContextVar("noted", default=None)
 
 
@@ -86,10 +71,12 @@ def json_object(stored: bytes) -> dict[str, Any]:
 
 def value_of(stored: bytes) -> Any:
     """Return what UTF-8 JSON holds, of sane size. Raises Damage."""
+    if len(stored) > LITTLE_TEXT:
+        _check_weight(stored)
     try:
         value = _DECODER.decode(stored.decode())
-        if b"\\ud" in stored.lower() and _HALF.search(json.dumps(value, ensure_ascii=False)):
-            raise Damage("it has half of a character")
+        if b"\\u" in stored:
+            _check_characters(value)
     except Damage:
         raise
     except RecursionError:
@@ -101,6 +88,31 @@ def value_of(stored: bytes) -> Any:
     except ValueError as error:  # a number of thousands of digits
         raise Damage(str(error).partition(";")[0]) from None
     return value
+
+
+def _check_weight(stored: bytes) -> None:
+    """Raise Damage where the values of a text would take too much memory."""
+    letters = 1 if stored.isascii() and b"\\u" not in stored else LETTER_BYTES
+    weight = letters * len(stored) + MARK_BYTES * sum(map(stored.count, (b",", b":", b"[", b"{")))
+    if weight > MOST_MEMORY:
+        raise Damage(f"its values would take {weight // 2**20:,} MiB of memory")
+
+
+def _check_characters(value: Any) -> None:
+    """Raise Damage where a text has half of a character."""
+    if isinstance(value, str):
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise Damage("it has half of a character") from None
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check_characters(key)
+            _check_characters(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_characters(item)
 
 
 def check_plain(value: Any, depth: int = MOST_DEPTH) -> None:
@@ -124,88 +136,16 @@ def check_plain(value: Any, depth: int = MOST_DEPTH) -> None:
         raise Damage(f"a value of type {kind.__name__}")
 
 
-def arrays(
-    path: Path,
-    most: int = MOST_ARRAYS,
-    packed: int = MOST_PACKED,
-    wanted: Collection[str] | None = None,
-    kinds: str = KINDS,
-) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an npz archive: numbers, as large as its size makes believable.
-
-    That is `most` bytes, or `packed` times those of the file. Only `wanted` ones are looked at,
-    where that says so; `kinds` are those of dtypes. Raises OSError or Damage; nothing is ever
-    unpickled.
-    """
-    with _archive(path) as (archive, size):
-        return dict(_members(archive, max(most, packed * size), wanted, kinds))
-
-
-def members(path: Path) -> list[str]:
-    """Return the names of the arrays in an npz archive. Raises OSError or Damage."""
-    with _archive(path) as (archive, _):
-        return [name.removesuffix(".npy") for name in archive.namelist()]
-
-
-@contextlib.contextmanager
-def _archive(path: Path) -> Iterator[tuple[zipfile.ZipFile, int]]:
-    """Open a zip archive; yield it with its size. What is wrong with it is Damage."""
-    import zipfile  # here: who reads text alone does not wait for it
-
-    with _opened(path, MOST_TENSORS) as file:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                yield archive, os.fstat(file.fileno()).st_size
-        except Damage:
-            raise
-        except OSError as error:
-            raise error if error.errno is not None else Damage(_reason(error)) from None
-        except (
-            ValueError, KeyError, EOFError, RuntimeError, NotImplementedError, MemoryError,
-            SyntaxError, OverflowError, TypeError, zipfile.BadZipFile, zlib.error,
-        ) as error:  # fmt: skip
-            raise Damage(_reason(error)) from None
-
-
-def unzipped(stored: bytes, most: int) -> bytes:
-    """Return what gzip holds, of one member. Raises Damage for damage, and for more than `most`."""
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        found = unpacker.decompress(stored, most + 1)
-    except zlib.error as error:
-        raise Damage(_reason(error)) from None
-    if len(found) > most:
-        raise Damage(f"it holds more than {most:,} bytes")
-    if not unpacker.eof:
-        raise Damage("truncated")
-    return found
-
-
-def tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Return the arrays of a safetensors file, and its metadata. Raises OSError or Damage."""
-    from safetensors import SafetensorError, safe_open
-
-    with _opened(path, MOST_TENSORS) as file:
-        first = file.read(9)  # the length of a header of 640 bytes looks like a pickle
-        if first.startswith(PICKLES) and first[8:] != b"{":
-            raise Damage(
-                "it is a pickle or a PyTorch file, which nnbench never loads; it takes safetensors"
-            )
-    try:
-        with safe_open(path, framework="np") as opened:
-            found = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-            return found, dict(opened.metadata() or {})
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
-        raise Damage(_reason(error)) from None
-
-
 def reason(error: Exception) -> str:
     """Return why a file cannot be used, in a few words, without a full stop."""
-    known = isinstance(error, OSError) and error.strerror
-    return str(known) if known else _reason(error)
+    if isinstance(error, OSError) and error.strerror:
+        return str(error.strerror)
+    lines = str(error).strip().splitlines()
+    return f"{lines[0][:200].rstrip('. ')}" if lines else type(error).__name__
 
 
-def _opened(path: Path, most: int) -> IO[bytes]:
+def opened(path: Path, most: int) -> IO[bytes]:
+    """Open a plain file of at most `most` bytes. Raises OSError or Damage."""
     return os.fdopen(_handle(path, most), "rb")
 
 
@@ -222,78 +162,16 @@ def _handle(path: Path | str, most: int) -> int:
     return handle
 
 
-def _members(
-    archive: zipfile.ZipFile, most: int, wanted: Collection[str] | None, kinds: str
-) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Yield the arrays of an archive; what each claims is checked before it is made."""
-    left, seen = most, set()
-    if len(archive.infolist()) > MOST_DEPTH * 1000:
-        raise Damage(f"it has {len(archive.infolist()):,} members")
-    for info in archive.infolist():
-        name = info.filename.removesuffix(".npy")
-        if wanted is not None and name not in wanted:
-            continue
-        left -= info.file_size
-        if left < 0:
-            raise Damage(f"it claims to hold more than {most:,} bytes")
-        if name in seen:
-            raise Damage(f"{name} is in it twice")
-        seen.add(name)
-        yield name, _array(name, archive.read(info), kinds)
-
-
-def _array(name: str, stored: bytes, kinds: str) -> NDArray[Any]:
-    import numpy as np  # here: who reads text alone does not wait for it
-
-    dtype, fortran, shape, start = _header(stored)
-    if dtype.kind not in kinds or dtype.hasobject:
-        raise Damage(f"{name} has dtype {dtype}; must be numbers (objects are never loaded)")
-    count = 1
-    for length in shape:
-        count *= length
-    wanted = count * dtype.itemsize
-    if min(shape, default=0) < 0 or len(stored) - start != wanted:
-        raise Damage(f"{name} claims {wanted:,} bytes and has {len(stored) - start:,}")
-    found = np.frombuffer(stored, dtype=dtype, offset=start if count else 0, count=count)
-    found = found.reshape(shape, order="F" if fortran else "C")
-    return found.astype(dtype.newbyteorder("="), copy=True)
-
-
-def _header(stored: bytes) -> tuple[np.dtype[Any], bool, tuple[int, ...], int]:
-    """Return dtype, order and shape of an array in NumPy's format, and where its values begin."""
-    import numpy as np
-
-    end = 10 + int.from_bytes(stored[8:10], "little")
-    plain = _PLAIN_HEADER.fullmatch(stored, 10, end) if stored.startswith(_MAGIC) else None
-    if plain is not None:
-        kind, fortran, lengths = plain.groups()
-        shape = tuple(int(length) for length in lengths.split(b",") if length.strip())
-        return np.dtype(kind.decode()), fortran == b"True", shape, end
-    file = io.BytesIO(stored[: 2**16])
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else (
-        np.lib.format.read_array_header_2_0
-    )  # fmt: skip
-    shape, in_columns, dtype = read(file)
-    return dtype, in_columns, shape, file.tell()
-
-
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice = next(a for a, b in pairwise(sorted(key for key, _ in pairs)) if a == b)
         raise Damage(f"'{twice[:40]}' is set twice")
     return values
 
 
 def _no_number(name: str) -> Any:
     raise Damage(f"{name} is no number")
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{lines[0][:200].rstrip('. ')}" if lines else type(error).__name__
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number)

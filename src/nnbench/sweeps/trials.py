@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -14,13 +17,15 @@ from typing import Any
 from nnbench.config.installation import lacks
 from nnbench.config.run import SearchConfig
 from nnbench.config.space import Choice, Interval, Space
-from nnbench.errors import ConfigError
+from nnbench.errors import ConfigError, NNBenchError, ResultsError
 from nnbench.records.identity import LEFT_OUT
 from nnbench.records.locks import Claim
 from nnbench.records.run import RunResult
+from nnbench.schema.files import Damage, opened, reason
 
 DATABASE_NAME = "search.db"
 REQUEUED = "requeued"
+MOST_BYTES = 2**30  # a trial takes a few thousand
 
 
 @dataclass(frozen=True)
@@ -66,8 +71,19 @@ class Search:
             raise ConfigError(
                 f"Another process is already running the search {self.name} in {results}."
             )
+        self._states = optuna.trial.TrialState
+        try:
+            with self._usable():
+                self._open(optuna, settings)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, optuna: Any, settings: SearchConfig) -> None:
+        path = self.results / DATABASE_NAME
+        _check_sound(path)
         self.study = optuna.create_study(
-            storage=f"sqlite:///{(results / DATABASE_NAME).absolute().as_posix()}",
+            storage=f"sqlite:///{path.absolute().as_posix()}",
             study_name=self.name,
             direction="maximize" if self.most else "minimize",
             load_if_exists=True,
@@ -75,8 +91,21 @@ class Search:
         kinds = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
         # Another seed each time, or what was drawn before would be drawn again.
         self.study.sampler = kinds[settings.sampler](seed=settings.seed + len(self.study.trials))
-        self._states = optuna.trial.TrialState
         self._requeue()
+
+    @contextlib.contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Make one line of what Optuna and SQLAlchemy raise over a damaged file."""
+        try:
+            yield
+        except NNBenchError:
+            raise
+        except Exception as error:
+            path = self.results / DATABASE_NAME
+            raise ResultsError(
+                f"{path} cannot be used ({reason(error)}). Move it away: the search then begins "
+                "anew, and takes the runs that are on record."
+            ) from None
 
     def close(self) -> None:
         """Let others at it."""
@@ -89,27 +118,30 @@ class Search:
 
     def ask(self) -> tuple[Any, tuple[str, ...]]:
         """Return a new trial and its overrides."""
-        trial = self.study.ask(self._distributions)
-        return trial, _overrides(trial.params)
+        with self._usable():
+            trial = self.study.ask(self._distributions)
+            return trial, _overrides(trial.params)
 
     def tell(self, trial: Any, runs: Sequence[RunResult]) -> None:
         """Note the mean of the monitored figure, or that a run has no number for it."""
         values = [run.figure(self.monitor) for run in runs]
         finite = [v for v in values if v is not None and math.isfinite(v)]
-        if finite and len(finite) == len(values):
-            self.study.tell(trial, fmean(finite))
-        else:
-            self.study.tell(trial, state=self._states.FAIL)
+        with self._usable():
+            if finite and len(finite) == len(values):
+                self.study.tell(trial, fmean(finite))
+            else:
+                self.study.tell(trial, state=self._states.FAIL)
 
     def trials(self) -> list[Trial]:
         """Return the trials that have an end, the best first."""
-        ended = [
-            Trial(t.number, _overrides(t.params), t.value)
-            for t in self.study.trials
-            if t.state.is_finished() and t.number not in self._requeued
-        ]
         sign = -1.0 if self.most else 1.0
-        return sorted(ended, key=lambda t: math.inf if t.value is None else sign * t.value)
+        with self._usable():
+            ended = [
+                Trial(t.number, _overrides(t.params), t.value)
+                for t in self.study.trials
+                if t.state.is_finished() and t.number not in self._requeued
+            ]
+            return sorted(ended, key=lambda t: math.inf if t.value is None else sign * t.value)
 
     def _requeue(self) -> None:
         """Put first what was under way when the process before this one died."""
@@ -121,6 +153,17 @@ class Search:
     @property
     def _requeued(self) -> list[int]:
         return list(self.study.user_attrs.get(REQUEUED, ()))
+
+
+def _check_sound(path: Path) -> None:
+    """Raise Damage, OSError or what SQLite raises where there is a database that is not whole."""
+    if not os.path.lexists(path):
+        return
+    opened(path, MOST_BYTES).close()
+    with contextlib.closing(sqlite3.connect(path, timeout=20)) as connection:
+        (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if answer != "ok":
+            raise Damage("it is damaged")
 
 
 def _overrides(params: Mapping[str, Any]) -> tuple[str, ...]:

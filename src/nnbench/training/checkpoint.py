@@ -26,7 +26,7 @@ from nnbench.model.network import ParamKey
 from nnbench.records.files import write_atomically
 from nnbench.records.parts import Size
 from nnbench.records.run import CHECKPOINTS_NAME
-from nnbench.schema import at_least, files, read
+from nnbench.schema import archives, at_least, files, read
 from nnbench.training.effort import NONE, UNKNOWN, Effort
 
 FOLDER_NAME = CHECKPOINTS_NAME
@@ -161,7 +161,7 @@ class _Facts:
 
 
 def _read(path: Path) -> Checkpoint:
-    tensors, metadata = files.tensors(path)
+    tensors, metadata = archives.tensors(path)
     text = metadata.get("facts", "")
     if _digest(text, tensors) != metadata.get("digest"):
         raise files.Damage("its digest does not match")
@@ -173,6 +173,8 @@ def _read(path: Path) -> Checkpoint:
 
     visited = {ParamKey.parse(key): value for key, value in of("visited").items()}
     epochs = len(next(iter(visited.values()))) if visited else 0
+    if epochs > facts.epoch:
+        raise files.Damage(f"it has samples of {epochs:,} epochs, {facts.epoch:,} of them run")
     return Checkpoint(
         epoch=facts.epoch,
         step=facts.step,

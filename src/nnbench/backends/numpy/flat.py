@@ -13,7 +13,7 @@ ALIGNMENT = 16  # values between the first parameters of layers: 64 bytes in flo
 
 
 class Flat:
-    """`views[key]` of `vector`, layer by layer, in each the kernel first.
+    """`views[key]` of `vector` from `starts[key]` on, layer by layer, in each the kernel first.
 
     Kernel and bias of a layer lie one behind the other: `joined(layer)` is `[W; b]`, of a dense
     layer `(fan_in + 1, units)`. The gaps that align the layers stay zero.
@@ -32,7 +32,7 @@ class Flat:
             key: self.vector[starts[key] : starts[key] + math.prod(shape)].reshape(shape)
             for key, shape in shapes.items()
         }
-        self._starts = starts
+        self.starts = starts
 
     def like(self) -> Flat:
         """Return zeros laid out in the same way."""
@@ -45,6 +45,6 @@ class Flat:
     def joined(self, layer: int) -> Array:
         """Return kernel and bias of a layer as one matrix `[W; b]`, or the kernel alone."""
         kernel = self.views[ParamKey(layer, "kernel")]
-        start, units = self._starts[ParamKey(layer, "kernel")], kernel.shape[-1]
+        start, units = self.starts[ParamKey(layer, "kernel")], kernel.shape[-1]
         biased = ParamKey(layer, "bias") in self.views
         return self.vector[start : start + kernel.size + units * biased].reshape(-1, units)

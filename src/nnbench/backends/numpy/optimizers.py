@@ -20,7 +20,10 @@ Update = Callable[..., None]
 
 
 class Rule:
-    """An update rule for `weights`; its `buffers`, by name, are laid out like them."""
+    """An update rule for `weights`; its `buffers`, by name, are laid out like them.
+
+    `decays`: the weight decay of each parameter.
+    """
 
     def __init__(self, rule: Any, weights: Flat) -> None:
         self.rule: Any = documented(rule)
@@ -31,14 +34,14 @@ class Rule:
         names += ("largest",) * getattr(rule, "amsgrad", False)
         spared = rule.decay_on == "kernels"
         decay = self.rule.weight_decay
-        self._decays = {
+        self.decays = {
             key: decay if key.role == "kernel" or not spared else 0.0 for key in weights.views
         }
         self._decay_vector: Any = decay
         if spared and decay:
             flat = weights.like()
             for key, view in flat.views.items():
-                view[...] = self._decays[key]
+                view[...] = self.decays[key]
             self._decay_vector = flat.vector
         self.buffers = {name: weights.like() for name in names}
         self.reset()
@@ -63,7 +66,7 @@ class Rule:
             return
         for key, w in self.weights.views.items():
             buffers = (b.views[key] for b in self.buffers.values())
-            self._change(w, grads[key], lr, self._decays[key], *buffers)
+            self._change(w, grads[key], lr, self.decays[key], *buffers)
 
     def _factor(self, norm: float) -> float:
         """Return what a gradient of the global norm `norm` is multiplied by."""

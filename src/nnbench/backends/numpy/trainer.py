@@ -38,15 +38,16 @@ from nnbench.model.init import He, initial_params
 from nnbench.model.network import ParamKey
 
 if TYPE_CHECKING:
+    from nnbench.backends.numpy.compiled import Compiled
     from nnbench.backends.numpy.fused import Fused
 
-EXECUTIONS = ("fused", "reference")
+EXECUTIONS = ("fused", "reference", "compiled")
 GATHER_SAMPLES = 4096  # samples converted at a time, so that a uint8 data set stays one
 Keys = dict[int, counter.Words]  # of one step, by the layer's position
 
 
 class NumpyTrainer:
-    """`reference`: the plain formula of every layer, one step after the other. `fused`: faster."""
+    """`reference`: the plain formula of every layer, step by step. `fused`, `compiled`: faster."""
 
     def __init__(self, task: Task, splits: Mapping[str, Split]) -> None:
         self.task = task = task.documented()  # its own constants are the documented ones
@@ -77,7 +78,7 @@ class NumpyTrainer:
         ]
         self._random = [i for i, layer in enumerate(self.layers) if isinstance(layer, Dropout)]
         self._optimizer = Rule(task.optimizer, self._weights)
-        self._fused = self._build_fused() if execution == "fused" else None
+        self._fused = None if execution == "reference" else self._arranged(execution)
         self.slice_multiple = self._fused.multiple if self._fused else 1
         self.choices = self._fused.choices() if self._fused else {}
         self.load(initial_params(He(), task.architecture, task.seed, task.dtype))
@@ -145,13 +146,18 @@ class NumpyTrainer:
             total = {name: total.get(name, 0.0) + share * g for name, g in grads.items()}
         return logits, total
 
-    def _build_fused(self) -> Fused:
-        """Return the fused form of the steps; imported here, for SciPy's BLAS takes its time."""
-        from nnbench.backends.numpy.fused import Fused
+    def _arranged(self, execution: str) -> Fused | Compiled:
+        """Return the steps arranged for speed; imported here, for SciPy and Numba take time."""
         from nnbench.backends.numpy.fused.stage import Material
 
         data, targets = self._inputs["train"], self._target_matrix
         material = Material(self.task, data, targets, self.layers, self._weights)
+        if execution == "compiled":
+            from nnbench.backends.numpy.compiled import Compiled
+
+            return Compiled(material, self._optimizer)
+        from nnbench.backends.numpy.fused import Fused
+
         return Fused(material, self._optimizer)
 
     def keys(self, first: int, batches: int) -> list[Keys]:
@@ -269,7 +275,7 @@ class NumpyTrainer:
 
 def _stays_on_cpu(task: Task) -> bool:
     """Tell whether device=auto means the CPU: `fused` runs nowhere else."""
-    return task.device == "auto" and task.execution == "fused"
+    return task.device == "auto" and task.execution in ("fused", "compiled")
 
 
 def _execution(name: str, xp: Any) -> str:
@@ -277,9 +283,9 @@ def _execution(name: str, xp: Any) -> str:
     if name == "auto":
         return "fused" if xp is np else "reference"
     supported(dict.fromkeys(EXECUTIONS), name, "backend.execution", "numpy")
-    if name == "fused" and xp is not np:
+    if name != "reference" and xp is not np:
         raise UnsupportedSpec(
-            "Received backend.execution=fused with device=cuda; it runs on the CPU only. "
+            f"Received backend.execution={name} with device=cuda; it runs on the CPU only. "
             "Use backend.execution=reference."
         )
     return name

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -103,8 +104,13 @@ def test_fetch_replaces_what_is_damaged_in_the_cache(
     with pytest.raises(DataError, match="nnbench data fetch mnist"):
         load()
     monkeypatch.setattr(mnist.MNIST, "mirrors", (serve(lay(small, tmp_path / "served")),))
-    assert catalog.fetch("mnist") == cached
+    told: list[tuple[float, float, str]] = []
+    assert catalog.fetch("mnist", lambda *each: told.append(each)) == cached
     load()
+    size = (tmp_path / "served" / f"{name}.gz").stat().st_size
+    assert told[0][2] == f"asking {urlsplit(mnist.MNIST.mirrors[0]).netloc} for {name}.gz"
+    assert told[-1][:2] == (size, size)  # all of its bytes
+    assert all(0 <= done <= total for done, total, _ in told)
 
 
 def test_fetch_leaves_the_users_own_files_alone(

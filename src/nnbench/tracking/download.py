@@ -12,6 +12,7 @@ from nnbench.config.installation import need
 from nnbench.credentials import remember, usable
 from nnbench.errors import ConfigError, ResultsError
 from nnbench.records.run import RECORD_NAME, RunResult
+from nnbench.schema.progress import Tell, nobody
 from nnbench.tracking.background import Background
 from nnbench.tracking.converge import search
 from nnbench.tracking.refusal import reason
@@ -20,7 +21,7 @@ from nnbench.tracking.store import connect, is_made
 SCHEMES = ("http", "https", "sqlite", "postgresql", "postgres", "mysql", "mssql", "databricks")
 
 
-def from_store(uri: str, experiment: str, into: Path) -> list[RunResult]:
+def from_store(uri: str, experiment: str, into: Path, tell: Tell = nobody) -> list[RunResult]:
     """Return the runs of an experiment of the MLflow store at `uri`, by their run.json.
 
     The files are brought `into` a folder. Raises ResultsError where it cannot be reached.
@@ -36,7 +37,7 @@ def from_store(uri: str, experiment: str, into: Path) -> list[RunResult]:
             if known is None:
                 names = ", ".join(e.name for e in client.search_experiments())
                 raise ResultsError(f"{remember(uri)} has no experiment {experiment}, but {names}.")
-            return list(_read(client, search(client, known.experiment_id), into))
+            return list(_read(client, search(client, known.experiment_id), into, tell))
 
         try:
             return thread.begin(read)()
@@ -64,9 +65,12 @@ def check_uri(uri: str, reading: bool = True) -> None:
         raise ConfigError(f"Received --uri {remember(uri)}; {lacks}")
 
 
-def _read(client: Any, found: Mapping[str, Sequence[Any]], into: Path) -> Iterator[RunResult]:
+def _read(
+    client: Any, found: Mapping[str, Sequence[Any]], into: Path, tell: Tell
+) -> Iterator[RunResult]:
     """Bring the run.json of every run, once, and read it."""
-    for run_id, entities in found.items():
+    for done, (run_id, entities) in enumerate(found.items()):
+        tell(done, len(found), "bringing runs")
         active = [each for each in entities if each.info.lifecycle_stage == "active"]
         if active and re.fullmatch(r"[\w-]+", run_id):
             (into / run_id).mkdir(parents=True, exist_ok=True)

@@ -28,6 +28,8 @@ def command(size: int, rounds: int, out: str | None, overrides: Sequence[str]) -
     for name, value in (("--size", size), ("--rounds", rounds)):
         if value < 1:
             raise ConfigError(f"Received {name} {value}; must be at least 1.")
+    if out and not Path(out).absolute().parent.is_dir():
+        raise ResultsError(f"Cannot write --out {out}: there is no folder {Path(out).parent}.")
     configs = [cell.config for cell in side_by_side(overrides, ALL)]
     times = measure({config.backend.label: config for config in configs}, size, rounds)
     Screen().print(operations_table(times, size, configs[0].dtype, configs[0].threads))

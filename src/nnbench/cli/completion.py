@@ -104,12 +104,10 @@ def _of_command(command: Any, words: list[str], last: str) -> Words:
             yield from ((each, "") for each in command.commands)
             return
         command = command.commands.get(words[1], command)
-    choices = [p for p in command.params if isinstance(p.type, click.Choice)]
-    if asked := [p for p in choices if words[-1] in p.opts]:
-        yield from ((str(each), "") for each in asked[0].type.choices)
-    yield from (
-        (str(each), "") for p in choices if isinstance(p, click.Argument) for each in p.type.choices
-    )
+    for parameter in command.params:
+        asked = isinstance(parameter, click.Argument) or words[-1] in parameter.opts
+        if asked and isinstance(parameter.type, click.Choice):
+            yield from ((str(each), "") for each in parameter.type.choices)
     if last.startswith("-"):
         for parameter in command.params:
             if isinstance(parameter, click.Option) and not parameter.hidden:

@@ -29,6 +29,8 @@ def command(size: int, rounds: int, out: str | None, overrides: Sequence[str]) -
     for name, value in (("--size", size), ("--rounds", rounds)):
         if value < 1:
             raise ConfigError(f"Received {name} {value}; must be at least 1.")
+    if out and not Path(out).absolute().parent.is_dir():
+        raise ResultsError(f"Cannot write --out {out}: there is no folder {Path(out).parent}.")
     configs = [cell.config for cell in side_by_side(overrides, ALL)]
     with Display().work("ops") as work:
         times = measure({each.backend.label: each for each in configs}, size, rounds, work)

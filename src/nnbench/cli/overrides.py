@@ -23,6 +23,7 @@ from nnbench.sweeps.cells import Asked
 FLAGS = ("--fresh", "--plan")  # of ours; all others are Hydra's
 MULTIRUN = frozenset(("-m", "--multirun"))
 WITH_VALUE = ("--cfg", "-c", "--package", "-p")
+UNASKED = ("--hydra-help", "--shell-completion", "-sc")  # known, and never what was meant
 PRINTING = ("--cfg", "-c", "--info", "-i")
 ONE_OF = {
     **dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")),
@@ -108,8 +109,8 @@ def flag_meant(word: str) -> list[str] | None:
     key = flag.lstrip("-").replace("-", "_")
     if equals and key in all_keys():
         return [f"{key}={value}"]
-    near = closest(flag, KNOWN)
-    return [near] if near and near not in WITH_VALUE else None
+    near = closest(flag, [each for each in KNOWN if each not in WITH_VALUE + UNASKED])
+    return [near] if near else None
 
 
 def search(

@@ -21,12 +21,15 @@ NOT_SET = (
 NO_RESOLVER = "Received ${{{0}:...}}; there is ${{KEY}}, ${{oc.env:NAME}} and ${{now:%Y}}"
 RECURSIVE = "Received {0}=${{...}}; its value is taken from itself: write the value"
 NO_INTERVAL = (
-    "Received interval(...); a sweep takes a list of values, as in 0.1,0.2. To search a range: "
-    "nnbench -m search.trials=10 ..."
+    "Received interval(...); a sweep takes a list of values, as in 0.1,0.2; a range is searched with "
+    "search.trials=10"
 )
 AMBIGUOUS = (
     "Received {0}; a run takes one value, -m takes several. In quotes it is a text, in brackets "
     "a list"
+)
+BAD_GRAMMAR = (
+    "Received ${{...}} that cannot be read; it is ${{KEY}}, ${{oc.env:NAME}} or ${{now:%Y}}"
 )
 BAD_LINK = "Received {0}; a value taken from another is ${{KEY}}, as in ${{epochs}}"
 
@@ -68,6 +71,7 @@ def explain(error: BaseException, words: Sequence[str] = ()) -> str:
         (r"^(\S+) appears more than once", "Received {0} twice; leave out the '+'."),
         (r"does not support sweep type : (\w+)", NO_INTERVAL),
         (r"Ambiguous value for argument '([^']+)'", AMBIGUOUS),
+        (r"(GrammarParseError)", BAD_GRAMMAR),
         (r"Error resolving interpolation '(.+?)'", BAD_LINK),
         (r"An item is already at '([^']+)'", "Received +{0}=...; it exists: leave out the '+'."),
         (r"Could not (?:delete|append|add) .*?'([^']*)'", lambda key: _unknown_key(key, words)),

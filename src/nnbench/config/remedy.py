@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 
@@ -21,7 +22,7 @@ TWO = "\0"  # between two overrides that are one candidate
 
 
 def remedy(words: Sequence[str], many: bool, said: str) -> list[str] | None:
-    """Return the overrides `words` with the one at fault set right, None where none does.
+    """Return the overrides `words` with the one at fault set right, or left out; None for others.
 
     `many`: a sweep; the answer may be one, too: it begins with -m then. `said` is the message:
     words that it names are suspected first.
@@ -30,16 +31,12 @@ def remedy(words: Sequence[str], many: bool, said: str) -> list[str] | None:
         before, rest = list(words[:at]), list(words[at + 1 :])
         if not _composes([*before, *rest], many):
             continue
-        tried: list[str] = []
-        for new, sweep in _candidates(words[at], [*before, *rest], many):
-            if new == words[at] and sweep == many:
-                continue
-            if len(tried) == MOST_TRIES:
-                break
-            tried.append(new)
-            found = [*before, *new.split(TWO), *rest] if new else [*before, *rest]
-            if not new or _composes(found, sweep):
+        left = list(itertools.islice(_candidates(words[at], [*before, *rest], many), MOST_TRIES))
+        for new, sweep in left:
+            found = list(dict.fromkeys([*before, *new.split(TWO), *rest]))
+            if (new, sweep) != (words[at], many) and _composes(found, sweep):
                 return ["-m", *found] if sweep else found
+        return [*before, *rest]
     return None
 
 
@@ -64,10 +61,7 @@ def _suspects(words: Sequence[str], said: str) -> list[int]:
 
 
 def _candidates(word: str, others: Sequence[str], many: bool) -> Iterator[tuple[str, bool]]:
-    """Yield what `word` may have meant, the likeliest first, and whether as a sweep.
-
-    The last is that it is left out.
-    """
+    """Yield what `word` may have meant, the likeliest first, and whether as a sweep."""
     key, equals, value = word.partition("=")
     if not equals:
         yield from ((each, many) for each in _missing_equals(word))
@@ -78,7 +72,6 @@ def _candidates(word: str, others: Sequence[str], many: bool) -> Iterator[tuple[
     for bare in _keys(key.strip(), others) if equals and key.strip()[:1] != "~" else ():
         for new, sweep in _values(bare, value, others):
             yield f"{bare}={new}", many or sweep
-    yield "", many
 
 
 def _owned(key: str, value: str, others: Sequence[str]) -> Iterator[str]:

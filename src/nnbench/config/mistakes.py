@@ -21,8 +21,8 @@ NOT_SET = (
 NO_RESOLVER = "Received ${{{0}:...}}; there is ${{KEY}}, ${{oc.env:NAME}} and ${{now:%Y}}"
 RECURSIVE = "Received {0}=${{...}}; its value is taken from itself: write the value"
 NO_INTERVAL = (
-    "Received interval(...); a sweep takes a list of values, as in 0.1,0.2; a range is searched with "
-    "search.trials=10"
+    "Received interval(...); a sweep takes a list of values, as in 0.1,0.2; a range is searched "
+    "with search.trials=10"
 )
 AMBIGUOUS = (
     "Received {0}; a run takes one value, -m takes several. In quotes it is a text, in brackets "

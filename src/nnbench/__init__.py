@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nnbench.api import claims, explain, parity, report, run, runs, sweep
+    from nnbench.api import claims, diagnose, explain, parity, report, run, runs, sweep
 
     __version__: str
 
-__all__ = ["__version__", "claims", "explain", "parity", "report", "run", "runs", "sweep"]
+__all__ = [
+    "__version__", "claims", "diagnose", "explain", "parity", "report", "run", "runs", "sweep",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nnbench.records.run import RunResult
     from nnbench.reporting.asking import Report
     from nnbench.reporting.claims.text import StudyAnswers
+    from nnbench.reporting.diagnosis.diagnosis import Diagnosis
     from nnbench.reporting.explain.asking import Explanation
     from nnbench.sweeps.loop import SweepResult
 
@@ -68,8 +69,10 @@ def report(words: Sequence[str] = (), results: Folder = "results", **asked: Any)
     `asked` are `uri`, `experiment`, `sweep`, `baseline` and `title`.
     """
     from nnbench.reporting import asking
+    from nnbench.sweeps.notebook import observer
 
-    return asking.report(words, Path(results), **asked)
+    with observer().work("report") as work:
+        return asking.report(words, Path(results), tell=work, **asked)
 
 
 def explain(
@@ -85,15 +88,39 @@ def explain(
     `seeds`: how many, counted from the first's, or which.
     """
     from nnbench.reporting.explain import asking
+    from nnbench.sweeps.notebook import observer
 
-    return asking.explain(first, last, overrides, seeds, Path(results))
+    return asking.explain(first, last, overrides, seeds, Path(results), observer())
+
+
+def diagnose(
+    a: Any,
+    b: Any,
+    overrides: Sequence[str] = (),
+    *,
+    seeds: int = 3,
+    results: Folder = "results",
+) -> Diagnosis:
+    """Say why two programs give different results, as `nnbench diagnose A B` does.
+
+    Each is `FILE:FUNCTION`, `(model, optimizer, loss)` of PyTorch, perhaps with a scheduler, a
+    compiled Keras model, or, one of them, a recorded run or a configuration in one string. Objects
+    stay as they are. Raises NNBenchError, one line, for what cannot be read at all.
+    """
+    from nnbench.reporting.diagnosis.asking import ask
+    from nnbench.sweeps.notebook import observer
+
+    folder = Path(results) / "diagnose"
+    return ask(a, b, overrides, seeds, Path(results), folder, observer())
 
 
 def parity(overrides: Sequence[str] = ()) -> list[Certificate]:
     """Train backends side by side and judge whether they agree, as `nnbench parity` does."""
+    from nnbench.sweeps.notebook import observer
     from nnbench.sweeps.side_by_side import agreements
 
-    return [each for found in agreements(overrides) for each in found.certificates]
+    with observer().work("parity") as work:
+        return [each for found in agreements(overrides, work) for each in found.certificates]
 
 
 def claims(
@@ -109,6 +136,7 @@ def claims(
     Runs what is missing; with `recorded` nothing, so that what is missing stays unanswered.
     """
     from nnbench.reporting.claims.asking import ask
+    from nnbench.sweeps.notebook import observer
 
     words = [*overrides, f"results={results}"]
-    return list(ask([study] if study else [], words, seeds, recorded).studies)
+    return list(ask([study] if study else [], words, seeds, recorded, observer()).studies)

@@ -17,6 +17,7 @@ from nnbench.model.optimizers import SGD
 
 # What an option needs from others to make a run.
 NEEDS = {
+    "schedule/listed": ["schedule.rates=[0.1,0.05]"],
     "csv": ["data.path=x.csv"],
     "npz": ["data.path=x.npz"],
     "from_run": ["init.run=x"],

@@ -81,3 +81,12 @@ def test_a_net_says_what_it_is() -> None:
     assert str(architecture) == "28x28x1-conv8-max_pool2-10 relu/softmax"
     assert architecture.parameter_count() == 9 * 8 + 8 + 13 * 13 * 8 * 10 + 10
     assert dataclasses.replace(architecture).output_shape() == (10,)
+
+
+def test_a_whole_list_has_its_output_layer_and_must_fit_the_data() -> None:
+    whole = LayerList((Dense(3), Dense(4, bias=False)), output_activation="softmax", whole=True)
+    assert whole.build((7,), 4).layers == whole.layers
+    with pytest.raises(ConfigError, match=r"end with \[4\]; the data needs \[5\]"):
+        whole.build((7,), 5)
+    with pytest.raises(ConfigError, match="end with nothing"):
+        LayerList((), output_activation="softmax", whole=True).build((7,), 5)

@@ -15,6 +15,7 @@ from nnbench.model.schedule import (
     Constant,
     Cosine,
     Exponential,
+    Listed,
     OneCycle,
     Phases,
     Plateau,
@@ -213,3 +214,10 @@ def test_flags_name_who_watches_the_test_data() -> None:
     ):
         (flag,) = of_config(compose(["monitor=test_accuracy", *overrides]).config)
         assert f"({named} with monitor=test_accuracy)" in str(flag)
+
+
+def test_a_list_of_rates_is_taken_step_by_step_and_its_last_kept() -> None:
+    rates = all_rates(Listed((0.3, 0.2, 0.0)))
+    assert list(rates) == [0.3, 0.2] + [0.0] * (STEPS * EPOCHS - 2)
+    with pytest.raises(ConfigError, match="one rate per step"):
+        Listed(())

@@ -25,6 +25,8 @@ COMMANDS = {
     "study": "run the cases of a published comparison; print published against measured",
     "claims": "say of each published claim whether it holds here, and why not",
     "explain": "say which differences between two runs explain their gap, and which do not",
+    "diagnose": "say why two programs of your own give different results, and mend it",
+    "import": "make a program's net, loss and optimizer options of runs and sweeps",
     "arch": "print the layers of the net that a run would train",
     "parity": "train several backends side by side and say whether they agree, to rounding",
     "trace": "show one training step layer by layer: activations, gradients, updates",

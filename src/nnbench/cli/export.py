@@ -26,6 +26,7 @@ def command(kind: str, out: str | None, results: Path, run: str) -> int:
     """Write the net of a run (its name, id or folder) so that plain PyTorch (a state_dict and the
     lines that build its model) or plain Keras (.keras) loads it without nnbench.
     """
+    from nnbench.cli.progress import Display
     from nnbench.records import weights
     from nnbench.records.lookup import recorded
 
@@ -41,7 +42,10 @@ def command(kind: str, out: str | None, results: Path, run: str) -> int:
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"Received --out {path}; {path.absolute().parent} does not exist.")
     params = weights.finite_weights(directory)
-    for written in _export(kind, record, params, path):
+    with Display().work("export") as work:
+        work(0, 0, f"loading {kind}")
+        files = _export(kind, record, params, path)
+    for written in files:
         say(f"wrote {written}")
     return 0
 

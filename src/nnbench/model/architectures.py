@@ -78,17 +78,21 @@ class LayerList:
 
     `input_shape` None takes the data's, and gives images without channels one; else the data
     is put into that shape. `formulas`: the framework whose constants and forms are meant where a
-    layer has none set.
+    layer has none set. `whole`: the list has its output layer, and none is added.
     """
 
     layers: tuple[Layer, ...]
     input_shape: tuple[Annotated[int, at_least(1)], ...] | None = None
     output_activation: Literal["auto", "linear", "sigmoid", "tanh", "relu", "softmax"] = "auto"
     formulas: Family | None = None
+    whole: bool = False
     name: Literal["layers"] = "layers"
 
     def build(self, input_shape: Shape, outputs: int) -> Architecture:
-        """Return the layers for inputs of `input_shape`, a dense one of `outputs` last."""
+        """Return the layers for inputs of `input_shape`, a dense one of `outputs` last.
+
+        Raises ConfigError where the list is whole and ends with another number of outputs.
+        """
         shape = self.input_shape or input_shape
         if flat_length(shape) != flat_length(input_shape):
             raise ConfigError(
@@ -96,8 +100,14 @@ class LayerList:
                 f"{flat_length(input_shape)} values."
             )
         shape = (*shape, 1) if len(shape) == 2 else shape
-        layers = (*self.layers, Dense(outputs))
+        layers = self.layers if self.whole else (*self.layers, Dense(outputs))
         net = Architecture(shape, layers, self.output_activation)  # type: ignore[arg-type]
+        if self.whole and (not layers or net.output_shape() != (outputs,)):
+            ends = list(net.output_shape()) if layers else "nothing"
+            raise ConfigError(
+                f"Received arch.whole=true with layers that end with {ends}; the data needs "
+                f"[{outputs}]. Let them end with dense units={outputs}, or leave arch.whole out."
+            )
         return documented_net(net, self.formulas) if self.formulas else net
 
 

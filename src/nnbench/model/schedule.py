@@ -221,4 +221,20 @@ class OneCycle(_ByStep):
         return _cosine(self.max_lr, start / self.final_div, min(fraction, 1.0))
 
 
-Schedule = Constant | Phases | Step | Exponential | Cosine | Warmup | OneCycle | Plateau
+@dataclass(frozen=True)
+class Listed(_ByStep):
+    """`rates[i]` in step i of the run, the last one after that: a schedule of somebody else's."""
+
+    rates: tuple[FinalRate, ...]
+    name: Literal["listed"] = "listed"
+
+    def __post_init__(self) -> None:
+        if not self.rates:
+            raise ConfigError("Received schedule.rates=[]; one rate per step, as in [0.1,0.05].")
+
+    def of(self, step: int, total: int, steps: int) -> float:
+        """Return the rate of `step`."""
+        return self.rates[min(step, len(self.rates) - 1)]
+
+
+Schedule = Constant | Phases | Step | Exponential | Cosine | Warmup | OneCycle | Plateau | Listed

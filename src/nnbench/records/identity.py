@@ -20,6 +20,7 @@ LEFT_OUT = (
 # Settings of version 0.2.0, each with the value that leaves a run as it was before: with that they
 # make no other run.
 ADDED: dict[str, Any] = {
+    "arch": {"whole": False},
     "data": {"normalize_targets": "none", "stratify": True},
     "drop_last": False,
     "gradient_accumulation_steps": 1,

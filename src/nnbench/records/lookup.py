@@ -15,6 +15,7 @@ from nnbench.records.folder import Folder, read_runs
 from nnbench.records.run import RECORD_NAME, RUNS_NAME, RunResult
 from nnbench.records.settings import as_text, settings
 from nnbench.schema import closest, told
+from nnbench.writing import clear
 
 # Overrides that a run's name leaves out: they are in it already, or decide no figure.
 UNNAMED = (
@@ -186,4 +187,6 @@ def make_directory(results: Path, name: str, folder: str = RUNS_NAME) -> Path:
             f"Cannot write results={results}: {error.strerror}; choose a writable folder with "
             "results=DIR."
         ) from None
+    for earlier in directory.parent.glob(f"{slug}-*"):  # of processes that were killed there
+        clear(earlier)
     return directory

@@ -12,6 +12,7 @@ from nnbench.records.lookup import counted
 from nnbench.records.run import RunResult
 from nnbench.records.settings import as_text, settings
 from nnbench.schema import closest, suggest, told
+from nnbench.schema.progress import Tell, nobody
 
 MOST_LISTED = 6  # values that there are
 
@@ -56,13 +57,13 @@ def of_explanation(run: RunResult) -> bool:
     return str(run.sweep or "").startswith("explain-")
 
 
-def local(results: Path) -> tuple[list[RunResult], list[str]]:
+def local(results: Path, tell: Tell = nobody) -> tuple[list[RunResult], list[str]]:
     """Return the runs of a results folder, and what could not be read of it.
 
     Raises ResultsError where there is none.
     """
     folder = Folder(results)
-    runs = folder.runs()
+    runs = folder.runs(tell)
     if not runs:
         raise ResultsError(f"No runs recorded in {results}; run `nnbench -m backend=numpy,torch`.")
     return runs, folder.problems

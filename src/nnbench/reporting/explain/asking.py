@@ -26,6 +26,7 @@ from nnbench.reporting.explain.recorded import ended, on_record, repeated, said_
 from nnbench.reporting.explain.unnamed import unnamed
 from nnbench.reporting.explain.walk import Figures, gaps, run_plain, run_way, seeded, words
 from nnbench.schema import told
+from nnbench.schema.progress import Tell, counted, nobody
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.plan import check
 from nnbench.sweeps.side_by_side import Agreement, certify
@@ -69,7 +70,7 @@ class Explanation:
         title, _, rest = as_markdown(self.title, self.gaps).partition("\n")
         return "\n".join([title, *(f"\n{line}" for line in self.cautions), rest])
 
-    def write(self, folder: Path) -> Path:
+    def write(self, folder: Path, tell: Tell = nobody) -> Path:
         """Write Markdown and a waterfall plot of each gap into `folder`; return the page.
 
         Without matplotlib there are no plots.
@@ -80,7 +81,7 @@ class Explanation:
                 if not lacking("A waterfall plot", "matplotlib"):
                     from nnbench.reporting.explain.waterfall import waterfall
 
-                    for each in self.gaps:
+                    for each in counted(self.gaps, tell, "drawing plot"):
                         figure = waterfall(each)
                         for suffix in ("svg", "png"):
                             name = f"{each.figure.replace(' ', '_')}.{suffix}"
@@ -129,7 +130,8 @@ def explain(
     if [change.name for change in found.changes] != ["backend"] or a["semantics"] != "matched":
         return found
     observer.say("They differ in the backend alone: checking whether their weights diverge.")
-    return replace(found, agreement=certify([cell(a), cell(b)]))
+    with observer.work("parity") as work:
+        return replace(found, agreement=certify([cell(a), cell(b)], work))
 
 
 def _walked(

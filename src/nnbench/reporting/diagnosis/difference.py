@@ -1,0 +1,39 @@
+"""A setting in which two programs differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nnbench.model.reading import Place
+from nnbench.reporting.explain.change import Change
+from nnbench.reporting.explain.effects import phrase
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A setting in which two programs differ: `a` and `b` are its values in words.
+
+    `change` makes it in a run's configuration; `part` is `layers`, `loss`, `optimizer` or
+    `schedule`; `key` the setting's own name; `layers` are the positions in A and in B, in the
+    common form, of the layers that have it.
+    """
+
+    name: str
+    a: str
+    b: str
+    part: str
+    key: str
+    change: Change
+    known: str = ""
+    place_a: Place | None = None
+    place_b: Place | None = None
+    layers: tuple[tuple[int | None, int | None], ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.a} against {self.b}"
+
+
+def said(key: str, value: Any) -> str:
+    """Return a value in the words of its field."""
+    return phrase(key, value, None).rpartition(" to ")[0]

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nnbench.backends.alternatives import alternatives
 from nnbench.backends.program import About, sample_size
-from nnbench.backends.proof import Material, Proof, prove
+from nnbench.backends.proof import Material, Proof, agreeing, prove
 from nnbench.data.dataset import ArraySpec, Split
 from nnbench.errors import ConfigError
 from nnbench.model import layers as spec
@@ -156,6 +157,48 @@ def test_a_reading_that_is_wrong_is_not_proved(tmp_path: Path) -> None:
     assert proof.outcome == "diverges"
     assert proof.step == 1
     assert "optimizer.decay=coupled" in proof.instead
+
+
+FULL = net(
+    "self.conv = nn.Conv2d(1, 4, 3)\nself.norm = nn.BatchNorm2d(4)\nself.fc = nn.Linear(144, 16)\n"
+    "self.last = nn.LayerNorm(16)\nself.drop = nn.Dropout(0.3)\nself.out = nn.Linear(16, 10)",
+    "x = F.leaky_relu(self.norm(self.conv(x)), 0.1).flatten(1)\n"
+    "return self.out(self.drop(F.gelu(self.last(self.fc(x)))))",
+    "torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=0.02)",
+)
+# What changes nothing here: no clipping is asked for that a gradient would meet.
+IDLE = {"optimizer.clip_norm", "optimizer.clip_value", "loss.over_outputs"}
+
+
+def test_no_setting_may_be_another(tmp_path: Path) -> None:
+    """Each setting of a correct reading is changed: none may agree with the program's steps."""
+    given = material()
+    build = loaded(FULL, tmp_path)
+    reading = room.read(build(), about(given))
+    built = build()
+    params = room.weights(built, reading)
+    batches = given.batches(given.walks(reading, 4), reading, "float64")
+    taken = list(room.steps(built, reading, batches, "float64"))
+    assert "optimizer.epsilon=1e-07" in dict(alternatives(reading))
+    assert "layer 2: variance=biased" in dict(alternatives(reading))
+    found = {name.partition("=")[0] for name in agreeing(reading, given, params, taken)}
+    assert found <= IDLE
+
+
+def test_steps_that_go_nowhere_prove_nothing(tmp_path: Path) -> None:
+    small = "torch.optim.SGD(model.parameters(), lr=1e-15)"
+    _, proof = proved(sequential(*MLP, optimizer=small), tmp_path)
+    assert proof.outcome == "not proven"
+    assert not proof.understood
+    assert "hardly move" in proof.notes[-1]
+
+
+def test_a_step_that_fails_is_one_line(tmp_path: Path) -> None:
+    alone = material(samples=49)  # a last batch of one
+    norm = net("self.a = nn.Linear(64, 10)\nself.n = nn.BatchNorm1d(10)",
+               "return self.n(self.a(x.flatten(1)))")  # fmt: skip
+    with pytest.raises(ConfigError, match=r"its own training step 4 fails: ValueError: Expected"):
+        proved(norm, tmp_path, alone)
 
 
 def test_the_program_itself_stays_as_it_is(tmp_path: Path) -> None:

@@ -86,3 +86,27 @@ def test_what_an_explanation_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     alone = nnbench.explain("backend=numpy", "backend=numpy_reference", TINY)
     assert alone.agreement is not None
     assert [each.outcome for each in alone.agreement.certificates] == ["agrees"]
+
+
+@pytest.mark.slow
+def test_a_model_of_this_process_is_diagnosed_and_left_as_it_is(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    layers = [torch.nn.Flatten(), torch.nn.Linear(64, 16), torch.nn.ReLU(), torch.nn.Linear(16, 10)]
+    model = torch.nn.Sequential(*layers)
+    rule = torch.optim.SGD(model.parameters(), 0.1)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    other = (
+        "arch=mlp arch.hidden=[16] loss=cross_entropy optimizer=sgd optimizer.momentum=0.9 "
+        "schedule=constant schedule.lr=0.1"
+    )
+    found = nnbench.diagnose(
+        (model, rule, torch.nn.CrossEntropyLoss()),
+        other,
+        ["data=digits", "data.train_samples=200", "epochs=2", "batch_size=32"],
+        seeds=2,
+        results=tmp_path,
+    )
+    assert found.understood
+    assert [str(each) for each in found.differences] == ["sgd momentum: 0.0 against 0.9"]
+    assert all(before[name].equal(value) for name, value in model.state_dict().items())
+    assert not rule.state

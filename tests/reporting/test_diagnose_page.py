@@ -29,7 +29,7 @@ END = "<!-- end -->"
 WIDTH = 110
 QUESTIONS = {  # the settings that are named
     "softmax": ["softmax before a cross-entropy on logits"],
-    "norm": ["batch_norm.momentum", "batch_norm.epsilon", "batch_norm running variance"],
+    "decay": ["adam epsilon and its place", "weight decay coupled against decoupled"],
     "images": [],
 }
 
@@ -49,14 +49,14 @@ def shown(found: Diagnosis, name: str) -> str:
     parts = []
     for side in ("torch", "keras"):
         source = (PAIRS / f"{name}_{side}.py").read_text(encoding="utf-8")
-        parts.append(f"`{name}_{side}.py`:\n\n```python\n{source}```\n")
+        parts.append(f"`{name}_{side}.py`:\n\n```py\n{source}```\n")
     console = Screen(file=io.StringIO(), width=WIDTH, color_system=None)
     console.print(screen(found))
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue().replace(f"{PAIRS}/", "")
     lines = [line.rstrip() for line in text.splitlines() if not line.startswith("time per epoch")]
-    command = f"nnbench diagnose {name}_torch.py:build {name}_keras.py:build"
-    return "\n".join([*parts, f"`{command}` says:\n\n```text", *lines, "```"])
+    command = f"$ nnbench diagnose {name}_torch.py:build {name}_keras.py:build"
+    return "\n".join([*parts, "```text", command, *lines, "```"])
 
 
 def without_numbers(text: str) -> str:

@@ -68,7 +68,7 @@ def _made(number: int) -> tuple[Any, dict[str, Any]]:
         _dense(program)
     loss, expected, bias, last = _loss(choose)
     program.add(spec.Dense(OUTPUTS, bias), layers.Dense(OUTPUTS, activation=last, use_bias=bias))
-    rule, optimizer = _optimizer(choose)
+    rule, optimizer = _optimizer(choose, tokens=program.kind == "tokens")
     model = _model(program, given)
     model.compile(optimizer, loss)
     return model, {
@@ -199,13 +199,13 @@ def _loss(choose: Choose) -> tuple[Any, dict[str, Any], bool, str | None]:
     return loss, expected, bias, last
 
 
-def _optimizer(choose: Choose) -> tuple[Any, Any]:
+def _optimizer(choose: Choose, tokens: bool) -> tuple[Any, Any]:
     """Return what should be read of an optimizer, and the optimizer."""
     of = keras.optimizers
-    clip = choose(None, None, 0.5)
+    clip = None if tokens else choose(None, None, 0.5)  # embeddings have SGD alone, see UNKNOWN
     more = {"global_clipnorm": clip} if clip else {}
     ours = {"clip_norm": clip}
-    kind = choose("SGD", "Adam", "AdamW", "RMSprop", "Adagrad")
+    kind = "SGD" if tokens else choose("SGD", "Adam", "AdamW", "RMSprop", "Adagrad")
     if kind == "SGD":
         momentum = choose(0.0, 0.9)
         nesterov = bool(momentum) and choose(True, False)

@@ -180,11 +180,12 @@ def _loss(choose: Choose) -> tuple[Any, dict[str, Any], list[Any]]:
     """Return a loss, what should be read of it, and what the model does before it."""
     reduction = choose("mean", "mean", "sum")
     both = {"over_outputs": reduction, "over_batch": reduction}
+    one = {"over_outputs": "mean", "over_batch": reduction}  # one term per sample
     kind = choose("entropy", "smooth", "nll", "twice", "bce", "sigmoid", "mse", "huber")
     if kind in ("entropy", "smooth", "twice"):
         smoothing = 0.1 if kind == "smooth" else 0.0
         mistake = "softmax_twice" if kind == "twice" else None
-        read = Loss("cross_entropy", label_smoothing=smoothing, mistake=mistake, **both)  # type: ignore[arg-type]
+        read = Loss("cross_entropy", label_smoothing=smoothing, mistake=mistake, **one)  # type: ignore[arg-type]
         own = nn.CrossEntropyLoss(reduction=reduction, label_smoothing=smoothing)
         return own, _ending(read, "softmax"), [nn.Softmax(1)] if kind == "twice" else []
     if kind == "nll":
@@ -192,7 +193,7 @@ def _loss(choose: Choose) -> tuple[Any, dict[str, Any], list[Any]]:
             nn.NLLLoss(reduction=reduction),
             lambda o, y: functional.nll_loss(o, y, reduction=reduction),
         )
-        return own, _ending(Loss("cross_entropy", **both), "softmax"), [nn.LogSoftmax(dim=1)]
+        return own, _ending(Loss("cross_entropy", **one), "softmax"), [nn.LogSoftmax(dim=1)]
     if kind in ("bce", "sigmoid"):
         end = [nn.Sigmoid()] if kind == "sigmoid" else []
         loss = nn.BCELoss if kind == "sigmoid" else nn.BCEWithLogitsLoss

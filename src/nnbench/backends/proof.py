@@ -8,6 +8,7 @@ initial weights does. Where they part, settings are changed one at a time, to se
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,20 +17,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnbench.backends.alternatives import alternatives
-from nnbench.backends.parity import Agreement, compare, moved_by_one_ulp, verdict
+from nnbench.backends.parity import (
+    Agreement,
+    Outcome,
+    compare,
+    layer_differences,
+    moved_by_one_ulp,
+    verdict,
+)
 from nnbench.backends.program import Batch
 from nnbench.backends.protocol import DType, Params, Split, Task, Walk
 from nnbench.data.dataset import ArraySpec
-from nnbench.errors import UnsupportedSpec
+from nnbench.errors import ConfigError, UnsupportedSpec
 from nnbench.model import counter, layers, streams
 from nnbench.model.network import ParamKey
 from nnbench.model.reading import Reading
-from nnbench.model.schedule import Constant
+from nnbench.model.schedule import Constant, Plateau
 
 STEPS = 21
 FURTHER = 5  # steps beyond the first epoch, where rates change from epoch to epoch
 MOST_STEPS = 64
 TRIED_STEPS = 3  # beyond the one that parts, with a setting changed
+ENOUGH = 100.0  # times the envelope, that weights have to move for a proof
 KEPT_BYTES = 2**28  # of the weights of steps, for trying
 
 
@@ -42,7 +51,7 @@ class Proof:
     step. `instead`: settings of which one, changed, would agree. `notes` say how it was compared.
     """
 
-    outcome: str
+    outcome: Outcome
     dtype: str
     steps: int
     compared: int
@@ -194,41 +203,67 @@ def _proved(built: Any, room: Any, reading: Reading, material: Material, dtype: 
     taken: list[Params] = []
     found: list[Agreement] = []
     size = sum(value.nbytes for value in params.values())
+    batches = material.batches(walks, reading, dtype)
     with np.errstate(all="ignore"):
-        batches = material.batches(walks, reading, dtype)
-        for walk, own in zip(walks, room.steps(built, reading, batches, dtype), strict=False):
+        own = params
+        for walk, own in zip(walks, _own(room.steps(built, reading, batches, dtype)), strict=False):
             found.append(reference.agreement(walk, own))
             if len(taken) * size < KEPT_BYTES:
                 taken.append(own)
             parted = verdict(found).parted
             if parted is not None and len(found) > parted + TRIED_STEPS:
                 break
-    judged = verdict(found)
-    at = judged.parted if judged.parted is not None else max(judged.compared, 1) - 1
+    judged, notes = verdict(found), _notes(reading)
+    outcome: Outcome = judged.outcome
+    at = found[judged.parted if judged.parted is not None else max(judged.compared, 1) - 1]
+    if judged.parted is None and len(found) < len(walks):
+        outcome, notes = "not proven", (*notes, f"it took {len(found)} steps")
+    elif outcome == "agrees" and not _moves(params, own, at.envelope):
+        outcome, notes = "not proven", (*notes, "the weights hardly move")
     proof = Proof(
-        judged.outcome,
-        dtype,
-        len(walks),
-        judged.compared,
-        found[at].difference,
-        found[at].envelope,
-        notes=_notes(reading),
+        outcome, dtype, len(walks), judged.compared, at.difference, at.envelope, notes=notes
     )
     if judged.parted is None:
         return proof
-    again = _agreeing(reading, material, params, walks, taken)
-    return replace(proof, step=judged.parted + 1, layer=found[judged.parted].layer, instead=again)
+    again = agreeing(reading, material, params, taken)
+    return replace(proof, step=judged.parted + 1, layer=at.layer, instead=again)
+
+
+def _own(steps: Iterator[Params]) -> Iterator[Params]:
+    """Yield what a program's own steps come to. Raises ConfigError where one of them fails."""
+    for number in itertools.count(1):
+        try:
+            taken = next(steps, None)
+        except (UnsupportedSpec, ConfigError):
+            raise
+        except Exception as error:  # a user's code may fail in any way
+            said = f"{type(error).__name__}: {error}".partition("\n")[0]
+            raise ConfigError(f"its own training step {number} fails: {said}") from None
+        if taken is None:
+            return
+        yield taken
+
+
+def _moves(before: Params, after: Params, envelope: float) -> bool:
+    """Tell whether weights moved so far that a step in the wrong direction would have shown."""
+    moved = layer_differences(before, after)
+    return not max(moved.values()) <= ENOUGH * envelope
 
 
 def _notes(reading: Reading) -> tuple[str, ...]:
     drops = any(isinstance(x, layers.Dropout) and x.rate for x in reading.layers)
     held = f"{len(reading.frozen)} parameters held still on both sides"
-    found = ["dropout drops the same values on both sides"] if drops else []
-    return tuple(found + ([held] if reading.frozen else []))
+    watches = isinstance(reading.schedule, Plateau)
+    said = {
+        "dropout drops the same values on both sides": drops,
+        held: bool(reading.frozen),
+        "the rate stays as it is: no figure is watched": watches,
+    }
+    return tuple(text for text, is_so in said.items() if is_so)
 
 
-def _agreeing(
-    reading: Reading, material: Material, params: Params, walks: Sequence[Walk], taken: list[Params]
+def agreeing(
+    reading: Reading, material: Material, params: Params, taken: Sequence[Params]
 ) -> tuple[str, ...]:
     """Return the settings of which one, changed, brings the reference to the program's steps."""
     found = []

@@ -27,15 +27,11 @@ def command(kind: str, out: str | None, results: Path, run: str) -> int:
     lines that build its model) or plain Keras (.keras) loads it without nnbench.
     """
     from nnbench.records import weights
-    from nnbench.records.lookup import find_run
-    from nnbench.records.run import RunResult
+    from nnbench.records.lookup import recorded
 
-    directory = find_run(run, results)
-    if directory is None:
-        raise ConfigError(
-            f"Received {run}; no run of that name or id in {results}. `nnbench ls` lists them."
-        )
-    record = RunResult.read(directory)
+    record = recorded(run, results)
+    directory = record.directory
+    assert directory is not None
     inputs = record.data.get("inputs") or {}
     if not {"shape", "scale", "dtype"} <= inputs.keys() or "outputs" not in record.data:
         raise ConfigError(f"{directory} was recorded before nnbench could export; run it again.")

@@ -41,19 +41,21 @@ def command(
     """
     from nnbench.config.installation import need
     from nnbench.reporting.asking import report
-    from nnbench.reporting.claims.expression import holds
+    from nnbench.reporting.claims.expression import check_condition, holds
     from nnbench.reporting.pages.screen import Screen
     from nnbench.reporting.pages.terminal import report_text
 
     need("nnbench report", "pandas", "pyarrow", "matplotlib", "seaborn")
+    for condition in fail_if:
+        check_condition(condition)
     found = report([*words, *filters], results, **asked)
+    figures = found.content.figures()
+    failed = [condition for condition in fail_if if holds(condition, figures)]
     for line in found.left_out:
         say(f"left out: {line}", err=True)
     page = found.write(out or results / "report", ("png",) * png)
     Screen().print(report_text(found.content), highlight=False)
     say(f"\n{page}")
-    figures = found.content.figures()
-    failed = [condition for condition in fail_if if holds(condition, figures)]
     for condition in failed:
         say(f"nnbench: condition met: {condition}", err=True)
     return 1 if failed else 0

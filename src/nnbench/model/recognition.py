@@ -1,7 +1,7 @@
 """What initial weights look like they were drawn from, by their values alone.
 
 Each parameter is held against the distributions that frameworks and papers have for its shape by
-the statistic of Kolmogorov and Smirnov; of those that fit, the first in the list is named.
+the statistic of Kolmogorov and Smirnov; of those that fit, the likeliest is named.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def recognise(value: NDArray[np.floating], key: ParamKey, params: Params) -> Dis
         number = float(values[0])
         said = {0.0: "zeros", 1.0: "ones"}.get(number)
         return Distribution("constant", number, says=said)
-    for candidate in _usual(value.shape, key, params):
-        if _statistic(values, candidate) <= FITS:
-            return candidate
+    fitting = [c for c in _usual(key, params) if _statistic(values, c) <= FITS]
+    if fitting:
+        return max(fitting, key=lambda c: _likelihood(values, c))  # the first of equal ones
     if len(values) >= FEWEST:
         bound = float(np.abs(values).max()) * (1.0 + 1.0 / len(values))
         mean, deviation = float(values.mean()), float(values.std())
@@ -47,8 +47,8 @@ def recognise(value: NDArray[np.floating], key: ParamKey, params: Params) -> Dis
     return Distribution("values")
 
 
-def _usual(shape: tuple[int, ...], key: ParamKey, params: Params) -> Iterator[Distribution]:
-    """Yield the distributions that have a name, of a parameter of `shape`."""
+def _usual(key: ParamKey, params: Params) -> Iterator[Distribution]:
+    """Yield the distributions that have a name, of parameter `key`."""
     kernel = params.get(ParamKey(key.layer, "kernel"))
     if key.role in NEUTRAL or kernel is None:
         return
@@ -81,8 +81,24 @@ def _statistic(values: NDArray[np.float64], of: Distribution) -> float:
     expected = _cumulative(of)(values)
     steps = np.arange(n + 1) / n
     distance = max(float((steps[1:] - expected).max()), float((expected - steps[:-1]).max()))
-    outside = of.high is not None and max(-values[0], values[-1]) > of.high * (1 + 1e-6)
+    bound = of.high
+    if of.name == "truncated_normal":
+        bound = 2.0 * (of.deviation or 1.0) / TRUNCATED_DEVIATION
+    outside = bound is not None and max(-values[0], values[-1]) > bound * (1 + 1e-6)
     return math.inf if outside else math.sqrt(n) * distance
+
+
+def _likelihood(values: NDArray[np.float64], of: Distribution) -> float:
+    """Return the logarithm of the density of `values` under a distribution that fits them."""
+    if of.name == "uniform":
+        return -len(values) * math.log((of.high or 0.0) - (of.low or 0.0))
+    deviation = of.deviation or 1.0
+    within = 1.0
+    if of.name == "truncated_normal":
+        deviation /= TRUNCATED_DEVIATION
+        within = math.erf(math.sqrt(2.0))
+    squares = float((((values - (of.mean or 0.0)) / deviation) ** 2).sum()) / 2.0
+    return -squares - len(values) * math.log(deviation * math.sqrt(2.0 * math.pi) * within)
 
 
 def _cumulative(of: Distribution) -> Cumulative:

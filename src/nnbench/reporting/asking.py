@@ -14,7 +14,7 @@ from nnbench.errors import ConfigError, ResultsError
 from nnbench.reporting.comparison.content import Report as Content
 from nnbench.reporting.comparison.content import build
 from nnbench.reporting.comparison.frame import epochs_frame, groups_frame, runs_frame
-from nnbench.reporting.comparison.select import local, of_explanation, select
+from nnbench.reporting.comparison.select import check_keys, local, of_explanation, select
 from nnbench.reporting.pages import html, markdown
 from nnbench.schema.files import noting
 from nnbench.tracking.download import from_store
@@ -123,7 +123,11 @@ def report(
         with tempfile.TemporaryDirectory() as folder:
             runs = from_store(uri, experiment or "nnbench", Path(folder))
             return Report(build(select(runs, words, None, sweep), baseline), title)
-    runs, problems = local(results)
+    try:
+        runs, problems = local(results)
+    except ResultsError:
+        check_keys(words)  # a mistake that running something will not mend
+        raise
     left_out = list(problems)
     compared = [run for run in runs if not of_explanation(run)]
     if experiment is None and sweep is None and 0 < len(compared) < len(runs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from nnbench.config.run import Cell
 from nnbench.errors import ConfigError
 from nnbench.model.formulas import documented, documented_net
 from nnbench.model.init import FromRun, NativeInit, complete_params, initial_params
+from nnbench.model.losses import Loss
 from nnbench.model.network import Architecture
 from nnbench.model.reading import Place, Reading, classic
 from nnbench.model.recognition import recognised
@@ -57,17 +59,21 @@ def read_configuration(name: str, cell: Cell, seeds: Sequence[int], folder: Path
         layers=net.layers,
         places=tuple(Place(layer.name) for layer in net.layers),
         output_activation=net.output_activation,
-        loss=config.loss,
+        loss=_plain(config.loss),
         optimizer=documented(config.optimizer),
         schedule=config.schedule,
         init=recognised(initial[seeds[0]]),
         where={part: Place(f"{part}=...") for part in ("loss", "optimizer", "schedule")},
         data_shape=dataset.inputs.shape,
     )
-    found = classic(reading)
+    reading = replace(reading, findings=tuple(classic(reading)))
     values: dict[str, Any] = cell.values["data"]
-    whole = Reading(**{**vars(reading), "findings": tuple(found)})
-    return Program(name, whole, None, files, values, config.task)
+    return Program(name, reading, None, files, values, config.task)
+
+
+def _plain(loss: Loss) -> Loss:
+    """Return the loss without a setting that has no effect."""
+    return replace(loss, over_outputs="mean") if loss.name == "cross_entropy" else loss
 
 
 def _initial(cell: Cell, net: Architecture, seed: int) -> Params:

@@ -10,12 +10,14 @@ from typing import Any
 
 from nnbench.config.installation import need
 from nnbench.credentials import remember, usable
-from nnbench.errors import ResultsError
+from nnbench.errors import ConfigError, ResultsError
 from nnbench.records.run import RECORD_NAME, RunResult
 from nnbench.tracking.background import Background
 from nnbench.tracking.converge import search
 from nnbench.tracking.refusal import reason
 from nnbench.tracking.store import connect, is_made
+
+SCHEMES = ("http", "https", "sqlite", "postgresql", "postgres", "mysql", "mssql", "databricks")
 
 
 def from_store(uri: str, experiment: str, into: Path) -> list[RunResult]:
@@ -23,6 +25,7 @@ def from_store(uri: str, experiment: str, into: Path) -> list[RunResult]:
 
     The files are brought `into` a folder. Raises ResultsError where it cannot be reached.
     """
+    check_uri(uri)
     need("nnbench report --uri", "mlflow")
     with contextlib.closing(Background(patient=True)) as thread:
 
@@ -41,6 +44,24 @@ def from_store(uri: str, experiment: str, into: Path) -> list[RunResult]:
             raise
         except Exception as error:  # whatever MLflow and its drivers raise
             raise ResultsError(f"Cannot read {remember(uri)}: {reason(error)}.") from None
+
+
+def check_uri(uri: str, reading: bool = True) -> None:
+    """Raise ConfigError where `uri` names no store; `reading`: where a sqlite file is not there.
+
+    MLflow would make the file, and the folders above it.
+    """
+    scheme, found, path = uri.partition("://")
+    kind = scheme.partition("+")[0]
+    if not found or kind not in SCHEMES:
+        raise ConfigError(
+            f"Received --uri {remember(uri)}; must begin with http://, https://, sqlite:///, "
+            "postgresql:// or mysql://"
+        )
+    file = Path(path.removeprefix("/"))
+    if kind == "sqlite" and not (file if reading else file.absolute().parent).exists():
+        lacks = "there is no such file" if reading else f"there is no folder {file.parent}"
+        raise ConfigError(f"Received --uri {remember(uri)}; {lacks}")
 
 
 def _read(client: Any, found: Mapping[str, Sequence[Any]], into: Path) -> Iterator[RunResult]:

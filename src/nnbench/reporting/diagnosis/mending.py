@@ -8,13 +8,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from nnbench import data
 from nnbench.model.reading import Framework, Place, Reading
 from nnbench.reporting.diagnosis import writing_keras, writing_torch
 from nnbench.reporting.diagnosis.difference import Difference
-from nnbench.reporting.diagnosis.sides import Side
+from nnbench.reporting.diagnosis.sides import Side, epoch_steps
 from nnbench.reporting.diagnosis.starts import OF, PLAIN
 from nnbench.reporting.diagnosis.writing import Wanted
 from nnbench.reporting.explain.bridge import cell
@@ -98,7 +99,8 @@ def wanted_of(values: Values, a: Side) -> Wanted:
                 if int(at) == a.position(i):
                     init[f"{j}.{role}"] = of
         i, j = i + (old is not None), j + (new is not None)
-    return Wanted(net, config.loss, config.optimizer, config.schedule, init)
+    steps = epoch_steps(values)
+    return Wanted(net, config.loss, config.optimizer, config.schedule, init, steps)
 
 
 def reading_of(values: Values, like: Reading) -> Reading:
@@ -150,8 +152,10 @@ def _more(key: str, va: Values, framework: Framework) -> str | None:
     if framework == "torch":
         if key == "optimizer.decay" and rule["decay"] == "decoupled" and rule["name"] != "adam":
             return "decoupled weight decay is AdamW's alone in PyTorch"
-        if key == "schedule" and va["schedule"]["name"] != "constant":
-            return "a learning rate that changes needs a scheduler in the training loop"
+        if key == "schedule" and va["schedule"]["name"] == "listed":
+            rates, steps = va["schedule"]["rates"], epoch_steps(va)
+            if any(a != b for i, (a, b) in enumerate(pairwise(rates)) if (i + 1) % steps):
+                return "schedulers are stepped after an epoch in PyTorch"
     return None
 
 

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from nnbench.backends.proof import Proof, proof_data
+from nnbench.reporting.diagnosis.explained import FRAMEWORK, ROUNDING
 from nnbench.reporting.explain.explanation import Effect, Gap
 from nnbench.sweeps.programs import Program
 
@@ -114,8 +115,9 @@ def verdict(found: Diagnosis) -> str:
             f"distinguishable from noise over {len(found.seeds)} seeds."
         )
     causes = [e for e in sorted(gap.effects, key=lambda e: -abs(e.middle)) if is_cause(gap, e)]
+    ends = f"{gap.figure} {gap.told(gap.first)} against {gap.told(gap.last)}"
     if not causes:
-        return f"They differ in {named}; no single one is distinguishable from noise."
+        return f"{named}: together {together(gap)} of the gap, {ends}; none is sure by itself."
     values = {d.change.name: f"{d.a} against {d.b}" for d in found.differences
               if d.key != "mistake"}  # fmt: skip
     told = " and ".join(
@@ -123,7 +125,17 @@ def verdict(found: Diagnosis) -> str:
         f"({gap.percent(each)} of the gap)"
         for each in causes
     )
-    return f"{told}: {gap.figure} {gap.told(gap.first)} against {gap.told(gap.last)}."
+    return f"{told}: {ends}."
+
+
+def together(gap: Gap) -> str:
+    """Return the share of all differences together, without the framework's."""
+    return f"{round(100 * sum(gap.share(e) for e in named_effects(gap))):d} %"
+
+
+def named_effects(gap: Gap) -> list[Effect]:
+    """Return the effects of differences, without those of the framework and of rounding."""
+    return [e for e in gap.effects if e.name not in (FRAMEWORK, ROUNDING)]
 
 
 def _noise(found: Diagnosis) -> str:
@@ -142,7 +154,14 @@ def main_gap(found: Diagnosis) -> Gap | None:
 
 def is_cause(gap: Gap, effect: Effect) -> bool:
     """Tell whether an effect is large enough, and sure enough, to be called a cause."""
-    return abs(effect.middle) >= gap.least and not effect.is_noise
+    return abs(effect.middle) >= gap.least and is_sure(gap, effect)
+
+
+def is_sure(gap: Gap, effect: Effect) -> bool:
+    """Tell whether an effect is distinguishable from noise; a difference alone is as its gap is."""
+    if gap.is_noise or gap.is_small:
+        return False
+    return not effect.is_noise or named_effects(gap) == [effect]
 
 
 def proof_line(side: Program) -> str:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from nnbench import data
+from nnbench.data.config import DataConfig
 from nnbench.errors import ConfigError
 from nnbench.model import layers as spec
 from nnbench.model.init import Params
@@ -20,8 +23,8 @@ from nnbench.model.layers import Layer, Shape
 from nnbench.model.network import ParamKey
 from nnbench.model.optimizers import SGD, Adam, AdamW, Optimizer
 from nnbench.model.reading import Place, Reading
-from nnbench.model.schedule import Constant
-from nnbench.schema import to_data
+from nnbench.model.schedule import Constant, Schedule
+from nnbench.schema import convert, to_data
 
 RELU = spec.Activation("relu")
 
@@ -77,7 +80,28 @@ class Side:
 def values_of(side: Side, base: Mapping[str, Any], backend: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration of a run of what was read, in matched semantics, in `backend`."""
     found = copy.deepcopy(dict(base)) | side.settings()
-    return found | {"backend": copy.deepcopy(dict(backend)), "semantics": "matched"}
+    found |= {"backend": copy.deepcopy(dict(backend)), "semantics": "matched"}
+    schedule = side.reading.schedule
+    if schedule is not None and not isinstance(schedule, Constant):
+        found["schedule"] = {"name": "listed", "rates": _rates(schedule, found)}
+    return found
+
+
+def epoch_steps(values: Mapping[str, Any]) -> int:
+    """Return how many steps an epoch of a configuration has."""
+    config = convert(DataConfig, values["data"], "data")
+    outline = data.outline(config, kind=values["task"], seed=int(values["seed"]))
+    return math.ceil(outline.samples["train"] / int(values["batch_size"]))
+
+
+def _rates(schedule: Schedule, values: Mapping[str, Any]) -> list[float]:
+    """Return the rates of a run's steps, by which schedules are compared whatever their names."""
+    steps, epochs = epoch_steps(values), int(values["epochs"])
+    return [
+        float(rate)
+        for epoch in range(epochs)
+        for rate in schedule.per_step(epoch, steps, epochs, [0.0] * epoch)
+    ]
 
 
 def _common(layers: list[tuple[Layer, int]], shape: Shape) -> list[tuple[Layer, int]]:

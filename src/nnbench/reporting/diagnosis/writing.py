@@ -18,13 +18,17 @@ INDENT = " " * 4
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a program is to train; `init` says from which distributions, by parameter."""
+    """What a program is to train; `init` says from which distributions, by parameter.
+
+    `epoch_steps` is how many steps an epoch has.
+    """
 
     net: Architecture
     loss: Loss
     optimizer: Optimizer
     schedule: Schedule
     init: Mapping[str, Distribution]
+    epoch_steps: int = 1
 
     def shapes(self) -> list[tuple[int, Layer, Shape, Shape]]:
         """Return (position, layer, input shape, output shape) of every layer."""
@@ -49,6 +53,15 @@ class Wanted:
             return []
         rates = self.schedule.rates
         return [(i, rates[i]) for i in range(1, len(rates)) if rates[i] != rates[i - 1]]
+
+    @property
+    def epoch_rates(self) -> list[float] | None:
+        """Return the rate of each epoch, None where it changes within one."""
+        if not isinstance(self.schedule, Listed):
+            return None
+        if any(step % self.epoch_steps for step, _ in self.changes):
+            return None
+        return list(self.schedule.rates[:: self.epoch_steps])
 
 
 def number(value: float) -> str:

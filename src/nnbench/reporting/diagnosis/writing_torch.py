@@ -45,8 +45,18 @@ def program(wanted: Wanted) -> str:
         f"import torch\nfrom torch import nn\n\n\ndef build():\n{INDENT}model = nn.Sequential(\n"
         f"{inner}\n{INDENT})\n{drawn}{groups}"
         f"{INDENT}optimizer = {optimizer(wanted, parameters)}\n"
-        f"{INDENT}return model, optimizer, {loss(wanted)}\n"
+        f"{INDENT}return model, optimizer, {loss(wanted)}{_scheduler(wanted)}\n"
     )
+
+
+def _scheduler(wanted: Wanted) -> str:
+    """Return a scheduler as a further thing to return, nothing for a constant rate."""
+    rates = wanted.epoch_rates
+    if rates is None or len(set(rates)) == 1:
+        return ""
+    factors = f"[{', '.join(repr(rate / rates[0]) for rate in rates)}]"
+    chosen = f"lambda epoch: {factors}[min(epoch, {len(rates) - 1})]"
+    return f", torch.optim.lr_scheduler.LambdaLR(optimizer, {chosen})"
 
 
 def layer_text(  # noqa: PLR0911 - one line for each kind

@@ -16,7 +16,7 @@ from nnbench.config.installation import lacking
 from nnbench.config.studies import experiments
 from nnbench.errors import ConfigError, ResultsError
 from nnbench.records.identity import deciding
-from nnbench.records.lookup import find_run, recorded
+from nnbench.records.lookup import is_recorded, recorded
 from nnbench.records.run import RunResult
 from nnbench.reporting.explain.bridge import bridge, cell, is_possible
 from nnbench.reporting.explain.change import Change, Values, changes
@@ -25,6 +25,7 @@ from nnbench.reporting.explain.native import Crossing, across, crosses
 from nnbench.reporting.explain.recorded import ended, on_record, repeated, said_first
 from nnbench.reporting.explain.unnamed import unnamed
 from nnbench.reporting.explain.walk import Figures, gaps, run_plain, run_way, seeded, words
+from nnbench.schema import told
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.plan import check
 from nnbench.sweeps.side_by_side import Agreement, certify
@@ -228,7 +229,7 @@ def _record(word: str | RunResult, overrides: Sequence[str], results: Path) -> R
     """
     if isinstance(word, RunResult):
         run = word
-    elif word in experiments() or ("=" in word and find_run(word, results) is None):
+    elif word in experiments() or ("=" in word and not is_recorded(word, results)):
         return None
     else:
         run = recorded(word, results)
@@ -242,7 +243,10 @@ def _record(word: str | RunResult, overrides: Sequence[str], results: Path) -> R
 
 def _composed(word: str, overrides: Sequence[str]) -> dict[str, Any]:
     """Return the configuration of a case or of overrides. Raises ConfigError."""
-    typed = [f"experiment={word}"] if word in experiments() else shlex.split(word)
+    try:
+        typed = [f"experiment={word}"] if word in experiments() else shlex.split(word)
+    except ValueError:
+        raise ConfigError(f"Received {told(word)}; a quotation mark in it is not closed.") from None
     for each in (*typed, *overrides):
         if each.startswith("results="):
             raise ConfigError(

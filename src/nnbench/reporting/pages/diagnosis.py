@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group
 
 from nnbench.model.network import describe
-from nnbench.reporting.diagnosis.plain import is_cause, main_gap, proof_line, verdict
+from nnbench.reporting.diagnosis.plain import (
+    is_cause,
+    is_sure,
+    main_gap,
+    proof_line,
+    together,
+    verdict,
+)
 from nnbench.reporting.explain.explanation import Gap
 from nnbench.reporting.pages.grid import fold, titled
 
@@ -138,8 +145,8 @@ def _between(effect: Any, gap: Gap) -> str:
 def _share(gap: Gap | None, effect: Any) -> str:
     if gap is None or effect is None:
         return ""
-    if effect.is_noise or gap.is_noise or gap.is_small:
-        return "not distinguishable from noise"
+    if not is_sure(gap, effect):
+        return "within noise"
     return gap.percent(effect) + ("" if is_cause(gap, effect) else ", small")
 
 
@@ -173,7 +180,17 @@ def gap_lines(found: Diagnosis) -> list[str]:
 def caution_lines(found: Diagnosis) -> list[str]:
     """Return the gaps in each figure and what has to be known of them."""
     cautions = found.explained.cautions if found.explained else ()
-    return [*gap_lines(found), *cautions, *([found.why] if found.why else [])]
+    gap = main_gap(found)
+    shares = []
+    if gap is not None and found.differences and not (gap.is_noise or gap.is_small):
+        shares = [f"Together the differences explain {together(gap)} of the gap in {gap.figure}."]
+    drops = [
+        f"{which} drops values in evaluation, too; the runs, and so these figures, do not."
+        for which, side in sides(found)
+        if any(each.key == "dropout_ignores_evaluation" for each in side.reading.findings)
+    ]
+    why = [found.why] if found.why else []
+    return [*shares, *gap_lines(found), *cautions, *drops, *why]
 
 
 def mend_lines(found: Diagnosis) -> list[str]:

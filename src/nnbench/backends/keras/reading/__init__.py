@@ -16,7 +16,7 @@ from nnbench.backends.keras.reading.chain import (
     is_sequential,
     modes,
 )
-from nnbench.backends.keras.reading.net import Net, frozen, net_of, unused, where
+from nnbench.backends.keras.reading.net import Net, frozen, net_of, ready, unused, where
 from nnbench.backends.keras.reading.places import COMPILED, defined, place
 from nnbench.backends.keras.reading.places import recording as recording
 from nnbench.backends.keras.reading.stepping import copied as copied
@@ -104,7 +104,7 @@ def weights(built: Any, reading: Reading) -> Params:
 
 def _net(built: Any, reading: Reading) -> Net:
     """Return the layers of a model that was read."""
-    net = net_of(built, _given(built, reading.input_shape), _input_dtype(built))
+    net = net_of(built, ready(built, reading), _input_dtype(built))
     return replace(net, layers=net.layers[: len(reading.layers)])
 
 
@@ -150,25 +150,18 @@ def _built(model: Any, about: About) -> Shape:
         except Exception as error:
             errors.append(str(error).strip().splitlines() or [type(error).__name__])
             continue
-        model._nnbench_takes = tuple(shape)
         return tuple(shape)
     raise ConfigError(f"The model does not take the data ({errors[0][0]}).")
 
 
 def _known_shape(model: Any) -> Shape | None:
     """Return the shape of the inputs of a built model, None where it does not say."""
-    if hasattr(model, "_nnbench_takes"):
-        return tuple(model._nnbench_takes)
     if not (is_functional(model) or is_sequential(model)):
         return None
-    shape = model.input_shape
-    if isinstance(shape, list | dict) or None in shape[1:]:
+    shape = getattr(model, "input_shape", None)
+    if not isinstance(shape, tuple) or None in shape[1:]:
         return None
-    return tuple(shape[1:])
-
-
-def _given(model: Any, otherwise: Shape) -> Shape:
-    return _known_shape(model) or otherwise
+    return shape[1:]
 
 
 def _input_dtype(model: Any) -> str:

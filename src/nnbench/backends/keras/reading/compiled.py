@@ -39,6 +39,10 @@ CLASSES = {
 MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "auto")
 SQUASHED = ("sigmoid", "softmax")  # which Keras on TensorFlow takes back, either for the other
 OUTPUTS = ("sigmoid", "tanh", "relu", "softmax")  # what nnbench can have after the logits
+ROWS = (
+    "{} with an Embedding: Keras squares and clips the rows of its gradient before it adds up "
+    "those of one token"
+)
 RULES: dict[str, type] = {
     "SGD": SGD, "Adam": Adam, "AdamW": AdamW, "RMSprop": RMSprop, "Adagrad": Adagrad,
 }  # fmt: skip
@@ -110,6 +114,10 @@ def _recovers() -> bool:
 
     Source: keras.src.backend.tensorflow.nn, `_get_logits`.
     """
+    return _on_tensorflow()
+
+
+def _on_tensorflow() -> bool:
     return str(keras.backend.backend()) == "tensorflow"
 
 
@@ -175,6 +183,8 @@ def read_optimizer(model: Any, penalty: float, on: str) -> Optimizer:
         if (value := getattr(rule, key, plain)) not in (plain, 0):
             said = " (per variable)" if key == "clipnorm" else ""
             raise NotKnownError(f"{type(rule).__name__} with {key}={value}{said}", where)
+    if _embeds(model) and (rule.clipvalue or rule.global_clipnorm or kind is not SGD):
+        raise NotKnownError(ROWS.format(type(rule).__name__), where)
     found: dict[str, Any] = {
         "weight_decay": float(rule.weight_decay or 0.0),
         "clip_value": rule.clipvalue or None,
@@ -192,6 +202,14 @@ def read_optimizer(model: Any, penalty: float, on: str) -> Optimizer:
     if penalty:
         found |= _penalised(found, penalty, kind, where) | {"decay_on": on}
     return documented(kind(**found), "keras")
+
+
+def _embeds(model: Any) -> bool:
+    """Tell whether a gradient has rows for each token, as TensorFlow's of an Embedding."""
+    if not _on_tensorflow():
+        return False
+    layers = model._flatten_layers(include_self=False)
+    return any(isinstance(layer, keras.layers.Embedding) for layer in layers)
 
 
 def _penalised(found: dict[str, Any], penalty: float, kind: type, where: Place) -> dict[str, Any]:

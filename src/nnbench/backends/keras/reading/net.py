@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from nnbench.backends.keras.model import attribute
 from nnbench.backends.keras.reading.chain import Link, NotKnownError, chain
 from nnbench.backends.keras.reading.layers import joined, read_link
 from nnbench.backends.keras.reading.places import place
 from nnbench.model import layers as spec
-from nnbench.model.layers import Layer, Shape
+from nnbench.model.layers import Layer, Shape, flat_length
 from nnbench.model.network import Architecture, ParamKey
-from nnbench.model.reading import Place, Unknown
+from nnbench.model.reading import Place, Reading, Unknown
 
 # (argument, the variable that it is for, what that is)
 PENALISED = (
@@ -129,6 +130,19 @@ def _fitting(
     if len(shape) == 2 and found and isinstance(found[0][0], images):
         shape = (*shape, 1)
     return found, shape
+
+
+def ready(model: Any, reading: Reading) -> Shape:
+    """Return the shape that a model takes; build it where it has waited for its inputs."""
+    data = reading.data_shape or reading.input_shape
+    shapes: dict[str, Shape] = {
+        "flat": (flat_length(data),),
+        "channels_last": data if len(data) == 3 else (*data, 1),
+    }
+    given = shapes.get(reading.takes, data)
+    if not model.built:
+        model(np.zeros((1, *given), "int64" if reading.takes == "tokens" else "float32"))
+    return given
 
 
 def frozen(net: Net) -> list[ParamKey]:

@@ -15,8 +15,7 @@ from nnbench.backends.keras.randomness import _shifted, _word
 from nnbench.backends.keras.reading import compiled
 from nnbench.backends.keras.reading.chain import is_functional, is_sequential
 from nnbench.backends.keras.reading.exact import exact_numbers
-from nnbench.backends.keras.reading.net import Net, net_of
-from nnbench.backends.parity import relative_difference
+from nnbench.backends.keras.reading.net import Net, net_of, ready
 from nnbench.backends.program import Batch, one_hot
 from nnbench.backends.protocol import DType, Params
 from nnbench.errors import ConfigError, UnsupportedSpec
@@ -24,8 +23,10 @@ from nnbench.model import counter
 from nnbench.model.layers import Dropout
 from nnbench.model.reading import Reading
 
-OWN_STEPS = 3  # of a model beside the same one in float64
-MADE_AGAIN = 1e-2  # of the largest weight, how far apart they may be then
+OWN_STEPS = 5  # of a model beside the same one in float64
+MADE_AGAIN = 2e-3  # of the way that a parameter has come, how far apart they may be then
+LEAST_MOVED = 1e-2  # of the way of the parameter that has come furthest
+ROUNDING = 1e-6  # of float32, of the parameter itself
 SPARSE = ("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy", "crossentropy", "ce")
 
 
@@ -35,7 +36,7 @@ def steps(built: Any, reading: Reading, batches: Iterable[Batch], dtype: DType) 
     In float64 it is the same model, made from its configuration; the model itself takes the first
     steps beside it. Raises UnsupportedSpec where it cannot be made, or does something else.
     """
-    given = tuple(getattr(built, "_nnbench_takes", ())) or _input_shape(built, reading)
+    given = ready(built, reading)
     with ExitStack() as settings:
         if dtype == "float64":
             process.check_precision(dtype)
@@ -44,6 +45,7 @@ def steps(built: Any, reading: Reading, batches: Iterable[Batch], dtype: DType) 
         keys = _Keys([each.net for each in followed])
         settings.enter_context(keys.drawn())
         rates = _rates(built) if dtype == "float64" else None
+        start = followed[-1].weights()
         for step, batch in enumerate(batches):
             keys.take(batch.keys)
             if rates is not None:
@@ -51,7 +53,7 @@ def steps(built: Any, reading: Reading, batches: Iterable[Batch], dtype: DType) 
             with process.floatx(dtype), exact_numbers(dtype):
                 found = followed[0].step(batch, dtype)
             if len(followed) > 1 and step < OWN_STEPS:
-                _check_same(followed[1].step(batch, "float32"), found)
+                _check_same(followed[1].step(batch, "float32"), found, start)
             yield found
 
 
@@ -73,18 +75,26 @@ class _Followed:
         if inputs.dtype.kind == "f":
             inputs = inputs.astype(dtype)
         self.model.train_on_batch(inputs, _targets(self.model, self.reading, batch, dtype))
+        return self.weights()
+
+    def weights(self) -> Params:
+        """Return the present weights."""
         return {k: np.array(ops.convert_to_numpy(v)) for k, v in self._variables.items()}
 
 
-def _check_same(own: Params, again: Params) -> None:
-    """Raise UnsupportedSpec where a model and the one made again from it go other ways."""
-    if relative_difference(again, own) > MADE_AGAIN:
-        raise UnsupportedSpec("The model made again in float64 computes something else.")
+def _check_same(own: Params, again: Params, start: Params) -> None:
+    """Raise UnsupportedSpec where a model and the one made again from it take other ways.
 
-
-def _input_shape(model: Any, reading: Reading) -> tuple[int, ...]:
-    shape = getattr(model, "input_shape", None)
-    return tuple(shape[1:]) if isinstance(shape, tuple) else reading.input_shape
+    Held against how far each parameter has come, one that hardly moves against all of them.
+    """
+    moved = {key: float(np.linalg.norm(again[key] - start[key])) for key in again}
+    least = LEAST_MOVED * max(moved.values())
+    for key, value in own.items():
+        apart = float(np.linalg.norm(value - again[key]))
+        if not apart <= MADE_AGAIN * max(moved[key], least) + ROUNDING * float(
+            np.linalg.norm(value)
+        ):
+            raise UnsupportedSpec("The model made again in float64 computes something else.")
 
 
 def _dtype_of(model: Any, dtype: DType) -> str:
@@ -129,6 +139,7 @@ def _again(built: Any, changed: Callable[[Any], Any]) -> Any:
         if not model.built:
             model.build(built.input_shape)
         model.set_weights(built.get_weights())
+        _same_functions(model, built)
         _compile(model, built, changed)
     except Exception as error:
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -182,6 +193,14 @@ def _compile(model: Any, built: Any, changed: Callable[[Any], Any]) -> None:
     if isinstance(loss, keras.losses.Loss):
         loss = _same_loss(loss, keras.config.floatx())
     model.compile(optimizer, loss, run_eagerly=built.run_eagerly, jit_compile=built.jit_compile)
+
+
+def _same_functions(model: Any, built: Any) -> None:
+    """Give layers the activations of those they were made from; names may mean others."""
+    pairs = zip(model._flatten_layers(), built._flatten_layers(), strict=True)
+    for again, own in pairs:
+        if callable(getattr(own, "activation", None)):
+            again.activation = own.activation
 
 
 def _same_loss(loss: Any, dtype: str) -> Any:

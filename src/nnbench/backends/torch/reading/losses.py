@@ -212,6 +212,8 @@ def _ending(
     kind = values.pop("kind")
     last = chain.layers[-1].name if chain.layers else "linear"
     own: Values = {"over_outputs": reduced[0], "over_batch": reduced[1], **values}
+    if kind in ("nll", "cross_entropy"):
+        own["over_outputs"] = "mean"  # has no effect: one term per sample
     if kind == "nll":
         if chain.tail != "log_softmax":
             raise NotKnown(f"it takes log-probabilities, and the model ends in {last}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -55,8 +56,9 @@ def steps(built: Any, reading: Reading, batches: Iterable[Batch], dtype: DType) 
             with dropping.drawn_by(batch.keys):
                 parts.loss(parts.model(inputs), targets).backward()
         except RuntimeError as error:
-            if "dtype" in str(error) or "Float" in str(error) or "Double" in str(error):
-                raise UnsupportedSpec(f"The program does not compute in {dtype}: {error}") from None
+            said = str(error).partition("\n")[0]
+            if dtype == "float64" and re.search("dtype|float|double", said, re.IGNORECASE):
+                raise UnsupportedSpec(f"it does not compute in {dtype} ({said})") from None
             raise
         parts.optimizer.step()
         if parts.scheduler is not None and (each_step or (batch.ends_epoch and not watches)):

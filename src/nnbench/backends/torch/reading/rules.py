@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.optim import lr_scheduler
@@ -157,16 +158,24 @@ def _simulated(optimizer: Any, scheduler: Any, count: int) -> list[float]:
 
 
 def _by_epoch(scheduler: Any, rates: list[float]) -> Schedule | None:
+    """Return nnbench's schedule whose rates these are, epoch by epoch."""
     if min(rates) <= 0:
         return None
+    named: Schedule | None = None
     if type(scheduler) is lr_scheduler.StepLR and 0 < scheduler.gamma <= 1:
-        return schedules.Step(rates[0], scheduler.step_size, scheduler.gamma)
+        named = schedules.Step(rates[0], scheduler.step_size, scheduler.gamma)
     if type(scheduler) is lr_scheduler.ExponentialLR and 0 < scheduler.gamma <= 1:
-        return schedules.Exponential(rates[0], scheduler.gamma)
+        named = schedules.Exponential(rates[0], scheduler.gamma)
+    if named is not None and np.allclose(_of_epochs(named, len(rates)), rates, rtol=1e-12, atol=0):
+        return named
     starts = [i for i, rate in enumerate(rates) if i == 0 or rate != rates[i - 1]]
     if len(starts) == 1:
         return schedules.Constant(rates[0])
     return schedules.Phases(tuple(starts), tuple(rates[i] for i in starts))
+
+
+def _of_epochs(found: Schedule, epochs: int) -> list[float]:
+    return [float(found.per_step(epoch, 1, epochs, ())[0]) for epoch in range(epochs)]
 
 
 def _by_step(scheduler: Any, rates: list[float]) -> Schedule:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import fx, nn
 from torch.nn import functional
+from torch.nn.parameter import UninitializedParameter
 
 from nnbench.backends.program import About, sample_size
 from nnbench.backends.protocol import Params
@@ -45,8 +46,10 @@ class Whole:
 def take_apart(built: Any, about: About) -> Whole:
     """Follow a program from its inputs to its loss. Raises ConfigError where it cannot be run."""
     parts = program.program(built)
+    dtype = next((p.dtype for p in parts.model.parameters()), torch.float32)
+    if any(isinstance(p, UninitializedParameter) for p in parts.model.parameters()):
+        program.fitting(parts.model, about, dtype)  # which gives them their shapes
     program.check(parts)
-    dtype = next(parts.model.parameters()).dtype
     with torch.random.fork_rng(devices=[]):
         takes, outputs = program.fitting(parts.model, about, dtype)
         sample = program.own_inputs(takes, about.sample)

@@ -69,8 +69,10 @@ def report(words: Sequence[str] = (), results: Folder = "results", **asked: Any)
     `asked` are `uri`, `experiment`, `sweep`, `baseline` and `title`.
     """
     from nnbench.reporting import asking
+    from nnbench.sweeps.notebook import observer
 
-    return asking.report(words, Path(results), **asked)
+    with observer().work("report") as work:
+        return asking.report(words, Path(results), tell=work, **asked)
 
 
 def explain(
@@ -86,8 +88,9 @@ def explain(
     `seeds`: how many, counted from the first's, or which.
     """
     from nnbench.reporting.explain import asking
+    from nnbench.sweeps.notebook import observer
 
-    return asking.explain(first, last, overrides, seeds, Path(results))
+    return asking.explain(first, last, overrides, seeds, Path(results), observer())
 
 
 def diagnose(
@@ -113,9 +116,11 @@ def diagnose(
 
 def parity(overrides: Sequence[str] = ()) -> list[Certificate]:
     """Train backends side by side and judge whether they agree, as `nnbench parity` does."""
+    from nnbench.sweeps.notebook import observer
     from nnbench.sweeps.side_by_side import agreements
 
-    return [each for found in agreements(overrides) for each in found.certificates]
+    with observer().work("parity") as work:
+        return [each for found in agreements(overrides, work) for each in found.certificates]
 
 
 def claims(
@@ -131,6 +136,7 @@ def claims(
     Runs what is missing; with `recorded` nothing, so that what is missing stays unanswered.
     """
     from nnbench.reporting.claims.asking import ask
+    from nnbench.sweeps.notebook import observer
 
     words = [*overrides, f"results={results}"]
-    return list(ask([study] if study else [], words, seeds, recorded).studies)
+    return list(ask([study] if study else [], words, seeds, recorded, observer()).studies)

@@ -10,12 +10,16 @@ from nnbench.credentials import hidden
 
 
 class NNBenchError(Exception):
-    """An error whose message is one line, written for the user; no password is in it."""
+    """An error whose message is one line, written for the user; no password is in it.
+
+    `instead`: the word that was wrong, and the one that was perhaps meant.
+    """
 
     exit_code = 2
 
-    def __init__(self, message: str = "") -> None:
+    def __init__(self, message: str = "", instead: tuple[str, str] | None = None) -> None:
         super().__init__(hidden(message))
+        self.instead = instead
 
     def _render_traceback_(self) -> list[str]:
         """Return what a notebook shows of it: the message, as at the prompt."""

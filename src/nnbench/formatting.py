@@ -39,6 +39,24 @@ def duration(seconds: float | None) -> str:
     return f"{1e3 * seconds:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 
+# Up to how many seconds an estimate is given in a unit, the seconds of one, and its name.
+_ROUGH = (
+    (90.0, 1.0, "s"), (5400.0, 60.0, "min"), (1.5 * 86400, 3600.0, "h"),
+    (60 * 86400.0, 86400.0, "days"), (2 * 365.25 * 86400, 30.4375 * 86400, "months"),
+    (1e6 * 365.25 * 86400, 365.25 * 86400, "years"),
+)  # fmt: skip
+
+
+def rough(seconds: float) -> str:
+    """Format an estimate of a time (seconds) to a whole number of the unit that people count in."""
+    if math.isnan(seconds):
+        return "an unknown time"
+    for limit, unit, name in _ROUGH:
+        if seconds < limit:
+            return f"{max(1, round(seconds / unit)):,} {name}"
+    return "more than a million years"
+
+
 def memory(size: float | None) -> str:
     """Format bytes."""
     return "-" if size is None else f"{size / 2**20:,.0f} MiB"

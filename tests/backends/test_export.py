@@ -154,7 +154,7 @@ def test_a_run_is_exported_by_its_name(nnbench: Nnbench, tmp_path: Path, kind: s
 
 def test_bad_exports_are_one_clear_line(nnbench: Nnbench) -> None:
     for arguments, message in (
-        (("nobody", "--format", "torch"), "Received nobody; no run of that name or id"),
+        (("nobody", "--format", "torch"), "has no run of that name, id or folder"),
         (("nobody", "--format", "onnx"), "'onnx' is not one of 'torch', 'keras'"),
         (("nobody",), "Missing option '--format'"),
     ):

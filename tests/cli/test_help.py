@@ -74,7 +74,10 @@ def test_an_option_shows_what_it_takes_from_another_with_its_own_value() -> None
     assert jax["execution"].text == "auto"
 
 
-def test_options_of_a_folder_are_shown_with_where_they_are_from(tmp_path: Path) -> None:
+def test_options_of_a_folder_are_shown_with_where_they_are_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nnbench.config.sources._typed", [])
     (tmp_path / "schedule").mkdir()
     (tmp_path / "backend").mkdir()
     (tmp_path / "schedule" / "mine.yaml").write_text(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nnbench.config.composition import check, compose, compose_all
-from nnbench.config.words import quoted
+from nnbench.config.words import in_quotes
 from nnbench.errors import ConfigError
 
 TEXTS = st.text(
@@ -35,7 +33,7 @@ def test_any_text_is_taken_or_the_remedy_takes_it(text: str) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     parser = OverridesParser.create()
-    (word,) = shlex.split(quoted("name", text))
+    word = f"name={in_quotes(text)}"
     assert parser.parse_override(word).value() == text
     said = ""
     try:
@@ -52,12 +50,12 @@ WRONG = {
     "loss=5": "must be one of bce, cross_entropy",
     "launcher=[{name: x}]": "must be one of parallel, sequential, slurm",
     "schedule={}": "must be one of constant, cosine",
-    "backend=[numpy,torch]": "a run takes one backend, for a sweep: nnbench -m backend=numpy,torch",
+    "backend=[numpy,torch]": "a run takes one backend, a sweep several: -m backend=numpy,torch",
     "arch=[mlp]": "a run takes one arch: arch=mlp",
-    "seed=0,1": "for a sweep over them: nnbench -m seed=0,1; for a list: 'seed=[0,1]'",
-    "backend=numpy,torch": "for a sweep over them: nnbench -m backend=numpy,torch",
-    "arch.hidden=[1,2": "the [ is not closed, as in 'arch.hidden=[1,2]'",
-    "results=/tmp/résults": "some of its characters need quotes: 'results=\"/tmp/résults\"'",
+    "seed=0,1": "a run takes one value, -m takes several",
+    "backend=numpy,torch": "a run takes one value, -m takes several",
+    "arch.hidden=[1,2": "the [ is not closed",
+    "results=/tmp/résults": 'a text with such characters needs quotes: results="/tmp/résults"',
     "optimizer.lr=0.1": "Unknown key 'optimizer.lr'; here it is schedule.lr",
     "model=mlp": "Unknown key 'model'; here it is arch",
     "launcher.parameters=5": "The chosen launcher has no 'parameters'; launcher=slurm has",
@@ -85,7 +83,7 @@ def test_suggestions_come_from_the_option_that_was_chosen() -> None:
 
 def test_a_sweep_takes_several_values_and_no_list_of_options() -> None:
     assert len(compose_all(["backend=numpy,numpy_reference", "seed=0,1"])) == 4
-    with pytest.raises(ConfigError, match="a run takes one backend, for a sweep"):
+    with pytest.raises(ConfigError, match="a run takes one backend, a sweep several"):
         compose_all(["backend=[numpy,torch]", "seed=0,1"])
     with pytest.raises(ConfigError, match="must be one of auto, cpu, cuda"):
         compose_all(["device=cpu,0"])

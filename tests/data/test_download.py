@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import gzip
 import http.server
+import os
 import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -52,8 +54,11 @@ def test_what_is_missing_is_downloaded_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(mnist.MNIST, "mirrors", (serve(lay(small, tmp_path / "served")),))
+    before = os.umask(0o027)
     downloaded = load().digests()
+    os.umask(before)
     cached = tmp_path / "cache" / "mnist"
+    assert {path.stat().st_mode & 0o777 for path in cached.iterdir()} == {0o640}
     assert sorted(p.name for p in cached.iterdir()) == sorted(f"{name}.gz" for name in small)
     monkeypatch.setattr(mnist.MNIST, "mirrors", ())
     assert load().digests() == downloaded
@@ -99,8 +104,13 @@ def test_fetch_replaces_what_is_damaged_in_the_cache(
     with pytest.raises(DataError, match="nnbench data fetch mnist"):
         load()
     monkeypatch.setattr(mnist.MNIST, "mirrors", (serve(lay(small, tmp_path / "served")),))
-    assert catalog.fetch("mnist") == cached
+    told: list[tuple[float, float, str]] = []
+    assert catalog.fetch("mnist", lambda *each: told.append(each)) == cached
     load()
+    size = (tmp_path / "served" / f"{name}.gz").stat().st_size
+    assert told[0][2] == f"asking {urlsplit(mnist.MNIST.mirrors[0]).netloc} for {name}.gz"
+    assert told[-1][:2] == (size, size)  # all of its bytes
+    assert all(0 <= done <= total for done, total, _ in told)
 
 
 def test_fetch_leaves_the_users_own_files_alone(

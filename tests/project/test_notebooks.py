@@ -36,9 +36,10 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     if path.stem == "first_steps":
         run, sweep, runs, report, why, mine, guessed = map(shown, code)
         assert "test accuracy" in run
-        assert "[1/1] numpy b32 s0 digits: finished" in run
+        assert "numpy b32 s0 digits: finished, test accuracy" in run
         assert "6 of 6 runs" in sweep
-        assert "[5/5] " in sweep  # one is on record
+        assert "[6/6] " in sweep
+        assert "1 of 6 runs already finished" in sweep
         assert "<table" in runs
         assert "numpy" in report
         assert "init" in why

@@ -205,6 +205,12 @@ def test_writers_keep_the_umask_and_what_the_killed_left_goes(tmp_path: Path) ->
         writing.clear(tmp_path)
         assert len(list(tmp_path.iterdir())) == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "d"]
+    others = [tmp_path / f".run.json.abcdef-1-{n}{n}{n}{n}{n}{n}.json" for n in range(2)]
+    for days, path in enumerate(others):  # of another machine: by its age
+        path.touch()
+        os.utime(path, times=(path.stat().st_mtime - 3 * 86400 * days,) * 2)
+    writing.write(tmp_path / "a", b"x")
+    assert [path for path in others if path.exists()] == others[:1]
 
 
 def test_a_report_is_the_old_or_the_new(tmp_path: Path) -> None:

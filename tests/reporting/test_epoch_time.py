@@ -47,7 +47,7 @@ def line_at_the_end(run: RunResult) -> str:
     console = Console(width=200)
     with console.capture() as capture, Display(console) as display:
         display.expect(Outlook(2))
-        display.begin(run.name, compose([]).config).end(run)
+        display.begin(run.name, compose([])).end(run)
     return capture.get()
 
 

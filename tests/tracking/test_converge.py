@@ -15,7 +15,8 @@ import pytest
 from nnbench.records.run import RunResult
 from nnbench.tracking.content import Shown
 from nnbench.tracking.converge import converge, search
-from nnbench.tracking.store import Client, open_store
+from nnbench.tracking.download import from_store
+from nnbench.tracking.store import Client, open_store, store_uri
 from nnbench.tracking.sync import sync
 from support.records import epoch, make_run
 from support.tracking import assert_mirrored, assert_shown, client_of, history
@@ -105,6 +106,23 @@ def test_doubled_runs_become_one(results: Path) -> None:
     (found,) = client.search_runs([experiment])
     assert found.info.run_id == id_
     assert all(r.info.status != "RUNNING" for r in search(client, experiment)["r1"])
+
+
+def test_a_doubled_run_is_read_back_once(results: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The one that has its files; `report --uri` would count the other as a run."""
+    run = make_run(results / "runs" / "r1")
+    client = client_of(results)
+    experiment = client.get_experiment_by_name("nnbench").experiment_id
+    client.create_run(experiment, tags={"nnbench.run_id": "r1"})
+    gone = client.create_run(experiment, tags={"nnbench.run_id": "r2"})
+    client.delete_run(gone.info.run_id)
+    planted(results, make_run(results / "runs" / "r3"))
+    planted(results, run)
+    client.create_run(experiment, tags={"nnbench.run_id": "r1"})
+    capfd.readouterr()
+    found = from_store(store_uri(None, results), "nnbench", results / "back")
+    assert sorted(each.run_id for each in found) == ["r1", "r3"]
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("status", ["finished", "killed", "failed"])

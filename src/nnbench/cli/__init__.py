@@ -35,6 +35,8 @@ COMMANDS = {
     "export": "write a run's net as a model of plain PyTorch or Keras",
     "check": "check that a backend, your own too, does what every backend must",
     "data": "list data sets, fetch one",
+    "completion": "print the script for a shell that completes commands, settings and runs",
+    "new": "write the skeleton of a backend, an architecture or a study of your own",
     "doctor": "say what is usable on this machine, and the remedy for what is not",
 }
 
@@ -63,11 +65,11 @@ def _guarded(arguments: list[str]) -> int:
         if debug:
             raise
         if isinstance(error, NNBenchError):
-            return _complain(str(error), error.exit_code)
+            return _complain(_with_remedy(str(error), error, arguments), error.exit_code)
         if _is_hydra_error(error):
             from nnbench.config.mistakes import explain
 
-            return _complain(explain(error, arguments))
+            return _complain(_with_remedy(explain(error, arguments), error, arguments))
         if isinstance(error, OSError):
             where = f" {error.filename}" if error.filename else ""
             return _complain(f"Cannot use{where}: {error.strerror or error}.")
@@ -82,6 +84,17 @@ def _trace(kind: type[BaseException], error: BaseException, trace: TracebackType
 def _complain(message: str, exit_code: int = 2) -> int:
     print(f"nnbench: {printable(hidden(message))}", file=sys.stderr)
     return exit_code
+
+
+def _with_remedy(message: str, error: Exception, arguments: list[str]) -> str:
+    """Return the message with the nearest command that can be, where there is one."""
+    from nnbench.cli.nearest import nearest
+
+    found = nearest(arguments, error, message)
+    if found is None:
+        return message
+    end = "" if message.endswith(("?", ".")) else "."
+    return f"{message}{end} Try: {found}"
 
 
 def _is_hydra_error(error: Exception) -> bool:
@@ -139,7 +152,7 @@ def _help(arguments: list[str]) -> int:
     if first in COMMANDS and not (at == 0 and first in ("arch", "data")):  # groups have the names
         import click
 
-        command = _module(first).command
+        command = module(first).command
         inner = command.commands if isinstance(command, click.Group) else {}
         chosen = [word for word in words[1:2] if word in inner]
         command.main([*chosen, "--help"], prog_name=f"nnbench {first}", standalone_mode=False)
@@ -156,7 +169,7 @@ def _is_plain(word: str) -> bool:
     return bool(word) and word[0] not in "-+~" and "=" not in word
 
 
-def _module(name: str) -> Any:
+def module(name: str) -> Any:
     """Return the module that a sub-command lives in, that of its name."""
     import importlib
 
@@ -166,18 +179,20 @@ def _module(name: str) -> Any:
 def _command(name: str, arguments: list[str]) -> int:
     """Run a sub-command; each lives in the module of its name."""
     if name not in COMMANDS:
-        from nnbench.schema import suggest
+        from nnbench.errors import ConfigError
+        from nnbench.schema import closest, suggest
 
-        hint = suggest(name, COMMANDS)
-        raise NNBenchError(
+        hint, near = suggest(name, COMMANDS), closest(name, COMMANDS)
+        raise ConfigError(
             f"Unknown command '{name}'{hint or '; there is ' + ', '.join(COMMANDS)} "
-            "(a run takes KEY=VALUE, see nnbench --help)"
+            "(a run takes KEY=VALUE, see nnbench --help)",
+            instead=(name, near) if near else None,
         )
     import click
 
     from nnbench.cli.results import for_command
 
-    command = _module(name).command
+    command = module(name).command
     arguments = for_command(name, command, arguments)
     try:
         return command.main(arguments, prog_name=f"nnbench {name}", standalone_mode=False) or 0

@@ -18,6 +18,7 @@ MARKS = {"passed": "pass", "failed": "FAIL", "unsupported": "  - "}
 @options.overrides
 def command(overrides: Sequence[str]) -> int:
     """Check that a backend does what every backend must, as in `nnbench check backend=torch`."""
+    from nnbench.cli.progress import Display
     from nnbench.config.composition import compose
     from nnbench.errors import ChecksFailed, ConfigError
     from nnbench.sweeps.process import complaint, run_module
@@ -27,7 +28,9 @@ def command(overrides: Sequence[str]) -> int:
     check_packages(config)
     backend = config.backend
     dtype = config.dtype if any(o.startswith("dtype=") for o in overrides) else "float64"
-    done = run_module("nnbench.testing", [backend.target, backend.execution, dtype], [config])
+    words = [backend.target, backend.execution, dtype]
+    with Display().work(f"checking {backend.name}") as work:
+        done = run_module("nnbench.testing", words, [config], tell=work)
     results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode or not results:
         raise ConfigError(f"Cannot check backend._target_={backend.target}: {complaint(done)}")

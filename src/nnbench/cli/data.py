@@ -18,13 +18,16 @@ def show() -> int:
     from rich import box
     from rich.table import Table
 
+    from nnbench.cli.progress import Display
     from nnbench.data.catalog import available
     from nnbench.reporting.pages.screen import Screen
 
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("data=", "what", "usable", "where, or how to get it"):
         table.add_column(column, overflow="fold")
-    for found in available():
+    with Display().work("data") as work:
+        states = available(work)
+    for found in states:
         usable = "yes" if found.usable else "no"
         table.add_row(found.name, found.description, usable, found.remedy or found.where)
     Screen().print(table)
@@ -35,7 +38,10 @@ def show() -> int:
 @click.argument("name")
 def fetch(name: str) -> int:
     """Put a data set where runs find it, and verify it."""
+    from nnbench.cli.progress import Display
     from nnbench.data.catalog import fetch as fetch_data
 
-    say(f"{name}: verified, in {fetch_data(name)}")
+    with Display().work(name) as work:
+        folder = fetch_data(name, work)
+    say(f"{name}: verified, in {folder}")
     return 0

@@ -34,13 +34,15 @@ def command(
     from nnbench.reporting.pages.screen import Screen
 
     console = Screen()
-    found = explain(first, last, overrides, seeds, results, Display(console))
+    display = Display(console)
+    found = explain(first, last, overrides, seeds, results, display)
     if not found.changes:
         besides = ", besides what is said above" if found.cautions else ""
         say(f"{first} and {last} are the same configuration: nothing to explain{besides}.")
         return 0
     console.print(explanation(found.title, found.gaps))
-    page = found.write(out or results / "explain")
+    with display.work("explain") as work:
+        page = found.write(out or results / "explain", work)
     lack = lacking("A waterfall plot", "matplotlib")
     say(f"\n{page}" + (f"\n{lack}" if lack else ", with waterfall plots beside it"))
     if found.agreement is None:

@@ -26,16 +26,13 @@ def command(kind: str, out: str | None, results: Path, run: str) -> int:
     """Write the net of a run (its name, id or folder) so that plain PyTorch (a state_dict and the
     lines that build its model) or plain Keras (.keras) loads it without nnbench.
     """
+    from nnbench.cli.progress import Display
     from nnbench.records import weights
-    from nnbench.records.lookup import find_run
-    from nnbench.records.run import RunResult
+    from nnbench.records.lookup import recorded
 
-    directory = find_run(run, results)
-    if directory is None:
-        raise ConfigError(
-            f"Received {run}; no run of that name or id in {results}. `nnbench ls` lists them."
-        )
-    record = RunResult.read(directory)
+    record = recorded(run, results)
+    directory = record.directory
+    assert directory is not None
     inputs = record.data.get("inputs") or {}
     if not {"shape", "scale", "dtype"} <= inputs.keys() or "outputs" not in record.data:
         raise ConfigError(f"{directory} was recorded before nnbench could export; run it again.")
@@ -45,7 +42,10 @@ def command(kind: str, out: str | None, results: Path, run: str) -> int:
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"Received --out {path}; {path.absolute().parent} does not exist.")
     params = weights.finite_weights(directory)
-    for written in _export(kind, record, params, path):
+    with Display().work("export") as work:
+        work(0, 0, f"loading {kind}")
+        files = _export(kind, record, params, path)
+    for written in files:
         say(f"wrote {written}")
     return 0
 

@@ -18,6 +18,7 @@ def command(size: int, rounds: int, out: str | None, overrides: Sequence[str]) -
     """Time single operations side by side: matrix product, convolution, activations, a backward
     pass; as in `nnbench ops --size 1000 backend=numpy,torch`.
     """
+    from nnbench.cli.progress import Display
     from nnbench.errors import ConfigError, ResultsError
     from nnbench.reporting.pages.operations import operations_table
     from nnbench.reporting.pages.screen import Screen
@@ -29,7 +30,8 @@ def command(size: int, rounds: int, out: str | None, overrides: Sequence[str]) -
         if value < 1:
             raise ConfigError(f"Received {name} {value}; must be at least 1.")
     configs = [cell.config for cell in side_by_side(overrides, ALL)]
-    times = measure({config.backend.label: config for config in configs}, size, rounds)
+    with Display().work("ops") as work:
+        times = measure({each.backend.label: each for each in configs}, size, rounds, work)
     Screen().print(operations_table(times, size, configs[0].dtype, configs[0].threads))
     if out:
         try:

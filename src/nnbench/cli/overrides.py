@@ -12,21 +12,34 @@ from typing import Any
 
 from nnbench.cli.sweep import run_cells
 from nnbench.config import composition, sources
+from nnbench.config.mistakes import all_keys
 from nnbench.config.run import Cell
 from nnbench.config.space import Question
 from nnbench.credentials import hidden, shown
 from nnbench.errors import ConfigError
-from nnbench.schema import suggest
+from nnbench.schema import closest, suggest, told
 from nnbench.sweeps.cells import Asked
 
 FLAGS = ("--fresh", "--plan")  # of ours; all others are Hydra's
-WITH_VALUE = ("--config-path", "-cp", "--config-name", "-cn", "--package",
-              "-p", "--cfg", "-c")  # fmt: skip
+MULTIRUN = frozenset(("-m", "--multirun"))
+WITH_VALUE = ("--cfg", "-c", "--package", "-p")
 PRINTING = ("--cfg", "-c", "--info", "-i")
-KNOWN = (
-    *FLAGS, *WITH_VALUE, "--multirun", "-m", "--resolve", "--info", "-i", "--run", "-r",
-    "--shell-completion", "-sc", "--hydra-help", "--experimental-rerun",
-)  # fmt: skip
+ONE_OF = {
+    **dict.fromkeys(("--cfg", "-c"), ("job", "hydra", "all")),
+    **dict.fromkeys(
+        ("--info", "-i"), ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+    ),
+}
+KNOWN = (*FLAGS, *MULTIRUN, *WITH_VALUE, "--resolve", "--info", "-i", "--run", "-r",
+         "--shell-completion", "-sc", "--hydra-help")  # fmt: skip
+REFUSED = {
+    **dict.fromkeys(
+        ("--config-path", "-cp", "--config-name", "-cn"),
+        "nnbench has one configuration; --config-dir DIR adds options to it",
+    ),
+    "--experimental-rerun": "`nnbench show RUN` prints the command that runs it again",
+}
+COMPLETION = "prints what a shell asks for; `nnbench completion bash` prints the script for it"
 
 
 def launch(
@@ -46,25 +59,57 @@ def launch(
     run_cells(cells, sweep, asked, impossible)
 
 
-def _flags_first(arguments: list[str]) -> list[str]:
-    """Move Hydra's flags to the front; behind some of the overrides, its parser loses the rest.
+def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return Hydra's flags and ours, with their values, and the overrides.
 
-    Raises ConfigError for a flag that nobody knows.
+    Behind some of the overrides, Hydra's parser would lose the flags. Raises ConfigError for a
+    flag that nobody knows, or whose value is none.
     """
-    flags: list[str] = []
-    rest = list(arguments)
-    for word in arguments:
-        if word.startswith("-"):
-            if word.partition("=")[0] not in KNOWN:
-                hint = suggest(word, KNOWN)
-                raise ConfigError(
-                    f"Received {word}; there is no such flag{hint or ' (see nnbench --help)'}"
-                )
-            at = rest.index(word)
-            count = 2 if word in WITH_VALUE else 1
-            flags += rest[at : at + count]
-            del rest[at : at + count]
-    return flags + rest
+    flags, rest = list[str](), list[str]()
+    words = iter(arguments)
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if not word.startswith("-"):
+            rest.append(word)
+        elif flag in REFUSED:
+            raise ConfigError(f"Received {told(word)}; {REFUSED[flag]}")
+        elif flag not in KNOWN:
+            hint = suggest(flag, (*KNOWN, "--config-dir", "--help", "--version"))
+            raise ConfigError(
+                f"Received {told(word)}; there is no such flag{hint or ' (see nnbench --help)'}"
+            )
+        elif flag in WITH_VALUE:
+            flags += [flag, _value(flag, value if equals else next(words, ""))]
+        elif equals and flag not in ONE_OF:
+            raise ConfigError(f"Received {told(word)}; {flag} takes no value")
+        else:
+            flags.append(f"{flag}={_value(flag, value)}" if equals else flag)
+    if not {"-sc", "--shell-completion"}.isdisjoint(flags) and "COMP_LINE" not in os.environ:
+        raise ConfigError(f"Received {' '.join(arguments)}; -sc {COMPLETION}")
+    return flags, rest
+
+
+def _value(flag: str, value: str) -> str:
+    """Return the value of a flag. Raises ConfigError where it may not have it."""
+    allowed = ONE_OF.get(flag)
+    if (allowed is not None and value not in allowed) or not value or value[0] == "-":
+        among = f"must be one of {', '.join(allowed)}" if allowed else "it needs a value"
+        raise ConfigError(f"Received {flag} {told(value)}".rstrip() + f"; {among}")
+    return value
+
+
+def flag_meant(word: str) -> list[str] | None:
+    """Return what a flag that nobody knows was perhaps meant to be; None for all else."""
+    flag, equals, value = word.partition("=")
+    if not word.startswith("-") or flag in REFUSED or (flag in KNOWN and not equals):
+        return None
+    if flag in KNOWN:
+        return [flag] if flag not in ONE_OF else None
+    key = flag.lstrip("-").replace("-", "_")
+    if equals and key in all_keys():
+        return [f"{key}={value}"]
+    near = closest(flag, KNOWN)
+    return [near] if near and near not in WITH_VALUE else None
 
 
 def search(
@@ -101,12 +146,13 @@ def run(arguments: list[str]) -> None:
     """Run `arguments` through Hydra, with its flags (-m, --cfg, --info, --config-dir, ...)."""
     # Hydra makes the launcher, and hands it what its configuration says.
     asked = [f"hydra.launcher.{flag[2:]}=true" for flag in FLAGS if flag in arguments]
-    arguments = _flags_first([word for word in arguments if word not in FLAGS]) + asked
+    flags, words = split([word for word in arguments if word not in FLAGS])
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
-    composition.check(arguments, many=not {"-m", "--multirun"}.isdisjoint(arguments))
-    arguments = composition.with_experiments(arguments)
+    if {"-sc", "--shell-completion"}.isdisjoint(flags):
+        composition.check(words, many=not MULTIRUN.isdisjoint(flags))
+    arguments = [*flags, *composition.with_experiments(words), *asked]
 
     caught: list[BaseException] = []
 

@@ -18,15 +18,17 @@ def command(overrides: Sequence[str]) -> int:
     arch=lenet5 backend=numpy,torch`; without backend= all that are installed, without epochs= 5
     epochs, without dtype= both.
     """
+    from nnbench.cli.progress import Display
     from nnbench.errors import ChecksFailed
     from nnbench.reporting.pages.parity import parity_table
     from nnbench.reporting.pages.screen import Screen
     from nnbench.sweeps.side_by_side import agreements
 
-    failed = 0
-    for found in agreements(overrides):
-        Screen().print(parity_table(found))
-        failed += found.failed
+    failed, screen = 0, Screen()
+    with Display(screen).work("parity") as work:
+        for found in agreements(overrides, work):
+            screen.print(parity_table(found))
+            failed += found.failed
     if failed:
         raise ChecksFailed(f"{failed} comparison{'s' * (failed > 1)} failed or proved nothing.")
     return 0

@@ -22,6 +22,7 @@ def command(top: int, plot: str | None, overrides: Sequence[str]) -> int:
     """Show where the time of a training step goes: for NumPy by layer and operation, for a
     framework its own profile; as in `nnbench profile batch_size=32`.
     """
+    from nnbench.cli.progress import Display
     from nnbench.config.installation import need
     from nnbench.errors import ConfigError
     from nnbench.reporting.pages.profile import draw, profile_table
@@ -38,7 +39,8 @@ def command(top: int, plot: str | None, overrides: Sequence[str]) -> int:
     profiles: dict[str, dict[str, Any]] = {}
     for cell in side_by_side(overrides, None):
         label = cell.config.backend.label
-        profiles[label] = said = ask("profile", [cell])
+        with Display().work(f"profile of {label}") as work:
+            profiles[label] = said = ask("profile", [cell], work)
         title = f"{label}: {said['architecture']}, batch {cell.config.batch_size}"
         Screen().print(profile_table(title, said, top))
     if plot:

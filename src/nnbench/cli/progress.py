@@ -1,156 +1,113 @@
-"""What a person sees while runs run: a live display, or plain lines where there is no terminal."""
+"""Progress in a terminal, in lines that renew themselves; elsewhere in plain lines now and then."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Column, Table
 
-from nnbench.config.run import Cell, RunConfig
-from nnbench.errors import NNBenchError
-from nnbench.formatting import NAME_CHARACTERS, ONE_EPOCH, cut, duration, number, percent, printable
 from nnbench.records.run import RunResult
-from nnbench.reporting.pages.screen import say
-from nnbench.sweeps.observer import Follower, Observer, Outlook
+from nnbench.reporting.pages.screen import Screen, say
+from nnbench.sweeps.surface import Row, Surface, Ticker
+from nnbench.sweeps.watcher import Watcher
 
-PLAIN_SECONDS = 5.0  # at most one plain line in so many seconds
+FIRST_SECONDS, PLAIN_SECONDS = 2.0, 10.0  # until the first plain line, and from one to the next
+TICK_SECONDS = 0.25
+BAR = 20  # characters
+WITH_BAR = 72  # characters of a terminal that has room for a bar
 
 
-class Display(Observer):
+class Display(Watcher):
     """Draws on `console`; `on_end` shows a run that has ended, in the place of a line."""
 
-    def __init__(self, console: Console, on_end: Callable[[RunResult], Any] | None = None) -> None:
-        super().__init__()
-        self.console, self.on_end = console, on_end
-        self.total, self.count = 1, 0
-        self.bar: Progress | None = None
-        if console.is_terminal:
-            self.bar = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=24),
-                TextColumn("{task.fields[note]}", markup=False),
-                TimeRemainingColumn(compact=True),
-                console=console,
-                transient=True,
-            )
+    def __init__(
+        self, console: Console | None = None, on_end: Callable[[RunResult], Any] | None = None
+    ) -> None:
+        console = console or Screen()
+        places = [each for each in (console, Screen(stderr=True)) if _renews(each)]
+        surface: Surface = Terminal(console, places[0]) if places else Plain(console)
+        super().__init__(surface, on_end)
 
-    def __enter__(self) -> Self:
-        if self.bar:
-            self.bar.start()
-        return self
 
-    def __exit__(self, *exception: Any) -> None:
-        if self.bar:
-            self.bar.stop()
+def _renews(console: Console) -> bool:
+    """Tell whether lines can be drawn again: a terminal, also where colours are forced on files."""
+    return console.is_interactive and not console.is_dumb_terminal and console.file.isatty()
 
-    def expect(self, outlook: Outlook) -> None:
-        """Say what is taken from earlier, and what cannot be."""
-        total, stopped = outlook.total, outlook.stopped
-        self.total, self.count = total, outlook.finished
-        for problem in outlook.unreadable:
-            self.say(f"left out: {problem}")
-        for line in outlook.readings:
-            self.read_as(line)
-        if outlook.finished:
-            self.say(
-                f"{outlook.finished} of {total} runs already finished (run again with --fresh)."
-            )
-        if stopped:
-            self.say(f"Resuming {stopped} stopped run{'s' * (stopped > 1)}.")
-        for reason in outlook.changed:
-            self.say(f"New run, {reason}")
 
-    def begin(self, name: str, config: RunConfig) -> Row:
-        """Announce a run; return what shows it."""
-        self.count += 1
-        prefix = f"[{self.count}/{self.total}] " if self.total > 1 else ""
-        return Row(self, f"{prefix}{printable(cut(name, NAME_CHARACTERS))}", config.epochs)
+class Plain:
+    """What happens stays on `console`; what is under way is said on standard error."""
 
-    def failed(self, cell: Cell, error: NNBenchError) -> None:
-        """Show a failed run of a sweep at once, with its overrides."""
-        self.say(f"failed ({' '.join(cell.overrides)}): {error}", style="red")
-
-    def stopping(self) -> None:
-        """Say what happens now."""
-        self.say("Saving a checkpoint and stopping. Press Ctrl-C again to quit now.")
-
-    def settled(self, runs: Sequence[RunResult]) -> None:
-        """Say once per message that MLflow did not get a run; the results folder has it."""
-        for message in dict.fromkeys(r.tracking["error"] for r in runs if "error" in r.tracking):
-            say(f"nnbench: not in MLflow: {message}", err=True)
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._due = time.monotonic() + FIRST_SECONDS
+        self._ticker: Ticker | None = None
 
     def say(self, text: str, style: str | None = None) -> None:
         """Leave a line."""
         self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
+    def ended(self, text: str) -> None:
+        """Leave a line about a run that is over."""
+        self.say(text)
 
-class Row(Follower):
-    """One run on the display."""
+    def warn(self, text: str) -> None:
+        """Leave a line on standard error."""
+        say(text, err=True)
 
-    def __init__(self, display: Display, label: str, epochs: int) -> None:
-        self.display, self.label, self.epochs = display, label, epochs
-        self.bar, self.alone = display.bar, display.total == 1
-        self.spoke = time.monotonic()
-        if self.bar:
-            self.task = self.bar.add_task(label, total=epochs, note="starting")
+    def open(self, rows: Callable[[], Sequence[Row]]) -> None:
+        """Say now and then how far `rows` are."""
+        self._ticker = Ticker(lambda: self._tick(rows), TICK_SECONDS)
 
-    def event(self, event: dict[str, Any]) -> None:
-        """Show one event of the worker."""
-        kind = event["event"]
-        if kind == "start":
-            self.spoke = time.monotonic()
-            if not self.bar and self.alone:
-                self._say(f"training {self.epochs} epochs")
-        elif kind == "epoch":
-            self._epoch(event["record"])
-        elif kind == "note":
-            self._say(event["text"])
-        elif kind == "reading":
-            self.display.read_as(event["text"])
-        elif self.bar and kind == "phase":
-            self.bar.update(self.task, note=event["phase"])
-        elif kind == "progress":
-            done = event["epoch"] + event["step"] / event["steps"]
-            if self.bar:
-                self.bar.update(self.task, completed=done)
-            elif time.monotonic() - self.spoke > PLAIN_SECONDS:
-                self._say(
-                    f"epoch {event['epoch'] + 1}/{self.epochs}, "
-                    f"step {event['step']:,}/{event['steps']:,}"
-                )
-
-    def _epoch(self, record: dict[str, Any]) -> None:
-        done = record["epoch"] + 1
-        note = f"epoch {done}/{self.epochs}  loss {record['train_loss']:.4f}"
-        if record["test_accuracy"] is not None:
-            note += f"  test accuracy {percent(record['test_accuracy'])}"
-        if self.bar:
-            self.bar.update(self.task, completed=done, note=note)
-        elif self.alone and time.monotonic() - self.spoke > PLAIN_SECONDS:
-            self._say(note)
-
-    def end(self, run: RunResult | None) -> None:
-        """Take the run off the display; in a sweep, leave one line about it."""
-        if self.bar:
-            self.bar.remove_task(self.task)
-        if run is None:
+    def _tick(self, rows: Callable[[], Sequence[Row]]) -> None:
+        if time.monotonic() < self._due or not (shown := rows()):
             return
-        if self.display.on_end and run.status != "killed":
-            self.display.on_end(run)
-        elif run.status == "killed":
-            self._say(f"{run.message or run.status}")
-        elif run.kept:
-            figure = (
-                f"test accuracy {percent(run.kept.test_accuracy)}"
-                if run.kept.test_accuracy is not None
-                else f"test loss {number(run.kept.test_loss)}"
-            )
-            per = ONE_EPOCH if len(run.epochs) == 1 else "per epoch"
-            self._say(f"{run.status}, {figure}, {duration(run.epoch_seconds)} {per}")
+        self._due = time.monotonic() + PLAIN_SECONDS
+        say("; ".join(map(str, shown if len(shown) < 3 else shown[-1:])), err=True)
 
-    def _say(self, text: str) -> None:
-        self.spoke = time.monotonic()
-        self.display.say(f"{self.label}: {text}")
+    def close(self) -> None:
+        """Say no more."""
+        if self._ticker is not None:
+            self._ticker.stop()
+            self._ticker = None
+
+
+class Terminal(Plain):
+    """What is under way is drawn again and again on `shown`, a terminal, below what stays."""
+
+    def __init__(self, console: Console, shown: Console) -> None:
+        super().__init__(console)
+        self.shown = shown
+        self._live: Live | None = None
+
+    def open(self, rows: Callable[[], Sequence[Row]]) -> None:
+        """Draw `rows` from now on."""
+        self._live = Live(
+            get_renderable=lambda: lines(rows(), self.shown.width), console=self.shown,
+            transient=True,
+        )  # fmt: skip
+        self._live.start()
+
+    def close(self) -> None:
+        """Take them away."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+def lines(rows: Sequence[Row], width: int) -> Table:
+    """Return a line for each row, in a terminal `width` characters wide."""
+    bar = width >= WITH_BAR
+    columns = [Column(no_wrap=True, max_width=width // 2), Column(no_wrap=True, ratio=1)]
+    if bar:
+        columns.insert(1, Column(width=BAR))
+    table = Table.grid(*columns, padding=(0, 1), expand=True)
+    for row in rows:
+        what = ", ".join(filter(None, (row.left, row.note)))
+        drawn = [ProgressBar(1.0, row.fraction, BAR)] if bar else []
+        table.add_row(row.label, *drawn, what)
+    return table

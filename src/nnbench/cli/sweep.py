@@ -12,7 +12,7 @@ from nnbench.reporting.pages.runs import summary
 from nnbench.reporting.pages.screen import Screen
 from nnbench.reporting.pages.tables import comparison
 from nnbench.sweeps.cells import AS_USUAL, Asked, planner_for
-from nnbench.sweeps.loop import run_one, run_sweep
+from nnbench.sweeps.loop import at_once, run_one, run_sweep
 from nnbench.sweeps.plan import arrange
 
 Impossible = tuple[Sequence[str], str]
@@ -52,18 +52,21 @@ def show_plan(
 ) -> None:
     """Print what a sweep would do, in its order, and how long that would take."""
     rows = [PlanRow(words, "impossible", None, reason) for words, reason in impossible]
+    together = 1
     if cells or not impossible:
         planner = planner_for(cells, asked)
-        steps = planner.plan(arrange(cells, cells[0].config.order))
+        with Display(console).work("plan") as work:
+            steps = planner.plan(arrange(cells, cells[0].config.order), work)
+        together = at_once(cells[0].config.launcher, cells)
         rows[:0] = [
             PlanRow(
                 step.cell.overrides,
                 step.state,
-                planner.seconds(step),
+                planner.estimate(step),
                 f"after {step.waits_for}" if step.waits_for else step.reason,
             )
             for step in steps
         ]
         for problem in planner.folder.problems:
             console.print(f"left out: {problem}", markup=False, highlight=False, soft_wrap=True)
-    console.print(plan_table(rows))
+    console.print(plan_table(rows, together))

@@ -28,9 +28,12 @@ def command(
     """
     from nnbench.records.folder import Folder
     from nnbench.records.lookup import recorded
+    from nnbench.tracking.download import check_uri
     from nnbench.tracking.quiet import StoreError
     from nnbench.tracking.sync import sync
 
+    if uri is not None:
+        check_uri(uri, reading=False)
     known = Folder(results)
     chosen = [recorded(word, results) for word in runs] or known.runs()
     for problem in known.problems:

@@ -22,6 +22,7 @@ def command(step: int, out: str | None, overrides: Sequence[str]) -> int:
     """Show one step of training layer by layer: what goes through it, the gradients, the updates;
     as in `nnbench trace --step 1 backend=numpy,torch epochs=1`.
     """
+    from nnbench.cli.progress import Display
     from nnbench.errors import ConfigError
     from nnbench.records.lookup import make_directory
     from nnbench.schema import archives
@@ -34,7 +35,8 @@ def command(step: int, out: str | None, overrides: Sequence[str]) -> int:
     config = cells[0].config
     path = Path(out) if out else make_directory(Path(config.results), "trace", "traces")
     path = path / f"step{step}.npz" if path.is_dir() else path
-    said = ask("trace", cells, step=step, path=str(path))
+    with Display().work("trace") as work:
+        said = ask("trace", cells, work, step=step, path=str(path))
     arrays = archives.arrays(path, archives.MOST_TENSORS)
     say(f"Step {step} of {said['architecture']}")
     for title, rows in _layers(said["layers"], arrays):

@@ -10,11 +10,25 @@ import yaml
 from nnbench.config.catalogue import Option, groups, main_values, options
 from nnbench.config.studies import experiments
 from nnbench.config.words import chosen
-from nnbench.schema import suggest
+from nnbench.schema import suggest, told
 
 HIDDEN = ("defaults", "_target_", "name")
 MALFORMED = "Received '{0}'; must be KEY=VALUE, as in batch_size=32 (see nnbench --help)"
-
+NOT_SET = (
+    "The environment variable {0} is not set: export {0}=..., or say what to take without it: "
+    "${{oc.env:{0},VALUE}}"
+)
+NO_RESOLVER = "Received ${{{0}:...}}; there is ${{KEY}}, ${{oc.env:NAME}} and ${{now:%Y}}"
+RECURSIVE = "Received {0}=${{...}}; its value is taken from itself: write the value"
+NO_INTERVAL = (
+    "Received interval(...); a sweep takes a list of values, as in 0.1,0.2. To search a range: "
+    "nnbench -m search.trials=10 ..."
+)
+AMBIGUOUS = (
+    "Received {0}; a run takes one value, -m takes several. In quotes it is a text, in brackets "
+    "a list"
+)
+BAD_LINK = "Received {0}; a value taken from another is ${{KEY}}, as in ${{epochs}}"
 
 # What other tools call it, or call it elsewhere.
 KNOWN_AS = {
@@ -48,7 +62,15 @@ def explain(error: BaseException, words: Sequence[str] = ()) -> str:
         (r"Could not override '([^']+)'", lambda key: _unknown_key(key, words)),
         (r"Could not find '([^']+)'", _unknown_option),
         (r"Could not load '([^']+)'", _unknown_option),
+        (r"Environment variable '([^']*)' not found", NOT_SET),
+        (r"Unsupported interpolation type (\S*)", NO_RESOLVER),
+        (r"Recursive interpolation detected.* full_key: (\S+)", RECURSIVE),
+        (r"^(\S+) appears more than once", "Received {0} twice; leave out the '+'."),
+        (r"does not support sweep type : (\w+)", NO_INTERVAL),
+        (r"Ambiguous value for argument '([^']+)'", AMBIGUOUS),
+        (r"Error resolving interpolation '(.+?)'", BAD_LINK),
         (r"An item is already at '([^']+)'", "Received +{0}=...; it exists: leave out the '+'."),
+        (r"Could not (?:delete|append|add) .*?'([^']*)'", lambda key: _unknown_key(key, words)),
         (r"Interpolation key '([^']+)' not found", _not_there),
         (r"Missing mandatory value: (\S+)", "Missing value for {0}; set it with {0}=..."),
         (r"Error parsing override '(.+?)' (?:missing EQUAL|mismatched)", MALFORMED),
@@ -75,21 +97,23 @@ def _not_there(key: str) -> str:
             f"Received backend.engine={key.split('.')[2]}; must be one of tensorflow, torch, "
             "jax (of backend=keras)."
         )
-    owners = _owners(group, inner)
-    remedy = f"use {group}={' or '.join(owners)}" if owners else "set it"
+    having = owners(group, inner)
+    if group not in groups():
+        return f"Received ${{{key}}}; there is no such value as {key}."
+    remedy = f"use {group}={' or '.join(having)}" if having else "set it"
     return f"A value is taken from {key}, which the chosen {group} lacks; {remedy}."
 
 
 def _unknown_key(key: str, words: Sequence[str] = ()) -> str:
     """Explain a key that the configuration lacks."""
     if key == "experiment":
-        return f"Received no such experiment; {_cases('')}"
+        return f"Received no such experiment; {cases('')}"
     if key in KNOWN_AS:
         return f"Unknown key '{key}'; here it is {KNOWN_AS[key]}"
     group, _, inner = key.partition(".")
-    if inner and (owners := _owners(group, inner)):
-        has = "has" if len(owners) == 1 else "have"
-        listed = " and ".join(owners) if len(owners) < 3 else ", ".join(owners)
+    if inner and (having := owners(group, inner)):
+        has = "has" if len(having) == 1 else "have"
+        listed = " and ".join(having) if len(having) < 3 else ", ".join(having)
         return f"The chosen {group} has no '{inner}'; {group}={listed} {has}."
     if inner and group in groups() and (option := chosen(group, words)):
         return _unknown_inner(group, inner, options(group)[option])
@@ -100,7 +124,7 @@ def _unknown_key(key: str, words: Sequence[str] = ()) -> str:
         hint = f"; did you mean '{nested[0]}'?"
     siblings = [k for k in known if inner and k.startswith(f"{group}.")]
     allowed = siblings or [k for k in known if "." not in k]
-    return f"Unknown key '{key}'{hint or '; allowed: ' + ', '.join(sorted(allowed))}"
+    return f"Unknown key '{told(key)}'{hint or '; allowed: ' + ', '.join(sorted(allowed))}"
 
 
 def _unknown_inner(group: str, inner: str, option: Option) -> str:
@@ -113,8 +137,8 @@ def _unknown_inner(group: str, inner: str, option: Option) -> str:
     listed = ", ".join(own) or "no values"
     if near:
         meant = near.split("'")[1]
-        owners = " and ".join(_owners(group, meant))
-        return f"{group}={option.name} has no '{inner}'; {meant!r} is a value of {group}={owners}"
+        having = " and ".join(owners(group, meant))
+        return f"{group}={option.name} has no '{inner}'; {meant!r} is a value of {group}={having}"
     return f"{group}={option.name} has no '{inner}'; it has {listed}"
 
 
@@ -124,7 +148,7 @@ def _all_of(option: Option) -> list[str]:
     return list(dict.fromkeys([*map(str, option.values), *inherited]))
 
 
-def _cases(wanted: str) -> str:
+def cases(wanted: str) -> str:
     """Say which cases there are: those of the study that `wanted` names, else the studies."""
     study = wanted.partition("/")[0]
     known = list(dict.fromkeys(case.partition("/")[0] for case in experiments()))
@@ -135,7 +159,7 @@ def _cases(wanted: str) -> str:
     return f"it is STUDY/CASE, of the studies {', '.join(known)}{hint}"
 
 
-def _owners(group: str, key: str) -> list[str]:
+def owners(group: str, key: str) -> list[str]:
     """Return the options of `group` that have `key`; none where there is no such group."""
     known = options(group) if group in groups() else {}
     return [name for name, option in known.items() if key in _keys(option)]
@@ -161,7 +185,7 @@ def _unknown_option(path: str) -> str:
     """Explain an option that a group lacks; `path` is GROUP/OPTION."""
     group, _, option = path.partition("/")
     if group == "experiment":
-        return f"Received experiment={option}; {_cases(option)}"
+        return f"Received experiment={option}; {cases(option)}"
     if group not in groups():
         return f"Unknown group '{group}'{suggest(group, groups())} (see nnbench --help)"
     known = options(group)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,30 +11,55 @@ from nnbench.config.catalogue import groups, options, usual
 from nnbench.errors import ConfigError
 from nnbench.schema import suggest, told
 
-KEY = re.compile(r"[~+]*[\w./@-]+")
+KEY = re.compile(r"\+{0,2}[A-Za-z0-9_]+([./@:-][A-Za-z0-9_]+)*", re.ASCII)
 CLOSED = {"[": "]", "{": "}", "(": ")"}
 
 
 def check(words: Sequence[str], parse: Callable[[str], Any], many: bool) -> None:
-    """Raise ConfigError, one line with the remedy, for the first override that cannot be read.
+    """Raise ConfigError, one line, for the first override that cannot be read.
 
     `parse` returns Hydra's override, None where it cannot. `many`: a sweep, in which a key may
-    have several values. Flags, and words that are no KEY=VALUE, are left to others.
+    have several values. Flags are left to others.
     """
     for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or word.startswith("-") or not KEY.fullmatch(key):
+        if word.startswith("-"):
             continue
+        key, equals, value = word.partition("=")
+        bare = key.strip().lstrip("+~")
+        if key.lstrip()[:1] == "~":
+            raise ConfigError(
+                f"Received {told(word)}; a value cannot be deleted: leave ~{told(bare)} out and it "
+                "has its default"
+            )
+        if not equals:
+            raise ConfigError(f"Received '{told(word)}'; must be KEY=VALUE, as in batch_size=32")
+        if not KEY.fullmatch(key.strip()):
+            raise ConfigError(f"Received {told(word)}; there is no such key as '{told(bare)}'")
         parsed = parse(word)
         if parsed is None:
             raise ConfigError(_unreadable(word, key, value))
         if not many and parsed.is_sweep_override():
-            raise ConfigError(_many(word, key, value))
-        group = key.lstrip("+")
-        if group in groups():
+            raise ConfigError(f"Received {told(word)}; a run takes one value, -m takes several")
+        _check_links(word, value)
+        if bare == "experiment" and not all(map(_is_name, _values(parsed))):
+            raise ConfigError(
+                f"Received {told(word)}; must be STUDY/CASE (nnbench --help experiment)"
+            )
+        if bare in groups():
             for each in _values(parsed):
                 if not _is_name(each):
-                    raise ConfigError(_no_option(word, group, each))
+                    raise ConfigError(_no_option(word, bare, each))
+
+
+def _check_links(word: str, value: str) -> None:
+    """Raise ConfigError for an environment variable that is not set."""
+    for name in re.findall(r"\$\{oc\.env:([^,}]*)\}", value):
+        if name.strip() not in os.environ:
+            told_name = told(name.strip())
+            raise ConfigError(
+                f"Received {told(word)}; the environment variable {told_name} is not set: export "
+                f"{told_name}=..., or say what to take without it: ${{oc.env:{told_name},VALUE}}"
+            )
 
 
 def chosen(group: str, words: Sequence[str]) -> str | None:
@@ -47,11 +72,11 @@ def chosen(group: str, words: Sequence[str]) -> str | None:
     return found if found in options(group) else None
 
 
-def quoted(key: str, value: str) -> str:
-    """Return KEY=VALUE so that a shell and Hydra take VALUE as text."""
+def in_quotes(value: str) -> str:
+    """Return `value` so that Hydra takes it as text."""
     # Backslashes count where a quote follows.
     inner = re.sub(r'(\\*)("|$)', lambda m: 2 * m[1] + ("\\" + m[2]) * bool(m[2]), value)
-    return shlex.quote(f'{key}="{inner}"')
+    return f'"{inner}"'
 
 
 def _unreadable(word: str, key: str, value: str) -> str:
@@ -59,23 +84,12 @@ def _unreadable(word: str, key: str, value: str) -> str:
     if value[:1] in CLOSED:
         mark = CLOSED[value[0]]
         if value.count(value[0]) != value.count(mark):
-            return f"{received}; the {value[0]} is not closed, as in {shlex.quote(word + mark)}"
-        return f'{received}; not a list or mapping: quote its texts, as in ["a b"]'
+            return f"{received}; the {value[0]} is not closed"
+        return f'{received}; not a list or mapping, in which texts may need quotes, as in ["a b"]'
     if re.match(r"\w+\(", value):
         return f"{received}; no function of Hydra's, as choice(1,2) or range(1,5), reads like this"
-    bare = value.strip("'\"")
-    return f"{received}; some of its characters need quotes: {quoted(key, bare)}"
-
-
-def _many(word: str, key: str, value: str) -> str:
-    where = f"for a sweep over them: nnbench -m {shlex.quote(word)}"
-    if key.lstrip("+") in groups() or "(" in value:
-        return f"Received {told(word)}; a run takes one value, {where}"
-    as_list = shlex.quote(f"{key}=[{value}]")
-    return (
-        f"Received {told(word)}; a run takes one value, {where}; "
-        f"for a list: {as_list}; for a text with commas: {quoted(key, value)}"
-    )
+    bare = told(in_quotes(value.strip("'\"")))
+    return f"{received}; a text with such characters needs quotes: {key.strip()}={bare}"
 
 
 def _values(parsed: Any) -> Iterator[Any]:
@@ -96,10 +110,9 @@ def _no_option(word: str, group: str, value: Any) -> str:
     if isinstance(value, list | tuple) and value:
         names = ",".join(str(getattr(each, "text", each)) for each in value)
         if all(_is_name(each) for each in value):
-            one = f"{group}={value[0]}"
             if len(value) == 1:
-                return f"Received {told(word)}; a run takes one {group}: {one}"
-            sweep = f"nnbench -m {group}={names}"
-            return f"Received {told(word)}; a run takes one {group}, for a sweep: {sweep}"
+                return f"Received {told(word)}; a run takes one {group}: {group}={value[0]}"
+            sweep = f"-m {group}={names}"
+            return f"Received {told(word)}; a run takes one {group}, a sweep several: {sweep}"
     listed = ", ".join(map(str, known.values()))
     return f"Received {told(word)}; must be one of {listed}{suggest(str(value), known)}"

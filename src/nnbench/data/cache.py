@@ -34,15 +34,15 @@ def replacing(path: Path) -> Iterator[Path]:
     What killed processes left there goes. Raises OSError where the folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    writing.clear(path.parent)
     with writing.replacing(path) as new:
         yield new
 
 
 def unwritable(error: OSError) -> DataError:
     """Return what to tell the user when `error` came from writing to the cache."""
+    where = error.filename2 or error.filename
     return DataError(
         f"Cannot write to the cache {directory()} ({error.strerror or error}"
-        f"{f': {error.filename}' if error.filename else ''}); clear it, or set NNBENCH_CACHE to a "
+        f"{f': {where}' if where else ''}); clear it, or set NNBENCH_CACHE to a "
         "folder that can be written"
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from nnbench.data import bundled, cifar10, digits, mnist, mnist_5k
 from nnbench.data.packaged import located
 from nnbench.errors import ConfigError, DataError
 from nnbench.schema import suggest
+from nnbench.schema.progress import Tell, counted, nobody
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Availability:
     remedy: str = ""
 
 
-FETCHES: dict[str, Callable[[], Path]] = {
+FETCHES: dict[str, Callable[[Tell], Path]] = {
     "mnist_5k": mnist_5k.fetch,
     "mnist": mnist.MNIST.fetch,
     "fashion_mnist": mnist.FASHION_MNIST.fetch,
@@ -34,34 +36,40 @@ FETCHES: dict[str, Callable[[], Path]] = {
 }
 
 
-def available() -> list[Availability]:
+def available(tell: Tell = nobody) -> list[Availability]:
     """Return the state of every data set; files are verified, not only seen."""
+    return [look() for look in counted(_looks(), tell, "checking data set")]
+
+
+def _looks() -> list[Callable[[], Availability]]:
+    """Return what looks for each data set."""
     return [
-        _mnist_5k(),
-        _idx(mnist.MNIST, "MNIST, 60,000 digits to train, 10,000 to test"),
-        _idx(mnist.FASHION_MNIST, "Fashion-MNIST, 60,000 and 10,000 images of clothing"),
-        _cifar10(),
-        _state(
+        _mnist_5k,
+        partial(_idx, mnist.MNIST, "MNIST, 60,000 digits to train, 10,000 to test"),
+        partial(_idx, mnist.FASHION_MNIST, "Fashion-MNIST, 60,000 and 10,000 images of clothing"),
+        _cifar10,
+        partial(
+            _state,
             "digits",
             "1,797 digits of 8x8 pixels, from scikit-learn",
             digits.TABLE.path(),
             digits.TABLE.read,
         ),
-        *(_bundled(name, source) for name, source in bundled.SOURCES.items()),
-        Availability("csv", "a table with a label column", True, "data.path=FILE"),
-        Availability("npz", "NumPy arrays", True, "data.path=FILE"),
-        Availability("synthetic", "synthetic data of any size", True, "generated"),
-        Availability("sequences", "synthetic sequences of tokens", True, "generated"),
+        *(partial(_bundled, name, source) for name, source in bundled.SOURCES.items()),
+        lambda: Availability("csv", "a table with a label column", True, "data.path=FILE"),
+        lambda: Availability("npz", "NumPy arrays", True, "data.path=FILE"),
+        lambda: Availability("synthetic", "synthetic data of any size", True, "generated"),
+        lambda: Availability("sequences", "synthetic sequences of tokens", True, "generated"),
     ]
 
 
-def fetch(name: str) -> Path:
+def fetch(name: str, tell: Tell = nobody) -> Path:
     """Bring the data set called `name` onto this machine, verified; return where it is.
 
     Raises ConfigError for a name that there is nothing to fetch of, DataError where it fails.
     """
     if name in FETCHES:
-        return FETCHES[name]()
+        return FETCHES[name](tell)
     names = [entry.name for entry in available()]
     if name in names:
         raise ConfigError(

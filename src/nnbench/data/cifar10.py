@@ -7,6 +7,7 @@ The Python version of the archive is a pickle and never loaded.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -22,6 +23,7 @@ from nnbench.data.dataset import Split
 from nnbench.data.prepare import Payload
 from nnbench.errors import DataError
 from nnbench.schema import files
+from nnbench.schema.progress import Tell, nobody
 
 ARCHIVE, FOLDER = "cifar-10-binary.tar.gz", "cifar-10-batches-bin"
 MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # of the archive, as published
@@ -59,16 +61,18 @@ def find(root: str | None) -> Path | None:
     return next((path for path in paths if path.exists()), None)
 
 
-def fetch() -> Path:
+def fetch(tell: Tell = nobody) -> Path:
     """Verify what is there or download it; return where it is. Raises DataError."""
     path = find(None)
     if path is not None and path.parent == cached():
         try:
             _files(path)
         except DataError:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a folder stays: the archive goes before it
+                path.unlink()
             path = None
-    path = path or _download(None)
+    path = path or _download(None, tell)
+    tell(0, 0, "checking the images")
     load(path)
     return path
 
@@ -121,10 +125,10 @@ def _split(contents: list[bytes]) -> Split:
     return Split(np.ascontiguousarray(images), records[:, 0].astype(np.int64))
 
 
-def _download(root: str | None) -> Path:
+def _download(root: str | None, tell: Tell = nobody) -> Path:
     """Bring the archive into the cache; return it. Raises DataError with the remedy."""
     try:
-        download.fetch({ARCHIVE: _files}, MIRRORS, cached())
+        download.fetch({ARCHIVE: _files}, MIRRORS, cached(), tell)
         return cached() / ARCHIVE
     except DataError as error:
         places = locations(root)

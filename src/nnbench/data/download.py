@@ -5,15 +5,18 @@ from __future__ import annotations
 import errno
 import functools
 import os
-import tempfile
+import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from nnbench import writing
 from nnbench.data import cache
 from nnbench.errors import DataError
+from nnbench.formatting import memory
+from nnbench.schema.progress import Tell, nobody
 
 # Without a network a user learns so within ten seconds: the first file of a mirror has to be
 # there in time. Resolving a name and trying a host's addresses in turn have no limit of their own.
@@ -25,7 +28,9 @@ DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPER
 Check = Callable[[Path], object]
 
 
-def fetch(files: Mapping[str, Check], mirrors: Sequence[str], folder: Path) -> None:
+def fetch(
+    files: Mapping[str, Check], mirrors: Sequence[str], folder: Path, tell: Tell = nobody
+) -> None:
     """Bring `files` (name to check) from `mirrors` into `folder`; put the smallest first.
 
     A check raises DataError for a damaged file. A mirror that fails is not asked again; what it
@@ -36,8 +41,8 @@ def fetch(files: Mapping[str, Check], mirrors: Sequence[str], folder: Path) -> N
     for mirror in mirrors:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as scratch:
-                failure = _fetch_from(mirror, missing, Path(scratch), folder)
+            with writing.scratch(folder) as scratch:
+                failure = _fetch_from(mirror, missing, scratch, folder, tell)
         except OSError as error:
             raise cache.unwritable(error) from None
         if failure is None:
@@ -46,7 +51,9 @@ def fetch(files: Mapping[str, Check], mirrors: Sequence[str], folder: Path) -> N
     raise DataError(f"no download ({'; '.join(failures)})")
 
 
-def _fetch_from(mirror: str, missing: dict[str, Check], scratch: Path, folder: Path) -> str | None:
+def _fetch_from(
+    mirror: str, missing: dict[str, Check], scratch: Path, folder: Path, tell: Tell
+) -> str | None:
     """Bring what is `missing`, taking from it what has arrived; return why that failed.
 
     Raises OSError where the disk is at fault.
@@ -54,7 +61,9 @@ def _fetch_from(mirror: str, missing: dict[str, Check], scratch: Path, folder: P
     seconds: float | None = FIRST_FILE_SECONDS
     for name, check in list(missing.items()):
         try:
-            path = _within(seconds, functools.partial(_retrieve, mirror + name, scratch / name))
+            path = _within(
+                seconds, functools.partial(_retrieve, mirror + name, scratch / name, tell)
+            )
             check(path)
         except DataError as error:
             return str(error).removeprefix(f"{scratch}{os.sep}")
@@ -63,17 +72,42 @@ def _fetch_from(mirror: str, missing: dict[str, Check], scratch: Path, folder: P
                 raise
             response = getattr(error, "response", None)
             return type(error).__name__ if response is None else f"HTTP {response.status_code}"
-        os.replace(path, folder / name)
+        with writing.replacing(folder / name) as new:
+            shutil.copyfile(path, new)  # pooch's own is readable by its user alone
         del missing[name]
         seconds = None
     return None
 
 
-def _retrieve(url: str, path: Path) -> Path:
+class _Arriving:
+    """What pooch tells how many bytes of a file have arrived."""
+
+    def __init__(self, name: str, tell: Tell) -> None:
+        self._name, self._tell = name, tell
+        self.total = self._here = 0  # pooch sets the total
+
+    def update(self, size: int) -> None:
+        """So many bytes more have arrived."""
+        self._here = min(self._here + size, self.total or self._here + size)
+        of = f" of {memory(self.total)}" if self.total else ""
+        self._tell(self._here, self.total, f"{self._name}, {memory(self._here)}{of}")
+
+    def reset(self) -> None:
+        """The file is here; pooch counts once more."""
+        self._here = 0
+
+    def close(self) -> None:
+        """Nothing more comes."""
+
+
+def _retrieve(url: str, path: Path, tell: Tell = nobody) -> Path:
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
-    downloader = pooch.HTTPDownloader(timeout=(CONNECT_SECONDS, READ_SECONDS))
+    tell(0, 0, f"asking {urlsplit(url).netloc} for {path.name}")
+    downloader = pooch.HTTPDownloader(
+        timeout=(CONNECT_SECONDS, READ_SECONDS), progressbar=_Arriving(path.name, tell)
+    )
     # No hash for pooch: mirrors may compress anew; what was compressed is checked by the caller.
     pooch.retrieve(url, known_hash=None, fname=path.name, path=path.parent, downloader=downloader)
     return path

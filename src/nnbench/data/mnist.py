@@ -20,6 +20,7 @@ from nnbench.data import cache, download, idx
 from nnbench.data.dataset import Split
 from nnbench.data.prepare import Payload
 from nnbench.errors import DataError
+from nnbench.schema.progress import Tell, nobody
 
 Files = Mapping[str, Path]
 T10K_LABELS, TRAIN_LABELS = "t10k-labels-idx1-ubyte", "train-labels-idx1-ubyte"
@@ -64,7 +65,7 @@ class IdxSource:
         found = (self.files_in(folder) for folder in self.locations(root))
         return next((files for files in found if len(files) == len(self.sums)), None)
 
-    def fetch(self) -> Path:
+    def fetch(self, tell: Tell = nobody) -> Path:
         """Verify the files or download them; return their folder. Raises DataError.
 
         Damaged files in the cache are replaced; those elsewhere are the user's, and an error.
@@ -79,7 +80,7 @@ class IdxSource:
             except DataError:
                 path.unlink(missing_ok=True)
         if len(self.files_in(self.cached())) < len(self.sums):
-            self._download(None)
+            self._download(None, tell)
         return self.cached()
 
     def cached(self) -> Path:
@@ -121,12 +122,12 @@ class IdxSource:
         axes = int(name[name.index("idx") + 3])
         return idx.read(path, axes, self.sums[name])
 
-    def _download(self, root: str | None) -> Files:
+    def _download(self, root: str | None, tell: Tell = nobody) -> Files:
         """Complete the cache; return its files. Raises DataError saying where they were sought."""
         have = self.files_in(self.cached())
         wanted = {f"{n}.gz": functools.partial(self._array, n) for n in self.sums if n not in have}
         try:
-            download.fetch(wanted, self.mirrors, self.cached())
+            download.fetch(wanted, self.mirrors, self.cached(), tell)
             return self.files_in(self.cached())
         except DataError as error:
             looked = ", ".join(self._state(folder) for folder in self.locations(root))

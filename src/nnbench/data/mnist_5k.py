@@ -13,6 +13,7 @@ from nnbench.data.packaged import PackagedTable, Table
 from nnbench.data.prepare import Payload
 from nnbench.schema.archives import arrays
 from nnbench.schema.files import Damage
+from nnbench.schema.progress import Tell, nobody
 
 TABLE = PackagedTable(
     dataset="mnist_5k",
@@ -43,8 +44,9 @@ def cached() -> Path:
     return cache.directory() / "mnist_5k.npz"
 
 
-def fetch() -> Path:
+def fetch(tell: Tell = nobody) -> Path:
     """Build the cache anew; return its file. Raises DataError where it cannot be written."""
+    tell(0, 0, "packing")
     table = TABLE.read()
     try:
         _store(table)

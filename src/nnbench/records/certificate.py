@@ -234,7 +234,12 @@ def _agreements(data: Mapping[str, Any], which: str) -> tuple[Agreement, ...]:
 
 def pair_key(run: RunResult) -> str:
     """Return what two runs must share to differ in the backend alone."""
-    kept = {k: v for k, v in run.config.items() if k not in (*identity.LEFT_OUT, "backend", "case")}
+    return pairing(run.config)
+
+
+def pairing(config: Mapping[str, Any]) -> str:
+    """Return what two configurations must share to differ in the backend alone."""
+    kept = {k: v for k, v in config.items() if k not in (*identity.LEFT_OUT, "backend", "case")}
     return json.dumps(kept, sort_keys=True, default=str)
 
 

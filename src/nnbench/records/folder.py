@@ -21,6 +21,7 @@ from nnbench.records.run import (
     RunResult,
 )
 from nnbench.schema.files import Damage, content
+from nnbench.schema.progress import Tell, counted, nobody
 from nnbench.writing import clear
 
 SETTLED_NANOSECONDS = 2_000_000_000
@@ -59,7 +60,7 @@ class Folder:
         """Return what could not be read, as of the last look."""
         return list(self._bad.values())
 
-    def runs(self) -> list[RunResult]:
+    def runs(self, tell: Tell = nobody) -> list[RunResult]:
         """Look into the folder and return its runs, oldest first."""
         if self._settled is not None and self._settled == self._stamp():
             return list(self._sorted)
@@ -68,7 +69,7 @@ class Folder:
         for name in self._known.keys() - names:
             del self._known[name]
         self._bad = {name: text for name, text in self._bad.items() if name in names}
-        for name in names:
+        for name in counted(sorted(names), tell, "reading run"):
             known = self._known.get(name)
             if name in self._bad or (known and known.status in OVER):
                 continue
@@ -121,6 +122,7 @@ class Folder:
         directory = self.path / name
         try:
             if not os.path.lexists(directory / RECORD_NAME):
+                clear(directory)  # of a process that was killed before it had a record
                 return None
             self._known[name] = run = _as_it_is(RunResult.read(directory))
         except ResultsError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -12,8 +12,10 @@ from nnbench.config.run import Cell, RunConfig
 from nnbench.errors import ConfigError, ResultsError
 from nnbench.model.init import FromRun
 from nnbench.records.folder import Folder, read_runs
-from nnbench.records.run import RUNS_NAME, RunResult
-from nnbench.schema import suggest
+from nnbench.records.run import RECORD_NAME, RUNS_NAME, RunResult
+from nnbench.records.settings import as_text, settings
+from nnbench.schema import closest, told
+from nnbench.writing import clear
 
 # Overrides that a run's name leaves out: they are in it already, or decide no figure.
 UNNAMED = (
@@ -23,12 +25,14 @@ UNNAMED = (
 
 
 MOST_DIGITS = 10
+MOST_LISTED, MOST_KEYS = 4, 3  # of several runs of one name, and of what tells them apart
+ID_CHARACTERS = 8  # enough to name a run by
 
 
 def find_weights(config: RunConfig) -> Path | None:
     """Return the folder or file whose weights `init=from_run` takes, None for other inits.
 
-    Raises ConfigError when nothing fits `init.run`.
+    Raises ConfigError when nothing fits `init.run`, or several runs do.
     """
     if not isinstance(config.init, FromRun):
         return None
@@ -43,49 +47,104 @@ def find_weights(config: RunConfig) -> Path | None:
             f"Received init.run={wanted}; {results} has no finished run of it with "
             f"seed={config.seed}. Run `nnbench experiment={case} seed={config.seed}` first."
         )
-    if (found := find_run(wanted, results)) is not None:
-        return found
-    raise ConfigError(
-        f"Received init.run={wanted}; no such file, and no run of that name or id in {results}. "
-        "`nnbench ls` lists them."
-    )
-
-
-def find_run(wanted: str, results: Path) -> Path | None:
-    """Return the folder (or weights file) that `wanted` names: a path, a run's name or its id.
-
-    Of several runs of one name it is the latest.
-    """
     if Path(wanted).exists():
         return Path(wanted).resolve()
-    if (results / RUNS_NAME / wanted).is_dir():
-        return results / RUNS_NAME / wanted
-    for run in reversed(read_runs(results)):
-        if wanted in (run.run_id, run.name):
-            return run.directory
-    return None
+    try:
+        return recorded(wanted, results).directory
+    except ResultsError as error:
+        said = str(error).removeprefix("Received ")
+        raise ConfigError(f"Received init.run={said}") from None
 
 
 def recorded(wanted: str, results: Path) -> RunResult:
-    """Return the run that `wanted` names, as `find_run`. Raises ResultsError where there is none.
+    """Return the run that `wanted` names, the same for whoever asks.
 
-    The beginning of an id is enough where no other run's begins so.
+    It is a run's folder, its name, its id, or how any of them begins where that is one run's alone;
+    `@last` is the latest run, `@2` the one before. Raises ResultsError where there is no such run,
+    and where there are several, with what tells them apart.
     """
-    found = find_run(wanted, results)
-    if found is not None and found.is_dir():
-        for run in Folder(found.parent.parent, found.parent.name).runs():
-            if run.directory == found:
-                return run
-        return RunResult.read(found)  # says what is wrong
+    path = Path(wanted)
+    if wanted and (path / RECORD_NAME).is_file():
+        return _of_folder(path.resolve())
     runs = read_runs(results)
-    alike = [run for run in runs if run.run_id.startswith(wanted)]
-    if len(alike) == 1:
-        return alike[0]
-    several = f" (the beginning of {len(alike)} ids)" if alike else ""
-    hint = suggest(wanted, [run.name for run in runs])
+    if wanted.startswith("@"):
+        return counted(wanted, runs, results)
+    if found := [run for run in runs if wanted and _exact(run, wanted)]:
+        return _one_of(found, wanted)
+    if wanted and (results / RUNS_NAME / wanted / RECORD_NAME).is_file():
+        return RunResult.read(results / RUNS_NAME / wanted)  # says what is wrong with it
+    if found := [run for run in runs if wanted and _begins(run, wanted)]:
+        return _one_of(found, wanted)
+    near = closest(wanted, [run.name for run in runs])
+    hint = f"; did you mean '{near}'?" if near else "."
     raise ResultsError(
-        f"Received {wanted}{several}; {results} has no run of that name, id or folder{hint or '.'} "
-        "`nnbench ls` lists them."
+        f"Received {told(wanted) or 'no name'}; {results} has no run of that name, id or "
+        f"folder{hint} `nnbench ls` lists them.",
+        instead=(wanted, near) if near else None,
+    )
+
+
+def is_recorded(wanted: str, results: Path) -> bool:
+    """Tell whether `wanted` is a run's folder, name or id, or counts runs as `@last` does."""
+    if wanted.startswith("@") or (Path(wanted) / RECORD_NAME).is_file():
+        return True
+    return any(_exact(run, wanted) for run in read_runs(results))
+
+
+def counted(wanted: str, runs: Sequence[RunResult], results: Path) -> RunResult:
+    """Return the run of `runs`, oldest first, that `@last` or `@N` names. Raises ResultsError."""
+    place = wanted[1:]
+    if place != "last" and not re.fullmatch(r"[1-9][0-9]{0,8}", place):
+        raise ResultsError(
+            f"Received {told(wanted)}; @last is the latest run, @2 the one before",
+            instead=(wanted, "@last") if runs else None,
+        )
+    number = 1 if place == "last" else int(place)
+    if number > len(runs):
+        are = f"has {len(runs)}, @{len(runs)} is the oldest" if runs else "has no runs"
+        instead = (wanted, f"@{len(runs)}") if runs else None
+        raise ResultsError(f"Received {wanted}; {results} {are}", instead=instead)
+    return runs[-number]
+
+
+def _of_folder(directory: Path) -> RunResult:
+    for run in Folder(directory.parent.parent, directory.parent.name).runs():
+        if run.directory is not None and run.directory.resolve() == directory:
+            return run
+    return RunResult.read(directory)  # says what is wrong
+
+
+def _exact(run: RunResult, wanted: str) -> bool:
+    return wanted in _names(run)
+
+
+def _begins(run: RunResult, wanted: str) -> bool:
+    return any(name.startswith(wanted) for name in _names(run))
+
+
+def _names(run: RunResult) -> tuple[str, ...]:
+    return (run.run_id, run.name, run.directory.name if run.directory else run.run_id)
+
+
+def _one_of(found: Sequence[RunResult], wanted: str) -> RunResult:
+    """Return the one run there is. Raises ResultsError, with what tells them apart, for several."""
+    if len(found) == 1:
+        return found[0]
+    few = list(reversed(found))[:MOST_LISTED]
+    flat = [settings(run.config) for run in few]
+    keys = [k for k in flat[0] if len({str(each.get(k)) for each in flat}) > 1][:MOST_KEYS]
+    listed = []
+    for run, values in zip(few, flat, strict=True):
+        told_apart = [f"{key}={as_text(values.get(key))}" for key in keys]
+        name = [] if run.name == wanted else [run.shown]
+        when = run.created[5:16].replace("T", " ")
+        words = ", ".join([*name, when, run.status, *told_apart])
+        listed.append(f"{run.run_id[:ID_CHARACTERS]} ({words})")
+    more = f" and {len(found) - len(few)} more" if len(found) > len(few) else ""
+    raise ResultsError(
+        f"Received {told(wanted)}; that names {len(found)} runs: {'; '.join(listed)}{more}. Name "
+        "one by its id",
+        instead=(wanted, few[0].run_id[:ID_CHARACTERS]),
     )
 
 
@@ -128,4 +187,6 @@ def make_directory(results: Path, name: str, folder: str = RUNS_NAME) -> Path:
             f"Cannot write results={results}: {error.strerror}; choose a writable folder with "
             "results=DIR."
         ) from None
+    for earlier in directory.parent.glob(f"{slug}-*"):  # of processes that were killed there
+        clear(earlier)
     return directory

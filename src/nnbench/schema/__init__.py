@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
 import math
 import types
 from collections.abc import Iterable, Mapping
@@ -36,19 +37,27 @@ from nnbench.schema.limits import LARGEST, NAME, UNKNOWN, Limit, Text, above, at
 from nnbench.schema.quick import Sound, quick
 
 __all__ = [
-    "NAME", "Text", "above", "at_least", "convert", "flat", "keys_of", "read", "suggest",
+    "NAME", "Text", "above", "at_least", "closest", "convert", "flat", "keys_of", "read", "suggest",
     "to_data", "told", "within",
 ]  # fmt: skip
 
 T = TypeVar("T")
 SHOWN_CHARACTERS = 80  # of a value in a message
+DEEPEST_SHOWN = 5
 MISSING = dataclasses.MISSING
 
 
 def suggest(word: str, allowed: Iterable[str]) -> str:
     """Return ", did you mean 'x'?" for the closest allowed word, or nothing."""
-    close = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    close = closest(word, allowed)
+    return f"; did you mean '{close}'?" if close else ""
+
+
+def closest(word: str, allowed: Iterable[str]) -> str | None:
+    """Return the allowed word that is most like `word`, small letters or capitals; or None."""
+    known = {each.lower(): each for each in reversed(list(allowed))}
+    close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    return known[close[0]] if close else None
 
 
 def read(cls: type[T], data: Mapping[str, Any], path: str = "") -> T:
@@ -85,8 +94,21 @@ def _unknown(key: Any, fields: Iterable[str], path: str) -> ConfigError:
 
 
 def told(value: Any) -> str:
-    """Return a value as a message shows it."""
-    return cut(printable(str(value)), SHOWN_CHARACTERS)
+    """Return a value as a message shows it: as one types it."""
+    return cut(printable(_typed(value)), SHOWN_CHARACTERS)
+
+
+def _typed(value: Any, depth: int = 0) -> str:
+    """Return a value as it is typed: `null`, `true`, `[128,64]`."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if depth < DEEPEST_SHOWN and isinstance(value, list | tuple):
+        few = itertools.islice(value, SHOWN_CHARACTERS)  # a foreign file's may be long
+        return "[" + ",".join(_typed(item, depth + 1) for item in few) + "]"
+    if depth < DEEPEST_SHOWN and isinstance(value, Mapping):
+        pairs = itertools.islice(value.items(), SHOWN_CHARACTERS)
+        return "{" + ",".join(f"{k}:{_typed(v, depth + 1)}" for k, v in pairs) + "}"
+    return str(value)
 
 
 def convert(annotation: Any, value: Any, path: str) -> Any:
@@ -159,9 +181,8 @@ def _one_of(allowed: tuple[Any, ...], value: Any, path: str) -> Any:
 
 def _sequence(item: Any, value: Any, path: str) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise ConfigError(
-            f"Received {path}={told(value)}; must be a list, as in {path}=[{told(value)}]"
-        )
+        one = f", as in {path}=[{told(value)}]" if isinstance(value, str | int | float) else ""
+        raise ConfigError(f"Received {path}={told(value)}; must be a list{one}")
     if isinstance(item, type) and dataclasses.is_dataclass(item):
         if rows_sound({name: field[0] for name, field in _fields(item).items()}, value):
             return tuple(item(*row.values()) for row in value)

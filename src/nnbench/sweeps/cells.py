@@ -10,6 +10,7 @@ from nnbench.config.run import Cell
 from nnbench.errors import ConfigError, RunBusy
 from nnbench.records.locks import Claim
 from nnbench.records.run import RunResult
+from nnbench.schema.progress import Tell, nobody
 from nnbench.sweeps.plan import Planner, Step
 from nnbench.sweeps.session import ANYWHERE, Place, Session
 from nnbench.tracking.store import has_all
@@ -26,10 +27,12 @@ class Asked:
 AS_USUAL = Asked()
 
 
-def checked_plan(cells: Sequence[Cell], asked: Asked) -> tuple[Planner, list[Step]]:
+def checked_plan(
+    cells: Sequence[Cell], asked: Asked, tell: Tell = nobody
+) -> tuple[Planner, list[Step]]:
     """Look every cell up. Raises ConfigError, with the reasons, where some are impossible."""
     planner = planner_for(cells, asked)
-    steps = planner.plan(cells)
+    steps = planner.plan(cells, tell)
     reasons = dict.fromkeys(str(step.reason) for step in steps if step.state == "impossible")
     if reasons:
         raise ConfigError(" ".join(reasons))

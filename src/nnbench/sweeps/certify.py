@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,18 +11,19 @@ from pathlib import Path
 from nnbench.config.run import Cell
 from nnbench.errors import NNBenchError
 from nnbench.formatting import count
-from nnbench.records.certificate import Certificate
-from nnbench.records.certifying import alone, certify, groups
+from nnbench.records.certificate import Certificate, pairing
+from nnbench.records.certifying import alone, certify, groups, rank
 from nnbench.records.figures import Figures
 from nnbench.records.folder import Folder
 from nnbench.records.identity import deciding
 from nnbench.records.run import RunResult
+from nnbench.schema.progress import Tell, nobody, part
 from nnbench.sweeps.process import ask, complaint, run_module
 from nnbench.sweeps.session import PARITY_NAME, Session
 
 
 def certify_runs(
-    session: Session, cells: Sequence[Cell], runs: Sequence[RunResult]
+    session: Session, cells: Sequence[Cell], runs: Sequence[RunResult], tell: Tell = nobody
 ) -> list[RunResult]:
     """Give every finished run its certificate, those that have theirs excepted; return all runs."""
     by_config = {deciding(cell.values): cell for cell in cells}
@@ -40,24 +42,42 @@ def certify_runs(
     session.observer.say(
         f"Checking the figures of {count(len(fresh), 'run')}{more} (skip with parity=false)"
     )
-    figures |= recomputed(fresh)
+    figures |= recomputed(fresh, part(tell, 0.0, 0.2 if todo else 1.0))
     found = {run.run_id: alone(run, _of(figures, run)) for run in fresh}
     wrong = [run for run in runs if (f := figures[run.run_id]) is not None and f.wrong]
-    for group in groups([run for run in runs if run not in wrong] + wrong):
-        others = [run for run in group[1:] if run.run_id in again]
-        if others:
-            found |= _compared(session, by_config, group[0], others, figures)
+    certifiable = [
+        (group[0], others)
+        for group in groups([run for run in runs if run not in wrong] + wrong)
+        if (others := [run for run in group[1:] if run.run_id in again])
+    ]
+    for i, (reference, others) in enumerate(certifiable):
+        start, end = (0.2 + 0.8 * (i + k) / len(certifiable) for k in range(2))
+        telling = part(tell, start, end)
+        found |= _compared(session, by_config, reference, others, figures, telling)
     certified = {run.run_id: run for run in runs}
     for run in fresh:
         certified[run.run_id] = session.certify(run, found[run.run_id].as_data())
     return [certified[run.run_id] for run in runs]
 
 
-def recomputed(runs: Sequence[RunResult]) -> dict[str, Figures]:
+def twins(cells: Sequence[Cell]) -> list[Cell]:
+    """Return the cells among `cells`, all to be run, that will be run again for a certificate."""
+    found: defaultdict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        if cell.config.parity and cell.config.semantics == "matched":
+            found[pairing(cell.values)].append(cell)
+    return [
+        min(group, key=lambda cell: rank(cell.values["backend"]))
+        for group in found.values()
+        if len({json.dumps(cell.values["backend"], sort_keys=True) for cell in group}) > 1
+    ]
+
+
+def recomputed(runs: Sequence[RunResult], tell: Tell = nobody) -> dict[str, Figures]:
     """Return, by id, what the figures of finished runs come to, recomputed in a fresh process."""
     folders = {str(run.directory): run.run_id for run in runs}
-    line = json.dumps({"runs": list(folders)}) + "\n"
-    done = run_module("nnbench.training.recompute", [], [Cell(runs[0].config).config], line)
+    line = json.dumps({"runs": list(folders)})
+    done = run_module("nnbench.training.recompute", [], [Cell(runs[0].config).config], line, tell)
     try:
         said = json.loads(done.stdout)
     except ValueError:
@@ -88,12 +108,13 @@ def _compared(
     reference: RunResult,
     others: Sequence[RunResult],
     figures: dict[str, Figures | None],
+    tell: Tell,
 ) -> dict[str, Certificate]:
     """Return, by id, the certificates of `others` against `reference` and its perturbed twin."""
     cell = by_config[deciding(reference.config)]
     found = {}
     try:
-        nudged = _nudged(session, cell, reference)
+        nudged = _nudged(session, cell, reference, tell)
     except NNBenchError as error:
         return {run.run_id: alone(run, _of(figures, run), str(error)) for run in others}
     for run in others:
@@ -106,7 +127,7 @@ def _compared(
     return found
 
 
-def _nudged(session: Session, cell: Cell, reference: RunResult) -> RunResult:
+def _nudged(session: Session, cell: Cell, reference: RunResult, tell: Tell) -> RunResult:
     """Return the twin of `reference` that starts one ulp away: an earlier one, or a new one."""
     runs = Folder(Path(cell.config.results), PARITY_NAME).runs()
     twins = [run for run in runs if run.fingerprint == reference.fingerprint]
@@ -114,7 +135,7 @@ def _nudged(session: Session, cell: Cell, reference: RunResult) -> RunResult:
         if run.status == "finished":
             return run
     stopped = [run for run in twins if run.status == "killed"]
-    return session.run_nudged(cell, stopped[-1] if stopped else None)
+    return session.run_nudged(cell, stopped[-1] if stopped else None, tell)
 
 
 def _located(certificate: Certificate, reference: Cell, other: Cell) -> Certificate:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnbench import data
-from nnbench.config.launcher import Slurm
+from nnbench.config.launcher import LauncherConfig, Slurm
 from nnbench.config.run import Cell, RunConfig
 from nnbench.data import reading
 from nnbench.errors import (
@@ -26,7 +26,8 @@ from nnbench.records.folder import any_stopped
 from nnbench.records.run import RunResult
 from nnbench.records.standing import standing
 from nnbench.sweeps.cells import AS_USUAL, Asked, checked_plan, is_complete, run_or_take_up
-from nnbench.sweeps.certify import certify_runs
+from nnbench.sweeps.certify import certify_runs, twins
+from nnbench.sweeps.forecast import Waiting, kind
 from nnbench.sweeps.launchers.pool import places, run_in_places
 from nnbench.sweeps.launchers.slurm import run_on_slurm
 from nnbench.sweeps.observer import Observer, Outlook
@@ -118,9 +119,10 @@ def run_sweep(
     impossible.
     """
     observer = observer or Observer()
-    planner, steps = checked_plan(cells, asked)
-    observer.expect(outlook(steps, planner))
+    with observer.work("plan") as work:
+        planner, steps = checked_plan(cells, asked, work)
     config = cells[0].config
+    observer.expect(outlook(steps, planner, at_once(config.launcher, cells)))
     shared = set.intersection(*(set(cell.overrides) for cell in cells))
     tracked = not all(is_complete(step) for step in steps)
     with open_sweep(config, sweep, observer, shared, tracked) as sweeping:
@@ -130,7 +132,8 @@ def run_sweep(
             sweeping.settle()
         runs = sweeping.runs(cells)
         if config.parity and not sweeping.stopping():
-            runs = certify_runs(sweeping.session, cells, runs)
+            with observer.work("agreement") as work:
+                runs = certify_runs(sweeping.session, cells, runs, work)
         if sweeping.session.sink is not None:
             sweeping.session.sink.describe(runs)
     observer.settled(runs)
@@ -168,16 +171,30 @@ def run_one(cell: Cell, observer: Observer | None = None, asked: Asked = AS_USUA
     return run
 
 
-def outlook(steps: Sequence[Step], planner: Planner) -> Outlook:
+def at_once(launcher: LauncherConfig, cells: Sequence[Cell]) -> int:
+    """Return how many runs there are at a time."""
+    if isinstance(launcher, Slurm):
+        return launcher.at_once * launcher.tasks_per_job
+    return len(places(launcher, cells))
+
+
+def outlook(steps: Sequence[Step], planner: Planner, at_once: int = 1) -> Outlook:
     """Return how the cells stand, in numbers."""
     states = [step.state for step in steps]
+    left = [step for step in steps if step.state != "finished"]
     return Outlook(
         total=len(steps),
         finished=states.count("finished"),
         stopped=states.count("stopped"),
         changed=tuple(dict.fromkeys(s.reason for s in steps if s.state == "new" and s.reason)),
         unreadable=tuple(planner.folder.problems),
-        readings=tuple(readings([step.cell for step in steps if step.state != "finished"])),
+        readings=tuple(readings([step.cell for step in left])),
+        waiting=(
+            *(Waiting(kind(step.cell.values), step.epochs) for step in left),
+            *(Waiting(kind(c.values), c.config.epochs) for c in twins([s.cell for s in left])),
+        ),
+        places=at_once,
+        costs=planner.costs,
     )
 
 
@@ -261,7 +278,7 @@ class Sweeping:
         if isinstance(result, NNBenchError):
             self._fail(cell, result)
             return
-        self.observer.begin(result.name, cell.config).end(result)
+        self.observer.begin(result.name, cell).end(result)
         self._found[cell] = self.session.mirror(result)
 
     def _fail(self, cell: Cell, error: NNBenchError) -> None:

@@ -1,14 +1,16 @@
-"""Who watches runs: a progress display, or nobody."""
+"""Who watches work: a progress display (`nnbench.sweeps.watcher`), or nobody."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
-from nnbench.config.run import Cell, RunConfig
+from nnbench.config.run import Cell
 from nnbench.errors import NNBenchError
 from nnbench.records.run import RunResult
+from nnbench.schema.progress import Tell
+from nnbench.sweeps.forecast import Costs, Waiting
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,8 @@ class Outlook:
 
     `finished` are on record, `stopped` are resumed. `changed` says of new runs which stopped one
     they are not, and why; `unreadable` which records cannot be read; `readings` how files of
-    data were understood.
+    data were understood. `waiting` are those to be run, `places` of them at a time; `costs` says
+    what runs took before.
     """
 
     total: int
@@ -26,6 +29,9 @@ class Outlook:
     changed: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
     readings: tuple[str, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    places: int = 1
+    costs: Costs = field(default_factory=Costs)
 
 
 class Follower:
@@ -38,8 +44,24 @@ class Follower:
         """The run has ended; None where it left no record."""
 
 
+class Work:
+    """A piece of work besides runs, open while it lasts; this one shows nothing.
+
+    It is called as `nnbench.schema.progress.Tell` is.
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        pass
+
+    def __call__(self, done: float, total: float, what: str) -> None:
+        """Say how far it is."""
+
+
 class Observer:
-    """Watches runs, open while they run; this one shows nothing."""
+    """Watches runs and other work, open while they last; this one shows nothing."""
 
     def __init__(self) -> None:
         self._readings: set[str] = set()
@@ -53,12 +75,16 @@ class Observer:
     def expect(self, outlook: Outlook) -> None:
         """Runs are about to begin."""
 
-    def begin(self, name: str, config: RunConfig) -> Follower:
+    def begin(self, name: str, cell: Cell) -> Follower:
         """A run's process is being started."""
         return Follower()
 
     def failed(self, cell: Cell, error: NNBenchError) -> None:
         """A run of a sweep has failed."""
+
+    def work(self, title: str) -> Work:
+        """Something else begins that may take seconds."""
+        return Work()
 
     def stopping(self) -> None:
         """Somebody has asked to stop: runs under way are being left with a checkpoint."""
@@ -74,3 +100,32 @@ class Observer:
 
     def settled(self, runs: Sequence[RunResult]) -> None:
         """These runs are over, and tracked, or their `tracking` says why not."""
+
+
+class Telling(Observer):
+    """Tells how far each of its runs is, and shows nothing by itself."""
+
+    def __init__(self, tell: Tell) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def begin(self, name: str, cell: Cell) -> Follower:
+        """A run's process is being started."""
+        return TellingRun(self._tell, name, cell.config.epochs)
+
+
+class TellingRun(Follower):
+    """Tells how far a run is."""
+
+    def __init__(self, tell: Tell, name: str, epochs: int) -> None:
+        self._tell, self._name, self._epochs = tell, name, epochs
+        tell(0, 0, f"{name} once more")
+
+    def event(self, event: dict[str, Any]) -> None:
+        """The worker reports."""
+        if event["event"] == "epoch":
+            done = event["record"]["epoch"] + 1
+            self._tell(done, self._epochs, f"{self._name} once more, epoch {done}/{self._epochs}")
+        elif event["event"] in ("start", "progress"):
+            done = event.get("epoch", 0) + event.get("step", 0) / event.get("steps", 1)
+            self._tell(done, self._epochs, f"{self._name} once more")

@@ -15,6 +15,8 @@ from nnbench.records import machine, source
 from nnbench.records.files import write_atomically
 from nnbench.schema import read
 from nnbench.schema.files import Damage, content, json_object
+from nnbench.schema.progress import Tell, counted, nobody
+from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.process import complaint, run_module
 from nnbench.sweeps.session import check_packages
 
@@ -30,25 +32,27 @@ class _Known:
     seconds: Times
 
 
-def measure(configs: Mapping[str, RunConfig], size: int, rounds: int = ROUNDS) -> Times:
+def measure(
+    configs: Mapping[str, RunConfig], size: int, rounds: int = ROUNDS, tell: Tell = nobody
+) -> Times:
     """Return the seconds of every operation by name, taking turns, a process each time.
 
     Raises RunFailed where a backend has no operations or fails.
     """
     times: Times = {name: {} for name in configs}
     order = list(configs.items())
-    for turn in range(rounds):
-        first = turn % max(len(order), 1)
-        for label, config in [*order[first:], *order[:first]]:
-            module = config.backend.target.rpartition(".")[0] + ".operations"
-            words = [module, str(size), config.dtype, str(config.threads)]
-            done = run_module("nnbench.backends.operations", words, [config])
-            if done.returncode:
-                raise RunFailed(
-                    f"backend={config.backend.name} cannot time operations: {complaint(done)}"
-                )
-            for name, seconds in json.loads(done.stdout.splitlines()[-1]).items():
-                times[label].setdefault(name, []).append(seconds)
+    starts = [turn % max(len(order), 1) for turn in range(rounds)]
+    turns = [each for start in starts for each in (*order[start:], *order[:start])]
+    for label, config in counted(turns, tell, f"{rounds} rounds, timing"):
+        module = config.backend.target.rpartition(".")[0] + ".operations"
+        words = [module, str(size), config.dtype, str(config.threads)]
+        done = run_module("nnbench.backends.operations", words, [config])
+        if done.returncode:
+            raise RunFailed(
+                f"backend={config.backend.name} cannot time operations: {complaint(done)}"
+            )
+        for name, seconds in json.loads(done.stdout.splitlines()[-1]).items():
+            times[label].setdefault(name, []).append(seconds)
     return times
 
 
@@ -64,7 +68,11 @@ def facts(backend: str) -> dict[str, float]:
 
 
 def measured_once(
-    name: str, study: Mapping[str, Any], overrides: Sequence[str], recorded: bool = False
+    name: str,
+    study: Mapping[str, Any],
+    overrides: Sequence[str],
+    recorded: bool = False,
+    observer: Observer | None = None,
 ) -> tuple[Times, dict[str, str]]:
     """Return the times of a study's operations: those on record of this program here, else new.
 
@@ -88,7 +96,8 @@ def measured_once(
     what = _what(configs, study["size"])
     if known and known.what == what:
         return known.seconds, lacking
-    times = measure(configs, study["size"])
+    with (observer or Observer()).work(name) as work:
+        times = measure(configs, study["size"], tell=work)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps({"what": what, "seconds": times}, indent=1).encode())
     return times, lacking

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any, Literal
 
 from nnbench import data
@@ -20,6 +18,8 @@ from nnbench.records.folder import Folder
 from nnbench.records.identity import deciding
 from nnbench.records.lookup import find_weights
 from nnbench.records.run import RunResult, Status
+from nnbench.schema.progress import Tell, counted, nobody
+from nnbench.sweeps.forecast import Costs, Estimate, kind
 from nnbench.sweeps.order import counterbalanced
 from nnbench.sweeps.session import check_packages
 from nnbench.training.assembly import make_task
@@ -30,9 +30,6 @@ STATES: dict[Status, State] = {
     "finished": "finished", "diverged": "finished", "running": "running", "killed": "stopped",
     "failed": "failed",
 }  # fmt: skip
-# What changes how long an epoch takes little or not at all.
-TIMELESS = ("seed", "epochs", "init", "schedule", "name", "case", "eval", "monitor", "keep",
-            "early_stopping")  # fmt: skip
 SAME = ("backend", "seed", "batch_size", "case")  # in a run that was stopped and then changed
 CHANGES = 3
 
@@ -51,6 +48,12 @@ class Step:
     reason: str | None = None
     waits_for: str | None = None
 
+    @property
+    def epochs(self) -> int:
+        """Return how many epochs are left."""
+        done = len(self.run.epochs) if self.run and self.state == "stopped" else 0
+        return max(0, self.cell.config.epochs - done)
+
 
 class Planner:
     """Looks cells up among the runs of a results folder; `fresh`: as if there were none."""
@@ -58,7 +61,6 @@ class Planner:
     def __init__(self, results: Path, fresh: bool = False) -> None:
         self.folder, self.fresh = Folder(results), fresh
         self._prints: dict[str, str] = {}
-        self._timings: dict[str, str] = {}
         self._deciding: dict[str, str] = {}  # by run_id: a plan asks for each cell again
         self._asked: set[str] = set()
         self._described = functools.cache(described)  # as long as a plan: sources may be edited
@@ -94,11 +96,11 @@ class Planner:
         backend = config.backend
         return self._described(backend.packages, config.device.name, backend.target)
 
-    def plan(self, cells: Sequence[Cell]) -> list[Step]:
+    def plan(self, cells: Sequence[Cell], tell: Tell = nobody) -> list[Step]:
         """Check every cell and say how it stands; nothing is raised."""
         steps = []
         self._asked = {deciding(cell.values) for cell in cells}
-        for cell in cells:
+        for cell in counted(cells, tell, "looking up run"):
             needed = _needs(cell)
             try:
                 check(cell)
@@ -143,36 +145,24 @@ class Planner:
             self._deciding[run.run_id] = deciding(run.config)
         return self._deciding[run.run_id]
 
-    def _timed_as(self, run: RunResult) -> str:
-        if run.run_id not in self._timings:
-            self._timings[run.run_id] = _timed(run.config)
-        return self._timings[run.run_id]
+    @functools.cached_property
+    def costs(self) -> Costs:
+        """Return what recorded runs on this kind of machine took."""
+        found, cpu = Costs(), machine.cpu_name()
+        for run in self.folder.runs():
+            if run.machine.get("cpu") == cpu:
+                found.learn(kind(run.config), run)
+        return found
 
-    def seconds(self, step: Step) -> float | None:
-        """Return how long what is left of a cell would take, None where that is unknown.
+    def estimate(self, step: Step) -> Estimate | None:
+        """Return how long what is left of a cell takes, None where that is unknown or nothing is.
 
-        By finished runs on this kind of machine that differ in nothing that takes time.
+        By runs on this kind of machine that differ in nothing that takes time.
         """
-        if step.state in ("finished", "impossible"):
-            return 0.0
-        done = len(step.run.epochs) if step.run and step.state == "stopped" else 0
-        wanted, cpu = _timed(step.cell.values), machine.cpu_name()
-        alike = [
-            run
-            for run in self.folder.runs()
-            if run.epochs and run.machine.get("cpu") == cpu and self._timed_as(run) == wanted
-        ]
-        if not alike:
+        cost = self.costs.of(kind(step.cell.values))
+        if cost is None or step.state in ("finished", "impossible"):
             return None
-        per_epoch = median(
-            median(e.train_seconds + e.evaluate_seconds for e in run.epochs) for run in alike
-        )
-        rest = median(
-            max(0.0, run.phases.wall_seconds - run.phases.train_seconds
-                - run.phases.evaluate_seconds)
-            for run in alike
-        )  # fmt: skip
-        return rest + (step.cell.config.epochs - done) * per_epoch
+        return Estimate(cost.seconds(step.epochs), step.epochs, cost)
 
 
 def check(cell: Cell) -> None:
@@ -237,8 +227,3 @@ def _source(cells: Sequence[Cell], case: str | None, seed: int) -> Cell | None:
 def described(packages: tuple[str, ...], device: str, target: str) -> dict[str, Any]:
     """Return what a run of a backend would record of this machine and of the source, as of now."""
     return machine.describe(packages, device=device, target=target)
-
-
-def _timed(config: dict[str, Any]) -> str:
-    kept = {k: v for k, v in config.items() if k not in (*identity.LEFT_OUT, *TIMELESS)}
-    return json.dumps(kept, sort_keys=True, default=str)

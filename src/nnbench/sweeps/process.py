@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,8 @@ from nnbench.credentials import without_stores
 from nnbench.errors import RunFailed, RunKilled, reported
 from nnbench.records.environment import THREAD_VARIABLES
 from nnbench.records.lookup import find_weights
+from nnbench.schema import progress
+from nnbench.schema.progress import Tell, nobody
 from nnbench.training.job import Job
 from nnbench.training.stopping import stopping_signals
 
@@ -47,20 +50,42 @@ def environment(config: RunConfig) -> dict[str, str]:
 
 
 def run_module(
-    module: str, words: Sequence[str], configs: Sequence[RunConfig], said: str = ""
+    module: str,
+    words: Sequence[str],
+    configs: Sequence[RunConfig],
+    said: str = "",
+    tell: Tell = nobody,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `module` in a fresh process that has the backends of `configs`, and wait for its end."""
+    """Run `module` in a fresh process that has the backends of `configs`, and wait for its end.
+
+    It gets `said`; its lines about progress go to `tell`, the others are its output.
+    """
     values: dict[str, str] = {}
     for config in configs:
         values |= environment(config)
-    return subprocess.run(
-        [sys.executable, "-P", "-m", module, *words],
-        input=said,
-        env=values,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-P", "-m", module, *words]
+    lines: list[str] = []
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=values,
+            encoding="utf-8", errors="replace",
+        ) as process:  # fmt: skip
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                send(process, said)
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
+                for line in process.stdout:
+                    if (told := progress.read(line)) is None:
+                        lines.append(line)
+                    else:
+                        tell(*told)
+            except BaseException:
+                process.kill()
+                raise
+        log.seek(0)
+        return subprocess.CompletedProcess(command, process.returncode, "".join(lines), log.read())
 
 
 def complaint(done: subprocess.CompletedProcess[str]) -> str:
@@ -68,7 +93,7 @@ def complaint(done: subprocess.CompletedProcess[str]) -> str:
     return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
 
 
-def ask(what: str, cells: Sequence[Cell], **more: Any) -> dict[str, Any]:
+def ask(what: str, cells: Sequence[Cell], tell: Tell = nobody, **more: Any) -> dict[str, Any]:
     """Let a fresh process do `what` with the backends of `cells`, the reference first.
 
     See `training.side_by_side`. Raises its NNBenchError, or RunFailed with the last line of what
@@ -76,8 +101,9 @@ def ask(what: str, cells: Sequence[Cell], **more: Any) -> dict[str, Any]:
     """
     weights = find_weights(cells[0].config)
     job = {"what": what, "values": [cell.values for cell in cells], **more}
-    line = json.dumps(job | {"weights": str(weights) if weights else None}) + "\n"
-    done = run_module("nnbench.training.side_by_side", [], [c.config for c in cells], line)
+    line = json.dumps(job | {"weights": str(weights) if weights else None})
+    tell(0, 0, "starting " + ", ".join(cell.config.backend.label for cell in cells))
+    done = run_module("nnbench.training.side_by_side", [], [c.config for c in cells], line, tell)
     if not done.stdout.strip():
         raise RunFailed(f"The process for {what} failed: {complaint(done)}")
     said: dict[str, Any] = json.loads(done.stdout)

@@ -22,7 +22,8 @@ from nnbench.records.files import write_atomically
 from nnbench.records.flags import Flag, SlowClock
 from nnbench.records.lookup import find_weights, make_directory, run_name
 from nnbench.records.run import CONFIG_NAME, RECORD_NAME, RUNS_NAME, EpochRecord, RunResult, Status
-from nnbench.sweeps.observer import Follower, Observer
+from nnbench.schema.progress import Tell, nobody
+from nnbench.sweeps.observer import Follower, Observer, Telling
 from nnbench.sweeps.process import Interrupts, run_isolated
 from nnbench.training.job import Job
 
@@ -85,12 +86,14 @@ class Session:
         self.interrupts = interrupts
         self._open: list[tuple[RunResult, Callable[[], dict[str, Any]]]] = []
 
-    def run_nudged(self, cell: Cell, stopped: RunResult | None = None) -> RunResult:
+    def run_nudged(
+        self, cell: Cell, stopped: RunResult | None = None, tell: Tell = nobody
+    ) -> RunResult:
         """Run `cell` from one ulp away, out of sight: for a certificate, not for tables.
 
         Raises RunKilled where somebody asks to stop.
         """
-        quiet = Session(Observer(), None, self.sweep, interrupts=self.interrupts)
+        quiet = Session(Telling(tell), None, self.sweep, interrupts=self.interrupts)
         run = quiet.run(cell, folder=PARITY_NAME, nudged=True, stopped=stopped)
         if run.status == "killed":
             raise RunKilled(f"{run.shown}: {run.message}")
@@ -102,7 +105,7 @@ class Session:
         with contextlib.suppress(ResultsError):
             run.write()
         if self.sink is not None:
-            self.sink.certify(run)
+            self.sink.finishing(run)
         return run
 
     def mirror(self, run: RunResult) -> RunResult:
@@ -146,7 +149,7 @@ class Session:
         try:
             text = yaml.safe_dump(cell.values, sort_keys=False)
             write_atomically(job.directory / CONFIG_NAME, text.encode())
-            watcher = self.observer.begin(job.name, cell.config)
+            watcher = self.observer.begin(job.name, cell)
             mirror = _Mirror(job.directory, watcher, self.sink)
             start = time.monotonic()
             run_isolated(job, mirror, self.interrupts, dict(place.environment))

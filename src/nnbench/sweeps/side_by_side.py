@@ -15,11 +15,13 @@ from nnbench.records.certifying import rank
 from nnbench.records.files import write_atomically
 from nnbench.records.lookup import make_directory
 from nnbench.records.standing import OUT
+from nnbench.schema.progress import Tell, nobody, part
 from nnbench.sweeps.process import ask
 from nnbench.sweeps.session import check_packages
 
 ALL = ("numpy", "torch", "keras")
 EPOCHS = 5
+STARTING = 0.3  # of the time of a process that trains side by side, roughly
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def side_by_side(overrides: Sequence[str], default: Sequence[str] | None) -> lis
     return cells
 
 
-def agreements(overrides: Sequence[str]) -> Iterator[Agreement]:
+def agreements(overrides: Sequence[str], tell: Tell = nobody) -> Iterator[Agreement]:
     """Certify a configuration in float64 and float32, or in the dtype that `overrides` name.
 
     The reference is NumPy where it takes part, else a backend of nnbench's own, else the first.
@@ -82,14 +84,16 @@ def agreements(overrides: Sequence[str]) -> Iterator[Agreement]:
     given = {o.partition("=")[0] for o in overrides}
     added = [] if "epochs" in given else [f"epochs={EPOCHS}"]
     proved: set[str] = set()
-    for dtype in [[]] if "dtype" in given else [["dtype=float64"], ["dtype=float32"]]:
+    dtypes: list[list[str]] = [[]] if "dtype" in given else [["dtype=float64"], ["dtype=float32"]]
+    for i, dtype in enumerate(dtypes):
         cells = side_by_side([*overrides, *added, *dtype], ALL)
         if len(cells) < 2:
             raise ConfigError(
                 "Parity needs two backends; name them with backend=numpy,torch (`nnbench doctor` "
                 "says what is installed)."
             )
-        found = certify(sorted(cells, key=lambda cell: rank(cell.values["backend"])))
+        ordered = sorted(cells, key=lambda cell: rank(cell.values["backend"]))
+        found = certify(ordered, part(tell, i / len(dtypes), (i + 1) / len(dtypes)))
         judged = tuple(
             replace(each, by_rounding=each.backend in proved and each.may_be_rounding)
             for each in found.certificates
@@ -98,9 +102,13 @@ def agreements(overrides: Sequence[str]) -> Iterator[Agreement]:
         yield replace(found, certificates=judged)
 
 
-def certify(cells: Sequence[Cell]) -> Agreement:
+def certify(cells: Sequence[Cell], tell: Tell = nobody) -> Agreement:
     """Train the cells side by side and judge each against the first; keep it in the results."""
-    said = ask("parity", cells)
+
+    def told(done: float, total: float, what: str) -> None:
+        tell(STARTING + (1 - STARTING) * done / total if total else 0.0, 1.0, what)
+
+    said = ask("parity", cells, told)
     first = cells[0]
     config = first.config
     directory = make_directory(Path(config.results), f"parity-{config.dtype}", "parity")

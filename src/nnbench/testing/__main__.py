@@ -8,16 +8,24 @@ import json
 import sys
 from typing import Any
 
-from nnbench.testing import check_trainer
+from nnbench.schema import progress
+from nnbench.testing import all_checks, result
 
 
 def main(target: str, execution: str, dtype: Any) -> None:
     """Check the Trainer called `target` (dotted)."""
     module, _, name = target.rpartition(".")
     make = getattr(importlib.import_module(module), name)
-    for result in check_trainer(make, execution, dtype):
-        sys.stdout.write(json.dumps(dataclasses.asdict(result)) + "\n")
-        sys.stdout.flush()
+    checks = list(all_checks(make, execution, dtype).items())
+    for done, (title, check) in enumerate(checks):
+        say(progress.line(done, len(checks), title))
+        say(json.dumps(dataclasses.asdict(result(title, check))))
+
+
+def say(line: str) -> None:
+    """Write a line to the process that asked."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -19,9 +19,8 @@ from nnbench.records.run import RunResult
 from nnbench.schema.files import json_object
 from nnbench.tracking.content import Metric, Shown, epoch_metrics, started
 from nnbench.tracking.quiet import StoreError
+from nnbench.tracking.store import LOCK_NAME, LOCK_SECONDS
 
-LOCK_NAME = ".mlflow.lock"
-LOCK_SECONDS = 600.0  # the lock ends with its process
 RUN_TAG = "nnbench.run_id"
 DIGEST_TAG = "nnbench.digest"  # of all that a run shows; set last
 FILES_TAG = "nnbench.files"
@@ -57,7 +56,7 @@ def converge(client: Any, experiment_id: str, run: RunResult) -> Mirror:
     shown, said = Shown(run), list[str]()
     with FileLock(run.directory / LOCK_NAME, timeout=LOCK_SECONDS):
         for _ in range(PASSES):
-            found = sorted(search(client, experiment_id, run.run_id).get(run.run_id, []), key=_rank)
+            found = search(client, experiment_id, run.run_id).get(run.run_id, [])
             active = [each for each in found if each.info.lifecycle_stage == "active"]
             if len(active) > 1:
                 said.append(f"{count(len(active) - 1, 'duplicate')} deleted")
@@ -84,7 +83,10 @@ def follow(client: Any, run: RunResult, known: Mirror, others: Iterable[Metric])
 
 
 def search(client: Any, experiment_id: str, run_id: str | None = None) -> dict[str, list[Any]]:
-    """Return the MLflow runs of one of our runs, or of all, by our id; deleted ones too."""
+    """Return the MLflow runs of one of our runs, or of all, by our id, the most complete first.
+
+    Deleted ones too.
+    """
     from mlflow.entities import ViewType
 
     wanted = f"= '{run_id}'" if run_id else "LIKE '%'"
@@ -98,7 +100,7 @@ def search(client: Any, experiment_id: str, run_id: str | None = None) -> dict[s
             found.setdefault(each.data.tags.get(RUN_TAG, ""), []).append(each)
         token = page.token
         if not token:
-            return found
+            return {run_id: sorted(entities, key=_rank) for run_id, entities in found.items()}
 
 
 def is_shown(found: Sequence[Any], run: RunResult) -> bool:

@@ -97,10 +97,6 @@ class MlflowSink:
         except Exception as error:
             raise StoreError(self._line(error)) from None
 
-    def certify(self, run: RunResult) -> None:
-        """Bring a certificate that a run has got after its end; returns at once."""
-        self._thread.begin(lambda: self._finish(run))
-
     def describe(self, runs: Sequence[RunResult]) -> None:
         """Put a table of `runs`, the latest sweep, on the experiment's page; returns at once."""
 

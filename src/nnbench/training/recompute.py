@@ -21,6 +21,7 @@ from nnbench.model.formulas import documented_net
 from nnbench.records import recomputed, weights
 from nnbench.records.figures import SPLITS, Figures, judge
 from nnbench.records.run import RunResult
+from nnbench.schema import progress
 from nnbench.training.assembly import all_splits, make_task
 
 
@@ -83,7 +84,10 @@ def main() -> int:
     """Answer the job on standard input."""
     figuring = Figuring()
     answers = {}
-    for directory in json.loads(sys.stdin.readline())["runs"]:
+    folders = json.loads(sys.stdin.readline())["runs"]
+    for done, directory in enumerate(folders):
+        said = progress.line(done, len(folders), f"figures of run {done + 1} of {len(folders)}")
+        print(said, flush=True)  # noqa: T201 - to the process that asked
         try:
             answers[directory] = figuring.check(Path(directory)).as_data()
         except NNBenchError as error:

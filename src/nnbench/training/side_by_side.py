@@ -30,6 +30,8 @@ from nnbench.model.schedule import Plateau
 from nnbench.records.certificate import Certificate, Place
 from nnbench.records.figures import SPLITS, Figures, wrong_logits
 from nnbench.records.files import write_arrays
+from nnbench.schema import progress
+from nnbench.schema.progress import Tell, nobody
 from nnbench.training.assembly import (
     all_splits,
     load_weights,
@@ -94,7 +96,7 @@ class Sides:
         return mean_loss(logits, targets, self.task.loss, activation)
 
 
-def certificates(sides: Sides, epochs: int) -> list[Certificate]:
+def certificates(sides: Sides, epochs: int, tell: Tell = nobody) -> list[Certificate]:
     """Train all side by side for so many epochs and judge each backend against the first.
 
     The first steps are taken before, from the same weights.
@@ -108,7 +110,12 @@ def certificates(sides: Sides, epochs: int) -> list[Certificate]:
         found = parity.drift(sides.reference, dict(others), sides.params, walks, excluded)
         return list(found)
 
-    first, whole = drifted(start), drifted(sides.walks(epochs))
+    def told() -> Iterator[Walk]:
+        for epoch, walk in enumerate(sides.walks(epochs)):
+            tell(epoch, epochs, f"{sides.config.dtype}, epoch {epoch + 1}/{epochs}")
+            yield walk
+
+    first, whole = drifted(start), drifted(told())
     wrong = {name: wrong_answers(sides, trainer) for name, trainer in sides.trainers.items()}
     own = tuple(f"{reference}: {text}" for text in wrong[reference])
     found = []
@@ -161,7 +168,7 @@ def wrong_answers(sides: Sides, trainer: Trainer) -> tuple[str, ...]:
     return tuple(wrong)
 
 
-def traces(sides: Sides, step: int) -> dict[str, StepTrace]:
+def traces(sides: Sides, step: int, tell: Tell = nobody) -> dict[str, StepTrace]:
     """Return step `step` (from 1) of every trainer, taken apart."""
     size, batches = sides.task.step_samples, sides.config.gradient_accumulation_steps
     if batches > 1:
@@ -177,12 +184,16 @@ def traces(sides: Sides, step: int) -> dict[str, StepTrace]:
         )
     found = {}
     walks = list(sides.walks(epoch + 1))
-    for name, trainer in sides.trainers.items():
-        if not isinstance(trainer, Tracer):
-            raise UnsupportedSpec(f"backend={name} cannot show a step; it has no method trace.")
+    tracers = {name: t for name, t in sides.trainers.items() if isinstance(t, Tracer)}
+    for name in sides.trainers.keys() - tracers.keys():
+        raise UnsupportedSpec(f"backend={name} cannot show a step; it has no method trace.")
+    whole = len(tracers) * len(walks)
+    for i, (name, trainer) in enumerate(tracers.items()):
         trainer.load(sides.params)
-        for walk in walks[:-1]:
+        for k, walk in enumerate(walks[:-1]):
+            tell(i * len(walks) + k, whole, f"{name}, epoch {k + 1}/{len(walks)}")
             trainer.train(walk)
+        tell((i + 1) * len(walks) - 1, whole, f"{name}, step {step:,}")
         if last:
             trainer.train(walks[-1].part(0, last, size))
         found[name] = trainer.trace(walks[-1].part(last, last + 1, size))
@@ -206,14 +217,14 @@ def _arrays(traced: dict[str, StepTrace]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def answer(job: dict[str, Any]) -> dict[str, Any]:
+def answer(job: dict[str, Any], tell: Tell = nobody) -> dict[str, Any]:
     """Do `job`: `what` it is about, `values` the configurations, the reference first."""
     configs = [read_config(values) for values in job["values"]]
     sides = Sides.build(configs, Path(job["weights"]) if job["weights"] else None)
     net = sides.task.architecture
     facts = {"architecture": str(net), "layers": [row.layer for row in net.rows()]}
     if job["what"] == "trace":
-        write_arrays(Path(job["path"]), _arrays(traces(sides, job["step"])))
+        write_arrays(Path(job["path"]), _arrays(traces(sides, job["step"], tell)))
         return facts
     if job["what"] == "effective":
         return facts | {"effective": getattr(sides.reference, "effective", {})}
@@ -223,7 +234,7 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
         profiled = profile(name, trainer, walk, sides.task.step_samples)
         return facts | dataclasses.asdict(profiled)
     epochs = job.get("epochs") or sides.config.epochs
-    found = [certificate.as_data() for certificate in certificates(sides, epochs)]
+    found = [certificate.as_data() for certificate in certificates(sides, epochs, tell)]
     return facts | {"steps": sides.steps, "certificates": found}
 
 
@@ -232,8 +243,13 @@ def main() -> int:
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     code = 0
+
+    def tell(done: float, total: float, what: str) -> None:
+        out.write(progress.line(done, total, what) + "\n")
+        out.flush()
+
     try:
-        said = answer(json.loads(sys.stdin.readline()))
+        said = answer(json.loads(sys.stdin.readline()), tell)
     except NNBenchError as error:
         said, code = {"kind": type(error).__name__, "error": str(error)}, 2
     except Exception as error:

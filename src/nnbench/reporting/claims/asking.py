@@ -67,7 +67,7 @@ def ask(
     missing = 0
     for name, study in chosen.items():
         if "measured" in study:
-            times, lacking = measured_once(name, study, overrides, recorded)
+            times, lacking = measured_once(name, study, overrides, recorded, observer)
             operations = answer_study(name, study, _by_round(times), lacking)
             answers.append(replace(operations, changed=changed))
             continue
@@ -77,7 +77,9 @@ def ask(
         figures = by_seed(name, found)
         for backend in study["facts"]:
             try:
-                known = facts(backend)
+                with observer.work(name) as work:
+                    work(0, 0, f"facts about {backend}")
+                    known = facts(backend)
             except MissingPackage as error:
                 lacking[backend] = str(error)
                 continue

@@ -33,6 +33,9 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
 }
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%(?!\s*[\w(.'\"])")
 LONGEST = 500
+FIGURES = (
+    "time", "accuracy", "train_accuracy", "gap", "loss", "total_time", "parameters", "memory",
+)  # fmt: skip
 
 
 def evaluate(text: str, figures: Figures, what: str) -> bool | float:
@@ -60,6 +63,21 @@ def holds(condition: str, figures: Figures) -> bool:
     if not isinstance(found, bool):
         raise ConfigError(f"Received --fail-if {condition!r}; it compares nothing.")
     return found
+
+
+class _Any(dict[str, Mapping[str, float]]):
+    """Figures of any name, as if every group had those of `FIGURES`."""
+
+    def __contains__(self, group: object) -> bool:
+        return True
+
+    def __missing__(self, group: str) -> Mapping[str, float]:
+        return {name: 2.0 + place + len(group) / 7 for place, name in enumerate(FIGURES)}
+
+
+def check_condition(condition: str) -> None:
+    """Raise ConfigError for a `--fail-if` that is none, before there are figures to ask it of."""
+    holds(condition, _Any())
 
 
 def names(text: str) -> list[str]:

@@ -31,8 +31,9 @@ from nnbench.reporting.comparison.notes import (
 )
 from nnbench.reporting.comparison.rows import Row, row
 from nnbench.reporting.comparison.run_notes import flag_notes, forced_kernel_notes
-from nnbench.reporting.comparison.tested import Read, once
+from nnbench.reporting.comparison.tested import Read, Tested, once
 from nnbench.schema import suggest
+from nnbench.schema.progress import Tell, nobody
 
 TARGET = 0.95  # of the best median test accuracy: the accuracy that times are taken to
 
@@ -104,7 +105,7 @@ class Report:
         return found
 
 
-def build(runs: Sequence[RunResult], baseline: str | None = None) -> Report:
+def build(runs: Sequence[RunResult], baseline: str | None = None, tell: Tell = nobody) -> Report:
     """Return the report over `runs`, ratios taken against the group or backend `baseline`.
 
     Without one it is numpy's group where there is one, else the first. Raises ConfigError where
@@ -113,7 +114,13 @@ def build(runs: Sequence[RunResult], baseline: str | None = None) -> Report:
     over = [run for run in runs if run.status in ("finished", "diverged")]
     found = tables(over)
     _check_baseline(baseline, found)
-    read = once()
+    known, seen = once(), set[str]()
+
+    def read(run: RunResult) -> Tested | None:
+        seen.add(run.run_id)
+        tell(len(seen), len(over), f"comparing run {len(seen):,} of {len(over):,}")
+        return known(run)
+
     contents = tuple(_content(table, baseline, read) for table in found)
     answers = all_answers(contents[0].table.groups, read)
     shared = contents[0].table.varying

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from nnbench.formatting import cut
@@ -20,6 +20,8 @@ SHOWN = 100  # characters of a value
 DIGEST = 12  # of a digest
 SEEDED = ("synthetic", "sequences")  # data that is drawn anew for each seed
 
+PLAIN = (str, int, float, bool, type(None))  # of which most leaves are
+
 Facts = dict[str, Any]
 
 
@@ -33,11 +35,13 @@ def facts(run: RunResult) -> Facts:
     found: Facts = dict.fromkeys(EXPECTED, NOT_RECORDED)
     for field in dataclasses.fields(run):
         if field.name not in ("config", "directory", "flags"):
-            found.update(_leaves(getattr(run, field.name), field.name))
+            _gather(getattr(run, field.name), field.name, found)
     # Those that only want telling are told by name.
     found["flags"] = tuple(str(flag) for flag in run.flags if not isinstance(flag, TOLD))
     known = settings(run.config)
-    for key, value in _leaves(run.config, "config"):
+    typed: Facts = {}
+    _gather(run.config, "config", typed)
+    for key, value in typed.items():
         path = key.removeprefix("config.")
         if path not in known or path.startswith("backend.") or rule(key).what == "apart":
             found[key] = value
@@ -82,21 +86,23 @@ def _text(value: Any) -> str:
     return text[:DIGEST] if is_digest else text
 
 
-def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
-    """Yield the leaves below `key` that are not harmless."""
-    if isinstance(value, Mapping):
+def _gather(value: Any, key: str, found: Facts) -> None:
+    """Put the leaves below `key` that are not harmless into `found`."""
+    kind = type(value)
+    if kind is dict or (kind not in PLAIN and isinstance(value, Mapping)):
         for name, item in value.items():
-            yield from _leaves(item, f"{key}.{name}")
+            _gather(item, f"{key}.{name}", found)
     elif rule(key).what == "harmless":
         return
-    elif isinstance(value, list | tuple):
-        if any(isinstance(item, Mapping | list | tuple) for item in value):
-            for i, item in enumerate(value):
-                yield from _leaves(item, f"{key}.{i}")
-        else:
-            yield key, tuple(str(v) if dataclasses.is_dataclass(v) else v for v in value)
+    elif kind in PLAIN or not isinstance(value, list | tuple):
+        found[key] = value
+    elif any(type(v) not in PLAIN and isinstance(v, Mapping | list | tuple) for v in value):
+        for i, item in enumerate(value):
+            _gather(item, f"{key}.{i}", found)
     else:
-        yield key, value
+        found[key] = tuple(
+            v if type(v) in PLAIN or not dataclasses.is_dataclass(v) else str(v) for v in value
+        )
 
 
 def _rates(run: RunResult) -> Facts:

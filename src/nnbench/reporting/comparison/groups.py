@@ -57,7 +57,7 @@ class Group:
         """Return a run, for what all have in common."""
         return self.runs[0]
 
-    @property
+    @cached_property
     def finished(self) -> list[RunResult]:
         """Return the runs with an end and figures that are numbers and not known to be wrong."""
         ended = (run for run in self.runs if run.status == "finished" and run.kept)

@@ -64,6 +64,7 @@ RULES = (
     Rule("config.order", "told", "runs took turns in another order"),
     Rule("config.search", "told", "runs of a search were chosen by their figures"),
     Rule("config.backend", "told", "another backend: named in the label of its group", "backend"),
+    Rule("config.arch", "told", "another net", follows=NET),
     Rule("epochs.learning_rate", "told", "other steps were taken than the schedule says",
          "both", ("schedule", "epochs", "batch_size", "data")),
     Rule("semantics", "apart", "matched and native runs answer different questions"),

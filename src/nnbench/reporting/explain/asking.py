@@ -16,7 +16,7 @@ from nnbench.config.installation import lacking
 from nnbench.config.studies import experiments
 from nnbench.errors import ConfigError, ResultsError
 from nnbench.records.identity import deciding
-from nnbench.records.lookup import find_run, recorded
+from nnbench.records.lookup import is_recorded, recorded
 from nnbench.records.run import RunResult
 from nnbench.reporting.explain.bridge import bridge, cell, is_possible
 from nnbench.reporting.explain.change import Change, Values, changes
@@ -25,6 +25,8 @@ from nnbench.reporting.explain.native import Crossing, across, crosses
 from nnbench.reporting.explain.recorded import ended, on_record, repeated, said_first
 from nnbench.reporting.explain.unnamed import unnamed
 from nnbench.reporting.explain.walk import Figures, gaps, run_plain, run_way, seeded, words
+from nnbench.schema import told
+from nnbench.schema.progress import Tell, counted, nobody
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.plan import check
 from nnbench.sweeps.side_by_side import Agreement, certify
@@ -68,7 +70,7 @@ class Explanation:
         title, _, rest = as_markdown(self.title, self.gaps).partition("\n")
         return "\n".join([title, *(f"\n{line}" for line in self.cautions), rest])
 
-    def write(self, folder: Path) -> Path:
+    def write(self, folder: Path, tell: Tell = nobody) -> Path:
         """Write Markdown and a waterfall plot of each gap into `folder`; return the page.
 
         Without matplotlib there are no plots.
@@ -79,7 +81,7 @@ class Explanation:
                 if not lacking("A waterfall plot", "matplotlib"):
                     from nnbench.reporting.explain.waterfall import waterfall
 
-                    for each in self.gaps:
+                    for each in counted(self.gaps, tell, "drawing plot"):
                         figure = waterfall(each)
                         for suffix in ("svg", "png"):
                             name = f"{each.figure.replace(' ', '_')}.{suffix}"
@@ -128,7 +130,8 @@ def explain(
     if [change.name for change in found.changes] != ["backend"] or a["semantics"] != "matched":
         return found
     observer.say("They differ in the backend alone: checking whether their weights diverge.")
-    return replace(found, agreement=certify([cell(a), cell(b)]))
+    with observer.work("parity") as work:
+        return replace(found, agreement=certify([cell(a), cell(b)], work))
 
 
 def _walked(
@@ -228,7 +231,7 @@ def _record(word: str | RunResult, overrides: Sequence[str], results: Path) -> R
     """
     if isinstance(word, RunResult):
         run = word
-    elif word in experiments() or ("=" in word and find_run(word, results) is None):
+    elif word in experiments() or ("=" in word and not is_recorded(word, results)):
         return None
     else:
         run = recorded(word, results)
@@ -242,7 +245,10 @@ def _record(word: str | RunResult, overrides: Sequence[str], results: Path) -> R
 
 def _composed(word: str, overrides: Sequence[str]) -> dict[str, Any]:
     """Return the configuration of a case or of overrides. Raises ConfigError."""
-    typed = [f"experiment={word}"] if word in experiments() else shlex.split(word)
+    try:
+        typed = [f"experiment={word}"] if word in experiments() else shlex.split(word)
+    except ValueError:
+        raise ConfigError(f"Received {told(word)}; a quotation mark in it is not closed.") from None
     for each in (*typed, *overrides):
         if each.startswith("results="):
             raise ConfigError(

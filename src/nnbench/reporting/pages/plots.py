@@ -17,6 +17,7 @@ from nnbench.reporting.comparison.groups import Group, short
 from nnbench.reporting.comparison.rows import ledger
 from nnbench.reporting.pages import room
 from nnbench.reporting.pages.pictures import pictures
+from nnbench.schema.progress import Tell, counted, nobody
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,14 +45,16 @@ STYLE: Any = {
 }  # fmt: skip
 
 
-def write_plots(report: Report, folder: Path, also: Sequence[str] = ()) -> dict[str, bytes]:
+def write_plots(
+    report: Report, folder: Path, also: Sequence[str] = (), tell: Tell = nobody
+) -> dict[str, bytes]:
     """Write every plot as SVG, in the formats `also` too; return the SVG by name."""
     import matplotlib
 
     folder.mkdir(parents=True, exist_ok=True)
     plots = {}
     with matplotlib.rc_context(STYLE):
-        for name, draw in _drawings(report).items():
+        for name, draw in counted(list(_drawings(report).items()), tell, "drawing plot"):
             if (figure := draw()) is not None:
                 plots[name] = _write(figure, folder / name, also)
     return plots
@@ -286,8 +289,8 @@ def _drift(content: TableContent) -> Figure | None:
 
 def _plain_numbers(axis: Any) -> None:
     """Write a few plain numbers along a logarithmic axis."""
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())  # they would be made, and not be seen

@@ -8,6 +8,7 @@ from typing import Any
 from rich import box
 from rich.console import Group
 from rich.table import Column, Table
+from rich.text import Text
 
 from nnbench.data.reading import sayings
 from nnbench.formatting import (
@@ -64,7 +65,6 @@ def summary(run: RunResult) -> Group:
         rows.append(("memory", f"{memory(run.peak_memory_bytes)} at the peak"))
     proved = standing(run).word
     rows.append(("certificate", proved or str((run.parity or {}).get("outcome"))))
-    rows.append(("results", str(run.directory and near(run.directory))))
     for name, value in rows:
         table.add_row(name, value)
     notes = [*map(str, run.flags), *forced_kernel_notes([run])]
@@ -80,6 +80,8 @@ def summary(run: RunResult) -> Group:
             "a smaller learning rate or init.scale may help."
         )
     parts: list[Any] = [table, layer_table(run.layers)] if run.layers else [table]
+    where = f"  results: {run.directory and near(run.directory)}"
+    parts.append(Text(where, no_wrap=True, overflow="ignore"))  # to be copied whole
     return Group(*parts, *(f"note: {note}" for note in notes))
 
 

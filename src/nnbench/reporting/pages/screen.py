@@ -24,6 +24,10 @@ class Screen(Console):
     def __init__(self, **options: Any) -> None:
         super().__init__(**({"markup": False, "emoji": False} | options))
 
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, and cut nothing: a path that is wider than the terminal stays one line."""
+        super().print(*objects, **({"crop": False} | options))
+
     def render(self, renderable: Any, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Return the segments of `renderable`; those that are text, fit to be shown."""
         for segment in super().render(renderable, options):

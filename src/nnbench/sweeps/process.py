@@ -33,12 +33,18 @@ LOG_NAME = "worker.log"
 OnEvent = Callable[[dict[str, Any]], None]
 
 
+# What `import sklearn` does to os.environ, as MLflow has it do in the sweep's process.
+SET_BY_SKLEARN = {"KMP_DUPLICATE_LIB_OK": "True", "KMP_INIT_AT_FORK": "FALSE"}
+
+
 def environment(config: RunConfig) -> dict[str, str]:
     """Return the worker's environment: the caller's, with what frameworks read at import set.
 
     It does not get what only those need who connect to a store.
     """
     values = without_stores(os.environ)
+    if "sklearn" in sys.modules:  # set by its import, for this process, not by the user
+        values = {k: v for k, v in values.items() if SET_BY_SKLEARN.get(k) != v}
     values |= dict.fromkeys(THREAD_VARIABLES, str(config.threads))
     values |= dict(pair.split("=", 1) for pair in config.backend.env)
     values["PYTHONUNBUFFERED"] = "1"

@@ -9,8 +9,6 @@ value is checked. Records and other files are read by it too.
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import itertools
 import math
 import types
 from collections.abc import Iterable, Mapping
@@ -30,7 +28,7 @@ from typing import (
 )
 
 from nnbench.errors import ConfigError
-from nnbench.formatting import cut, printable
+from nnbench.formatting import closest, cut, printable, typed
 from nnbench.schema.columns import rows_sound
 from nnbench.schema.files import Damage, check_plain
 from nnbench.schema.limits import LARGEST, NAME, UNKNOWN, Limit, Text, above, at_least, within
@@ -43,7 +41,6 @@ __all__ = [
 
 T = TypeVar("T")
 SHOWN_CHARACTERS = 80  # of a value in a message
-DEEPEST_SHOWN = 5
 MISSING = dataclasses.MISSING
 
 
@@ -51,13 +48,6 @@ def suggest(word: str, allowed: Iterable[str]) -> str:
     """Return ", did you mean 'x'?" for the closest allowed word, or nothing."""
     close = closest(word, allowed)
     return f"; did you mean '{close}'?" if close else ""
-
-
-def closest(word: str, allowed: Iterable[str]) -> str | None:
-    """Return the allowed word that is most like `word`, small letters or capitals; or None."""
-    known = {each.lower(): each for each in reversed(list(allowed))}
-    close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
-    return known[close[0]] if close else None
 
 
 def read(cls: type[T], data: Mapping[str, Any], path: str = "") -> T:
@@ -95,20 +85,7 @@ def _unknown(key: Any, fields: Iterable[str], path: str) -> ConfigError:
 
 def told(value: Any) -> str:
     """Return a value as a message shows it: as one types it."""
-    return cut(printable(_typed(value)), SHOWN_CHARACTERS)
-
-
-def _typed(value: Any, depth: int = 0) -> str:
-    """Return a value as it is typed: `null`, `true`, `[128,64]`."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if depth < DEEPEST_SHOWN and isinstance(value, list | tuple):
-        few = itertools.islice(value, SHOWN_CHARACTERS)  # a foreign file's may be long
-        return "[" + ",".join(_typed(item, depth + 1) for item in few) + "]"
-    if depth < DEEPEST_SHOWN and isinstance(value, Mapping):
-        pairs = itertools.islice(value.items(), SHOWN_CHARACTERS)
-        return "{" + ",".join(f"{k}:{_typed(v, depth + 1)}" for k, v in pairs) + "}"
-    return str(value)
+    return cut(printable(typed(value, SHOWN_CHARACTERS)), SHOWN_CHARACTERS)
 
 
 def convert(annotation: Any, value: Any, path: str) -> Any:

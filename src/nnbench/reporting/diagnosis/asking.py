@@ -15,7 +15,7 @@ from nnbench.config.composition import compose, of_record
 from nnbench.config.run import Cell
 from nnbench.config.studies import experiments
 from nnbench.errors import ConfigError
-from nnbench.records.lookup import find_run, recorded
+from nnbench.records.lookup import is_recorded, recorded
 from nnbench.reporting.diagnosis.diagnosis import Diagnosis, diagnose
 from nnbench.sweeps.configured import read_configuration
 from nnbench.sweeps.observer import Observer
@@ -125,7 +125,7 @@ def _base(configured: str | None, overrides: Sequence[str], results: Path) -> Ce
         if "task=regression" in overrides and "loss" not in named:
             added = [word for word in added if not word.startswith("loss=")] + ["loss=mse"]
         return compose([*added, *overrides, f"results={results}"])
-    if "=" not in configured or find_run(configured, results) is not None:
+    if "=" not in configured or is_recorded(configured, results):
         if configured not in experiments():
             values = copy.deepcopy(of_record(recorded(configured, results).config))
             if overrides:

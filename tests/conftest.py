@@ -77,3 +77,9 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         made.backup(found)
     return copy / DATABASE_NAME
+
+
+@pytest.fixture(autouse=True)
+def _no_progress_in_pipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command in this process says of its progress depends on the machine's."""
+    monkeypatch.setattr("nnbench.cli.progress.FIRST_SECONDS", float("inf"))

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-import itertools
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 EPOCH_TIME = "training time, the median of all epochs but the first"
 ONE_EPOCH = "of a single epoch, warm-up included"
 ONLY_EPOCH = "that epoch, which includes warm-up"
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 48
-DEEPEST_SHOWN = 5  # lists in lists
 NAME_CHARACTERS = 80  # of a name that somebody gave, where it is shown
 # C0 and C1 control characters, surrogates, and marks that turn the direction of what follows.
 _UNSEEN = re.compile(
@@ -123,23 +119,3 @@ def _cuts(n: int, width: int) -> list[tuple[int, int]]:
 def finite(values: Iterable[float | None]) -> list[float]:
     """Return those of `values` that are numbers."""
     return [value for value in values if value is not None and math.isfinite(value)]
-
-
-def typed(value: Any, most: int, depth: int = 0) -> str:
-    """Return a value as it is typed: `null`, `true`, `[128,64]`; of long ones the first `most`."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if depth < DEEPEST_SHOWN and isinstance(value, list | tuple):
-        few = itertools.islice(value, most)  # a foreign file's may be long
-        return "[" + ",".join(typed(item, most, depth + 1) for item in few) + "]"
-    if depth < DEEPEST_SHOWN and isinstance(value, Mapping):
-        pairs = itertools.islice(value.items(), most)
-        return "{" + ",".join(f"{k}:{typed(v, most, depth + 1)}" for k, v in pairs) + "}"
-    return str(value)
-
-
-def closest(word: str, allowed: Iterable[str]) -> str | None:
-    """Return the allowed word that is most like `word`, small letters or capitals; or None."""
-    known = {each.lower(): each for each in reversed(list(allowed))}
-    close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
-    return known[close[0]] if close else None

@@ -178,7 +178,7 @@ def rearranged(content: bytes, rng: random.Random) -> bytes:  # noqa: PLR0912 - 
         case 4:
             arrays[name] = value.astype(object)
         case 5:
-            arrays[name] = value + 1_000_000
+            arrays[name] = (value.astype(np.int64) if value.dtype.itemsize == 1 else value) + 10**6
         case 6:
             arrays[name] = value * 0 - 5
         case 7:

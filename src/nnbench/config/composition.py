@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import fnmatch
 import functools
 import os
 import re
@@ -36,14 +35,7 @@ def with_experiments(overrides: Sequence[str]) -> list[str]:
         if f"={name}/" in line:
             studies.read_study(name)
     _register_experiments(*experiments_folders())
-    return [_cases(text) if text.startswith("experiment=") else text for text in overrides]
-
-
-def _cases(text: str) -> str:
-    patterns = text.removeprefix("experiment=").split(",")
-    cases = studies.experiments()
-    found = [c for p in patterns for c in (fnmatch.filter(cases, p) if "*" in p else [p])]
-    return f"experiment={','.join(found)}" if found else text
+    return [studies.expanded(text) for text in overrides]
 
 
 @functools.cache  # Hydra's store lives as long as the process; reading the files takes a moment

@@ -8,6 +8,7 @@ to start from. `stand_ins` says of cases what they are run in place of. `facts` 
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -236,3 +237,12 @@ def _check_options(values: Located) -> None:
         if chosen not in known:
             listed = f"must be one of {', '.join(known)}{suggest(str(chosen), known)}"
             raise refused(values, group, f"Received {group}: {chosen}; {listed}")
+
+
+def expanded(override: str) -> str:
+    """Return experiment=PATTERN with the cases that it stands for; anything else as it is."""
+    if not override.startswith("experiment="):
+        return override
+    patterns, cases = override.removeprefix("experiment=").split(","), experiments()
+    found = [c for p in patterns for c in (fnmatch.filter(cases, p) if "*" in p else [p])]
+    return f"experiment={','.join(found)}" if found else override

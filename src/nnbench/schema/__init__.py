@@ -28,11 +28,11 @@ from typing import (
 )
 
 from nnbench.errors import ConfigError
-from nnbench.formatting import closest, cut, printable, typed
 from nnbench.schema.columns import rows_sound
 from nnbench.schema.files import Damage, check_plain
 from nnbench.schema.limits import LARGEST, NAME, UNKNOWN, Limit, Text, above, at_least, within
 from nnbench.schema.quick import Sound, quick
+from nnbench.schema.typed import closest, suggest, told
 
 __all__ = [
     "NAME", "Text", "above", "at_least", "closest", "convert", "flat", "keys_of", "read", "suggest",
@@ -40,14 +40,7 @@ __all__ = [
 ]  # fmt: skip
 
 T = TypeVar("T")
-SHOWN_CHARACTERS = 80  # of a value in a message
 MISSING = dataclasses.MISSING
-
-
-def suggest(word: str, allowed: Iterable[str]) -> str:
-    """Return ", did you mean 'x'?" for the closest allowed word, or nothing."""
-    close = closest(word, allowed)
-    return f"; did you mean '{close}'?" if close else ""
 
 
 def read(cls: type[T], data: Mapping[str, Any], path: str = "") -> T:
@@ -81,11 +74,6 @@ def _unknown(key: Any, fields: Iterable[str], path: str) -> ConfigError:
         f"Unknown key '{_join(path, told(key))}'{suggest(told(key), fields)} "
         f"(allowed here: {', '.join(sorted(fields))})"
     )
-
-
-def told(value: Any) -> str:
-    """Return a value as a message shows it: as one types it."""
-    return cut(printable(typed(value, SHOWN_CHARACTERS)), SHOWN_CHARACTERS)
 
 
 def convert(annotation: Any, value: Any, path: str) -> Any:

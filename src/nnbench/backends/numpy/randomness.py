@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -45,3 +46,13 @@ def augmented(spec: layers.Augment, inputs: Array, key: Words) -> Array:
     padded = np.pad(images, ((0, 0), (s, s), (s, s), (0, 0)))
     image = counting(images, n)[:, None, None]
     return padded[image, row[:, :, None], column[:, None, :]].reshape(inputs.shape)
+
+
+def generator_state(rng: np.random.Generator) -> Array:
+    """Return the state of a PCG64 generator as bytes."""
+    return np.frombuffer(json.dumps(rng.bit_generator.state).encode(), np.uint8).copy()
+
+
+def restore_generator(rng: np.random.Generator, state: Array) -> None:
+    """Have a generator go on from such a state."""
+    rng.bit_generator.state = json.loads(state.tobytes())

@@ -5,13 +5,13 @@ Runs on the CPU with NumPy and on CUDA with CuPy: `xp` is the only place that kn
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nnbench.backends.arrays import checked_tokens
+from nnbench.backends.numpy import randomness
 from nnbench.backends.numpy.build import build_layer
 from nnbench.backends.numpy.device import accelerator, array_module, wait
 from nnbench.backends.numpy.flat import Flat
@@ -90,7 +90,7 @@ class NumpyTrainer:
         self._optimizer.reset()
 
     def warm_up(self, n: int) -> None:
-        """Take a step of each batch shape: BLAS gets its threads, every plan its arrays."""
+        """Take a step of each batch shape: BLAS gets its threads, plans their arrays."""
         rehearse(self, self.task, n)
 
     def train(self, walk: Walk) -> TrainStats:
@@ -254,14 +254,14 @@ class NumpyTrainer:
         """Return copies of weights, the optimizer's buffers and the shuffler's state."""
         state = {str(key): np.array(_host(p)) for key, p in self._params.items()}
         state |= {key: np.array(_host(v)) for key, v in self._optimizer.state().items()}
-        return state | {"shuffler": _generator_state(self._shuffler)}
+        return state | {"shuffler": randomness.generator_state(self._shuffler)}
 
     def restore(self, state: State) -> None:
         """Continue from `state`."""
         for key, p in self._params.items():
             p[...] = self.xp.asarray(state[str(key)])
         self._optimizer.restore({k: self.xp.asarray(v) for k, v in state.items()})
-        _restore_generator(self._shuffler, state["shuffler"])
+        randomness.restore_generator(self._shuffler, state["shuffler"])
 
     def _gather(self, split: str, rows: Any) -> Array:
         """Return samples in the task's dtype, scaled if stored as uint8; tokens as they are."""
@@ -294,12 +294,3 @@ def _execution(name: str, xp: Any) -> str:
 def _host(array: Any) -> Array:
     """Return a NumPy array, copied from the device if it lies there."""
     return array if isinstance(array, np.ndarray) else array.get()
-
-
-def _generator_state(rng: np.random.Generator) -> Array:
-    """Return the state of a PCG64 generator as bytes."""
-    return np.frombuffer(json.dumps(rng.bit_generator.state).encode(), np.uint8).copy()
-
-
-def _restore_generator(rng: np.random.Generator, state: Array) -> None:
-    rng.bit_generator.state = json.loads(state.tobytes())

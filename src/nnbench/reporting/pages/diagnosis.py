@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
@@ -65,6 +66,8 @@ def _described(side: Any, part: str) -> str:
     found = getattr(side.reading, part)
     if found is None:
         return "not understood"
+    if part == "loss" and found.name == "cross_entropy":
+        found = replace(found, over_outputs="mean")  # has no effect there
     return describe(side.rule if part == "optimizer" else found)
 
 

@@ -54,7 +54,7 @@ def test_reads_nested_values_and_writes_them_back() -> None:
     [
         ({"count": 0}, "Received count=0; must be at least 1."),
         ({"count": "abc"}, "Received count=abc; must be an integer, at least 1."),
-        ({"count": True}, "Received count=True; must be an integer, at least 1."),
+        ({"count": True}, "Received count=true; must be an integer, at least 1."),
         ({"count": 1.5}, "Received count=1.5; must be an integer, at least 1."),
         ({"opacity": 1.0}, "Received opacity=1.0; must be at least 0 and less than 1."),
         ({"opacity": float("nan")}, "Received opacity=nan; must be a number, at least 0 and"),

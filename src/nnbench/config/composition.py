@@ -14,7 +14,7 @@ from typing import Any
 
 from nnbench.config import studies, words
 from nnbench.config.catalogue import check_backend, distinction, options, source_of
-from nnbench.config.mistakes import all_keys, cases, explain
+from nnbench.config.mistakes import all_keys, explain, known_case
 from nnbench.config.run import Cell
 from nnbench.config.sources import experiments_folders, root
 from nnbench.errors import ConfigError
@@ -182,8 +182,7 @@ def to_cell(task: Any, choices: Mapping[str, Any], overrides: Sequence[str]) -> 
 
 
 def _checked(plain: dict[str, Any], choices: Mapping[str, Any], overrides: Sequence[str]) -> Cell:
-    plain["case"] = plain.get("case") or choices.get("experiment")
-    _check_case(plain["case"])
+    plain["case"] = known_case(plain.get("case") or choices.get("experiment"))
     source = source_of("backend", str(choices.get("backend")))
     if source.origin:
         check_backend(source, choices["backend"])
@@ -195,12 +194,6 @@ def _checked(plain: dict[str, Any], choices: Mapping[str, Any], overrides: Seque
         if source.origin and "backend" in str(error):
             error = ConfigError(f"{error} The backend is from {source.origin}.")
         raise error from None
-
-
-def _check_case(case: Any) -> None:
-    """Raise ConfigError for a `case` that no study has."""
-    if isinstance(case, str) and case not in studies.experiments():
-        raise ConfigError(f"Received case={told(case)}; {cases(case)}")
 
 
 def _leaves(value: Any) -> Iterator[Any]:

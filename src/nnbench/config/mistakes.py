@@ -10,6 +10,7 @@ import yaml
 from nnbench.config.catalogue import Option, groups, main_values, options
 from nnbench.config.studies import experiments
 from nnbench.config.words import chosen
+from nnbench.errors import ConfigError
 from nnbench.schema import suggest, told
 
 HIDDEN = ("defaults", "_target_", "name")
@@ -161,6 +162,13 @@ def cases(wanted: str) -> str:
         cases = [case.partition("/")[2] for case in experiments() if case.startswith(f"{study}/")]
         return f"{study} has {', '.join(cases)}{hint}"
     return f"it is STUDY/CASE, of the studies {', '.join(known)}{hint}"
+
+
+def known_case(case: object) -> object:
+    """Return a `case`. Raises ConfigError where no study has it."""
+    if isinstance(case, str) and case not in experiments():
+        raise ConfigError(f"Received case={told(case)}; {cases(case)}")
+    return case
 
 
 def owners(group: str, key: str) -> list[str]:

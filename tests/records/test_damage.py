@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from nnbench.cli import COMMANDS
+from nnbench.cli.ui import _experiments
 from nnbench.config.run import SearchConfig
 from nnbench.config.space import Interval, Space
 from nnbench.data import cifar10, mnist_5k
@@ -29,8 +30,6 @@ from nnbench.reporting import asking
 from nnbench.schema import archives, files
 from nnbench.sweeps.plan import Planner
 from nnbench.sweeps.trials import Search
-from nnbench.tracking.quiet import quiet
-from nnbench.tracking.store import experiments
 from nnbench.training import checkpoint
 from support import SOURCE, TESTS, damage
 from support.commands import PATIENCE, here
@@ -231,8 +230,7 @@ def elsewhere(kind: str, path: Path, rng: random.Random) -> None:
         case "search.db":
             search(path.parent)
         case "mlflow.db":
-            with quiet():
-                experiments(path.parent)
+            _experiments(path.parent)
         case "mnist_5k.npz":
             assert mnist_5k.read().parts["all"].inputs.sum() == DIGITS_SUM
         case "mnist.gz":

@@ -144,7 +144,7 @@ def folder(tmp_path: Path) -> Path:
         (("--help",), "mine                  [own]"),
         (("--help",), "own_study              [own]"),
         (("doctor",), "own                 backend=mine, study own_study"),
-        (("backend=mien",), "mine (own), minitorch, numpy, numpy_reference"),
+        (("backend=mien",), "mine (own), minitorch, numpy, numpy_compiled"),
         (("study",), "own_study from own: Own"),
         (("arch", "backend=mine", *TINY), "parameters"),
         (("backend=mine", *TINY), "finished"),

@@ -340,7 +340,7 @@ def test_something_else_in_the_place_of_any_file(folder: Path) -> None:
 def test_a_study_that_is_no_file(folder: Path) -> None:
     """Studies, options of others, data and kept times are read by the same reader."""
     study = folder / "experiments" / "mine"
-    study.mkdir(parents=True)
+    study.mkdir(parents=True, exist_ok=True)  # other tests of the folder have one too
     (study / "study.yaml").write_text("title: x\n")
     weights = next(folder.glob("results/runs/*/weights.safetensors"))
     for node in damage.NODES:

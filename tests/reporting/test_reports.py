@@ -173,8 +173,11 @@ def test_choosing_runs(tmp_path: Path) -> None:
     assert len(select(runs, ["backend=torch", "seed=1"], None, None)) == 1
     assert len(select(runs, ["s1"], "nnbench", "2026")) == 2
     with pytest.raises(ConfigError, match=r"no run matches \(4 recorded\)") as caught:
-        select(runs, ["backend=keras"], "nbench", None)
-    assert "did you mean 'nnbench'" in str(caught.value)
+        select(runs, ["backend=keras"], "nnbench", None)
+    assert "there is backend=numpy, backend=torch" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigError, match="did you mean 'nnbench'") as caught:
+        select(runs, ["backend=torch"], "nbench", None)
     assert "\n" not in str(caught.value)
 
 

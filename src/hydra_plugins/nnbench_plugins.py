@@ -85,9 +85,14 @@ class TidySweeper(BasicSweeper):
             # What Hydra keeps of it, in multirun.yaml.
             self.config = OmegaConf.create(hidden_in(OmegaConf.to_container(self.config)))
             return super().sweep(arguments)
-        except Exception:
+        except Exception as error:
+            from nnbench.errors import ConfigError
+
             assert self.config is not None
-            _remove_if_unused(Path(str(self.config.hydra.sweep.dir)))
+            folder = Path(str(self.config.hydra.sweep.dir))
+            # Cells are checked before the first run; another error may come after some.
+            if isinstance(error, ConfigError) or not (folder.parent.parent / "runs").exists():
+                _remove(folder)
             raise
 
     def validate_batch_is_legal(self, batch: Any) -> None:
@@ -111,10 +116,8 @@ class TidySweeper(BasicSweeper):
         search(make, question, Path(str(hydra.sweep.dir)).name, asked)
 
 
-def _remove_if_unused(folder: Path) -> None:
-    """Remove a sweep's folder, and `sweeps` and `results` above it, where no run was made."""
-    if (folder.parent.parent / "runs").exists():
-        return
+def _remove(folder: Path) -> None:
+    """Remove a sweep's folder, and `sweeps` and `results` above it where they are empty."""
     (folder / "multirun.yaml").unlink(missing_ok=True)
     for path in (folder, folder.parent, folder.parent.parent):
         if path.is_dir() and not any(path.iterdir()):

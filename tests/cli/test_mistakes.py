@@ -41,8 +41,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def refused(typed: Sequence[str], folder: Path) -> str:
     """Type a command that is wrong; return what is said."""
     before = sorted(folder.rglob("*"))
-    done = here(typed)
     shown = shlex.join(["nnbench", *typed])
+    try:
+        done = here(typed)
+    except Started:
+        pytest.fail(f"{shown}: a run starts")
     assert done.returncode == 2, f"{shown}: {done}"
     assert done.stdout == "", shown
     lines = done.stderr.splitlines()

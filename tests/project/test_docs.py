@@ -76,7 +76,14 @@ LONG = (
 # A command that starts PyTorch, or asks every package what it can, takes seconds: make test has
 # this one. What the others do has fast tests in its room.
 TORCH = "nnbench backend=torch batch_size=32 init=glorot schedule=constant schedule.lr=0.1"
-SLOW = ("backend=torch", "numpy,torch", "--baseline torch", "doctor", "launcher=parallel", "compiled")
+SLOW = (
+    "backend=torch",
+    "numpy,torch",
+    "--baseline torch",
+    "doctor",
+    "launcher=parallel",
+    "compiled",
+)
 
 
 def is_slow(command: str) -> bool:

@@ -208,7 +208,7 @@ def dots(rng: random.Random) -> list[str]:
     return [rng.choice((
         "optimizer.momentum.x=3", "epochs.x=1", "..epochs=3", "epochs.=3", ".epochs=3",
         "backend..name=x", "backend.name.x=1", "keep.weights.x=1", "keep..weights=best", ".=1",
-        "arch.hidden.0=3", "optimizer.=1", "a.b.c.d=1", "loss.mse.over_batch=sum",
+        "arch.hidden.7=3", "optimizer.=1", "a.b.c.d=1", "loss.mse.over_batch=sum",
         "optimizer.sgd.momentum=1", "hydra.x=1", "hydra.job.x=1", "hydra/launcher=joblib",
         "hydra/nothing=1", "backend/numpy=1", "arch/mlp=3", "/backend=numpy", "nothing/x=1",
         "optimizer[momentum]=1", "schedule.rates[0]=1", "early_stopping.x.y=1", "data.path=x",

@@ -19,17 +19,28 @@ def nearest(arguments: Sequence[str], error: Exception, said: str) -> str | None
     command is near, or where it would show a password.
     """
     found: list[str] | None
-    if isinstance(error, NNBenchError) and error.instead is not None:
+    if arguments[:1] == ["rm"]:
+        found = ["ls"]  # nobody is told to delete something else
+    elif isinstance(error, NNBenchError) and error.instead is not None:
         old, new = error.instead
-        found = [new if word == old else word for word in arguments]
+        found = [new if word == old else word for word in arguments if word != old or new]
     elif isinstance(error, NNBenchError) and type(error) is not ConfigError:
         return None
     else:
         found = _composed(list(arguments), said)
     if found is None or found == list(arguments):
         return None
-    line = shlex.join(["nnbench", *found])
+    line = shlex.join(["nnbench", *_complete(found)])
     return line if hidden(line) == line else None
+
+
+def _complete(found: list[str]) -> list[str]:
+    """Return a command as it is; of one that lacks an argument, the command that explains it."""
+    from nnbench.cli import COMMANDS
+
+    if found[:1] and found[0] in COMMANDS and _overrides(found) is None:
+        return [found[0], "--help"]
+    return found
 
 
 def _composed(arguments: list[str], said: str) -> list[str] | None:
@@ -37,7 +48,7 @@ def _composed(arguments: list[str], said: str) -> list[str] | None:
     from nnbench.config.remedy import remedy
 
     if arguments and arguments[0] in COMMANDS:
-        words = _overrides(arguments)
+        words = _overrides(arguments) or []
         many = arguments[0] in GRIDS
         found = remedy(words, many, said)
         if found is None or (found[:1] == ["-m"] and not many):
@@ -60,8 +71,8 @@ def _composed(arguments: list[str], said: str) -> list[str] | None:
     return [*(flag for flag in flags if not (flag in MULTIRUN and "-m" in found)), *found]
 
 
-def _overrides(arguments: list[str]) -> list[str]:
-    """Return the overrides among the arguments of a sub-command."""
+def _overrides(arguments: list[str]) -> list[str] | None:
+    """Return the overrides among the arguments of a sub-command, None where one is missing."""
     import click
 
     from nnbench.cli import module
@@ -71,4 +82,4 @@ def _overrides(arguments: list[str]) -> list[str]:
         context = command.make_context(arguments[0], list(arguments[1:]))
         words = context.params.get("overrides") or context.params.get("words") or ()
         return [word for word in words if "=" in word or "overrides" in context.params]
-    return []
+    return None

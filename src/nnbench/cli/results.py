@@ -35,7 +35,9 @@ def one_way(arguments: Sequence[str]) -> list[str]:
         found.append(f"results={_quoted(folder)}")
     named = list(dict.fromkeys(_named(found)))
     if len(named) > 1:
-        raise ConfigError(f"Received {' and '.join(named)}; name one results folder.")
+        raise ConfigError(
+            f"Received {' and '.join(named)}; name one results folder.", instead=(named[1], "")
+        )
     return found
 
 

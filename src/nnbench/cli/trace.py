@@ -23,8 +23,8 @@ def command(step: int, out: str | None, overrides: Sequence[str]) -> int:
     as in `nnbench trace --step 1 backend=numpy,torch epochs=1`.
     """
     from nnbench.cli.progress import Display
-    from nnbench.errors import ConfigError
-    from nnbench.records.lookup import make_directory
+    from nnbench.errors import ConfigError, NNBenchError
+    from nnbench.records.lookup import discard, make_directory
     from nnbench.schema import archives
     from nnbench.sweeps.process import ask
     from nnbench.sweeps.side_by_side import side_by_side
@@ -35,8 +35,13 @@ def command(step: int, out: str | None, overrides: Sequence[str]) -> int:
     config = cells[0].config
     path = Path(out) if out else make_directory(Path(config.results), "trace", "traces")
     path = path / f"step{step}.npz" if path.is_dir() else path
-    with Display().work("trace") as work:
-        said = ask("trace", cells, work, step=step, path=str(path))
+    try:
+        with Display().work("trace") as work:
+            said = ask("trace", cells, work, step=step, path=str(path))
+    except NNBenchError:
+        if not out:
+            discard(path.parent)
+        raise
     arrays = archives.arrays(path, archives.MOST_TENSORS)
     say(f"Step {step} of {said['architecture']}")
     for title, rows in _layers(said["layers"], arrays):

@@ -27,6 +27,8 @@ def remedy(words: Sequence[str], many: bool, said: str) -> list[str] | None:
     `many`: a sweep; the answer may be one, too: it begins with -m then. `said` is the message:
     words that it names are suspected first.
     """
+    if not any(f"Received {word}" in said for word in words) and _composes(words, many):
+        return None  # it is not about them
     for at in _suspects(words, said)[:MOST_WORDS]:
         before, rest = list(words[:at]), list(words[at + 1 :])
         if not _composes([*before, *rest], many):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 from collections.abc import Collection, Sequence
@@ -190,3 +191,10 @@ def make_directory(results: Path, name: str, folder: str = RUNS_NAME) -> Path:
     for earlier in directory.parent.glob(f"{slug}-*"):  # of processes that were killed there
         clear(earlier)
     return directory
+
+
+def discard(directory: Path) -> None:
+    """Remove a folder that `make_directory` made, and those above it, as far as they are empty."""
+    for folder in (directory, *directory.parents[:2]):
+        with contextlib.suppress(OSError):
+            folder.rmdir()

@@ -120,7 +120,16 @@ def check(overrides: Sequence[str], many: bool = False) -> None:
 
     def parse(word: str) -> Any:
         with contextlib.suppress(HydraException):
-            return parser.parse_override(word)
+            found = parser.parse_override(word)
+            if found.is_sweep_override() and found.is_discrete_sweep():
+                try:
+                    next(found.sweep_string_iterator(), None)
+                except ValueError:
+                    raise ConfigError(
+                        f"Received {told(word)}; the step of a range must not be 0, as in "
+                        f"{found.get_key_element()}=range(0,5)"
+                    ) from None
+            return found
         return None
 
     words.check(overrides, parse, many)

@@ -114,6 +114,7 @@ def compose_all(overrides: Sequence[str]) -> list[Cell]:
 def check(overrides: Sequence[str], many: bool = False) -> None:
     """Raise ConfigError for the first override that cannot be read; `many`: a sweep."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import RangeSweep
     from hydra.errors import HydraException
 
     parser = OverridesParser.create()
@@ -121,12 +122,9 @@ def check(overrides: Sequence[str], many: bool = False) -> None:
     def parse(word: str) -> Any:
         with contextlib.suppress(HydraException):
             found = parser.parse_override(word)
-            if found.is_sweep_override() and found.is_discrete_sweep():
-                try:
-                    next(found.sweep_string_iterator(), None)
-                except ValueError:
-                    said = f"Received {told(word)}; the step of a range must not be 0"
-                    raise ConfigError(said) from None
+            value = found.value()
+            if isinstance(value, RangeSweep) and not value.step:
+                raise ConfigError(f"Received {told(word)}; the step of a range must not be 0")
             return found
         return None
 

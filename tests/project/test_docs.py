@@ -46,7 +46,7 @@ WITHOUT_RUN = {
     "ops",
 }
 LONG = (
-    "nnbench -m backend=numpy,torch seed=0,1 epochs=5 --fresh",
+    "nnbench -m backend=numpy,torch seed=0,1 epochs=20 --fresh",
     "nnbench -m backend=numpy,torch seed=0,1 batch_size=32",
     "nnbench -m backend=numpy,torch seed=0,1,2 batch_size=32",
     "nnbench -m search.trials=6 'schedule.lr=tag(log,interval(0.001,1))' "

@@ -17,10 +17,12 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 
 class Sources(SearchPathPlugin):
@@ -91,7 +93,8 @@ class TidySweeper(BasicSweeper):
             assert self.config is not None
             folder = Path(str(self.config.hydra.sweep.dir))
             # Cells are checked before the first run; another error may come after some.
-            if isinstance(error, ConfigError) or not (folder.parent.parent / "runs").exists():
+            checked = isinstance(error, ConfigError | HydraException | OmegaConfBaseException)
+            if checked or not (folder.parent.parent / "runs").exists():
                 _remove(folder)
             raise
 

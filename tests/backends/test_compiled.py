@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nnbench.backends.numpy import NumpyTrainer
-from nnbench.backends.numpy.compiled import elementary
+from nnbench.backends.numpy.compiled import elementary, execution
 from nnbench.backends.numpy.compiled.compiling import compiled
 from nnbench.data.dataset import Split
 from nnbench.errors import UnsupportedSpec
@@ -80,6 +80,14 @@ def random_dense(number: int) -> Case:
 @pytest.mark.parametrize("number", range(24))
 def test_a_dense_net_is_the_reference_s(number: int) -> None:
     equals_the_reference(NumpyTrainer, "compiled", random_dense(number).of("float64"))
+
+
+@pytest.mark.parametrize("size", [1, 32])
+@pytest.mark.parametrize("optimizer", [SGD(), SGD(momentum=0.9), SGD(clip_norm=0.1)])
+def test_a_kernel_of_several_blocks_is_updated_whole(optimizer: Optimizer, size: int) -> None:
+    wide = case(Dense(160), Activation("relu"), inputs="pixels", optimizer=optimizer).where(dark)
+    assert execution.SPARSE_VALUES < 112 * 160  # more than one block
+    equals_the_reference(NumpyTrainer, "compiled", wide.in_batches(size).of("float64"))
 
 
 @pytest.mark.slow

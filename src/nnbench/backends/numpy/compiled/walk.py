@@ -151,12 +151,13 @@ def update_sparse(
     # Rows of the kernel that meet zeros alone stay as they are, unless the rule moves them too.
     still = rule[1][RULE] == PLAIN and net[2][0, KERNEL_DECAY] == 0.0
     still = still and rule[2][CLIP_VALUE] == 0.0 and not whole
+    if still and (len(rows) == 1 or not sorting):
+        sparse.add_all(found, rows, -lr * scale, d, kernel_of(net, 0))
+        return
     if sorting:
         sparse.by_column(found, rows, scale, ends, samples, factors)
-    if still and sorting:
+    if still:
         sparse.descend(ends, samples, factors, lr, d, kernel_of(net, 0))
-    elif still:
-        sparse.add_all(found, rows, -lr * scale, d, kernel_of(net, 0))
     else:
         for first in range(0, wide, net[1][0, ROWS]):
             r = min(net[1][0, ROWS], wide - first)
@@ -234,8 +235,8 @@ def working_space(source: Source, size: int, net: Net, rule: Rule) -> Work:
     kind, last = weights.dtype, len(layers) - 1
     fan_in, widest, most = layers[0, FAN_IN], layers[:, FAN_IN].max(), layers[:, UNITS].max()
     skip = len(source[1][0]) > 1
-    sorting = skip and size > 1 and layers[0, ROWS] < fan_in
-    entries = size * fan_in if sorting else 0
+    # Where the kernel is one block its gradient is added up sample by sample, unsorted.
+    entries = size * fan_in if skip and layers[0, ROWS] < fan_in else 0
     return (
         np.empty((0 if skip else size, fan_in), kind),
         np.empty(size * (layers[last, Y] + layers[last, UNITS]), kind),

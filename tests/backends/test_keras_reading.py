@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +19,7 @@ pytest.importorskip("tensorflow")
 from nnbench.backends.keras import reading as room
 from support.keras_chains import OUTPUTS, SHAPES, VOCABULARY, made
 from support.keras_programs import KNOWN, MLP, UNKNOWN, WRONG, sequential
+from support.programs import loaded
 
 
 def material(shape: tuple[int, ...] = (8, 8), outputs: int = 10, tokens: bool = False) -> Material:
@@ -40,34 +38,15 @@ def about(given: Material, outputs: int = 10, file: str | None = None) -> About:
     return About("classification", given.inputs, few, outputs, *course, file)
 
 
-def loaded(source: str, tmp_path: Path) -> Callable[[], Any]:
-    """Return the `build` of a file with this source."""
-    path = tmp_path / "program.py"
-    path.write_text(source)
-    found = importlib.util.spec_from_file_location("program_of_a_test", path)
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    with room.recording(str(path)):
-        found.loader.exec_module(module)
-
-    def build() -> Any:
-        room.seed(0)
-        with room.recording(str(path)):
-            return module.build()
-
-    return build
-
-
 def read(source: str, tmp_path: Path) -> Reading:
     """Return what is read of a program."""
     file = str(tmp_path / "program.py")
-    return room.read(loaded(source, tmp_path)(), about(material(), file=file))
+    return room.read(loaded(room, source, tmp_path)(), about(material(), file=file))
 
 
 def proved(source: str, tmp_path: Path) -> tuple[Reading, Proof]:
     """Return what is read of a program, and its proof."""
-    build = loaded(source, tmp_path)
+    build = loaded(room, source, tmp_path)
     reading = room.read(build(), about(material(), file=str(tmp_path / "program.py")))
     assert reading.understood, reading.unknown
     return reading, prove(build, room, reading, material())
@@ -123,7 +102,7 @@ def test_a_reading_that_is_wrong_is_not_proved(tmp_path: Path) -> None:
 
 
 def test_objects_are_left_alone_by_a_copy(tmp_path: Path) -> None:
-    built = loaded(sequential(*MLP), tmp_path)()
+    built = loaded(room, sequential(*MLP), tmp_path)()
     before = [np.array(w) for w in built.get_weights()]
     reading = room.read(built, about(material()))
     proof = prove(lambda: room.copied(built), room, reading, material())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from nnbench.model.reading import Reading
 pytest.importorskip("torch")
 
 from nnbench.backends.torch import reading as room
+from support.programs import loaded
 from support.torch_chains import OUTPUTS, SHAPES, VOCABULARY, made
 from support.torch_programs import (
     ADAM,
@@ -64,28 +63,9 @@ def about(given: Material, outputs: int = 10) -> About:
     return About(kind, given.inputs, few, outputs, given.epochs, given.epoch_steps)
 
 
-def loaded(source: str, tmp_path: Path) -> Callable[[], Any]:
-    """Return the `build` of a file with this source."""
-    path = tmp_path / "program.py"
-    path.write_text(source)
-    found = importlib.util.spec_from_file_location("program_of_a_test", path)
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    with room.recording(str(path)):
-        found.loader.exec_module(module)
-
-    def build() -> Any:
-        room.seed(0)
-        with room.recording(str(path)):
-            return module.build()
-
-    return build
-
-
 def read(source: str, tmp_path: Path, given: Material | None = None, outputs: int = 10) -> Reading:
     """Return what is read of a program."""
-    return room.read(loaded(source, tmp_path)(), about(given or material(), outputs))
+    return room.read(loaded(room, source, tmp_path)(), about(given or material(), outputs))
 
 
 def proved(
@@ -93,7 +73,7 @@ def proved(
 ) -> tuple[Reading, Proof]:
     """Return what is read of a program, and its proof."""
     given = given or material()
-    build = loaded(source, tmp_path)
+    build = loaded(room, source, tmp_path)
     reading = room.read(build(), about(given, outputs))
     assert reading.understood, reading.unknown
     return reading, prove(build, room, reading, given)
@@ -145,7 +125,7 @@ def test_what_cannot_be_trained_is_one_line(said: str, tmp_path: Path) -> None:
 
 
 def test_a_reading_that_is_wrong_is_not_proved(tmp_path: Path) -> None:
-    build = loaded(sequential(*MLP, optimizer=ADAM), tmp_path)
+    build = loaded(room, sequential(*MLP, optimizer=ADAM), tmp_path)
     given = material()
     reading = room.read(build(), about(given))
     assert reading.optimizer is not None
@@ -173,7 +153,7 @@ IDLE = {"optimizer.clip_norm", "optimizer.clip_value", "loss.over_outputs"}
 def test_no_setting_may_be_another(tmp_path: Path) -> None:
     """Each setting of a correct reading is changed: none may agree with the program's steps."""
     given = material()
-    build = loaded(FULL, tmp_path)
+    build = loaded(room, FULL, tmp_path)
     reading = room.read(build(), about(given))
     built = build()
     params = room.weights(built, reading)
@@ -202,7 +182,7 @@ def test_a_step_that_fails_is_one_line(tmp_path: Path) -> None:
 
 
 def test_the_program_itself_stays_as_it_is(tmp_path: Path) -> None:
-    built = loaded(net(DENSE, FORWARD), tmp_path)()
+    built = loaded(room, net(DENSE, FORWARD), tmp_path)()
     before = {name: value.clone() for name, value in built[0].state_dict().items()}
     copied = room.copied(built)
     reading = room.read(copied, about(material()))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nnbench.backends.numpy.compiled import activations, losses, updates
-from nnbench.backends.numpy.compiled.sparse import entries, none
+from nnbench.backends.numpy.compiled.sparse import entries
 from nnbench.backends.numpy.compiled.walk import evaluate, walk
 from nnbench.backends.numpy.fused.stage import Material
 from nnbench.backends.numpy.layers import Array
@@ -81,7 +81,7 @@ class Compiled:
         self._scale = task.inputs.scale if task.inputs.dtype == "uint8" else 1.0
         known = self._data[:ZERO_SAMPLES]
         self._sparse = bool(known.size) and np.count_nonzero(known) < SPARSE_SHARE * known.size
-        self._entries = entries(self._data) if self._sparse else none(self._data)
+        self._entries = entries(self._data if self._sparse else self._data[:0])
         self._layers, self._decimals = self._tables()
         self._switches, self._constants = _rule_tables(rule)
         vectors = [buffer.vector for buffer in rule.buffers.values()]

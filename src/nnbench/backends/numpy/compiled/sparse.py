@@ -26,11 +26,6 @@ def entries(data: Array) -> Entries:
     return starts, columns.astype(np.int32), data[samples, columns]
 
 
-def none(data: Array) -> Entries:
-    """Return what `entries` does for no samples."""
-    return np.zeros(1, np.int64), np.zeros(0, np.int32), data.reshape(-1)[:0]
-
-
 @compiled
 def forward(found: Entries, rows: Array, scale: float, w: Array, bias: Array, z: Array) -> None:
     """Put `x w + b` into z `(n, units)`, x the samples `rows` times `scale`."""

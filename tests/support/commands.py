@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from nnbench.cli import main
+from nnbench.config import sources
 from nnbench.records.folder import read_runs
 from nnbench.records.run import RunResult
 
@@ -34,11 +35,14 @@ def here(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     What trains or times still does so in fresh processes of its own.
     """
     out, err = io.StringIO(), io.StringIO()
+    typed = list(sources._typed)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             main(arguments)
         except SystemExit as end:
             code = end.code
+        finally:
+            sources._typed[:] = typed  # the next command would not know this one's --config-dir
     assert isinstance(code, int)
     return subprocess.CompletedProcess(
         ["nnbench", *arguments], code, out.getvalue(), err.getvalue()

@@ -27,6 +27,7 @@ from nnbench.testing.mistakes import MISTAKES, Mistake
 
 Form = type[NumpyTrainer]
 Part = Literal["steps", "epochs", "logits"]
+SOON, FEW = 2, 40  # where more cases part, one mistake is in all of them, or it is another one
 PLAIN = {"float64": 1e-6, "float32": CHAOTIC}  # further apart after one step is another step
 
 
@@ -114,24 +115,29 @@ class Trial:
 
     def course(self, form: Form, way: Way) -> Course:
         """Return how far `form` goes the way that another trainer went."""
+        if not self._begins(form, way):
+            return Course("steps")
+        fresh = self._loaded(form(self.case.task, self.splits), self.params)
+        if not self._evaluates(fresh, self.params, way.before):
+            return Course("logits")
         steps, parted = self._along(form, "steps", way.steps)
         if parted:
             return Course("steps", steps)
         epochs, parted = self._along(form, "epochs", way.epochs)
         if parted:
             return Course("epochs", steps, epochs)
-        return Course(None if self._evaluates(form, way) else "logits", steps, epochs)
+        trainer = self._loaded(form(self.case.task, self.splits), self.params)
+        for walk in self.walks["epochs"]:
+            trainer.train(walk)  # for what it remembers of it
+        same = self._evaluates(trainer, way.epochs[-1], way.after)
+        return Course(None if same else "logits", steps, epochs)
 
     def _along(self, form: Form, part: Part, weights: Sequence[Params]) -> tuple[int, bool]:
         """Return how many walks are equal before one that is not (True), or all say nothing."""
         plain = self._loaded(form(self.case.task, self.splits), self.params)
-        moved: Trainer | None = None
+        moved = self._loaded(form(self.case.task, self.splits), self.moved)
         for i, (walk, found) in enumerate(zip(self.walks[part], weights, strict=True)):
             plain.train(walk)
-            if i == 0 and part == "steps" and not self._near(plain.params(), found):
-                return 0, True
-            if moved is None:
-                moved = self._loaded(form(self.case.task, self.splits), self.moved)
             moved.train(walk)
             judged = compare(plain.params(), moved.params(), found, self.excluded)
             if judged.chaotic:
@@ -140,26 +146,21 @@ class Trial:
                 return i, True
         return len(weights), False
 
-    def _near(self, params: Params, found: Params) -> bool:
-        off = relative_difference(params, found, self.excluded)
+    def _begins(self, form: Form, way: Way) -> bool:
+        """Tell quickly whether the first step may be the form's."""
+        trainer = self._loaded(form(self.case.task, self.splits), self.params)
+        trainer.train(self.walks["steps"][0])
+        off = relative_difference(trainer.params(), way.steps[0], self.excluded)
         return not off > PLAIN[self.case.task.dtype]
 
-    def _evaluates(self, form: Form, way: Way) -> bool:
-        """Tell whether the logits are the form's for the same weights, before and after."""
-        trainer = self._loaded(form(self.case.task, self.splits), self.params)
-        for walk in self.walks["epochs"]:
-            trainer.train(walk)  # for what it remembers of it
-        ends = ((self.params, way.before), (way.epochs[-1], way.after))
-        for fresh, (params, found) in zip((True, False), ends, strict=True):
-            told = form(self.case.task, self.splits) if fresh else trainer
-            expected, moved = (
-                logits(self._loaded(told, each)) for each in (params, moved_by_one_ulp(params))
-            )
-            one_ulp = max(float(np.abs(expected[n] - moved[n]).max()) for n in expected)
-            off = max(float(np.abs(expected[n] - found[n]).max()) for n in expected)
-            if off > LOGIT_FACTOR * one_ulp:
-                return False
-        return True
+    def _evaluates(self, trainer: Trainer, params: Params, found: Logits) -> bool:
+        """Tell whether the logits are the trainer's for the same weights."""
+        expected, moved = (
+            logits(self._loaded(trainer, each)) for each in (params, moved_by_one_ulp(params))
+        )
+        one_ulp = max(float(np.abs(expected[n] - moved[n]).max()) for n in expected)
+        off = max(float(np.abs(expected[n] - found[n]).max()) for n in expected)
+        return not off > LOGIT_FACTOR * one_ulp
 
     def changes(self, form: Form) -> bool:
         """Tell whether a planted mistake shows in this case."""
@@ -210,7 +211,7 @@ def named(
     reproduce some of the cases and do not show in the others.
     """
     tell(0, 0, "looking for a classic mistake")
-    partings = list(_partings(make, execution, failed))
+    partings = sorted(_partings(make, execution, failed), key=lambda each: each.where.steps)
     if not partings:
         return []
     sound = [Trial(each) for each in passed.values()]
@@ -220,7 +221,9 @@ def named(
         for mistake in MISTAKES
         if _any(mistake.forms, lambda form: _always(form, partings, sound))
     ]
-    return found or list(_pairs(partings, sound)) or list(_partly(partings, sound))
+    if not found and partings[0].where.steps < SOON:  # later ones take minutes to try in pairs
+        found = list(_pairs(partings, sound))
+    return found or (list(_partly(partings, sound)) if whole <= FEW else [])
 
 
 def _partings(

@@ -115,8 +115,6 @@ class Trial:
 
     def course(self, form: Form, way: Way) -> Course:
         """Return how far `form` goes the way that another trainer went."""
-        if not self._begins(form, way):
-            return Course("steps")
         fresh = self._loaded(form(self.case.task, self.splits), self.params)
         if not self._evaluates(fresh, self.params, way.before):
             return Course("logits")
@@ -146,11 +144,16 @@ class Trial:
                 return i, True
         return len(weights), False
 
-    def _begins(self, form: Form, way: Way) -> bool:
-        """Tell quickly whether the first step may be the form's."""
+    def may_pass(self, form: Form, way: Way, where: Course) -> bool:
+        """Tell quickly whether a form may be where the reference is not any more."""
+        if where.parted not in ("steps", "epochs"):
+            return True
         trainer = self._loaded(form(self.case.task, self.splits), self.params)
-        trainer.train(self.walks["steps"][0])
-        off = relative_difference(trainer.params(), way.steps[0], self.excluded)
+        found = way.steps if where.parted == "steps" else way.epochs
+        place = where.steps if where.parted == "steps" else where.epochs
+        for walk in self.walks[where.parted][: place + 1]:
+            trainer.train(walk)
+        off = relative_difference(trainer.params(), found[place], self.excluded)
         return not off > PLAIN[self.case.task.dtype]
 
     def _evaluates(self, trainer: Trainer, params: Params, found: Logits) -> bool:
@@ -178,7 +181,8 @@ class Parting:
     def is_reproduced(self, form: Form) -> bool:
         """Tell whether a planted mistake takes the subject's way past that place."""
         try:
-            return self.trial.course(form, self.way).covers(self.where)
+            may = self.trial.may_pass(form, self.way, self.where)
+            return may and self.trial.course(form, self.way).covers(self.where)
         except (ValueError, FloatingPointError):  # a mixture that cannot be
             return False
 
@@ -221,7 +225,9 @@ def named(
         for mistake in MISTAKES
         if _any(mistake.forms, lambda form: _always(form, partings, sound))
     ]
-    if not found and partings[0].where.steps < SOON:  # later ones take minutes to try in pairs
+    first = partings[0].where
+    soon = first.parted == "steps" and first.steps < SOON  # others take minutes
+    if not found and soon and whole > 1:
         found = list(_pairs(partings, sound))
     return found or (list(_partly(partings, sound)) if whole <= FEW else [])
 

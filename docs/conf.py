@@ -97,4 +97,5 @@ def setup(app: Any) -> None:
     """Connect what is generated to the build."""
     app.connect("source-read", _read)
     app.connect("autodoc-process-docstring", generated.docstring)
+    app.connect("autodoc-process-signature", generated.signature)
     app.connect("build-finished", _finish)

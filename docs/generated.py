@@ -211,6 +211,25 @@ def _rst(directives: Any) -> str:
     return f"```{{eval-rst}}\n{lines}\n```"
 
 
+def signature(*event: Any) -> tuple[str | None, str | None]:
+    """Return a signature, among an event's last values, without the ranges that the schema has."""
+    plain = [text and _plain(text) for text in event[-2:]]
+    return plain[0], plain[1]
+
+
+def _plain(text: str) -> str:
+    """Return `text` with every `Annotated[KIND, ...]` as KIND."""
+    while (at := text.find("Annotated[")) >= 0:
+        depth, start, comma, end = 0, at + len("Annotated["), 0, at
+        for end in range(start, len(text)):
+            depth += (text[end] in "[(") - (text[end] in "])")
+            comma = comma or end * (text[end] == "," and depth == 0)
+            if depth < 0:
+                break
+        text = text[:at] + text[start:comma] + text[end + 1 :]
+    return text
+
+
 def docstring(*event: Any) -> None:
     """Turn a docstring, the last of an event's values, from Markdown into what Sphinx reads.
 

@@ -202,6 +202,15 @@ def test_docstrings_become_what_sphinx_reads(docs: Any) -> None:
     ]
 
 
+def test_signatures_have_no_ranges(docs: Any) -> None:
+    text = "(a: Annotated[int, within(0, 2)] = 1, *, b: list[Annotated[Literal['x', 'y'], f(1)]])"
+    assert docs["generated"].signature(None, "function", text, "Annotated[str, NAME] | None") == (
+        "(a: int = 1, *, b: list[Literal['x', 'y']])",
+        "str | None",
+    )
+    assert docs["generated"].signature(None, None) == (None, None)
+
+
 def build(folder: Path) -> subprocess.CompletedProcess[str]:
     """Build the site of the documents in `folder` into build/site, as `make docs` does."""
     makefile = (ROOT / "Makefile").read_text("utf-8")

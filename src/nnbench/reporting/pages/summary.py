@@ -12,13 +12,13 @@ from nnbench.reporting.comparison.content import Report
 from nnbench.reporting.pages.markdown import escape
 from nnbench.reporting.statistics import Difference
 
-MOST = 10  # conditions, verdicts, groups and runs that are listed
+MOST, MOST_NOTES = 8, 4  # conditions, verdicts, groups and runs that are listed; notes
 MOST_CHARACTERS = 600  # of a sentence: one about groups with long names
 HEAD = ("group", "seeds", "test accuracy", "epoch")
 
 
 def summary(report: Report, title: str, conditions: Sequence[Condition] = ()) -> str:
-    """Return the conditions, the verdicts and the first table, each cut to `MOST` lines."""
+    """Return conditions, verdicts, the first table, certificates and notes, each cut short."""
     met = sum(each.met for each in conditions)
     end = f": {'failed' if met else 'passed'}, {met} of {count(len(conditions), 'condition')} met"
     lines = [f"## {_one(title)}{end * bool(conditions)}", "", f"**{_one(report.question)}**"]
@@ -28,6 +28,7 @@ def summary(report: Report, title: str, conditions: Sequence[Condition] = ()) ->
     lines += _listed([_one(verdict) for verdict in report.verdicts], "verdicts")
     lines += _table(report)
     lines += _listed([_one(line) for line in _certificates(report)], "runs")
+    lines += _listed([_one(note) for note in report.notes], "notes", MOST_NOTES)
     lines += ["", f"<sub>{_one(_machine(report))}; intervals are 95 %; nnbench {VERSION}</sub>"]
     return "\n".join(lines) + "\n"
 
@@ -85,9 +86,9 @@ def _machine(report: Report) -> str:
     return f"{known['processor']}, {known['cores']} cores"
 
 
-def _listed(items: Sequence[str], what: str) -> list[str]:
-    more = [f"and {len(items) - MOST} more {what}"] * (len(items) > MOST)
-    return [""] * bool(items) + [f"- {item}" for item in [*items[:MOST], *more]]
+def _listed(items: Sequence[str], what: str, most: int = MOST) -> list[str]:
+    more = [f"and {len(items) - most} more {what}"] * (len(items) > most)
+    return [""] * bool(items) + [f"- {item}" for item in [*items[:most], *more]]
 
 
 def _one(text: str) -> str:

@@ -132,6 +132,7 @@ def _words(annotation: Any) -> str:  # noqa: PLR0911 - a table
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         limits = " and ".join(str(each) for each in arguments[1:] if each is not UNKNOWN)
+        limits = re.sub(r"(greater than (\S+)) and at least \2", r"\1", limits)
         return ", ".join(filter(None, [_words(arguments[0]), limits]))
     if origin is Literal:
         return ", ".join(f"`{each}`" for each in arguments)

@@ -19,6 +19,7 @@ import yaml
 from scipy import stats
 
 from nnbench.errors import ConfigError
+from nnbench.records.folder import read_runs
 from nnbench.records.run import RunResult
 from nnbench.reporting.asking import Report
 from nnbench.reporting.comparison.conditions import all_intervals, judge
@@ -93,6 +94,23 @@ def test_intervals_are_those_of_the_textbook(tmp_path: Path) -> None:
         against.quality.contrast.difference
     )
     assert math.isinf(numpy["parameters"].low)
+
+
+def test_samples_are_in_the_intervals_of_a_regression(nnbench: Nnbench, tmp_path: Path) -> None:
+    """As its loss by sample has it: seeds alone, which agree here, would give an interval of 0."""
+    sweep = ["-m", "backend=numpy", "seed=0,1,2", "data=diabetes", "data.split_seed=0"]
+    sweep += ["task=regression", "arch=linear_regression", "loss=mse", "epochs=2", "batch_size=32"]
+    done = nnbench(*sweep, "parity=false", "tracking=local")
+    assert done.returncode == 0, done.stderr
+    report = Report(build(read_runs(tmp_path / "results")))
+    (figures,) = all_intervals(report.content).values()
+    losses = [run.figure("test_loss") or 0.0 for run in report.content.runs]
+    assert figures["loss"].value == pytest.approx(np.mean(losses))
+    by_seeds = t_interval(losses)
+    assert figures["loss"].high - figures["loss"].low > 5 * (by_seeds[1] - by_seeds[0])
+    width = figures["gap"].high - figures["gap"].low
+    assert width == pytest.approx(figures["loss"].high - figures["loss"].low, rel=0.1)
+    assert "| group | seeds | test loss | epoch |" in report.written("summary")
 
 
 def test_an_interval_has_its_figure_in_it_and_stays_among_fractions(tmp_path: Path) -> None:
@@ -390,7 +408,7 @@ def test_the_workflow_is_the_documented_one() -> None:
     assert len(steps()) == 2
 
 
-@pytest.mark.parametrize("seeds", [5, 4])
+@pytest.mark.parametrize("seeds", [pytest.param(5, marks=pytest.mark.slow), 4])
 def test_the_workflow_fails_by_its_conditions(tmp_path: Path, seeds: int) -> None:
     runs(tmp_path, "numpy", 5)
     runs(tmp_path, "torch", seeds)

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean
-
-import numpy as np
 
 from nnbench.formatting import finite, number
 from nnbench.reporting.claims.expression import ENDS, figures_in, holds
@@ -125,32 +123,31 @@ def _of_seeds(values: Iterable[float | None]) -> tuple[float, float] | None:
 
 
 def _of_samples(group: Group, scores: Scored | None) -> dict[str, tuple[float, float]]:
-    """Return the ends for accuracy and gap, in regression for the loss: other seeds and samples."""
-    accuracies, trained = group.figures("test_accuracy"), group.figures("train_accuracy")
-    if not accuracies:
-        losses = finite(group.figures("test_loss").values())
-        if scores is None or len(losses) < FEWEST:
-            return {}
-        half = half_of_scores([*scores.by_seed.values()])
-        return {"loss": (mean(losses) - half, mean(losses) + half)}
-    gaps = {s: trained[s] - accuracies[s] for s in accuracies if s in trained}
+    """Return the ends for accuracy (in regression loss) and gap: other seeds and test samples."""
+    accuracies = group.figures("test_accuracy")
+    quality = accuracies or group.figures("test_loss")
     samples = int((group.first.data.get("samples") or {}).get("test") or 0)
     found = {}
-    for name, values in (("accuracy", accuracies), ("gap", gaps)):
-        if len(values) < FEWEST or not (scores or samples):
+    for name, by_seed in (
+        ("accuracy" if accuracies else "loss", quality),
+        ("gap", group.figures("generalization_gap")),
+    ):
+        values = [by_seed[s] for s in quality if math.isfinite(by_seed.get(s, math.nan))]
+        if len(values) < max(FEWEST, len(quality)):
             continue
         if scores is not None:
-            given = trained if name == "gap" else dict.fromkeys(values, 0.0)
-            half = half_of_scores([_less(given[s], scores.by_seed[s]) for s in values])
+            half = half_of_scores([_around_mean(scores.by_seed[s], by_seed[s]) for s in quality])
+        elif accuracies and samples:
+            half = half_of_accuracies(values, [*accuracies.values()], samples)
         else:
-            half = half_of_accuracies([*values.values()], [*accuracies.values()], samples)
-        found[name] = (mean(values.values()) - half, mean(values.values()) + half)
+            continue
+        found[name] = (mean(values) - half, mean(values) + half)
     return found
 
 
-def _less(given: float, scores: Scores) -> Scores:
-    """Return `given` minus the values of `scores`: of a gap the training accuracy."""
-    return Scores(given - np.asarray(scores.values), scores.samples, scores.certain)
+def _around_mean(scores: Scores, value: float) -> Scores:
+    """Return `scores` moved so that `value` is their mean: of a gap, which samples move as much."""
+    return replace(scores, values=scores.values - scores.values.mean() + value)
 
 
 def _around(name: str, value: float, ends: tuple[float, float] | None) -> Difference:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 from nnbench.config.installation import VERSION
-from nnbench.formatting import NAME_CHARACTERS, count, cut, duration, percent, printable
+from nnbench.formatting import NAME_CHARACTERS, count, cut, duration, number, percent, printable
 from nnbench.records.standing import standing
 from nnbench.reporting.comparison.conditions import Condition, all_intervals
 from nnbench.reporting.comparison.content import Report
@@ -14,7 +15,6 @@ from nnbench.reporting.statistics import Difference
 
 MOST, MOST_NOTES = 8, 4  # conditions, verdicts, groups and runs that are listed; notes
 MOST_CHARACTERS = 600  # of a sentence: one about groups with long names
-HEAD = ("group", "seeds", "test accuracy", "epoch")
 
 
 def summary(report: Report, title: str, conditions: Sequence[Condition] = ()) -> str:
@@ -36,34 +36,32 @@ def summary(report: Report, title: str, conditions: Sequence[Condition] = ()) ->
 def _table(report: Report) -> list[str]:
     """Return the groups of the first table, figures with their intervals."""
     rows, known = report.tables[0].rows, all_intervals(report)
-    lines = ["", f"| {' | '.join(HEAD)} |", "|---|" + "---:|" * (len(HEAD) - 1)]
+    classes = any(row.test_accuracy is not None for row in rows)
+    title, figure, text = ("test accuracy", "accuracy", percent) if classes else (
+        "test loss", "loss", number
+    )  # fmt: skip
+    lines = ["", f"| group | seeds | {title} | epoch |", "|---|---:|---:|---:|"]
     for row in rows[:MOST]:
-        figures = known[row.group]
         cells = [
             _one(cut(row.group, NAME_CHARACTERS)),
             f"{row.seeds}" + f", {row.diverged} diverged" * bool(row.diverged),
-            _cell(figures.get("accuracy"), percent),
-            _cell(figures.get("time"), duration),
+            _cell(known[row.group].get(figure), text),
+            _cell(known[row.group].get("time"), duration),
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    more = len(rows) - MOST
-    tables = len(report.tables) - 1
-    said = [f"{count(more, 'more group')} and"] * (more > 0) if tables else []
-    said += [f"{count(tables, 'more table')}, of runs that are not ranked against these."] * (
-        tables > 0
-    )
-    said = said or [f"{count(more, 'more group')}."] * (more > 0)
-    return [*lines, *([""] * bool(said)), *([" ".join(said)] if said else [])]
+    more, others = len(rows) - MOST, len(report.tables) - 1
+    said = [count(more, "more group")] * (more > 0)
+    said += [f"{count(others, 'more table')} of runs not ranked against these"] * (others > 0)
+    return [*lines, *["", f"And {', '.join(said)}."] * bool(said)]
 
 
-def _cell(found: Difference | None, text: object) -> str:
-    assert callable(text)
+def _cell(found: Difference | None, text: Callable[[float | None], str]) -> str:
+    """Return a figure, with its interval where it has one."""
     if found is None:
         return "-"
-    shown = str(text(found.value))
-    if abs(found.low) == float("inf") or found.high == float("inf"):
-        return escape(shown)
-    return escape(f"{shown} ({text(found.low)} to {text(found.high)})")
+    known = math.isfinite(found.low) and math.isfinite(found.high)
+    ends = f" ({text(found.low)} to {text(found.high)})" if known else ""
+    return escape(text(found.value) + ends)
 
 
 def _certificates(report: Report) -> list[str]:

@@ -59,7 +59,6 @@ autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
-add_module_names = False
 maximum_signature_line_length = 88
 
 html_theme = "furo"

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import click
 
+import nnbench.api
 import nnbench.extend
 from nnbench.cli import COMMANDS, help, module
 from nnbench.config import catalogue
@@ -160,7 +161,7 @@ def _members(annotation: Any) -> tuple[Any, ...]:
 
 def python() -> str:
     """Return the functions of `nnbench` with the objects that they return."""
-    functions = [name for name in nnbench.__all__ if name != "__version__"]
+    functions = [name for name in vars(nnbench.api) if name in nnbench.__all__]
     returned = [
         "nnbench.records.run.RunResult", "nnbench.records.run.EpochRecord",
         "nnbench.records.run.Phases", "nnbench.sweeps.loop.SweepResult",

@@ -132,6 +132,7 @@ def test_every_page_has_its_place(docs: Any) -> None:
     listed = [page for group in docs["conf"].CONTENTS.values() for page in group]
     names = {str(page.relative_to(ROOT).with_suffix("")) for page in pages}
     assert sorted([*listed, "README"]) == sorted(names)
+    assert not hasattr(docs["conf"], "suppress_warnings")
 
 
 def leaves(kind: Any, path: str = "") -> Iterator[str]:

@@ -21,6 +21,7 @@ from nnbench.reporting.pages.scene import (
     WIDTH,
     Scene,
     label_ends,
+    seeds,
     sentences,
     stage,
 )
@@ -156,7 +157,7 @@ def time_ledger(scene: Scene) -> Drawn | None:
                 fontsize=7.5)  # fmt: skip
     drawn.caption = sentences(
         "Where the time of a run goes.",
-        f"Means over {scene.seeds(len(g.finished) for _, g in groups)}; training is in the "
+        f"Means over {seeds(len(g.finished) for _, g in groups)}; training is in the "
         "backend's colour.", scene.left_out, scene.machine,
     )  # fmt: skip
     return drawn

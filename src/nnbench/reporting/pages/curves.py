@@ -13,7 +13,7 @@ from nnbench.reporting.comparison.reaching import Reached, reached
 from nnbench.reporting.pages import axis
 from nnbench.reporting.pages.drawn import Drawn
 from nnbench.reporting.pages.looks import INK, Look
-from nnbench.reporting.pages.scene import HEIGHT, Scene, label_ends, sentences, stage
+from nnbench.reporting.pages.scene import HEIGHT, Scene, label_ends, seeds, sentences, stage
 
 SHOWN_MARKERS = 8  # of a curve
 SAME = 0.01  # of the figure's height: curves no further apart lie on each other
@@ -45,7 +45,7 @@ def curve(scene: Scene, name: str, title: str, log: bool = False) -> Drawn | Non
         axis.per_cent(axes.yaxis)
     _describe(drawn, axes, scene, courses, percent if share else number)
     drawn.caption = sentences(
-        f"{title[0].upper()}{title[1:]} by epoch.", _what_bands_are(scene, courses),
+        f"{title[0].upper()}{title[1:]} by epoch.", _what_bands_are(courses),
         scene.left_out, scene.machine,
     )  # fmt: skip
     return drawn
@@ -117,12 +117,12 @@ def _describe(drawn: Drawn, axes: Any, scene: Scene, courses: dict[int, Course],
     label_ends(drawn, axes, ends, scene.looks)
 
 
-def _what_bands_are(scene: Scene, courses: dict[int, Course]) -> str:
+def _what_bands_are(courses: dict[int, Course]) -> str:
     numbers = [max(map(len, course.values())) for course in courses.values()]
     if max(numbers) < 2:
         return "One seed."
     return (
-        f"Lines are means over {scene.seeds(numbers)}, bands their range, least to greatest (no "
+        f"Lines are means over {seeds(numbers)}, bands their range, least to greatest (no "
         "interval)."
     )
 
@@ -229,7 +229,7 @@ def _caption(scene: Scene, runs: dict[int, Any], reach: dict[int, Reached]) -> s
         goal = f"Below: the share of seeds that have reached {percent(target)}, 95 % of the best."
     return sentences(
         "Test accuracy against training time.",
-        f"One line for each run, {scene.seeds(map(len, runs.values()))} for a group; evaluation is "
+        f"One line for each run, {seeds(map(len, runs.values()))} for a group; evaluation is "
         "outside the clock.",
         goal, scene.left_out, scene.machine,
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,10 +17,11 @@ from nnbench.reporting.comparison.answers import (
     confusion,
     samples,
 )
+from nnbench.reporting.comparison.groups import Group
 from nnbench.reporting.pages import room
 from nnbench.reporting.pages.drawn import Drawn
 from nnbench.reporting.pages.looks import COLORS, INK, fitted
-from nnbench.reporting.pages.scene import Scene, sentences
+from nnbench.reporting.pages.scene import seeds, sentences
 
 COLUMNS = 5  # of sample images
 LABEL = 28  # characters
@@ -30,15 +31,14 @@ MOST_MATRIX = 12  # groups of a matrix
 FEWEST = 3  # groups of which a matrix says more than a sentence
 
 
-def pictures(scene: Scene) -> dict[str, Callable[[], Drawn | None]]:
-    """Return what can be drawn of the answers of a report's groups, by name."""
-    answers = scene.report.answers
+def pictures(groups: Sequence[Group], answers: AllAnswers) -> dict[str, Callable[[], Drawn | None]]:
+    """Return what can be drawn of the `answers` of `groups`, by name."""
     if not answers:
         return {}
     return {
-        "sample_predictions": partial(_samples, scene),
-        "confusion": partial(_confusion, scene),
-        "agreement": partial(_agreement, scene),
+        "sample_predictions": partial(_samples, groups, answers),
+        "confusion": partial(_confusion, answers),
+        "agreement": partial(_agreement, answers),
     }
 
 
@@ -49,10 +49,10 @@ def _cells(color: str) -> Any:
     return LinearSegmentedColormap.from_list("cells", [to_rgba(color, 0.0), to_rgba(color, 1.0)])
 
 
-def _samples(scene: Scene) -> Drawn | None:
+def _samples(groups: Sequence[Group], answers: AllAnswers) -> Drawn | None:
     from matplotlib.figure import Figure
 
-    shown = samples(scene.content.table.groups, scene.report.answers)
+    shown = samples(groups, answers)
     if not shown:
         return None
     rows = -(-len(shown) // COLUMNS)
@@ -94,8 +94,7 @@ def _samples(scene: Scene) -> Drawn | None:
     return Drawn(figure, caption, wide=True)
 
 
-def _confusion(scene: Scene) -> Drawn | None:
-    answers = scene.report.answers
+def _confusion(answers: AllAnswers) -> Drawn | None:
     matrices = {label: confusion(by_seed) for label, by_seed in list(answers.items())[:MOST_GROUPS]}
     classes = max(len(matrix) for matrix in matrices.values())
     if classes > MOST_CLASSES:
@@ -122,7 +121,7 @@ def _confusion(scene: Scene) -> Drawn | None:
     caption = sentences(
         "What is taken for what.",
         "Per cent of the test samples of a label (row) that get an answer (column), over all "
-        f"seeds ({scene.seeds(map(len, answers.values()))}).",
+        f"seeds ({seeds(map(len, answers.values()))}).",
         "Groups with the same matrix share one." if len(alike) < len(matrices) else "",
     )
     return Drawn(figure, caption, wide=columns > 1)
@@ -151,9 +150,8 @@ def _matrix(axes: Any, matrix: Any, classes: int) -> Any:
     return image
 
 
-def _agreement(scene: Scene) -> Drawn | None:
+def _agreement(answers: AllAnswers) -> Drawn | None:
     """Draw how often groups answer alike; what a sentence says as well is not drawn."""
-    answers: AllAnswers = scene.report.answers
     pairs = agreement(answers)
     labels = [label for label in answers if any(label in pair for pair in pairs)][:MOST_MATRIX]
     if len(labels) < FEWEST or min(pairs.values()) >= ALIKE:
@@ -179,7 +177,7 @@ def _agreement(scene: Scene) -> Drawn | None:
                   color=color)  # fmt: skip
     caption = sentences(
         "How often two groups give the same answer.",
-        f"Per cent of the test samples, means over {scene.seeds(map(len, answers.values()))}.",
+        f"Per cent of the test samples, means over {seeds(map(len, answers.values()))}.",
         f"The first {len(labels)} of {len(answers)} groups are drawn."
         if len(labels) < len(answers) else "",
     )  # fmt: skip

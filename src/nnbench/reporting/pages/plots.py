@@ -57,5 +57,5 @@ def _drawings(report: Report) -> dict[str, Callable[[], Drawn | None]]:
         "time_ledger": partial(bars.time_ledger, scene),
         "effects": partial(bars.effects, scene),
         "parity_drift": partial(bars.parity_drift, scene),
-        **pictures(scene),
+        **pictures(scene.content.table.groups, report.answers),
     }

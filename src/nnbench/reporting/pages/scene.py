@@ -78,12 +78,13 @@ class Scene:
         drawn, there = len(self.groups), len(self.content.table.groups)
         return f"The first {drawn} of {there} groups are drawn." if drawn < there else ""
 
-    def seeds(self, numbers: Iterable[int]) -> str:
-        """Return how many seeds groups have: `3 seeds`, `2 to 5 seeds`."""
-        known = sorted(set(numbers)) or [0]
-        if len(known) == 1:
-            return count(known[0], "seed")
-        return f"{known[0]} to {count(known[-1], 'seed')}"
+
+def seeds(numbers: Iterable[int]) -> str:
+    """Return how many seeds groups have: `3 seeds`, `2 to 5 seeds`."""
+    known = sorted(set(numbers)) or [0]
+    if len(known) == 1:
+        return count(known[0], "seed")
+    return f"{known[0]} to {count(known[-1], 'seed')}"
 
 
 def sentences(*parts: str) -> str:

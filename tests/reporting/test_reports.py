@@ -6,7 +6,6 @@ import dataclasses
 import html as escaping
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import pytest
 from nnbench.errors import ConfigError
 from nnbench.records.flags import Beside, Said
 from nnbench.records.folder import read_runs
-from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.content import build
 from nnbench.reporting.comparison.fairness import findings
 from nnbench.reporting.comparison.groups import tables
@@ -26,31 +24,9 @@ from nnbench.reporting.pages.cells import COLUMNS
 from nnbench.reporting.pages.html import html
 from nnbench.reporting.pages.markdown import escape, markdown
 from nnbench.reporting.pages.plots import write_plots
-from support.commands import PATIENCE, TINY, Nnbench
+from support.commands import TINY, Nnbench
 from support.records import MACHINE, epoch, make_run
-
-
-def some_runs(
-    folder: Path, backend: str, seeds: int = 5, factor: float = 1.0, **changed: Any
-) -> list[RunResult]:
-    """Return runs whose epochs take about `factor` seconds, one for each seed."""
-    found = []
-    for seed in range(seeds):
-        base = make_run(folder / f"{backend}{seed}{len(changed)}{factor}")
-        seconds = [factor * (1 + 0.01 * ((seed * 7 + i) % 5)) for i in range(4)]
-        config = base.config | {"seed": seed, "case": None} | changed
-        config["backend"] = config["backend"] | {"name": backend}
-        records = tuple(
-            epoch(i, train_seconds=s, test_accuracy=0.8 + 0.01 * i + 0.001 * seed)
-            for i, s in enumerate(seconds)
-        )
-        found.append(
-            dataclasses.replace(
-                base, config=config, epochs=records, kept_epoch=3, name=f"{backend} s{seed}",
-                created=f"2026-01-0{seed + 1}T00:00:00+00:00",
-            )
-        )  # fmt: skip
-    return found
+from support.reports import in_chromium, some_runs
 
 
 def test_backends_are_compared_by_seed(tmp_path: Path) -> None:
@@ -313,22 +289,6 @@ input.value = "TORCH"; input.dispatchEvent(new Event("input")); found.push(shown
 document.title = found.join(";");
 </script>
 """
-
-
-def in_chromium(page: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Open a page in a browser that has no network; return what it says, the DOM on stdout."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no Chromium")
-    return subprocess.run(
-        [
-            browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            "--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr",
-            f"--user-data-dir={page.parent / 'profile'}", *options, "--dump-dom", str(page),
-        ],
-        capture_output=True, text=True, check=False, timeout=PATIENCE,
-    )  # fmt: skip
 
 
 def test_a_browser_sorts_and_filters_without_complaint(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from nnbench.formatting import ONE_EPOCH
+from nnbench.formatting import ONE_EPOCH, cut_inside
 from nnbench.reporting.comparison.fairness import Caution, cautions, findings
 from nnbench.reporting.comparison.groups import Group, seed
 from nnbench.reporting.comparison.reaching import ToTarget, to_target
@@ -24,6 +24,7 @@ from nnbench.reporting.statistics import (
 
 ROUNDING = 0.01  # ratios no further apart than this are the same to a reader
 MOST_BESIDES = 3  # that a short verdict names of what else differs
+MOST_NAME = 60  # characters of a name in a short verdict
 
 
 @dataclass(frozen=True)
@@ -86,15 +87,19 @@ class Against:
         """Tell whether the two differ in the backend alone."""
         return not self.differences
 
-    def pair(self) -> str:
-        """Name both groups, what they share once: `torch against numpy (batch_size=8)`."""
+    def pair(self, most: int | None = None) -> str:
+        """Name both groups, what they share once: `torch against numpy (batch_size=8)`.
+
+        Each part has at most so many characters, where `most` says how many.
+        """
         mine, others = self.group.split(), self.baseline.split()
         shared: list[str] = []
         while len(mine) > 1 and len(others) > 1 and mine[-1] == others[-1]:
             shared.insert(0, mine.pop())
             others.pop()
-        told = f" ({' '.join(shared)})" if shared else ""
-        return f"{' '.join(mine)} against {' '.join(others)}{told}"
+        names = [" ".join(each) for each in (mine, others, shared)]
+        first, second, both = (name if most is None else cut_inside(name, most) for name in names)
+        return f"{first} against {second}" + (f" ({both})" if both else "")
 
     @property
     def short(self) -> str:
@@ -112,7 +117,7 @@ class Against:
         more = len(besides) - MOST_BESIDES
         named = ", ".join(besides[:MOST_BESIDES]) + f" and {more} more" * (more > 0)
         parts += [f"differs in {named} too"] if besides else []
-        return f"{self.pair()}: {'; '.join(parts)}."
+        return f"{self.pair(MOST_NAME)}: {'; '.join(parts)}."
 
     def __str__(self) -> str:
         """Return the verdict as a sentence, with all that it rests on."""

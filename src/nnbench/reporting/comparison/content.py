@@ -131,7 +131,7 @@ def build(runs: Sequence[RunResult], baseline: str | None = None, tell: Tell = n
     answers = all_answers(contents[0].table.groups, read)
     shared = contents[0].table.varying
     what = ", ".join(shared) if shared else "the seed"
-    question = f"What is the effect of {what}?"
+    question = f"What is the effect of {what}?" if len(over) > 1 else "How did this run do?"
     return Report(
         question=question,
         verdicts=tuple(_verdicts(contents)),

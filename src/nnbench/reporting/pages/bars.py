@@ -14,7 +14,7 @@ from nnbench.reporting.comparison.rows import ledger
 from nnbench.reporting.pages import axis, room
 from nnbench.reporting.pages.curves import lines
 from nnbench.reporting.pages.drawn import Drawn
-from nnbench.reporting.pages.looks import INK, MARKERS, MOST_GROUPS, PHASES, SOFT, Look, fitted
+from nnbench.reporting.pages.looks import INK, MARKERS, PHASES, SOFT, Look, fitted
 from nnbench.reporting.pages.scene import (
     LABEL,
     LEFT,
@@ -55,7 +55,8 @@ def target_ratios(scene: Scene) -> Drawn | None:
 
 
 def _ratios(scene: Scene, found: Sequence[tuple[Against, Comparison]], what: str) -> Drawn | None:
-    shown = [(against, time) for against, time in found if time.pairs][:MOST_GROUPS]
+    known = {look.name for look in scene.looks}
+    shown = [(a, time) for a, time in found if time.pairs and a.group in known]
     if not shown:
         return None
     names = fitted([against.pair() for against, _ in shown], PAIR)
@@ -106,9 +107,9 @@ def _interval(
 ) -> None:  # fmt: skip
     """Draw one ratio: a point, hollow where there is no verdict, with its interval."""
     number = scene.number(against.group)
-    group = scene.content.table.groups[number]
+    group = scene.groups[number]
     color, ratio = scene.color(group), time.ratio
-    marker = scene.looks[number].marker if number < len(scene.looks) else "o"
+    marker = scene.looks[number].marker
     drawn_ends = _ends(ratio)
     (bar,) = axes.plot([min(drawn_ends), max(drawn_ends)], [row, row], color=color, linewidth=1.6)
     (point,) = axes.plot(

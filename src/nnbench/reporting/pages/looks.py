@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
+from nnbench.formatting import cut_inside
 from nnbench.reporting.comparison.fairness import COMPARED
 from nnbench.reporting.comparison.groups import Group
 
@@ -53,7 +54,7 @@ STYLE: Any = {
     "axes.grid": True, "axes.axisbelow": True, "axes.edgecolor": SOFT, "grid.color": LINE,
     "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6,
     "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK,
-    "font.size": 9.0, "axes.titlesize": 9.0, "hatch.linewidth": 0.6, "grid.linewidth": 0.6,
+    "font.size": 9.5, "axes.titlesize": 9.5, "hatch.linewidth": 0.6, "grid.linewidth": 0.6,
     "xtick.major.size": 0, "ytick.major.size": 0, "xtick.minor.size": 0, "ytick.minor.size": 0,
     "svg.hashsalt": "nnbench", "svg.fonttype": "none", "pdf.fonttype": 42,
     "text.parse_math": False,  # names are text
@@ -122,16 +123,9 @@ def fitted(labels: Sequence[str], most: int) -> list[str]:
     """Return labels of at most `most` characters, cut in their middle, no two of them alike."""
     found: list[str] = []
     for label in labels:
-        text = _cut(label, most)
+        text = cut_inside(label, most)
         if text in found:
             tail = f" #{len(found) + 1}"
-            text = _cut(label, most - len(tail)) + tail
+            text = cut_inside(label, most - len(tail)) + tail
         found.append(text)
     return found
-
-
-def _cut(label: str, most: int) -> str:
-    if len(label) <= most:
-        return label
-    end = most // 3
-    return f"{label[: most - end - 1]}…{label[-end:]}"

@@ -34,7 +34,7 @@ def write_plots(
 
 def _drawings(report: Report) -> dict[str, Callable[[], Drawn | None]]:
     scene = Scene(report.tables[0], report)
-    rates = any(group.figures("test_accuracy") for group in scene.groups)
+    rates = any(curves.by_epoch(group, "test_accuracy") for group in scene.groups)
     gap = "train minus test accuracy" if rates else "test minus training loss"
     test = partial(curves.curve, scene, "test_loss", "test loss", log=True)
     by_epoch: dict[str, Callable[[], Drawn | None]] = {

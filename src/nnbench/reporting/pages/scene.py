@@ -17,12 +17,12 @@ from nnbench.reporting.pages import room
 from nnbench.reporting.pages.drawn import Drawn
 from nnbench.reporting.pages.looks import LINE, Look, colors, fitted, looks
 
-WIDTH, HEIGHT, LEFT = 3.9, 2.6, 0.72  # inches of axes, and of what stands left of them
-LABEL = 30  # characters of a group's label beside its curve
+WIDTH, HEIGHT, LEFT = 3.5, 2.4, 0.72  # inches of axes, and of what stands left of them
+LABEL = 26  # characters of a group's label beside its curve
 SWATCH, AFTER = 0.30, 0.07  # inches of the line before a label, and of the gaps around it
 NEAR = 0.1  # of the axes' width: a curve that ends further from its label has no line to it
 APART = 11.0  # points from one label to the next
-SMALL = 8.0  # points of a label's text
+SMALL = 8.5  # points of a label's text
 SHORT = 44  # characters of a processor's name
 
 
@@ -58,9 +58,8 @@ class Scene:
         return self.colors[str(group.settings[COMPARED])]
 
     def number(self, label: str) -> int:
-        """Return the number of the group with this label, behind all that are drawn for others."""
-        labels = [group.label for group in self.content.table.groups]
-        return labels.index(label) if label in labels else len(labels)
+        """Return the number of the group with this label, one of those that are drawn."""
+        return [look.name for look in self.looks].index(label)
 
     @property
     def machine(self) -> str:
@@ -74,9 +73,11 @@ class Scene:
 
     @property
     def left_out(self) -> str:
-        """Return a sentence on the groups that are not drawn; empty where all are."""
+        """Return sentences on groups that are not drawn, and on runs that end early."""
         drawn, there = len(self.groups), len(self.content.table.groups)
-        return f"The first {drawn} of {there} groups are drawn." if drawn < there else ""
+        first = f"The first {drawn} of {there} groups are drawn." if drawn < there else ""
+        diverged = any(group.diverged for group in self.groups)
+        return sentences(first, "Diverged runs end with their figures." if diverged else "")
 
 
 def seeds(numbers: Iterable[int]) -> str:

@@ -15,20 +15,12 @@ from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 from PIL import Image
 
+from nnbench.records.colors import BACKENDS, COLORS, colors
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.content import build
 from nnbench.reporting.pages import axis, bars, curves
 from nnbench.reporting.pages.drawn import Drawn, for_page
-from nnbench.reporting.pages.looks import (
-    BACKENDS,
-    COLORS,
-    MARKERS,
-    STYLE,
-    Look,
-    colors,
-    fitted,
-    looks,
-)
+from nnbench.reporting.pages.looks import MARKERS, STYLE, Look, fitted, looks
 from nnbench.reporting.pages.plots import write_plots
 from nnbench.reporting.pages.scene import Scene, spread
 from nnbench.reporting.pages.swatch import PATHS

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from nnbench.records.colors import COLORS
 from nnbench.reporting.explain.explanation import Gap, both_orders
 from nnbench.reporting.pages.drawn import Plot, write
 from nnbench.reporting.pages.html import environment
-from nnbench.reporting.pages.looks import COLORS, STYLE
+from nnbench.reporting.pages.looks import STYLE
 from nnbench.schema.progress import Tell, counted
 
 

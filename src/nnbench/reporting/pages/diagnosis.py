@@ -11,6 +11,7 @@ from rich.console import Group
 
 from nnbench.config.installation import lacking
 from nnbench.model.network import describe
+from nnbench.records.colors import COLORS
 from nnbench.reporting.diagnosis.plain import (
     is_cause,
     is_sure,
@@ -24,7 +25,6 @@ from nnbench.reporting.explain.page import write_waterfalls
 from nnbench.reporting.pages.drawn import Plot
 from nnbench.reporting.pages.grid import fold, titled
 from nnbench.reporting.pages.html import environment
-from nnbench.reporting.pages.looks import COLORS
 from nnbench.schema.progress import nobody
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nnbench.reporting.pages.looks import COLORS
+from nnbench.records.colors import COLORS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

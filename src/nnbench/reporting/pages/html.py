@@ -7,11 +7,12 @@ from functools import cache
 from typing import Any
 
 from nnbench.formatting import percent
+from nnbench.records.colors import COLORS
 from nnbench.reporting.claims.text import HEADS
 from nnbench.reporting.comparison.content import Report
 from nnbench.reporting.pages.cells import COLUMNS
 from nnbench.reporting.pages.drawn import Plot
-from nnbench.reporting.pages.looks import COLORS, Look
+from nnbench.reporting.pages.looks import Look
 from nnbench.reporting.pages.scene import Scene
 from nnbench.reporting.pages.swatch import swatch
 

@@ -6,42 +6,19 @@ apart; in black and white, and where curves coincide, groups are told apart by l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import cycle
 from typing import Any
 
 from nnbench.formatting import cut_inside
+from nnbench.records.colors import COLORS, colors
 from nnbench.reporting.comparison.fairness import COMPARED
 from nnbench.reporting.comparison.groups import Group
 
 MOST_GROUPS = 12  # in a figure: each has a marker of its own
-INK, SOFT, LINE = "#1c1e21", "#5d6570", "#d8dde3"  # text, what stands behind it, the grid
-COLORS = {  # on white, and on a dark page
-    "blue": ("#0072b2", "#4aa8e0"),
-    "vermillion": ("#d55e00", "#f2803a"),
-    "green": ("#009e73", "#2bc79a"),
-    "purple": ("#cc79a7", "#e39cc4"),
-    "orange": ("#e69f00", "#f5bd45"),
-    "sky": ("#56b4e9", "#8accf3"),
-    "olive": ("#7a7300", "#c9c04a"),
-    "rise": ("#5e4fa2", "#a79be0"),  # what adds to a figure, and what takes from it
-    "fall": ("#a6761d", "#d9a957"),
-    "ink": (INK, "#e6e8eb"),
-    "soft": (SOFT, "#9aa3ad"),
-    "line": (LINE, "#343b44"),
-    "phase-1": ("#dfe3e8", "#39414b"),  # of phases of a run other than training
-    "phase-2": ("#b9c0c9", "#55606c"),
-    "phase-3": ("#919ba6", "#76828f"),
-    "phase-4": ("#6a7480", "#9ba7b4"),
-}
-PHASES = tuple(light for name, (light, _) in COLORS.items() if name.startswith("phase"))
+INK, SOFT, LINE = (COLORS[name][0] for name in ("ink", "soft", "line"))
 RISE, FALL = COLORS["rise"][0], COLORS["fall"][0]
-BACKENDS = {
-    "numpy": "blue", "torch": "vermillion", "keras": "green", "forgenn": "purple",
-    "minitorch": "orange",
-}  # fmt: skip
-OTHERS = ("sky", "olive", "purple", "orange", "soft")  # for backends that have no colour above
+PHASES = tuple(light for name, (light, _) in COLORS.items() if name.startswith("phase"))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 DASHES: tuple[tuple[float, ...], ...] = (
     (), (4.0, 1.6), (1.0, 1.3), (6.0, 1.3, 1.0, 1.3), (2.2, 1.3), (7.0, 1.3, 2.2, 1.3),
@@ -98,15 +75,6 @@ class Look:
             "marker": self.marker, "markersize": size, "markerfacecolor": "none",
             "markeredgecolor": self.color, "markeredgewidth": 1.1,
         }  # fmt: skip
-
-
-def colors(backends: Iterable[str]) -> dict[str, str]:
-    """Return the colour of each backend by its label: its own, or the next that nobody has."""
-    names = list(dict.fromkeys(backends))
-    found = {name: BACKENDS[name] for name in names if name in BACKENDS}
-    free = [name for name in OTHERS if name not in found.values()]
-    spare = cycle(free or OTHERS)
-    return {name: COLORS[found.get(name) or next(spare)][0] for name in names}
 
 
 def looks(groups: Sequence[Group]) -> list[Look]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nnbench.records.colors import COLORS
 from nnbench.reporting.comparison.answers import (
     ALIKE,
     MOST_CLASSES,
@@ -20,7 +21,7 @@ from nnbench.reporting.comparison.answers import (
 from nnbench.reporting.comparison.groups import Group
 from nnbench.reporting.pages import room
 from nnbench.reporting.pages.drawn import Drawn
-from nnbench.reporting.pages.looks import COLORS, INK, fitted
+from nnbench.reporting.pages.looks import INK, fitted
 from nnbench.reporting.pages.scene import seeds, sentences
 
 COLUMNS = 5  # of sample images

@@ -10,12 +10,13 @@ from typing import Any
 from rich.cells import cell_len
 
 from nnbench.formatting import count
+from nnbench.records.colors import colors
 from nnbench.reporting.comparison.content import Report, TableContent
 from nnbench.reporting.comparison.fairness import COMPARED
 from nnbench.reporting.comparison.groups import Group
 from nnbench.reporting.pages import room
 from nnbench.reporting.pages.drawn import Drawn
-from nnbench.reporting.pages.looks import LINE, Look, colors, fitted, looks
+from nnbench.reporting.pages.looks import LINE, Look, fitted, looks
 
 WIDTH, HEIGHT, LEFT = 3.5, 2.4, 0.72  # inches of axes, and of what stands left of them
 LABEL = 26  # characters of a group's label beside its curve

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from nnbench.reporting.pages.looks import COLORS, Look
+from nnbench.records.colors import COLORS
+from nnbench.reporting.pages.looks import Look
 
 PATHS = {  # of markers, around the origin, four units across
     "o": "M-2 0a2 2 0 1 0 4 0a2 2 0 1 0-4 0", "s": "M-2-2h4v4h-4z", "^": "M0-2.4L2.4 2h-4.8z",

@@ -26,7 +26,7 @@ ASKING = 0.45  # of the time of a report; the rest is drawing and writing
 @click.option("--sweep", help="Of this sweep, or the beginning of its name.")
 @click.option("--baseline", help="The group or backend that ratios are taken against.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: RESULTS/report]")
-@click.option("--png", is_flag=True, help="Write the plots as PNG, too.")
+@click.option("--png", is_flag=True, help="Write the plots as PNG, too, beside SVG and PDF.")
 @click.option("--title", default="nnbench report", show_default=True)
 @click.option(
     "--fail-if",
@@ -57,7 +57,7 @@ def command(
     from nnbench.reporting.pages.screen import Screen
     from nnbench.reporting.pages.terminal import report_text
 
-    need("nnbench report", "pandas", "pyarrow", "matplotlib", "seaborn")
+    need("nnbench report", "pandas", "pyarrow", "matplotlib")
     for condition in fail_if:
         check_condition(condition)
     files: dict[Form, str | None] = {form: asked.pop(form) for form in FORMS}

@@ -86,7 +86,7 @@ class Report:
     def write(self, folder: Path, plots_also: Sequence[str] = (), tell: Tell = nobody) -> Path:
         """Write the page, Markdown, data and plots into `folder`; return the page.
 
-        Plots are SVG, and in the formats `plots_also`, as "png".
+        Plots are SVG and PDF, and in the formats `plots_also`, as "png".
         """
         from nnbench.reporting.pages.plots import write_plots
 
@@ -96,10 +96,10 @@ class Report:
                 for name, frame in self.frames.items():
                     _write_frame(new / name, frame)
                 plots = write_plots(
-                    self.content, new / "plots", plots_also, part(tell, TABLES, 1.0)
+                    self.content, new / "plots", ("pdf", *plots_also), part(tell, TABLES, 1.0)
                 )
-                names = [f"plots/{name}.svg" for name in plots]
-                text = markdown.markdown(self.content, self.title, names)
+                captions = {f"plots/{name}.svg": plot.caption for name, plot in plots.items()}
+                text = markdown.markdown(self.content, self.title, captions)
                 (new / "report.md").write_text(text, encoding="utf-8")
                 page = html.html(self.content, self.title, plots)
                 (new / "report.html").write_text(page, encoding="utf-8")

@@ -73,6 +73,16 @@ class Comparison:
         text = "{} and {} unpaired runs".format(*self.runs)
         return text + f", {count(self.shared, 'seed')} in common" * (self.shared > 0)
 
+    @property
+    def short(self) -> str:
+        """Return the verdict with its interval and number of pairs alone."""
+        low, high = self.ratio.low, self.ratio.high
+        if self.word == "undecided":
+            return f"time undecided, {low:.2f} to {high:.2f} times as long ({self.basis})"
+        if self.word == "too few":
+            return f"too few seeds for a verdict on time ({self.basis})"
+        return str(self)
+
     def __str__(self) -> str:
         """Return the verdict in words, about b."""
         low, high = self.ratio.low, self.ratio.high

@@ -345,6 +345,12 @@ WRONG_ARGUMENTS: dict[str, tuple[list[str], ...]] = {
     "new": ([], ["backend"], ["model", "x"], ["arch", "mlp"], ["arch", "My Net"],
             ["backend", "json"],
             ["study", "create_nn_from_numpy"], ["arch", "x", "--too", "y"]),
+    "diagnose": ([], ["nowhere.py:build"], ["nowhere.py:build", "backend=numpy"], ["--nothing"],
+                 ["nowhere.py", "nowhere.py:build"], ["backend=numpi", "backend=numpy"],
+                 ["backend=numpy", "backend=torch", "epohcs=1"], ["@99", "@98"], ["--write"],
+                 ["nothing", "backend=numpy"], ["backend=numpy", "backend=torch", "epochs=x"]),
+    "import": ([], ["nowhere.py:build"], ["nowhere.py:build", "--as", "x"], ["--as"],
+               ["nowhere.py:build", "--as", "My Net"], ["nowhere.py", "--as", "x"], ["--nothing"]),
     "doctor": (["x"], ["--nothing"], ["--results"], ["results=a", "results=b"]),
 }  # fmt: skip
 

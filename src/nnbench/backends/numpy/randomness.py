@@ -21,13 +21,17 @@ def random_bits(like: Array, shape: tuple[int, ...], key: Words) -> Array:
 class Dropout(Layer):
     """`y = x / (1 - rate)` where kept, 0 where dropped; evaluation passes x on.
 
-    The one layer that remembers: `factor`, what the forward pass multiplied by.
+    The one layer that remembers: `factor`, what the forward pass multiplied by. `turn`: the order
+    in which it is given the samples of a batch, whose values are drawn in theirs.
     """
+
+    turn = slice(None)
 
     def forward_training(self, x: Array, key: Words | None) -> Array:
         """Return x with the values that `key` drops set to 0."""
         assert key is not None
-        kept = random_bits(x, x.shape, key) >= np.uint32(counter.threshold(self.spec.rate))
+        bits = random_bits(x, x.shape, key)[self.turn]
+        kept = bits >= np.uint32(counter.threshold(self.spec.rate))
         self.factor = kept * x.dtype.type(1.0 / (1.0 - self.spec.rate))
         return x * self.factor
 

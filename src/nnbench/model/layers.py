@@ -4,6 +4,11 @@ Shapes leave out the batch axis. Images are `(height, width, channels)`. Canonic
 layout: Dense kernel `(fan_in, fan_out)`, Conv2d kernel `(height, width, c_in, c_out)`. A constant
 that is None is the documented one in matched semantics (`nnbench.model.formulas`), the framework's
 own in native semantics.
+
+Weights of a layer with `trainable=False` stay as they are: no gradient, no weight decay, no state of
+the optimizer, no part in the norm that `clip_norm` bounds. That is what PyTorch does with parameters
+that have `requires_grad=False` or that the optimizer is not given, and Keras with `trainable=False`.
+What a batch norm gathers goes on; Keras' own `trainable=False` of that layer stops it, too.
 """
 
 from __future__ import annotations
@@ -32,12 +37,25 @@ class _Layer:
         """Return the shape that `shape` becomes; raises ConfigError where it does not fit."""
         return shape
 
+    @property
+    def learns(self) -> bool:
+        """Tell whether training updates its weights, if it has any (`trainable`)."""
+        return bool(getattr(self, "trainable", True))
+
     def parameter_shapes(self, shape: Shape) -> Shapes:
         """Return the shapes of what is learnt, by role, for inputs of `shape`."""
-        return {}
+        return self._weights(shape) if self.learns else {}
 
     def buffer_shapes(self, shape: Shape) -> Shapes:
         """Return the shapes of what is kept for inference, but not learnt."""
+        return ({} if self.learns else self._weights(shape)) | self._gathered(shape)
+
+    def _weights(self, shape: Shape) -> Shapes:
+        """Return the shapes of the weights, which are learnt unless `trainable` is false."""
+        return {}
+
+    def _gathered(self, shape: Shape) -> Shapes:
+        """Return the shapes of what training gathers, by no gradient."""
         return {}
 
 
@@ -47,6 +65,7 @@ class Dense(_Layer):
 
     units: Size
     bias: bool = True
+    trainable: bool = True
     name: Literal["dense"] = "dense"
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -55,7 +74,7 @@ class Dense(_Layer):
             raise ConfigError(f"needs flat input (put flatten before it), received {shape}")
         return (self.units,)
 
-    def parameter_shapes(self, shape: Shape) -> Shapes:
+    def _weights(self, shape: Shape) -> Shapes:
         """Return the shapes of `kernel` and, with bias, `bias`."""
         kernel: Shapes = {"kernel": (shape[0], self.units)}
         return kernel | {"bias": (self.units,)} if self.bias else kernel
@@ -110,6 +129,7 @@ class Conv2d(_Layer):
     stride: Size = 1
     padding: Literal["valid", "same"] | Annotated[int, at_least(0)] = "valid"
     bias: bool = True
+    trainable: bool = True
     name: Literal["conv2d"] = "conv2d"
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -130,7 +150,7 @@ class Conv2d(_Layer):
         rows, columns = (max((-(-n // s) - 1) * s + k - n, 0) for n in shape[:2])
         return (rows // 2, -(-rows // 2)), (columns // 2, -(-columns // 2))
 
-    def parameter_shapes(self, shape: Shape) -> Shapes:
+    def _weights(self, shape: Shape) -> Shapes:
         """Return the shapes of `kernel` and, with bias, `bias`."""
         k = self.kernel_size
         kernel: Shapes = {"kernel": (k, k, shape[2], self.filters)}
@@ -191,9 +211,10 @@ class LayerNorm(_Layer):
     """
 
     epsilon: Annotated[float, above(0.0)] | None = None
+    trainable: bool = True
     name: Literal["layer_norm"] = "layer_norm"
 
-    def parameter_shapes(self, shape: Shape) -> Shapes:
+    def _weights(self, shape: Shape) -> Shapes:
         """Return the shapes of `scale` (starts at 1) and `offset` (starts at 0)."""
         return {"scale": shape[-1:], "offset": shape[-1:]}
 
@@ -213,13 +234,14 @@ class BatchNorm(_Layer):
     momentum: Annotated[float, within(0.0, 1.0)] | None = None
     epsilon: Annotated[float, above(0.0)] | None = None
     variance: Literal["unbiased", "biased"] | None = None
+    trainable: bool = True
     name: Literal["batch_norm"] = "batch_norm"
 
-    def parameter_shapes(self, shape: Shape) -> Shapes:
+    def _weights(self, shape: Shape) -> Shapes:
         """Return the shapes of `scale` (starts at 1) and `offset` (starts at 0)."""
         return {"scale": shape[-1:], "offset": shape[-1:]}
 
-    def buffer_shapes(self, shape: Shape) -> Shapes:
+    def _gathered(self, shape: Shape) -> Shapes:
         """Return the shapes of `mean` (starts at 0) and `variance` (starts at 1)."""
         return {"mean": shape[-1:], "variance": shape[-1:]}
 
@@ -229,10 +251,13 @@ class Dropout(_Layer):
     """In training `y = x / (1 - rate)` where a value is kept, 0 where not; else `y = x`.
 
     Each value is dropped with probability `rate`, by the counter-based generator
-    (`nnbench.model.counter`): all backends drop the same ones.
+    (`nnbench.model.counter`): all backends drop the same ones. `in_evaluation`: evaluation drops,
+    too, as `torch.nn.functional.dropout` does unless told otherwise; the same values of a split's
+    n-th sample each time (`counter.evaluation_key`).
     """
 
     rate: Annotated[float, within(0.0, 1.0, high_open=True)] = 0.5
+    in_evaluation: bool = False
     name: Literal["dropout"] = "dropout"
 
 
@@ -245,6 +270,7 @@ class Embedding(_Layer):
 
     vocabulary: Size
     units: Size = 16
+    trainable: bool = True
     name: Literal["embedding"] = "embedding"
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -253,7 +279,7 @@ class Embedding(_Layer):
             raise ConfigError(f"needs a sequence of tokens, received {shape}")
         return (*shape, self.units)
 
-    def parameter_shapes(self, shape: Shape) -> Shapes:
+    def _weights(self, shape: Shape) -> Shapes:
         """Return the shape of `kernel`."""
         return {"kernel": (self.vocabulary, self.units)}
 

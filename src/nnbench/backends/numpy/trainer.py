@@ -77,6 +77,7 @@ class NumpyTrainer:
             for i, layer in enumerate(task.architecture.layers)
         ]
         self._random = [i for i, layer in enumerate(self.layers) if isinstance(layer, Dropout)]
+        self.evaluation_keys = {i: counter.evaluation_key(task.seed, i) for i in self._random}
         self._optimizer = Rule(task.optimizer, self._weights)
         self._fused = None if execution == "reference" else self._arranged(execution)
         self.slice_multiple = self._fused.multiple if self._fused else 1
@@ -151,7 +152,9 @@ class NumpyTrainer:
         from nnbench.backends.numpy.fused.stage import Material
 
         data, targets = self._inputs["train"], self._target_matrix
-        material = Material(self.task, data, targets, self.layers, self._weights)
+        material = Material(
+            self.task, data, targets, self.layers, self._weights, self.evaluation_keys
+        )
         if execution == "compiled":
             from nnbench.backends.numpy.compiled import Compiled
 
@@ -192,7 +195,8 @@ class NumpyTrainer:
         passed = [dy]
         for i in range(len(self.layers) - 1, self._first - 1, -1):
             layer, x, y = self.layers[i], activations[i], activations[i + 1]
-            grads |= {ParamKey(i, role): g for role, g in layer.param_grads(x, dy).items()}
+            if self.task.architecture.layers[i].learns:
+                grads |= {ParamKey(i, role): g for role, g in layer.param_grads(x, dy).items()}
             if i > self._first:
                 dy = layer.input_grad(x, y, dy)
                 passed.append(dy)
@@ -241,8 +245,8 @@ class NumpyTrainer:
                 return self._fused.evaluate(split, self._inputs[split])
             for start in range(0, max(n, 1), GATHER_SAMPLES):
                 x = self._gather(split, slice(start, min(start + GATHER_SAMPLES, n)))
-                for layer in self.layers:
-                    x = layer.forward(x)
+                for i, layer in enumerate(self.layers):
+                    x = layer.forward_evaluation(x, self.evaluation_keys.get(i), start)
                 logits.append(_host(x))
         return np.concatenate(logits)
 

@@ -265,8 +265,12 @@ class TorchTrainer:
 
     def _logits(self, batches: Iterable[Tensor]) -> Array:
         self._net.eval()
+        parts, row = [], 0
         with torch.inference_mode():
-            parts = [self._net(rows).cpu().numpy() for rows in batches]
+            for rows in batches:
+                self._net.begin_at(row)
+                parts.append(self._net(rows).cpu().numpy())
+                row += len(rows)
         self._net.train()
         return np.concatenate(parts)
 

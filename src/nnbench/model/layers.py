@@ -4,11 +4,6 @@ Shapes leave out the batch axis. Images are `(height, width, channels)`. Canonic
 layout: Dense kernel `(fan_in, fan_out)`, Conv2d kernel `(height, width, c_in, c_out)`. A constant
 that is None is the documented one in matched semantics (`nnbench.model.formulas`), the framework's
 own in native semantics.
-
-Weights of a layer with `trainable=False` stay as they are: no gradient, no weight decay, no state of
-the optimizer, no part in the norm that `clip_norm` bounds. That is what PyTorch does with parameters
-that have `requires_grad=False` or that the optimizer is not given, and Keras with `trainable=False`.
-What a batch norm gathers goes on; Keras' own `trainable=False` of that layer stops it, too.
 """
 
 from __future__ import annotations
@@ -19,10 +14,10 @@ from typing import Annotated, Literal
 
 from nnbench.errors import ConfigError
 from nnbench.model.augment import Augment as Augment  # noqa: PLC0414 - found here too
+from nnbench.model.layer import BaseLayer, Shapes
+from nnbench.model.layer import Shape as Shape  # noqa: PLC0414 - found here too
 from nnbench.schema import above, at_least, within
 
-Shape = tuple[int, ...]
-Shapes = dict[str, Shape]
 Size = Annotated[int, at_least(1)]
 ActivationName = Literal[
     "linear", "sigmoid", "tanh", "relu", "gelu", "gelu_tanh", "silu", "softmax"
@@ -30,37 +25,7 @@ ActivationName = Literal[
 
 
 @dataclass(frozen=True)
-class _Layer:
-    """A layer that keeps the shape and has no weights: what the others override."""
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """Return the shape that `shape` becomes; raises ConfigError where it does not fit."""
-        return shape
-
-    @property
-    def learns(self) -> bool:
-        """Tell whether training updates its weights, if it has any (`trainable`)."""
-        return bool(getattr(self, "trainable", True))
-
-    def parameter_shapes(self, shape: Shape) -> Shapes:
-        """Return the shapes of what is learnt, by role, for inputs of `shape`."""
-        return self._weights(shape) if self.learns else {}
-
-    def buffer_shapes(self, shape: Shape) -> Shapes:
-        """Return the shapes of what is kept for inference, but not learnt."""
-        return ({} if self.learns else self._weights(shape)) | self._gathered(shape)
-
-    def _weights(self, shape: Shape) -> Shapes:
-        """Return the shapes of the weights, which are learnt unless `trainable` is false."""
-        return {}
-
-    def _gathered(self, shape: Shape) -> Shapes:
-        """Return the shapes of what training gathers, by no gradient."""
-        return {}
-
-
-@dataclass(frozen=True)
-class Dense(_Layer):
+class Dense(BaseLayer):
     """`y = x @ kernel + bias`, x `(batch, fan_in)`, y `(batch, units)`."""
 
     units: Size
@@ -81,7 +46,7 @@ class Dense(_Layer):
 
 
 @dataclass(frozen=True)
-class Activation(_Layer):
+class Activation(BaseLayer):
     """Elementwise, but for softmax (over the last axis).
 
     sigmoid `1/(1+exp(-z))`; tanh; relu `max(z, 0)` with derivative 0 at 0; gelu
@@ -94,7 +59,7 @@ class Activation(_Layer):
 
 
 @dataclass(frozen=True)
-class LeakyReLU(_Layer):
+class LeakyReLU(BaseLayer):
     """`z` where z > 0, `slope * z` elsewhere, derivative `slope` at 0.
 
     Source: torch.nn.LeakyReLU (slope 0.01); keras.layers.LeakyReLU has 0.3.
@@ -105,7 +70,7 @@ class LeakyReLU(_Layer):
 
 
 @dataclass(frozen=True)
-class Flatten(_Layer):
+class Flatten(BaseLayer):
     """All axes of a sample in one, last axis fastest: rows, columns, channels."""
 
     name: Literal["flatten"] = "flatten"
@@ -116,7 +81,7 @@ class Flatten(_Layer):
 
 
 @dataclass(frozen=True)
-class Conv2d(_Layer):
+class Conv2d(BaseLayer):
     """Cross-correlation: `y[h, w] = sum over i, j of x[h s + i, w s + j] @ kernel[i, j] + bias`.
 
     `padding=same` gives `ceil(n / stride)` rows and columns; where the zeros to be added are odd
@@ -158,7 +123,7 @@ class Conv2d(_Layer):
 
 
 @dataclass(frozen=True)
-class _Pool2d(_Layer):
+class _Pool2d(BaseLayer):
     """Windows of `size` x `size`, `stride` apart (None: `size`); what does not fit is left out."""
 
     size: Size = 2
@@ -193,7 +158,7 @@ class AvgPool2d(_Pool2d):
 
 
 @dataclass(frozen=True)
-class GlobalAvgPool2d(_Layer):
+class GlobalAvgPool2d(BaseLayer):
     """The mean of each channel over all rows and columns."""
 
     name: Literal["global_avg_pool2d"] = "global_avg_pool2d"
@@ -204,7 +169,7 @@ class GlobalAvgPool2d(_Layer):
 
 
 @dataclass(frozen=True)
-class LayerNorm(_Layer):
+class LayerNorm(BaseLayer):
     """`y = (x - mean) / sqrt(variance + epsilon) * scale + offset` over the last axis.
 
     The variance divides by n (Ba et al. 2016, arXiv 1607.06450).
@@ -220,7 +185,7 @@ class LayerNorm(_Layer):
 
 
 @dataclass(frozen=True)
-class BatchNorm(_Layer):
+class BatchNorm(BaseLayer):
     """`y = scale (x - m) / sqrt(v + epsilon) + offset`, per channel (the last axis).
 
     In training m and v are mean and (biased) variance over the batch and, for images, rows and
@@ -247,7 +212,7 @@ class BatchNorm(_Layer):
 
 
 @dataclass(frozen=True)
-class Dropout(_Layer):
+class Dropout(BaseLayer):
     """In training `y = x / (1 - rate)` where a value is kept, 0 where not; else `y = x`.
 
     Each value is dropped with probability `rate`, by the counter-based generator
@@ -262,7 +227,7 @@ class Dropout(_Layer):
 
 
 @dataclass(frozen=True)
-class Embedding(_Layer):
+class Embedding(BaseLayer):
     """`y = kernel[x]`: one row of `units` numbers for each token; the first layer.
 
     Inputs are integers from 0 to `vocabulary - 1`.

@@ -45,7 +45,7 @@ class DecaysWhatIsHeld(NumpyTrainer):
         def step(grads: Params, lr: float) -> None:
             right(grads, lr)
             for p in self.held:
-                p -= lr * self._optimizer.rule.weight_decay * p
+                p[...] -= lr * self._optimizer.rule.weight_decay * p
 
         self._optimizer.step = step  # type: ignore[method-assign]
 

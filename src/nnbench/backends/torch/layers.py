@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -14,7 +13,6 @@ from nnbench.backends.protocol import Task
 from nnbench.backends.torch.randomness import CounterDropout, Random, RandomAugment
 from nnbench.backends.trainers import supported
 from nnbench.errors import UnsupportedSpec
-from nnbench.model import counter
 from nnbench.model import layers as spec
 from nnbench.model.counter import AUGMENT_STREAM
 from nnbench.model.formulas import check_own, forms, given
@@ -209,12 +207,6 @@ class Net(nn.Module):
             found.append(module(found[-1]))
         return found
 
-    def begin_at(self, row: int) -> None:
-        """Let evaluation begin at sample `row` of its split."""
-        for module in self.layers:
-            if isinstance(module, CounterDropout):
-                module.row = row
-
     def drawing(self) -> dict[int, Random]:
         """Return the modules that need a key for every step, by stream."""
         found = {i: module for i, module in enumerate(self.layers) if isinstance(module, Random)}
@@ -271,10 +263,6 @@ def build(task: Task) -> Net:
             entry = supported(LAYERS, type(layer), "layer", "torch")
             module = native.get(type(layer), entry).build(layer, shape, dtype)
             modules.append(module.requires_grad_(layer.learns))
-    for i, module in enumerate(modules):
-        if isinstance(module, CounterDropout):
-            words = counter.evaluation_key(task.seed, i)
-            module.evaluation_key = torch.from_numpy(words.view(np.int32))
     augment = task.architecture.augment
     return Net(modules, RandomAugment(augment) if augment else None)
 

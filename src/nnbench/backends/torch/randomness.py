@@ -6,7 +6,9 @@ Words are int32 here: multiplication wraps, and a shift to the right has to be m
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -53,7 +55,7 @@ class CounterDropout(Random):
     """
 
     evaluation_key: Tensor
-    row = 0
+    row: int
 
     def __init__(self, layer: Dropout) -> None:
         super().__init__()
@@ -77,6 +79,14 @@ class CounterDropout(Random):
         first = counter.signed(self.row * math.prod(shape[1:]) % 2**32)
         index = torch.arange(math.prod(shape), dtype=torch.int32, device=device) + first
         return _bits(index, self.evaluation_key.to(device)).view(shape)
+
+
+def begin_at(row: int, layers: Iterable[nn.Module], seed: int) -> None:
+    """Let evaluation begin at sample `row` of its split."""
+    for i, module in enumerate(layers):
+        if isinstance(module, CounterDropout) and module.in_evaluation:
+            words = counter.evaluation_key(seed, i)
+            module.evaluation_key, module.row = torch.from_numpy(words.view(np.int32)), row
 
 
 class RandomAugment(Random):

@@ -28,6 +28,7 @@ from nnbench.backends.torch.process import (
     fix_arithmetic,
 )
 from nnbench.backends.torch.profile import profile_rows
+from nnbench.backends.torch.randomness import begin_at
 from nnbench.backends.trainers import rehearse, resident, supported, traced
 from nnbench.data.dataset import Split
 from nnbench.model import counter, streams
@@ -268,7 +269,7 @@ class TorchTrainer:
         parts, row = [], 0
         with torch.inference_mode():
             for rows in batches:
-                self._net.begin_at(row)
+                begin_at(row, self._net.layers, self._task.seed)
                 parts.append(self._net(rows).cpu().numpy())
                 row += len(rows)
         self._net.train()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 
@@ -25,22 +26,26 @@ def random_bits(like: Array, shape: tuple[int, ...], key: Words, row: int = 0) -
 class Dropout(Layer):
     """`y = x / (1 - rate)` where kept, 0 where dropped; evaluation passes x on, or drops, too.
 
-    The one layer that remembers: `factor`, what the forward pass multiplied by.
+    The one layer that remembers: `factor`, what the forward pass multiplied by. `turn`: the order
+    in which it is given the samples of a batch, whose values are drawn in theirs.
     """
+
+    turn = slice(None)
 
     def forward_training(self, x: Array, key: Words | None) -> Array:
         """Return x with the values that `key` drops set to 0."""
-        self.factor = self._factor(x, key, 0)
+        self.factor = self._factor(x, key, 0, self.turn)
         return x * self.factor
 
     def forward_evaluation(self, x: Array, key: Words | None, row: int) -> Array:
         """Return x, with values set to 0 where the layer drops in evaluation."""
         return x * self._factor(x, key, row) if self.spec.in_evaluation else x
 
-    def _factor(self, x: Array, key: Words | None, row: int) -> Array:
+    def _factor(self, x: Array, key: Words | None, row: int, turn: Any = slice(None)) -> Array:
         """Return 0 for the values that `key` drops, `1 / (1 - rate)` for the others."""
         assert key is not None
-        kept = random_bits(x, x.shape, key, row) >= np.uint32(counter.threshold(self.spec.rate))
+        bits = random_bits(x, x.shape, key, row)[turn]
+        kept = bits >= np.uint32(counter.threshold(self.spec.rate))
         return kept * x.dtype.type(1.0 / (1.0 - self.spec.rate))
 
     def input_grad(self, x: Array, y: Array, dy: Array) -> Array:

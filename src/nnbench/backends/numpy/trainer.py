@@ -78,6 +78,7 @@ class NumpyTrainer:
         ]
         self._random = [i for i, layer in enumerate(self.layers) if isinstance(layer, Dropout)]
         self.evaluation_keys = {i: counter.evaluation_key(task.seed, i) for i in self._random}
+        self._turn = slice(None)
         self._optimizer = Rule(task.optimizer, self._weights)
         self._fused = None if execution == "reference" else self._arranged(execution)
         self.slice_multiple = self._fused.multiple if self._fused else 1
@@ -89,6 +90,15 @@ class NumpyTrainer:
         for key, p in self._params.items():
             p[...] = self.xp.asarray(params[key])
         self._optimizer.reset()
+
+    def go_backwards(self, yes: bool) -> None:
+        """Take the samples of each batch in reverse order, if it is the reference: sums over them
+        are rounded in another way, and nothing else is another.
+        """
+        self._turn = slice(None, None, -1) if yes else slice(None)
+        for layer in self.layers:
+            if isinstance(layer, Dropout):
+                layer.turn = self._turn
 
     def warm_up(self, n: int) -> None:
         """Take a step of each batch shape: BLAS gets its threads, plans their arrays."""
@@ -172,7 +182,8 @@ class NumpyTrainer:
     def activations(self, x: Array, keys: Keys) -> list[Array]:
         """Return x, augmented, and what each layer makes of it in training, logits last."""
         if self.task.architecture.augment:
-            x = augmented(self.task.architecture.augment, x, keys[counter.AUGMENT_STREAM])
+            key = keys[counter.AUGMENT_STREAM]
+            x = augmented(self.task.architecture.augment, x[self._turn], key)[self._turn]
         found = [x]
         for i, layer in enumerate(self.layers):
             found.append(layer.forward_training(found[-1], keys.get(i)))
@@ -184,9 +195,10 @@ class NumpyTrainer:
         t `(batch, outputs)`: one-hot rows or regression targets. Forward keeps every activation,
         backward goes from the logits to the first layer with parameters.
         """
-        activations = self.activations(x, keys)
-        grads, _ = self.backward(activations, t)
-        return activations[-1], grads
+        turn = self._turn
+        activations = self.activations(x[turn], keys)
+        grads, _ = self.backward(activations, t[turn])
+        return activations[-1][turn], grads
 
     def backward(self, activations: list[Array], t: Array) -> tuple[Params, list[Array]]:
         """Return the gradient of every parameter, and dy of every layer, the last layer first."""

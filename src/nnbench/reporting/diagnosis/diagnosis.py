@@ -165,7 +165,8 @@ def diagnose(
     planned = plan(va, vb, compose(["backend=numpy"]).values["backend"], apart)
     runs = len(seeds) * planned.runs
     names = ", ".join(each.name for each in apart) or "none"
-    observer.say(f"{len(apart)} differences besides initial weights: {names}.")
+    count = "1 difference" if len(apart) == 1 else f"{len(apart)} differences"
+    observer.say(f"{count} besides initial weights: {names}.")
     observer.say(f"{runs} runs, about {runs * SECONDS_PER_RUN / 60:.1f} minutes.")
     told = explained(planned, apart, starts, seeds, observer)
     return _with(found, explained=told)

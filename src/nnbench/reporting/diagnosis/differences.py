@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from nnbench.formatting import cut
@@ -73,8 +75,16 @@ def _of_layers(
             name = f"{entry(old)['name']}{number}.{leaf}"
             one, other = (said(leaf, documented_value(x, leaf)) for x in (old, new))
             alike.setdefault((name, one, other), []).append(here)
-    for (name, old_text, new_text), where in alike.items():
-        yield _layer_difference(a, b, name, old_text, new_text, where)
+    found = [_layer_difference(a, b, *named, where) for named, where in alike.items()]
+    several = {name for name, n in Counter(each.name for each in found).items() if n > 1}
+    for each, where in zip(found, alike.values(), strict=True):
+        yield _in_layer(each, where[0][0]) if each.name in several else each
+
+
+def _in_layer(each: Difference, at: int) -> Difference:
+    """Return a difference with the number of its layer in its name, for others have that name."""
+    name = f"{each.name} (layer {at + 1})"
+    return replace(each, name=name, change=replace(each.change, name=name))
 
 
 def _layer_difference(

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from nnbench import data
+from nnbench.model.layers import Activation
 from nnbench.model.reading import Framework, Place, Reading
 from nnbench.reporting.diagnosis import writing_keras, writing_torch
 from nnbench.reporting.diagnosis.difference import SWITCHES, Difference
@@ -209,10 +210,18 @@ def _layer_line(each: Difference, wanted: Wanted, framework: Framework, a: Side,
     before = next((s for p, _, s, _ in wanted.shapes() if p == at), None)
     layer = layer or a.layers[i]
     if framework == "keras":
-        text = writing_keras.layer_text(layer)[-1]
+        text = ", ".join(writing_keras.layer_text(layer)) + _written_with(b, j)
     else:
         text = writing_torch.layer_text(layer, before)
     return text if j is not None else f"{text}, after {_after(a, i)}"
+
+
+def _written_with(b: Side, j: int | None) -> str:
+    """Return the activation that stands in the same construct as layer `j` of B, to be kept."""
+    following = b.layers[j + 1] if j is not None and j + 1 < len(b.layers) else None
+    if j is None or not isinstance(following, Activation) or b.place(j) is None:
+        return ""
+    return f" with its {following.name}" if b.place(j) == b.place(j + 1) else ""
 
 
 def _after(a: Side, i: int) -> str:

@@ -196,7 +196,9 @@ def optimizer(wanted: Wanted) -> str:
         named["weight_decay"] = number(rule.weight_decay)
     named["clipvalue"] = number(rule.clip_value) if rule.clip_value else None
     named["global_clipnorm"] = number(rule.clip_norm) if rule.clip_norm else None
-    return call(f"keras.optimizers.{CLASSES[rule.name]}", _rate(wanted), **named)
+    decoupled = rule.weight_decay and rule.decay == "decoupled" and rule.name == "adam"
+    kind = "AdamW" if decoupled else CLASSES[rule.name]
+    return call(f"keras.optimizers.{kind}", _rate(wanted), **named)
 
 
 def _rate(wanted: Wanted) -> str:

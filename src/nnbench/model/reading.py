@@ -167,7 +167,7 @@ def held_still(
         roles.setdefault(key.layer, set()).add(key)
     whole = {i for i, keys in roles.items() if keys <= set(still)}
     found = [
-        dataclasses.replace(layer, trainable=False) if i in whole else layer  # type: ignore[call-arg]
+        dataclasses.replace(layer, trainable=False) if i in whole else layer  # type: ignore[arg-type]
         for i, layer in enumerate(layers)
     ]
     return tuple(found), tuple(key for key in still if key.layer not in whole)

@@ -93,7 +93,7 @@ def read(built: Any, about: About) -> Reading:
     _check_fits(reading, about)
     init = recognised(weights(built, reading))
     learnt = reading.architecture().parameter_shapes()
-    still = frozen(net)
+    still = tuple(frozen(net))
     if len(still) == len(learnt):
         reading = replace(reading, unknown=(NOTHING_LEARNS,))
     held, still = held_still(reading.layers, learnt, still)

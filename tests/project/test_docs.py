@@ -94,7 +94,9 @@ def is_slow(command: str) -> bool:
 
 
 # Read from top to bottom: their blocks belong together and have a test of their own.
-TOGETHER = [ROOT / "docs" / name for name in ("backends.md", "backpropagation.md", "textbook.md")]
+TOGETHER = [
+    ROOT / "docs" / f"{name}.md" for name in ("backends", "backpropagation", "mistakes", "textbook")
+]
 
 
 def blocks(language: str, pages: list[Path]) -> list[str]:

@@ -154,6 +154,7 @@ def test_intervals_of_one_group_cover_the_truth(samples: int) -> None:
         ("torch.time > 1.99 * numpy.time", True),
         ("numpy.accuracy.low < 80% and numpy.accuracy >= 80%", True),
         ("'torch against numpy'.time_ratio.low > 1.5", True),
+        ("'torch against numpy'.target_ratio.low > 1.5", True),
         ("'torch against numpy'.accuracy_difference.high < -1%", False),
         ("numpy.gap.high - numpy.gap.low > 0", True),
         ("numpy.memory.low < 1001 < numpy.memory.high", True),

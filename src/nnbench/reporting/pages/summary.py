@@ -25,7 +25,7 @@ def summary(report: Report, title: str, conditions: Sequence[Condition] = ()) ->
     lines += ["", _one(report.caution)] if report.caution else []
     failing = sorted(conditions, key=lambda each: not each.met)
     lines += _listed([f"{'❌' if c.met else '✅'} {_one(str(c))}" for c in failing], "conditions")
-    lines += _listed([_one(verdict) for verdict in report.verdicts], "verdicts")
+    lines += _listed([_one(verdict) for verdict in report.headlines], "verdicts")
     lines += _table(report)
     lines += _listed([_one(line) for line in _certificates(report)], "runs")
     lines += _listed([_one(note) for note in report.notes], "notes", MOST_NOTES)

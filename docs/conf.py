@@ -28,7 +28,7 @@ CONTENTS = {
         "docs/agreement", "docs/native", "docs/results/fairness", "docs/results/parity",
         "docs/results/plants", "docs/textbook",
     ],
-    "Your own programs": ["docs/diagnose", "docs/backends"],
+    "Your own programs": ["docs/diagnose", "docs/backends", "docs/mistakes"],
     "Lessons": ["docs/backpropagation"],
     "Measured": [
         "docs/results/claims", "docs/speed", "docs/results/bench", "docs/results/bench_haswell",

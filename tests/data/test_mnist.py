@@ -96,6 +96,31 @@ def test_a_damaged_gzip_is_named(
     assert "\n" not in str(caught.value)
 
 
+def test_a_large_file_is_unpacked_once_and_no_copy_is_trusted(
+    small: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idx, "UNPACKED_BYTES", 0)
+    monkeypatch.setenv("NNBENCH_CACHE", str(tmp_path / "cache"))
+    folder = lay(small, tmp_path / "root")
+    wanted = load(folder).splits["test"].inputs
+    copies = list((tmp_path / "cache" / "unpacked").iterdir())
+    assert len(copies) == len(small)
+    with monkeypatch.context() as without:
+        without.delattr(idx, "unzipped")
+        np.testing.assert_array_equal(load(folder).splits["test"].inputs, wanted)
+    bad_end: Callable[[bytes], bytes] = lambda content: content[:-1] + bytes([content[-1] ^ 4])  # noqa: E731
+    for damage in (bad_end, truncate, lambda _: b""):  # of every copy: read anew, and mended
+        whole = {copy: copy.read_bytes() for copy in copies}
+        for copy, content in whole.items():
+            copy.write_bytes(damage(content))
+        np.testing.assert_array_equal(load(folder).splits["test"].inputs, wanted)
+        assert {copy: copy.read_bytes() for copy in copies} == whole
+    packed = folder / "t10k-images-idx3-ubyte.gz"
+    packed.write_bytes(flip(packed.read_bytes()))  # a copy does not stand in for a damaged file
+    with pytest.raises(DataError, match="is damaged"):
+        load(folder)
+
+
 def test_swapped_files_are_found_out(small: dict[str, bytes], tmp_path: Path) -> None:
     train, test = "train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte"
     lay(small | {train: small[test], test: small[train]}, tmp_path)

@@ -194,6 +194,7 @@ KNOWN = {  # modules that write files, each tried above, or with the reason why 
     "sweeps/operations.py", "sweeps/session.py", "sweeps/side_by_side.py", "tracking/sync.py",
     "training/checkpoint.py", "training/side_by_side.py", "writing.py",
     "data/download.py",  # tests/data/test_download.py
+    "data/idx.py",  # tests/data/test_mnist.py: a copy that is not whole is made anew
     "cli/report.py", "cli/explain.py", "training/epochs.py",  # by `write` of what they have
     "cli/help.py", "testing/__main__.py", "sweeps/importing.py", "sweeps/programs.py",  # to output
     "reporting/diagnosis/diagnosis.py", "training/diagnosing.py", "cli/diagnose.py",  # not yet

@@ -124,6 +124,12 @@ ASKED: dict[str, tuple[Side, Side, list[str]]] = {
     "smoothed": (
         side("torch", loss=Loss("cross_entropy", label_smoothing=0.1)), side("keras"),
         ["loss label_smoothing"]),
+    "paddings": (
+        side("torch", (spec.Conv2d(8), spec.Conv2d(8, 5, padding=1), FLATTEN, spec.Dense(10)),
+             shape=(28, 28, 1)),
+        side("keras", (spec.Conv2d(8, padding="same"), spec.Conv2d(8, 5, padding="same"), FLATTEN,
+                       spec.Dense(10)), shape=(28, 28, 1)),
+        ["conv2d.padding (layer 1)", "conv2d.padding (layer 2)"]),
     "widths": (
         side("torch", (spec.Dense(32), RELU, spec.Dense(10))), side("keras"), ["dense.units"]),
 }  # fmt: skip
@@ -141,6 +147,11 @@ def test_what_differs_is_named_and_nothing_else(name: str, base: Values) -> None
         (CONV, (spec.Conv2d(8), spec.MaxPool2d(), RELU, FLATTEN, spec.Dense(10))),
         (CONV, (spec.Conv2d(8), spec.MaxPool2d(), FLATTEN, RELU, spec.Dense(10))),
         (MLP, (spec.Dense(64), RELU, spec.Dropout(0.0), spec.Activation("linear"), MLP[-1])),
+        (CONV, (spec.Conv2d(8, padding=0), *CONV[1:])),
+        (
+            (spec.Conv2d(8, padding=1), *CONV[1:]),
+            (spec.Conv2d(8, padding="same"), *CONV[1:]),
+        ),
     ],
 )
 def test_what_computes_the_same_is_no_difference(
@@ -185,6 +196,23 @@ def test_mending_says_what_keras_cannot(base: Values) -> None:
     assert "epsilon stands inside the root" in found.remaining[0]
     found = mends(*ASKED["coupled decay"][:2], base)
     assert any("keras.regularizers.L2(0.005)" in str(m.line) for m in found.mends)
+
+
+def test_each_layer_gets_its_own_padding(base: Values) -> None:
+    a, b, _ = ASKED["paddings"]
+    assert [m.line for m in mends(a, b, base).mends] == [
+        "layers.Conv2D(8, 3)",
+        "layers.ZeroPadding2D(1), layers.Conv2D(8, 5)",
+    ]
+    assert [m.line for m in mends(b, a, base).mends] == [
+        'nn.Conv2d(1, 8, 3, padding="same")',
+        'nn.Conv2d(8, 8, 5, padding="same")',
+    ]
+    strided = (spec.Conv2d(8, stride=2, padding="same"), FLATTEN, spec.Dense(10))
+    of_keras = side("keras", strided, shape=(28, 28, 1))
+    found = mends(of_keras, side("torch", CONV, shape=(28, 28, 1)), base)
+    lines = [str(m.line) for m in found.mends]
+    assert any("nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(1, 8, 3, stride=2)" in x for x in lines)
 
 
 def test_mending_says_what_torch_cannot(base: Values) -> None:

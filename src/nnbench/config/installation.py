@@ -14,12 +14,13 @@ from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
+from typing import TYPE_CHECKING, Any
 
 from nnbench.errors import MissingPackage
+
+if TYPE_CHECKING:  # imported where they are used: every run loads this module
+    from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
 
 VERSION = "0.2.0"
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml", "hydra": "hydra-core"}
@@ -34,6 +35,8 @@ def checkout() -> Path | None:
 
 def python_wanted() -> SpecifierSet:
     """Return the versions of Python that the project supports."""
+    from packaging.specifiers import SpecifierSet
+
     root = checkout()
     if root is None:
         return SpecifierSet(metadata.metadata("nnbench")["Requires-Python"])
@@ -42,6 +45,8 @@ def python_wanted() -> SpecifierSet:
 
 def requirements(extra: str = "") -> list[Requirement]:
     """Return what nnbench itself requires, or what `extra` adds to it, on this platform."""
+    from packaging.requirements import Requirement
+
     root = checkout()
     if root is None:
         declared = [Requirement(line) for line in metadata.requires("nnbench") or []]

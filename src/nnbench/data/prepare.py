@@ -161,7 +161,7 @@ def _split(payload: Payload, stratify: bool, name: str, seed: int) -> Splits:
     order = rng.permutation(len(whole))
     groups = whole.targets[order] if stratify else np.zeros(len(whole), np.int64)
     testing = np.zeros(len(whole), dtype=bool)
-    for group in np.unique(groups):
+    for group in np.flatnonzero(np.bincount(groups)):
         members = np.flatnonzero(groups == group)
         # One of each class stays to be trained on, however large the fraction.
         testing[members[: min(round(len(members) * fraction), len(members) - 1)]] = True

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import time
+from bisect import insort
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -51,6 +52,7 @@ class Folder:
         self.path = results / name
         self._known: dict[str, RunResult] = {}
         self._bad: dict[str, str] = {}
+        self._over: set[str] = set()  # the names of those that change no more
         self._sorted: list[RunResult] = []
         self._by_fingerprint: dict[str, list[RunResult]] = {}
         self._settled: int | None = None  # when the folder changed last, if all in it is over
@@ -62,32 +64,49 @@ class Folder:
 
     def runs(self, tell: Tell = nobody) -> list[RunResult]:
         """Look into the folder and return its runs, oldest first."""
-        if self._settled is not None and self._settled == self._stamp():
-            return list(self._sorted)
+        self.look(tell)
+        return list(self._sorted)
+
+    def look(self, tell: Tell = nobody) -> None:
+        """Read what is new in the folder, and what was not over at the last look."""
         stamp = self._stamp()
+        if self._settled is not None and self._settled == stamp:
+            return
         names = self._names()
-        for name in self._known.keys() - names:
-            del self._known[name]
-        self._bad = {name: text for name, text in self._bad.items() if name in names}
-        for name in counted(sorted(names), tell, "reading run"):
-            known = self._known.get(name)
-            if name in self._bad or (known and known.status in OVER):
-                continue
-            self._read(name)
-        self._sorted = sorted(self._known.values(), key=lambda run: (run.created, run.run_id))
-        self._by_fingerprint = {}
-        for run in self._sorted:
-            self._by_fingerprint.setdefault(run.fingerprint, []).append(run)
-        over = all(run.status in OVER for run in self._sorted)
+        gone = (self._known.keys() | self._bad.keys()) - names
+        for name in gone:
+            self._known.pop(name, None)
+            self._bad.pop(name, None)
+        left = names - self._over - self._bad.keys()
+        new = left - self._known.keys()
+        read = [name for name in counted(sorted(left), tell, "reading run") if self._read(name)]
+        if gone or not new.issuperset(read):
+            self._sort()
+        else:
+            for name in read:
+                self._add(name, self._known[name])
         whole = len(self._known) + len(self._bad) == len(names)
         # Of a folder that has just changed nobody can tell by its time whether it changes again.
         old = stamp is not None and time.time_ns() - stamp > SETTLED_NANOSECONDS
+        over = len(self._over) == len(self._known)
         self._settled = stamp if over and whole and old else None
-        return list(self._sorted)
+
+    def _sort(self) -> None:
+        self._over = {name for name, run in self._known.items() if run.status in OVER}
+        self._sorted = sorted(self._known.values(), key=_age)
+        self._by_fingerprint = {}
+        for run in self._sorted:
+            self._by_fingerprint.setdefault(run.fingerprint, []).append(run)
+
+    def _add(self, name: str, run: RunResult) -> None:
+        """Put in one that is new: of thousands, a sweep adds one at a time."""
+        insort(self._sorted, run, key=_age)
+        insort(self._by_fingerprint.setdefault(run.fingerprint, []), run, key=_age)
+        if run.status in OVER:
+            self._over.add(name)
 
     def of_fingerprint(self, fingerprint: str) -> list[RunResult]:
-        """Look into the folder and return its runs of one fingerprint, oldest first."""
-        self.runs()
+        """Return the runs of one fingerprint as of the last look, oldest first."""
         return list(self._by_fingerprint.get(fingerprint, []))
 
     def latest(self, most: int, fits: Callable[[text.Head], bool]) -> Latest:
@@ -141,6 +160,10 @@ class Folder:
             return os.stat(self.path).st_mtime_ns
         except OSError:
             return None
+
+
+def _age(run: RunResult) -> tuple[str, str]:
+    return run.created, run.run_id
 
 
 def _as_it_is(run: RunResult) -> RunResult:

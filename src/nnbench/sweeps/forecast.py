@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections import defaultdict
+from bisect import insort
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from statistics import mean, median
+from dataclasses import dataclass, field
+from statistics import median
 from typing import Any, NamedTuple
 
 from nnbench.formatting import count, rough
@@ -83,11 +84,20 @@ class Cost(NamedTuple):
         return self.besides + min(epochs, MOST_EPOCHS) * self.epoch
 
 
+@dataclass
+class _Timed:
+    """What runs of one kind took, sorted, so that nobody sorts thousands to look at the middle."""
+
+    epochs: list[float] = field(default_factory=list)
+    besides: list[float] = field(default_factory=list)
+    longest: int = 0
+
+
 class Costs:
     """What runs took, by kind."""
 
     def __init__(self) -> None:
-        self._known: defaultdict[str, list[tuple[float, float, int]]] = defaultdict(list)
+        self._known: defaultdict[str, _Timed] = defaultdict(_Timed)
 
     def learn(self, kind: str, run: RunResult) -> None:
         """Take up what a run took, where it has an epoch and its times are times."""
@@ -97,14 +107,24 @@ class Costs:
         epoch = median(e.train_seconds + e.evaluate_seconds for e in run.epochs)
         besides = phases.wall_seconds - phases.train_seconds - phases.evaluate_seconds
         if math.isfinite(epoch + besides) and epoch >= 0:
-            self._known[kind].append((epoch, max(0.0, besides), len(run.epochs)))
+            known = self._known[kind]
+            insort(known.epochs, epoch)
+            insort(known.besides, max(0.0, besides))
+            known.longest = max(known.longest, len(run.epochs))
 
     def of(self, kind: str) -> Cost | None:
         """Return what runs of a kind took, None where none is known."""
         if kind not in self._known:
             return None
-        epochs, besides, lengths = zip(*self._known[kind], strict=True)
-        return Cost(median(epochs), median(besides), max(lengths), len(lengths))
+        known = self._known[kind]
+        runs = len(known.epochs)
+        return Cost(_middle(known.epochs), _middle(known.besides), known.longest, runs)
+
+
+def _middle(ordered: Sequence[float]) -> float:
+    """Return the median of numbers in their order."""
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 class Estimate(NamedTuple):
@@ -150,14 +170,16 @@ class Forecast:
     """
 
     def __init__(self, waiting: Iterable[Waiting], costs: Costs, places: int = 1) -> None:
-        self._waiting, self._costs, self._places = list(waiting), costs, max(1, places)
-        self._took: list[float] = []
+        self._waiting, self._costs, self._places = Counter(waiting), costs, max(1, places)
+        self._took, self._timed = 0.0, 0  # the seconds of the runs that are over, and how many
 
     def begin(self, kind: str) -> Waiting | None:
         """A run begins; return how it waited."""
         first = next((each for each in self._waiting if each.kind == kind), None)
         if first is not None:
-            self._waiting.remove(first)
+            self._waiting[first] -= 1
+            if not self._waiting[first]:
+                del self._waiting[first]
         return first
 
     def end(self, kind: str, run: RunResult | None) -> None:
@@ -166,7 +188,7 @@ class Forecast:
             return
         self._costs.learn(kind, run)
         if (took := self.takes(kind, len(run.epochs))) is not None:
-            self._took.append(took)
+            self._took, self._timed = self._took + took, self._timed + 1
 
     def takes(self, kind: str, epochs: int) -> float | None:
         """Return the seconds that a run takes, None where no like is known."""
@@ -176,13 +198,16 @@ class Forecast:
     def left(self, under_way: Sequence[UnderWay] = ()) -> Left | None:
         """Return what is left, with the runs `under_way`; None: nobody knows."""
         now = {run.kind: run.spent + run.left for run in under_way if run.left is not None}
-        costs = ((run, self.takes(run.kind, run.epochs)) for run in self._waiting)
-        waiting = [now.get(run.kind) if cost is None else cost for run, cost in costs]
-        rests = [run.left for run in under_way]
-        alike = [seconds for seconds in waiting if seconds is not None] + self._took
-        known = [seconds for seconds in (*waiting, *rests) if seconds is not None]
-        guessed = len(waiting) + len(under_way) - len(known)
+        costs = [(self.takes(run.kind, run.epochs), run, n) for run, n in self._waiting.items()]
+        waiting = [(now.get(run.kind) if cost is None else cost, n) for cost, run, n in costs]
+        rests = [(run.left, 1) for run in under_way]
+        known = [(seconds, n) for seconds, n in (*waiting, *rests) if seconds is not None]
+        guessed = sum(n for seconds, n in (*waiting, *rests) if seconds is None)
+        alike = self._timed + sum(n for seconds, n in waiting if seconds is not None)
         if guessed and not alike:
             return None
-        whole = sum(known) + (guessed * mean(alike) if guessed else 0.0)
-        return Left(max([whole / self._places, *known]), guessed)
+        whole = sum(seconds * n for seconds, n in known)
+        if guessed:
+            timed = sum(seconds * n for seconds, n in waiting if seconds is not None)
+            whole += guessed * (self._took + timed) / alike
+        return Left(max([whole / self._places, *(seconds for seconds, _ in known)]), guessed)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,12 +62,15 @@ class Planner:
     def __init__(self, results: Path, fresh: bool = False) -> None:
         self.folder, self.fresh = Folder(results), fresh
         self._prints: dict[str, str] = {}
-        self._deciding: dict[str, str] = {}  # by run_id: a plan asks for each cell again
-        self._asked: set[str] = set()
         self._described = functools.cache(described)  # as long as a plan: sources may be edited
 
     def look(self, cell: Cell) -> Step:
         """Say how a cell stands, as of now. Raises NNBenchError where it cannot be."""
+        self.folder.look()
+        return self._stands(cell)
+
+    def _stands(self, cell: Cell) -> Step:
+        """Say how a cell stands, as of the last look."""
         if self.fresh:
             return Step(cell, "new")
         wanted = self.fingerprint(cell)
@@ -74,7 +78,7 @@ class Planner:
         for state in STATES.values():
             if state in latest:
                 return Step(cell, state, latest[state])
-        return Step(cell, "new", reason=self._changed(cell))
+        return Step(cell, "new")
 
     def fingerprint(self, cell: Cell) -> str:
         """Return the fingerprint that a run of `cell` gets on this machine."""
@@ -99,7 +103,8 @@ class Planner:
     def plan(self, cells: Sequence[Cell], tell: Tell = nobody) -> list[Step]:
         """Check every cell and say how it stands; nothing is raised."""
         steps = []
-        self._asked = {deciding(cell.values) for cell in cells}
+        runs = [] if self.fresh else self.folder.runs()
+        known = _Known(runs, {deciding(cell.values) for cell in cells})
         for cell in counted(cells, tell, "looking up run"):
             needed = _needs(cell)
             try:
@@ -107,43 +112,20 @@ class Planner:
                 source = _source(cells, needed, cell.config.seed)
                 if source is not None and self._unfinished(source):
                     steps.append(Step(cell, "new", waits_for=needed))
-                else:
-                    steps.append(self.look(cell))
+                    continue
+                step = self._stands(cell)
+                if step.state == "new" and runs:
+                    step = replace(step, reason=known.changed(cell, self.where(cell.config)))
+                steps.append(step)
             except NNBenchError as error:
                 steps.append(Step(cell, "impossible", reason=str(error)))
         return steps
 
     def _unfinished(self, cell: Cell) -> bool:
         try:
-            return self.look(cell).state != "finished"
+            return self._stands(cell).state != "finished"
         except NNBenchError:
             return True
-
-    def _changed(self, cell: Cell) -> str | None:
-        """Return what tells `cell` from a run on record that is much the same, if there is one.
-
-        That is a run of the same settings that is over, or a stopped one of almost the same.
-        """
-        where, decides = self.where(cell.config), deciding(cell.values)
-        for run in reversed(self.folder.runs()):
-            if STATES[run.status] == "finished" and self._decides(run) == decides:
-                found = identity.differing(run.config, run.machine, cell.values, where)
-                changes = ", ".join(found) or "other data"
-                return f"not the finished one of the same settings: {changes}"
-        for run in reversed(self.folder.runs()):
-            stopped = run.status == "killed" and self._decides(run) not in self._asked
-            if not stopped or any(run.config.get(k) != cell.values.get(k) for k in SAME):
-                continue
-            found = identity.differing(run.config, run.machine, cell.values, where)
-            if len(found) <= CHANGES:
-                changes = ", ".join(found) or "other data"
-                return f"not the stopped {run.shown} ({run.run_id}): {changes}"
-        return None
-
-    def _decides(self, run: RunResult) -> str:
-        if run.run_id not in self._deciding:
-            self._deciding[run.run_id] = deciding(run.config)
-        return self._deciding[run.run_id]
 
     @functools.cached_property
     def costs(self) -> Costs:
@@ -163,6 +145,41 @@ class Planner:
         if cost is None or step.state in ("finished", "impossible"):
             return None
         return Estimate(cost.seconds(step.epochs), step.epochs, cost)
+
+
+class _Known:
+    """Recorded runs by what they are much the same as; `asked` is what cells of the plan decide."""
+
+    def __init__(self, runs: Sequence[RunResult], asked: set[str]) -> None:
+        self._finished: dict[str, RunResult] = {}
+        self._stopped: defaultdict[str, list[RunResult]] = defaultdict(list)
+        for run in runs:
+            decides = deciding(run.config)
+            if STATES[run.status] == "finished":
+                self._finished[decides] = run
+            elif run.status == "killed" and decides not in asked:
+                self._stopped[_same(run.config)].append(run)
+
+    def changed(self, cell: Cell, where: dict[str, Any]) -> str | None:
+        """Return what tells a new `cell` from a run on record that is much the same, if one is.
+
+        That is a run of the same settings that is over, or a stopped one of almost the same;
+        of several the latest. `where` is what a run of `cell` records of this machine.
+        """
+        if (run := self._finished.get(deciding(cell.values))) is not None:
+            found = identity.differing(run.config, run.machine, cell.values, where)
+            changes = ", ".join(found) or "other data"
+            return f"not the finished one of the same settings: {changes}"
+        for run in reversed(self._stopped[_same(cell.values)]):
+            found = identity.differing(run.config, run.machine, cell.values, where)
+            if len(found) <= CHANGES:
+                changes = ", ".join(found) or "other data"
+                return f"not the stopped {run.shown} ({run.run_id}): {changes}"
+        return None
+
+
+def _same(values: Mapping[str, Any]) -> str:
+    return json.dumps([values.get(key) for key in SAME], sort_keys=True, default=str)
 
 
 def check(cell: Cell) -> None:
@@ -199,7 +216,8 @@ def arrange(cells: Sequence[Cell], order: Order = "counterbalanced") -> list[Cel
         if not ready:
             raise ConfigError("These cases start from each other's weights; break the circle.")
         arranged += ready
-        waiting = [cell for cell in waiting if cell not in ready]
+        taken = set(ready)
+        waiting = [cell for cell in waiting if cell not in taken]
     return arranged
 
 

@@ -93,23 +93,6 @@ class Report:
         pairs = [c for t in self.tables for against in t.against for c in against.cautions]
         return caution_line([*pairs, *(c for table in self.tables for c in table.cautions)])
 
-    def figures(self) -> dict[str, dict[str, float]]:
-        """Return the figures that conditions may use, by group; of the first table."""
-        found = {}
-        for line in self.tables[0].rows:
-            values = {
-                "time": line.epoch,
-                "accuracy": line.test_accuracy,
-                "train_accuracy": line.train_accuracy,
-                "gap": line.gap,
-                "loss": line.test_loss,
-                "total_time": line.total_time,
-                "parameters": float(line.parameters),
-                "memory": line.memory,
-            }
-            found[line.group] = {k: v for k, v in values.items() if v is not None}
-        return found
-
 
 def build(runs: Sequence[RunResult], baseline: str | None = None, tell: Tell = nobody) -> Report:
     """Return the report over `runs`, ratios taken against the group or backend `baseline`.

@@ -125,6 +125,17 @@ def compare_times(a: Mapping[int, float], b: Mapping[int, float]) -> Comparison:
     return corrected([found])[0]
 
 
+def spread_of_times(seconds: Sequence[float]) -> Ratio:
+    """Return the geometric mean of the times of a group's runs, with its interval.
+
+    It is for new runs on the machine as it was: what drifts between two groups is cancelled by
+    their pairs alone.
+    """
+    (part,) = parts_of_mean([math.log(value) for value in seconds])
+    middle = statistics.mean(math.log(value) for value in seconds)
+    return as_ratio(middle, half_width([Part(SERIAL * part.variance, part.freedom)]))
+
+
 def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """Return the comparisons of one table; what does not hold among so many is undecided.
 

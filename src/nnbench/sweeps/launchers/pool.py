@@ -66,7 +66,8 @@ def run_in_places(
         while (waiting or busy or active) and not (stopping() and not active):
             if not stopping():
                 unfinished = [*waiting, *busy, *(c for c, _ in active.values())]
-                ready = [cell for cell in waiting if is_ready(cell, unfinished)]
+                could = (cell for cell in waiting if is_ready(cell, unfinished))
+                ready = list(itertools.islice(could, 2 * len(where)))  # more are never looked at
                 while free and ready:
                     cell, place = _best(ready[: len(where)], free, been)
                     been[contender(cell), place] += 1

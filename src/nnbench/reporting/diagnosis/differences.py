@@ -18,11 +18,14 @@ from nnbench.reporting.explain.effects import effect_of
 from nnbench.reporting.explain.layers import Slot, differing, documented_value, entry, kinds, slots
 
 LONGEST = 60
+IN_EVALUATION = "dropout in evaluation"
 # What settings without a formula of their own do.
 KNOWN = {
     "softmax_twice": "its gradient is small however wrong an answer is: learning is slow",
     "logits_as_probabilities": "outputs are cut to between 1e-7 and 1: no gradient below and above",
     "broadcast_targets": "every output is drawn to the mean of the batch's targets",
+    "trainable": "its weights stay as they are drawn",
+    "in_evaluation": "test figures are those of a thinned net, another one for each sample",
     "over_batch": "the gradient of a sum is as many times the mean's as a batch has samples",
 }
 
@@ -68,7 +71,8 @@ def _of_layers(
             alike.setdefault(key, []).append(here)
             continue
         for leaf in differing(old, new):
-            name = f"{entry(old)['name']}.{leaf}"
+            number = f" {i}" if leaf == "trainable" else ""
+            name = f"{entry(old)['name']}{number}.{leaf}"
             one, other = (said(leaf, documented_value(x, leaf)) for x in (old, new))
             alike.setdefault((name, one, other), []).append(here)
     found = [_layer_difference(a, b, *named, where) for named, where in alike.items()]
@@ -92,7 +96,8 @@ def _layer_difference(
     shown = (name.replace(".variance", " running variance") if leaf else "") or _layer_name(
         old, new
     )
-    known = effect_of(kind, leaf) if leaf else ""
+    shown = {"trainable": f"{kind} does not learn", "in_evaluation": IN_EVALUATION}.get(leaf, shown)
+    known = (effect_of(kind, leaf) if leaf else "") or KNOWN.get(leaf, "")
     formula = leaf in FAMILIES["nnbench"].get(kinds().get(kind, object), {})
     _, first, second = where[0]
     return Difference(

@@ -112,8 +112,9 @@ def _common(layers: list[tuple[Layer, int]], shape: Shape) -> list[tuple[Layer, 
             after = layer.output_shape(shape)
         except ConfigError:
             after = shape
-        nothing = layer in (spec.Activation("linear"), spec.Dropout(0.0)) or (
-            isinstance(layer, spec.Flatten) and after == shape
+        nothing = layer == spec.Activation("linear") or (
+            (isinstance(layer, spec.Flatten) and after == shape)
+            or (isinstance(layer, spec.Dropout) and not layer.rate)
         )
         if not nothing:
             kept.append((_plainly_padded(layer, shape), position))

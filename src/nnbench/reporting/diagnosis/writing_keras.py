@@ -68,6 +68,8 @@ def layer_text(  # noqa: PLR0911 - one line for each kind
 ) -> list[str]:
     """Return a layer as source text, with its initial distributions where `wanted` has them."""
     drawn = _initializers(wanted, position, layer)
+    if not layer.learns and not isinstance(layer, spec.BatchNorm):
+        drawn |= {"trainable": "False"}
     match layer:
         case spec.Dense():
             bias = None if layer.bias else "False"
@@ -107,6 +109,14 @@ def layer_text(  # noqa: PLR0911 - one line for each kind
             return [f"layers.Dropout({number(layer.rate)})"]
         case spec.Embedding():
             return [call("layers.Embedding", str(layer.vocabulary), str(layer.units), **drawn)]
+
+
+LEARNING = "trainable=True, so that the layer learns"
+
+
+def in_training_alone(layer: spec.Dropout) -> str:
+    """Return the line of a dropout that stops in evaluation."""
+    return f"layers.Dropout({number(layer.rate)})(x), without training=True"
 
 
 def _initializers(wanted: Wanted | None, position: int, layer: Layer) -> dict[str, str | None]:

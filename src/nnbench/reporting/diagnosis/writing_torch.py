@@ -59,6 +59,14 @@ def _scheduler(wanted: Wanted) -> str:
     return f", torch.optim.lr_scheduler.LambdaLR(optimizer, {chosen})"
 
 
+LEARNING = "requires_grad_(True), and all parameters to the optimizer, so that the layer learns"
+
+
+def in_training_alone(layer: spec.Dropout) -> str:
+    """Return the line of a dropout that stops in evaluation."""
+    return f"F.dropout(x, {number(layer.rate)}, training=self.training)"
+
+
 def _convolution(layer: spec.Conv2d, incoming: str, before: Shape | None) -> str:
     """Return a convolution as source text; PyTorch has padding="same" for stride 1 alone."""
     numbers = (incoming, str(layer.filters), str(layer.kernel_size))
@@ -77,10 +85,13 @@ def _convolution(layer: spec.Conv2d, incoming: str, before: Shape | None) -> str
     return f"nn.Sequential({around}, {conv})" if around else conv
 
 
-def layer_text(  # noqa: PLR0911 - one line for each kind
-    layer: Layer, before: Shape | None = None
-) -> str:
+def layer_text(layer: Layer, before: Shape | None = None) -> str:
     """Return a layer as source text; `before` is the shape that it is given."""
+    text = _text(layer, before)
+    return text if layer.learns else f"{text}.requires_grad_(False)"
+
+
+def _text(layer: Layer, before: Shape | None) -> str:  # noqa: PLR0911 - one line for each kind
     incoming = str(before[-1]) if before else "..."
     match layer:
         case spec.Dense():

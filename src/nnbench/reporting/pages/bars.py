@@ -195,7 +195,7 @@ def effects(scene: Scene) -> Drawn | None:
             if name.endswith("%"):
                 axis.per_cent(axes.yaxis)
             else:
-                shown = [v for group in table.groups for v in read(group)]
+                shown = [v for group in table.groups for v in read(group) if v > 0] or [1.0]
                 axis.logarithmic(axes.yaxis, *axis.around(shown))
     handles, _ = grid[0][-1].get_legend_handles_labels()
     grid[0][-1].legend(handles, fitted(backends, LABEL), loc="upper left", frameon=False,

@@ -195,13 +195,8 @@ def caution_lines(found: Diagnosis) -> list[str]:
     shares = []
     if gap is not None and found.differences and not (gap.is_noise or gap.is_small):
         shares = [f"Together the differences explain {together(gap)} of the gap in {gap.figure}."]
-    drops = [
-        f"{which} drops values in evaluation, too; the runs, and so these figures, do not."
-        for which, side in sides(found)
-        if any(each.key == "dropout_ignores_evaluation" for each in side.reading.findings)
-    ]
     why = [found.why] if found.why else []
-    return [*shares, *gap_lines(found), *cautions, *drops, *why]
+    return [*shares, *gap_lines(found), *cautions, *why]
 
 
 def mend_lines(found: Diagnosis) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ LOOKS = {
     "framework": ("#D55E00", "s", "frameworks, run by nnbench"),
     "by hand": ("#555555", "D", "written by hand"),
 }
-WIDTH, ROW, FRAME, COLUMNS = 9.6, 0.19, 0.62, 2  # inches; panels in a row
+WIDTH, ROW, FRAME, COLUMNS = 9.6, 0.19, 0.7, 2  # inches; panels in a row
+TITLE = 52  # characters in a line
 STYLE = {
     "svg.hashsalt": "nnbench", "svg.fonttype": "none", "font.size": 8, "axes.axisbelow": True,
     "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,
@@ -66,6 +68,7 @@ def draw(journal: Journal, path: Path) -> None:
             for c, m, text in LOOKS.values()
         ]
         figure.legend(handles=handles, loc="outside upper center", ncols=len(LOOKS), frameon=False)
+        figure.supxlabel("microseconds per step, medians and 95 % intervals", fontsize=8)
         figure.savefig(path, metadata={"Date": None, "Creator": None})
         pyplot.close(figure)
 
@@ -89,4 +92,6 @@ def _panel(axes: Any, workload: Workload, found: list[Row]) -> None:
     axes.set_ylim(len(found) - 0.5, -0.5)
     axes.grid(axis="x")
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.10g}")
-    axes.set_title(f"{workload.name}  {workload.what}, us per step", fontsize=8, loc="left", x=0.0)
+    axes.xaxis.set_minor_formatter(lambda *_: "")
+    title = textwrap.fill(f"{workload.name}: {workload.what}", TITLE)
+    axes.set_title(title, fontsize=8, loc="left")

@@ -150,14 +150,7 @@ def _content(table: Table, baseline: str | None, read: Read) -> TableContent:
     against = tuple(compare(_pairs(table, baseline), read, target))
     told = {caution.key for each in against for caution in each.cautions}
     besides = tuple(c for c in cautions(table.groups, table.varying) if c.key not in told)
-    hardly = hints([run for group in table.groups for run in group.finished])
-    notes = (
-        *hardly,
-        *READING,
-        *table_notes(table),
-        *caution_notes(besides),
-        *lacking_notes(table.groups),
-    )
+    notes = (*READING, *table_notes(table), *caution_notes(besides), *lacking_notes(table.groups))
     return TableContent(table, target, rows, against, notes, besides)
 
 

@@ -28,13 +28,8 @@ CONTENTS = {
         "docs/agreement", "docs/native", "docs/results/fairness", "docs/results/parity",
         "docs/results/plants", "docs/textbook",
     ],
-<<<<<<< HEAD
-    "Your own programs": ["docs/diagnose", "docs/backends", "docs/mistakes"],
-    "Lessons": ["docs/backpropagation"],
-=======
     "Your own programs": ["docs/diagnose", "docs/backends"],
     "Lessons": ["docs/backpropagation", "docs/mistakes"],
->>>>>>> main
     "Measured": [
         "docs/results/claims", "docs/speed", "docs/results/bench", "docs/results/bench_haswell",
         "docs/compiled", "docs/gpu", "docs/results/gpu", "docs/results/slurm",

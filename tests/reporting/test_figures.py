@@ -231,7 +231,7 @@ def test_who_reaches_the_target_is_told(tmp_path: Path) -> None:
     assert whole.reaching is not None
     assert whole.reaching.time is not None
     assert whole.reaching.time.ratio.value == pytest.approx(2.0)
-    assert "to 78.94% test accuracy 2.00 times as slow (2.00 to 2.00; 3 pairs)" in str(whole)
+    assert "to 78.94% test accuracy: 2.00 times as slow (2.00 to 2.00; 3 pairs)" in str(whole)
     assert "78.94%" not in whole.short, "it says no more than the time of an epoch"
     assert bars.target_ratios(scene(broken)) is None
 

@@ -184,6 +184,24 @@ class Layer:
         self.parameters, self.spec = parameters, spec
 
 
+class OwnDense(Layer):
+    """Keeps its weights as PyTorch does, `(units, inputs)`, and turns them by a reshape."""
+
+    def weight(self) -> Any:
+        kernel = self.parameters["kernel"]
+        return kernel.reshape(kernel.shape[1], kernel.shape[0])
+
+    def forward(self, x: Any) -> Any:
+        return x @ self.weight().T + self.parameters.get("bias", 0.0)
+
+    def param_grads(self, x: Any, dy: Any) -> Any:
+        found = {"kernel": (dy.T @ x).reshape(x.shape[1], -1), "bias": dy.sum(axis=0)}
+        return {role: found[role] for role in self.parameters}
+
+    def input_grad(self, x: Any, y: Any, dy: Any) -> Any:
+        return dy @ self.weight()
+
+
 class StaleRelu(Layer):
     """Makes its mask once for each size of batch."""
 
@@ -315,6 +333,7 @@ class GenerousMaxPool(Layer):
 
 # (class, what it stands in for): the mistake, None where nothing may be named.
 LAYERS: dict[tuple[type, str], str | None] = {
+    (OwnDense, "dense"): "the kernel is reshaped where it should be transposed",
     (StaleRelu, "relu"): "the mask of a ReLU is that of the batch before",
     (RememberedRelu, "relu"): "the mask of a ReLU is that of the batch before",
     (StaleOnceRelu, "relu"): None,

@@ -75,7 +75,7 @@ def cut(text: str, limit: int) -> str:
 def cut_inside(text: str, limit: int) -> str:
     """Return `text`, shortened to `limit` characters in its middle: names differ at their ends."""
     end = limit // 3
-    return text if len(text) <= limit else f"{text[: limit - end - 1]}…{text[-end:]}"
+    return text if len(text) <= limit else f"{text[: limit - end - 3]}...{text[-end:]}"
 
 
 def printable(text: str) -> str:

@@ -106,9 +106,11 @@ def test_distributions_are_called_as_we_think() -> None:
 
 # Without what a run does not need -----------------------------------------------------------------
 
-WITHOUT = ("mlflow", "pandas", "matplotlib", "scikit-learn")
-MODULES = r"mlflow.*|pandas|matplotlib|mpl_toolkits|pylab.*|sklearn"
-FOLDERS = re.compile(rf"(?i)({MODULES}|(mlflow\w*|pandas|matplotlib|scikit_learn)(-.*|\.libs))")
+WITHOUT = ("mlflow", "pandas", "seaborn", "matplotlib", "scikit-learn")
+MODULES = r"mlflow.*|pandas|seaborn|matplotlib|mpl_toolkits|pylab.*|sklearn"
+FOLDERS = re.compile(
+    rf"(?i)({MODULES}|(mlflow\w*|pandas|seaborn|matplotlib|scikit_learn)(-.*|\.libs))"
+)
 
 
 @pytest.fixture(scope="module")

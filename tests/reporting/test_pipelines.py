@@ -154,6 +154,7 @@ def test_intervals_of_one_group_cover_the_truth(samples: int) -> None:
         ("torch.time > 1.99 * numpy.time", True),
         ("numpy.accuracy.low < 80% and numpy.accuracy >= 80%", True),
         ("'torch against numpy'.time_ratio.low > 1.5", True),
+        ("'torch against numpy'.target_ratio.low > 1.5", True),
         ("'torch against numpy'.accuracy_difference.high < -1%", False),
         ("numpy.gap.high - numpy.gap.low > 0", True),
         ("numpy.memory.low < 1001 < numpy.memory.high", True),
@@ -345,6 +346,7 @@ def test_a_summary_is_short_and_whole(tmp_path: Path) -> None:
         assert lines[0].startswith("## ")
         assert lines[0].endswith(": failed, 30 of 31 conditions met")
         assert "- and 23 more conditions" in lines
+        assert lines[4].startswith("- **failed**, condition met: 2 \\> 1 ")
         assert not re.search("[\x00-\x08\x0b-\x1f\ud800-\udfff]", text)
         assert "<b>" not in text.replace("\\<b\\>", "")
         header = next(i for i, line in enumerate(lines) if line.startswith("| group"))

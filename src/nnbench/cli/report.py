@@ -57,7 +57,7 @@ def command(
     from nnbench.reporting.pages.screen import Screen
     from nnbench.reporting.pages.terminal import report_text
 
-    need("nnbench report", "pandas", "pyarrow", "matplotlib")
+    need("nnbench report", "pandas", "pyarrow", "matplotlib", "seaborn")
     for condition in fail_if:
         check_condition(condition)
     files: dict[Form, str | None] = {form: asked.pop(form) for form in FORMS}

@@ -13,7 +13,13 @@ import numpy as np
 from nnbench.backends.arrays import checked_tokens
 from nnbench.backends.numpy import randomness
 from nnbench.backends.numpy.build import build_layer
-from nnbench.backends.numpy.device import accelerator, array_module, wait
+from nnbench.backends.numpy.device import (
+    accelerator,
+    array_module,
+    execution_of,
+    stays_on_cpu,
+    wait,
+)
 from nnbench.backends.numpy.flat import Flat
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.losses import logit_gradient
@@ -30,9 +36,8 @@ from nnbench.backends.protocol import (
     TrainStats,
     Walk,
 )
-from nnbench.backends.trainers import described, rehearse, supported, traced
+from nnbench.backends.trainers import described, rehearse, traced
 from nnbench.data.dataset import Split
-from nnbench.errors import UnsupportedSpec
 from nnbench.model import counter, metrics
 from nnbench.model.init import He, initial_params
 from nnbench.model.network import ParamKey
@@ -41,7 +46,6 @@ if TYPE_CHECKING:
     from nnbench.backends.numpy.compiled import Compiled
     from nnbench.backends.numpy.fused import Fused
 
-EXECUTIONS = ("fused", "reference", "compiled")
 GATHER_SAMPLES = 4096  # samples converted at a time, so that a uint8 data set stays one
 Keys = dict[int, counter.Words]  # of one step, by the layer's position
 
@@ -52,9 +56,9 @@ class NumpyTrainer:
     def __init__(self, task: Task, splits: Mapping[str, Split]) -> None:
         self.task = task = task.documented()  # its own constants are the documented ones
         self.effective = described(task)
-        self.xp = np if _stays_on_cpu(task) else array_module(task.device)
+        self.xp = np if stays_on_cpu(task) else array_module(task.device)
         self.accelerator = accelerator(self.xp)
-        execution = _execution(task.execution, self.xp)
+        execution = execution_of(task.execution, self.xp)
         if task.architecture.takes_tokens:
             checked_tokens(task, splits)
         self._inputs = {name: self.xp.asarray(s.inputs) for name, s in splits.items()}
@@ -287,24 +291,6 @@ class NumpyTrainer:
         if self.task.inputs.dtype == "uint8":
             x *= x.dtype.type(self.task.inputs.scale)
         return x.reshape(len(x), *self.task.architecture.input_shape)
-
-
-def _stays_on_cpu(task: Task) -> bool:
-    """Tell whether device=auto means the CPU: `fused` runs nowhere else."""
-    return task.device == "auto" and task.execution in ("fused", "compiled")
-
-
-def _execution(name: str, xp: Any) -> str:
-    """Return what `name` means here; raises UnsupportedSpec for what there is not."""
-    if name == "auto":
-        return "fused" if xp is np else "reference"
-    supported(dict.fromkeys(EXECUTIONS), name, "backend.execution", "numpy")
-    if name != "reference" and xp is not np:
-        raise UnsupportedSpec(
-            f"Received backend.execution={name} with device=cuda; it runs on the CPU only. "
-            "Use backend.execution=reference."
-        )
-    return name
 
 
 def _host(array: Any) -> Array:

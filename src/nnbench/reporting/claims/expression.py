@@ -35,14 +35,14 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
 }
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%(?!\s*(?!(?:and|or)\b)[\w(.'\"])")
 LONGEST = 500
-TIMED = ("time", "total_time", "time_ratio")
+TIMED = ("time", "total_time", "time_ratio", "target_ratio")
 ENDS = ("low", "high")  # of an interval
 COUNTS = ("parameters", "seeds", "diverged")  # figures without an interval
 FIGURES = (
     "time", "accuracy", "train_accuracy", "gap", "loss", "total_time", "memory", *COUNTS,
 )  # fmt: skip
 # Of two groups, as 'torch against numpy'.time_ratio.
-OF_PAIRS = ("time_ratio", "accuracy_difference", "loss_difference")
+OF_PAIRS = ("time_ratio", "target_ratio", "accuracy_difference", "loss_difference")
 
 
 def evaluate(text: str, figures: Figures, what: str) -> bool | float:
@@ -209,6 +209,8 @@ def _lacking(group: str, name: str, found: Mapping[str, float]) -> str:
     hint = suggest(figure, known)
     if not found.get("seeds", 1.0):
         return f"{group} has no finished run that may be ranked"
+    if figure == "target_ratio":
+        hint = ": it takes every run of both to the target"
     if figure == "time":
         hint = ": its runs were contended; run them again on a quiet machine, with --fresh"
     return f"{group} has {', '.join(known)}, not {figure}{hint}"

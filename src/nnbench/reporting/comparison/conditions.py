@@ -161,10 +161,13 @@ def _around(name: str, value: float, ends: tuple[float, float] | None) -> Differ
 def _of_pair(against: Against) -> dict[str, Difference]:
     """Return what a verdict is about, with the interval that it gives."""
     found = {}
-    time, quality = against.time, against.quality
-    if time is not None:
-        few = time.pairs < FEWEST
-        found["time_ratio"] = _unless(few, Difference(*time.ratio))
+    quality, reaching = against.quality, against.reaching
+    for name, time in (
+        ("time_ratio", against.time),
+        ("target_ratio", reaching.time if reaching else None),
+    ):
+        if time is not None:
+            found[name] = _unless(time.pairs < FEWEST, Difference(*time.ratio))
     if quality is not None:
         few = min(quality.contrast.runs) < FEWEST
         name = "accuracy_difference" if quality.name == "test accuracy" else "loss_difference"

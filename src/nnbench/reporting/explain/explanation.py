@@ -62,7 +62,8 @@ class Gap:
     """A figure at both ends of the bridge, and what each change adds to the way between them.
 
     `figure` says which; a `ratio` is explained in logarithms: times multiply. `half` is half the
-    width of the 95 % interval of the whole; `caution` is what the intervals leave out.
+    width of the 95 % interval of the whole; `caution` is what the intervals leave out. The figures
+    are means over `seeds`.
     """
 
     figure: str
@@ -72,6 +73,7 @@ class Gap:
     ratio: bool = False
     half: float | None = None
     caution: str | None = None
+    seeds: int = 1
 
     @property
     def total(self) -> float:
@@ -243,7 +245,7 @@ def average(gaps: Sequence[Gap]) -> Gap:
     )
     ends = (middle([g.first for g in gaps]), middle([g.last for g in gaps]))
     half = half_width(parts_of_mean([g.total for g in gaps]))
-    return Gap(first.figure, *ends, effects, first.ratio, half)
+    return Gap(first.figure, *ends, effects, first.ratio, half, seeds=len(gaps))
 
 
 def explanation(title: str, gaps: Sequence[Gap]) -> Group:

@@ -10,6 +10,7 @@ from nnbench.reporting.explain.explanation import Gap, both_orders
 from nnbench.reporting.pages.drawn import Plot, write
 from nnbench.reporting.pages.html import environment
 from nnbench.reporting.pages.looks import STYLE
+from nnbench.reporting.pages.typeface import typeface
 from nnbench.schema.progress import Tell, counted
 
 
@@ -22,7 +23,7 @@ def write_waterfalls(
     from nnbench.reporting.explain.waterfall import waterfall
 
     plots = {}
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), typeface():
         for each in counted(gaps, tell, "drawing plot"):
             name = each.figure.replace(" ", "_")
             plots[each.figure] = write(name, waterfall(each), folder, also)

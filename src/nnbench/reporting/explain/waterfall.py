@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from nnbench.formatting import count
+from nnbench.records.machine import cpu_name
 from nnbench.reporting.explain.explanation import Effect, Gap
 from nnbench.reporting.pages import axis, room
 from nnbench.reporting.pages.drawn import Drawn
@@ -73,9 +75,11 @@ def caption(gap: Gap) -> str:
     return sentences(
         f"From {gap.told(gap.first)} to {gap.told(gap.last)}: what each change does to the "
         f"{gap.figure}.",
-        f"Means of two orders, which {ways} to the gap; rises are plain, falls hatched.",
+        f"Means of two orders over {count(gap.seeds, 'seed')}, which {ways} to the gap; rises are "
+        "plain, falls hatched.",
         "Whiskers are 95 % intervals, of all changes together; within noise there is an outline."
-        if known else "There are no intervals: one seed.",
+        if known else "There are no intervals.",
+        f"Measured on {cpu_name()}.",  # what was recorded elsewhere is not repeated, and no part
     )  # fmt: skip
 
 

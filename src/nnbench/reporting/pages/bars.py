@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from statistics import mean
 from typing import Any
 
 from nnbench.formatting import duration, percent
@@ -14,7 +13,7 @@ from nnbench.reporting.comparison.rows import ledger
 from nnbench.reporting.pages import axis, room
 from nnbench.reporting.pages.curves import lines
 from nnbench.reporting.pages.drawn import Drawn
-from nnbench.reporting.pages.looks import INK, MARKERS, PHASES, SOFT, Look, fitted
+from nnbench.reporting.pages.looks import INK, MARKERS, PHASES, SOFT, fitted
 from nnbench.reporting.pages.scene import (
     LABEL,
     LEFT,
@@ -195,9 +194,11 @@ def effects(scene: Scene) -> Drawn | None:
             if name.endswith("%"):
                 axis.per_cent(axes.yaxis)
             else:
-                shown = [v for group in table.groups for v in read(group)]
+                shown = [v for group in table.groups for v in read(group) if v > 0] or [1.0]
                 axis.logarithmic(axes.yaxis, *axis.around(shown))
     handles, _ = grid[0][-1].get_legend_handles_labels()
+    for axes in filter(lambda each: each.get_legend(), grid.flat):
+        axes.get_legend().remove()
     grid[0][-1].legend(handles, fitted(backends, LABEL), loc="upper left", frameon=False,
                        bbox_to_anchor=(1.0, 1.03), fontsize=7.5)  # fmt: skip
     drawn.caption = sentences(
@@ -213,23 +214,22 @@ def _effect(
     colors: dict[str, str],
 ) -> None:  # fmt: skip
     """Draw one figure by one setting: means, and bars from least to greatest, beside each other."""
+    import seaborn as sns  # here: it takes a second, and most reports have no such plot
+
     values = list(dict.fromkeys(str(group.settings.get(key)) for group in groups))
-    for n, (backend, color) in enumerate(colors.items()):
-        shift = DODGE * (n / (len(colors) - 1) - 0.5) if len(colors) > 1 else 0.0
-        look = Look(backend, color, MARKERS[n % len(MARKERS)], (), n)
-        for place, value in enumerate(values):
-            found = [
-                v
-                for g in groups
-                if str(g.settings[COMPARED]) == backend and str(g.settings.get(key)) == value
-                for v in read(g)
-            ]
-            if found:
-                axes.plot([place + shift] * 2, [min(found), max(found)], color=color, linewidth=1.4)
-                axes.plot([place + shift], [mean(found)], linestyle="none", **look.points)
-        axes.plot(
-            [], [], label=backend, color=color, linestyle="none", **look.points | {"markersize": 6}
-        )
+    rows = [
+        (str(group.settings.get(key)), str(group.settings[COMPARED]), value)
+        for group in groups
+        for value in read(group)
+    ]
+    where, hue, heights = zip(*rows, strict=True)
+    sns.pointplot(
+        x=list(where), order=values, y=list(heights), hue=list(hue), hue_order=list(colors),
+        ax=axes, palette=list(colors.values()), linestyle="none", linewidth=1.4, markersize=6,
+        markers=[MARKERS[i % len(MARKERS)] for i in range(len(colors))], markerfacecolor="none",
+        dodge=DODGE if len(colors) > 1 else False,  # seaborn divides by their number less one
+        errorbar=lambda found: (found.min(), found.max()),
+    )  # fmt: skip
     axes.set_xticks(range(len(values)), fitted(values, 14))
     axes.set_xlim(-0.5, len(values) - 0.5)
 

@@ -17,6 +17,7 @@ from nnbench.reporting.pages.scene import HEIGHT, Scene, label_ends, seeds, sent
 
 SHOWN_MARKERS = 8  # of a curve
 SAME = 0.01  # of the figure's height: curves no further apart lie on each other
+LONG = 0.3  # of a curve
 TARGET_HEIGHT, PARTS = 3.5, (2.2, 1.0)  # inches of accuracy above and the share below, and how much
 
 UNDER: Any = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}  # a text on lines
@@ -62,14 +63,14 @@ def by_epoch(group: Group, name: str) -> Course:
 
 
 def stacked(courses: Sequence[Course]) -> list[tuple[int, int]]:
-    """Return, for each course, on how many others that coincide it lies, and under how many."""
+    """Return, for each course, on how many others it lies for a while, and under how many."""
     values = [mean(each) for course in courses for each in course.values()]
     near = SAME * (max(values) - min(values))
     means = [{epoch: mean(each) for epoch, each in course.items()} for course in courses]
 
     def same(a: dict[int, float], b: dict[int, float]) -> bool:
         shared = a.keys() & b.keys()
-        return 2 * len(shared) >= len(a) and all(abs(a[e] - b[e]) <= near for e in shared)
+        return sum(abs(a[e] - b[e]) <= near for e in shared) > LONG * len(a)
 
     return [
         (sum(same(a, b) for b in means[:i]), sum(same(a, b) for b in means[i + 1 :]))
@@ -138,7 +139,7 @@ def against_time(scene: Scene) -> Drawn | None:
     size = (TARGET_HEIGHT, PARTS) if reach else (HEIGHT, (1.0,))
     drawn, parts = stage([_reaching(scene.names[i], reach.get(i)) for i in runs], *size)
     axes, below = parts if reach else (parts, None)
-    times = [s for found in runs.values() for run in found for s, _ in run if s > 0]
+    times = [s for found in runs.values() for run in found for s, _ in run if s > 0] or [1.0]
     last = axes if below is None else below
     axis.logarithmic(last.xaxis, *axis.around(times, 0.04))
     for i, found in runs.items():

@@ -18,6 +18,7 @@ from nnbench.reporting.comparison.against import Against, Quality
 from nnbench.reporting.comparison.conditions import Condition, Intervals, all_intervals
 from nnbench.reporting.comparison.content import Report
 from nnbench.reporting.comparison.groups import UNSHOWN, Group, seed
+from nnbench.reporting.comparison.reaching import ToTarget
 from nnbench.reporting.statistics import CONFIDENCE, Comparison
 
 SCHEMA_VERSION = 1
@@ -76,6 +77,7 @@ def _verdict(found: Against) -> dict[str, Any]:
         "text": str(found),
         "time": found.time and _time(found.time),
         "quality": found.quality and _quality(found.quality),
+        "reaching": found.reaching and _reaching(found.reaching),
         "differences": list(found.differences),
         "cautions": [{"fact": c.key, "text": str(c)} for c in found.cautions],
     }
@@ -90,6 +92,16 @@ def _time(found: Comparison) -> dict[str, Any]:
         "paired": found.paired,
         "p": found.p,
         "among": found.among,
+        "text": str(found),
+    }
+
+
+def _reaching(found: ToTarget) -> dict[str, Any]:
+    return {
+        "target": found.group.target,
+        "reached": {"group": len(found.group.seconds), "baseline": len(found.baseline.seconds)},
+        "of": {"group": found.group.of, "baseline": found.baseline.of},
+        "time": found.time and _time(found.time),
         "text": str(found),
     }
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nnbench.records.colors import COLORS
+from nnbench.reporting.pages.typeface import named
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -98,11 +99,13 @@ def write(name: str, drawn: Drawn, folder: Path, formats: Sequence[str]) -> Plot
         for suffix in formats:
             metadata = {"CreationDate": None} if suffix == "pdf" else None
             drawn.figure.savefig(path.with_suffix(f".{suffix}"), dpi=150, metadata=metadata)
+    text = named(svg.read_text(encoding="utf-8"))
+    svg.write_text(text, encoding="utf-8")
     marks = drawn.marks[:: -(-len(drawn.marks) // MOST_MARKS) or 1]
     return Plot(
         name=name,
         caption=drawn.caption,
-        svg=for_page(svg.read_text(encoding="utf-8"), drawn.caption),
+        svg=for_page(text, drawn.caption),
         marks=json.dumps(marks, separators=(",", ":")),
         legend=tuple(drawn.legend),
         wide=drawn.wide,

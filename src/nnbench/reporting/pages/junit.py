@@ -18,6 +18,7 @@ from nnbench.records.standing import standing
 from nnbench.reporting.comparison.against import Against
 from nnbench.reporting.comparison.conditions import Condition
 from nnbench.reporting.comparison.content import Report
+from nnbench.reporting.statistics import Comparison
 
 _NO_XML = re.compile("[\ufffe\uffff]|[\U0001fffe\U0001ffff]")  # the rest is `printable`'s
 UNDECIDED = ("undecided", "too few")
@@ -77,13 +78,22 @@ def _verdicts(report: Report) -> Iterator[Case]:
 
 
 def _of_pair(against: Against, where: str) -> Iterator[Case]:
-    time, quality, name = against.time, against.quality, f"{where}{against.pair()}"
-    why = "no times that may be compared" if time is None else None
-    if time is not None and time.word in UNDECIDED:
-        why = str(time)
+    quality, name = against.quality, f"{where}{against.pair()}"
+    why = _undecided(against.time, "no times that may be compared")
     yield Case(f"{name}: time", str(against), skipped=why)
+    if against.reaching is not None and str(against.reaching):
+        text = str(against.reaching)
+        why = _undecided(against.reaching.time, text)
+        yield Case(f"{name}: time to target", text, skipped=why)
     if quality is not None:
         yield Case(f"{name}: {quality.name}", str(quality))
+
+
+def _undecided(time: Comparison | None, without: str) -> str | None:
+    """Say why a verdict on time decides nothing, `without` one too; None where it decides."""
+    if time is None:
+        return without
+    return str(time) if time.word in UNDECIDED else None
 
 
 def _certificate(run: RunResult) -> Case:

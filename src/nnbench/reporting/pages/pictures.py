@@ -21,7 +21,7 @@ from nnbench.reporting.comparison.answers import (
 from nnbench.reporting.comparison.groups import Group
 from nnbench.reporting.pages import room
 from nnbench.reporting.pages.drawn import Drawn
-from nnbench.reporting.pages.looks import INK, fitted
+from nnbench.reporting.pages.looks import INK, SOFT, fitted
 from nnbench.reporting.pages.scene import seeds, sentences
 
 COLUMNS = 5  # of sample images
@@ -84,7 +84,7 @@ def _samples(groups: Sequence[Group], answers: AllAnswers) -> Drawn | None:
                 ha="center",
                 va="top",
                 fontsize=7,
-                fontweight="bold" if wrong else "normal",
+                color=INK if wrong else SOFT,
                 parse_math=False,
             )
     caption = sentences(

@@ -12,6 +12,7 @@ from nnbench.reporting.pages.drawn import Drawn, Plot, write
 from nnbench.reporting.pages.looks import STYLE
 from nnbench.reporting.pages.pictures import pictures
 from nnbench.reporting.pages.scene import Scene
+from nnbench.reporting.pages.typeface import typeface
 from nnbench.schema.progress import Tell, counted, nobody
 
 FEW = 6  # groups: their curves say more than their ratios, which come first where there are more
@@ -25,7 +26,7 @@ def write_plots(
 
     folder.mkdir(parents=True, exist_ok=True)
     plots = {}
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), typeface():
         for name, draw in counted(list(_drawings(report).items()), tell, "drawing plot"):
             if (drawn := draw()) is not None:
                 plots[name] = write(name, drawn, folder, also)

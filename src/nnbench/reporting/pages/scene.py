@@ -19,7 +19,7 @@ from nnbench.reporting.pages.drawn import Drawn
 from nnbench.reporting.pages.looks import LINE, Look, fitted, looks
 
 WIDTH, HEIGHT, LEFT = 3.5, 2.4, 0.72  # inches of axes, and of what stands left of them
-LABEL = 26  # characters of a group's label beside its curve
+LABEL = 30  # characters of a group's label beside its curve
 SWATCH, AFTER = 0.30, 0.07  # inches of the line before a label, and of the gaps around it
 NEAR = 0.1  # of the axes' width: a curve that ends further from its label has no line to it
 APART = 11.0  # points from one label to the next
@@ -68,7 +68,7 @@ class Scene:
         runs = [run for group in self.content.table.groups for run in group.runs]
         cpu = dict.fromkeys(str(c) for r in runs if (c := r.machine.get("cpu")))
         gpu = dict.fromkeys(str(g) for r in runs if (g := r.machine.get("gpu")))
-        found = [name if len(name) <= SHORT else name[: SHORT - 1] + "…" for name in (*cpu, *gpu)]
+        found = [name if len(name) <= SHORT else name[: SHORT - 3] + "..." for name in (*cpu, *gpu)]
         more = f" and {len(found) - 2} more" if len(found) > 2 else ""
         return f"Measured on {' and '.join(found[:2])}{more}." if found else "Machine not recorded."
 

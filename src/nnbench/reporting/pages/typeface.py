@@ -41,7 +41,9 @@ def _make() -> tempfile.TemporaryDirectory[str]:
     from matplotlib import font_manager
 
     folder = tempfile.TemporaryDirectory(prefix="nnbench-typeface-", ignore_cleanup_errors=True)
-    options = subset.Options(layout_features=[], glyph_names=True, drop_tables=["GSUB", "GPOS", "FFTM"])
+    options = subset.Options(
+        layout_features=[], glyph_names=True, drop_tables=["GSUB", "GPOS", "FFTM"]
+    )
     font = subset.load_font(font_manager.findfont(WHOLE), options)
     cutter = subset.Subsetter(options)
     cutter.populate(unicodes=GLYPHS)

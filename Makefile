@@ -17,9 +17,10 @@ SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 SCRIPTS := scripts/gpu_check scripts/slurm_check scripts/parity_matrix scripts/plant_table scripts/bench/run \
 	scripts/bench/scale
 STAMP := $(VENV)/.nnbench-setup
+DOCS_STAMP := $(VENV)/.nnbench-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full parity bench lint wheel clean
+.PHONY: help setup demo test test-full parity bench docs lint wheel clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +57,15 @@ parity: setup ## compare 300 random nets across the backends, and renew docs/res
 
 bench: setup ## time every backend side by side, ten minutes of it; again, it goes on
 	$(BIN)/python scripts/bench/run --out results/bench $(BENCH_ARGS)
+
+docs: $(DOCS_STAMP) ## build the documents as a site: build/site/index.html
+	$(BIN)/python -m sphinx -W --keep-going -q -c docs -d build/doctrees . build/site
+	@echo "Read build/site/index.html; it needs no network."
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		$(PIP_ARGS) -c constraints.txt -e '.[docs]'
+	@touch $@
 
 # Without its cache: that misses imports of modules which appear later.
 lint: setup ## check style, format, types and import rules

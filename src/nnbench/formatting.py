@@ -72,6 +72,12 @@ def cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def cut_inside(text: str, limit: int) -> str:
+    """Return `text`, shortened to `limit` characters in its middle: names differ at their ends."""
+    end = limit // 3
+    return text if len(text) <= limit else f"{text[: limit - end - 3]}...{text[-end:]}"
+
+
 def printable(text: str) -> str:
     """Return `text` so that a terminal shows it and does nothing else: ESC stands there as \\x1b.
 

@@ -117,6 +117,9 @@ OF_A_KIND = {  # layers of a kind that another name has with more to it
     *("conv2d padding 1", "max_pool2d", "max_pool2d first", "avg_pool2d", "batch_norm 1d"),
     *("batch_norm 1d after a bias", "batch_norm first", "batch_norm biased of images"),
     *("layer_norm", "dropout", "embedding", "augment shift", "augment flip"),
+    *("dropout in evaluation", "dense held still", "dense held still, between"),
+    *("dense held still, batch_norm", "conv2d held still", "layer_norm held still"),
+    *("embedding held still", "dropout of images"),
 }
 GRAPHED = (LAYERS.keys() - OF_A_KIND) | OF_GRAPH
 assert set(BLOCKS) >= XLA | FIT | OF_GRAPH | OF_A_KIND

@@ -38,6 +38,7 @@ def test_float64_is_refused_for_what_it_would_be(nnbench: Nnbench, engine: str) 
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_engine_goes_the_same_way(nnbench: Nnbench, engine: str) -> None:
     """A net with everything that keras.ops had to spell out; the slow test has every block."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.commands import here
+from support.commands import fresh, here
 from support.mistakes import RUNS, SMALL, WRONG_ARGUMENTS, wrong_commands, wrong_runs
 from support.records import make_run
 
@@ -24,12 +24,26 @@ class Started(Exception):  # noqa: N818
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with two runs on record, in which no run may start."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.delenv("NNBENCH_NOPE", raising=False)
     for number, name in (("1", "numpy one"), ("2", "numpy two")):
         directory = tmp_path / "results" / "runs" / f"r{number}"
         make_run(directory, name=name, created=f"2026-01-0{number}T03:04:05+00:00")
+    return unmoved(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same with runs that were trained, of which everything can be asked."""
+    for seed, name in enumerate(("numpy one", "numpy two")):
+        done = fresh(tmp_path, [*SMALL, f"seed={seed}", f"name={name}", "epochs=1"])
+        assert done.returncode == 0, done
+    return unmoved(tmp_path, monkeypatch)
+
+
+def unmoved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder in which no run may start from here on."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.delenv("NNBENCH_NOPE", raising=False)
 
     def started(*_: object, **__: object) -> None:
         raise Started
@@ -80,8 +94,9 @@ def test_each_kind_of_mistake_in_a_run(
 
 
 @pytest.mark.slow
-def test_five_hundred_wrong_runs(folder: Path) -> None:
-    messages = [refused(typed, folder) for typed in wrong_runs(500, SEED)]
+@pytest.mark.timeout(3600)
+def test_five_hundred_wrong_runs(trained: Path) -> None:
+    messages = [refused(typed, trained) for typed in wrong_runs(500, SEED)]
     remedies = [said for said in messages if TRY in said]
     assert len(remedies) > 400
     for said in random.Random(SEED).sample(remedies, 100):
@@ -96,10 +111,11 @@ def test_some_wrong_arguments_of_commands(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_wrong_arguments_of_every_command(folder: Path) -> None:
+@pytest.mark.timeout(3600)
+def test_wrong_arguments_of_every_command(trained: Path) -> None:
     every = wrong_commands(400, SEED, "numpy one")
     assert len(every) >= 150
-    remedies = [said for typed in every if TRY in (said := refused(typed, folder))]
+    remedies = [said for typed in every if TRY in (said := refused(typed, trained))]
     assert len(remedies) > 40
     for said in remedies:
         if "nnbench report" not in said and "nnbench parity" not in said:
@@ -130,6 +146,8 @@ def test_wrong_arguments_of_every_command(folder: Path) -> None:
         (["numpy"], ["backend=numpy"]),
         (["epochs:3"], ["epochs=3"]),
         (["show", "nunpy one"], ["show", "numpy one"]),
+        (["ls", "epochs=x=3"], ["ls"]),
+        (["ls", "epohcs=1"], ["ls", "epochs=1"]),
         (["shwo", "numpy one"], ["show", "numpy one"]),
     ],
 )

@@ -113,6 +113,8 @@ def test_ls_and_report_choose_alike(three: Nnbench) -> None:
         shown = three("ls", *words).stdout
         assert {run.run_id for run in runs if run.run_id in shown} == chosen, words
     assert three("ls", "--last", "1", "same").stdout.count("2222") == 1
+    for words in (["seed=2.0"], ["seed=2e0"]):  # the same number
+        assert three("ls", *words).returncode == 0, words
 
 
 @pytest.mark.parametrize(

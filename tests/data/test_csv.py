@@ -163,6 +163,9 @@ def test_long_column_lists_are_cut_short(tmp_path: Path) -> None:
 def test_files_that_are_no_tables(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"Received data\.path=.*none\.csv; cannot read it \(No"):
         load(str(tmp_path / "none.csv"))
+    (tmp_path / "flowers.csv").write_text(GOOD)
+    with pytest.raises(DataError, match=r"flowrs\.csv; cannot.* did you mean .*/flowers\.csv\?$"):
+        load(str(tmp_path / "flowrs.csv"))
     with pytest.raises(DataError, match=r"Received data\.test_path=.*\(it is a directory\)"):
         load(write(tmp_path, GOOD), test_path=str(tmp_path))
     (tmp_path / "zip.csv").write_bytes(b"PK\x03\x04\xff\xfe\x00")

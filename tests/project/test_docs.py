@@ -52,7 +52,9 @@ LONG = (
     "nnbench -m search.trials=6 'schedule.lr=tag(log,interval(0.001,1))' "
     "'arch.hidden=choice([32],[64])' schedule=constant data.val_fraction=0.2 batch_size=32",
     "nnbench report",
-    'nnbench report --fail-if "torch.time > 100 * numpy.time" --fail-if "numpy.accuracy < 1%"',
+    """nnbench report --fail-if "'torch against numpy'.time_ratio.low > 100" """
+    '--fail-if "numpy.accuracy.high < 1%"',
+    "nnbench report --json verdicts.json --junit verdicts.xml --summary summary.md",
     'nnbench explain "loss=bce" "loss=mse backend=torch" epochs=3',
     'nnbench explain "loss=bce" "loss=mse backend=torch" seed=0,1,2',
     "nnbench explain backend=keras backend=torch semantics=native input=resident init=glorot "
@@ -92,7 +94,9 @@ def is_slow(command: str) -> bool:
 
 
 # Read from top to bottom: their blocks belong together and have a test of their own.
-TOGETHER = [ROOT / "docs" / name for name in ("backends.md", "backpropagation.md", "textbook.md")]
+TOGETHER = [
+    ROOT / "docs" / f"{name}.md" for name in ("backends", "backpropagation", "mistakes", "textbook")
+]
 
 
 def blocks(language: str, pages: list[Path]) -> list[str]:
@@ -231,7 +235,9 @@ def test_backends_need_nothing_but_the_module_for_their_authors() -> None:
 def test_make_targets_in_the_documents_exist() -> None:
     text = "\n".join(page.read_text() for page in [*PAGES, *ROOT.glob(".github/**/*.*")])
     makefile = (ROOT / "Makefile").read_text()
-    for target in set(re.findall(r"(?<!To )\bmake ([a-z][a-z-]+)\b", text)):
+    targets = set(re.findall(r"(?:`|^|run: )make ([a-z][a-z-]+)\b", text, flags=re.MULTILINE))
+    assert {"setup", "demo", "test", "bench", "docs"} <= targets
+    for target in targets:
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
 

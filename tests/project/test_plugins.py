@@ -86,6 +86,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site
 
 
+@pytest.mark.slow
 def test_what_is_documented_of_a_package_is_true(site: Path, tmp_path: Path) -> None:
     part = PAGE.partition("<!-- run where nnbench-mine is installed -->")[2]
     commands, shown = (

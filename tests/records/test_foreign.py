@@ -95,8 +95,18 @@ def test_long_names_are_refused_when_typed_and_cut_when_shown(results: Path) -> 
         assert "x" * (NAME_CHARACTERS + 1) not in done.stdout
 
 
-@pytest.mark.parametrize("value", ["99999999999999999999999", "9223372036854775808", "-1"])
-@pytest.mark.parametrize("key", ["seed", "data.split_seed", "epochs", "batch_size"])
+WIDE = ("99999999999999999999999", "9223372036854775808", "-1")
+KEYS = ("seed", "data.split_seed", "epochs", "batch_size")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        pytest.param(key, value, marks=[pytest.mark.slow] * (i % len(WIDE) != j))
+        for i, key in enumerate(KEYS)
+        for j, value in enumerate(WIDE)
+    ],
+)
 def test_whole_numbers_have_64_bits(results: Path, key: str, value: str) -> None:
     done = here([f"{key}={value}", *[w for w in TINY if not w.startswith(f"{key}=")]])
     assert done.returncode == 2

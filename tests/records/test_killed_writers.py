@@ -189,7 +189,8 @@ KNOWN = {  # modules that write files, each tried above, or with the reason why 
     "backends/keras/export.py", "backends/torch/export.py", "cli/answering.py", "cli/ops.py",
     "data/cache.py", "data/mnist_5k.py", "records/files.py", "records/recomputed.py",
     "records/run.py", "records/trajectory.py", "records/weights.py", "reporting/asking.py",
-    "reporting/explain/asking.py", "reporting/pages/plots.py", "reporting/pages/profile.py",
+    "reporting/explain/asking.py", "reporting/explain/page.py", "reporting/pages/drawn.py",
+    "reporting/pages/plots.py", "reporting/pages/profile.py",
     "sweeps/operations.py", "sweeps/session.py", "sweeps/side_by_side.py", "tracking/sync.py",
     "training/checkpoint.py", "training/side_by_side.py", "writing.py",
     "data/download.py",  # tests/data/test_download.py

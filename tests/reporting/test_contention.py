@@ -11,7 +11,7 @@ import pytest
 from nnbench.errors import ConfigError
 from nnbench.records.flags import Contended, Early
 from nnbench.records.run import RunResult
-from nnbench.reporting.claims.expression import holds
+from nnbench.reporting.comparison.conditions import judge
 from nnbench.reporting.comparison.content import Report, build
 from nnbench.reporting.comparison.run_notes import epoch_note
 from nnbench.reporting.pages.html import html
@@ -84,7 +84,7 @@ def test_a_group_that_is_contended_throughout_has_no_verdict_on_time(tmp_path: P
     assert against.quality is not None
     assert "no times that may be compared; no significant difference in test acc" in str(against)
     with pytest.raises(ConfigError, match=r"not time: its runs were contended; run them again"):
-        holds("torch.time > 0", report.figures())
+        judge(["torch.time > 0"], report)
     write_plots(report, tmp_path / "plots")
     for page in (html(report, "t", {}), markdown(report, "t")):
         assert "there is no verdict on its time" in page

@@ -39,6 +39,8 @@ WRONG = {
     "raises": ("def build():\n    raise ValueError('no luck')\n", "line 2: ValueError: no luck"),
     "leaves": ("import sys\nsys.exit(3)\n", "fails on import in line 2: it leaves by exit()"),
     "ends its process": ("import os\nos._exit(0)\n", "ended with exit code 0 before it was read"),
+    "crashes": ("import ctypes\nctypes.string_at(0)\n", "was killed by signal 11 before it was"),
+    "writes past Python": ("import os\nos.write(1, b'{}\\n')\nimport gone\n", "line 3: ModuleNot"),
     "asks": ("def build():\n    return input('model? ')\n", "line 2: EOFError"),
     "answers itself": ("print('{\"reading\": 1}')\nimport os\nos._exit(0)\n", "ended with exit"),
 }

@@ -24,11 +24,13 @@ from typing import Any
 import pytest
 
 from nnbench.credentials import hidden
+from nnbench.records.colors import COLORS
 from nnbench.records.settings import command
 from nnbench.tracking import content
 from nnbench.tracking.background import DEAD_SECONDS, Patience
-from nnbench.tracking.note import TAG_CHARACTERS, note
-from nnbench.tracking.store import DATABASE_NAME, experiments
+from nnbench.tracking.content import EPOCH_METRICS, tags
+from nnbench.tracking.note import TAG_CHARACTERS, experiment_note, note
+from nnbench.tracking.store import DATABASE_NAME, VIEW, experiments
 from support import SOURCE, TESTS
 from support.commands import PATIENCE, wait_for
 from support.records import CONFIG, epoch, make_run
@@ -459,6 +461,42 @@ def test_the_note_shows_figures_and_how_to_run_it_again(tmp_path: Path) -> None:
     assert "backend=numpy backend.execution=fused" in text
     assert str(tmp_path / "r1") in text
     assert "_target_" not in text
+
+
+def test_notes_begin_with_the_figures_that_are_wanted_first(tmp_path: Path) -> None:
+    """MLflow folds all but the first lines of a description."""
+    runs = [make_run(tmp_path / f"r{i}") for i in range(2)]
+    first, what, *_ = note(runs[0]).split("\n\n")
+    assert first == "Test accuracy **81.00%** `▁▅█`, gap 9.00%, **2.00 s** per epoch."
+    assert what.startswith("**784-128-64-10 relu/sigmoid**")
+    changed = {"backend": CONFIG["backend"] | {"name": "a*[b](c)"}}
+    runs.append(make_run(tmp_path / "r3", config=CONFIG | changed, kept_epoch=2))
+    runs.append(make_run(tmp_path / "r4", epochs=(), kept_epoch=None))
+    sweep = experiment_note(runs).split("\n\n")[0]
+    assert sweep == (
+        "Latest sweep, 4 runs: **numpy** 81.00%, 2.00 s per epoch; "
+        "**a  b (c)** 82.00%, 2.00 s per epoch."
+    )
+    assert note(runs[-1]).startswith("**finished** before the end of an epoch.")
+
+
+def test_the_table_of_runs_begins_with_accuracy_and_time() -> None:
+    order = VIEW["columnOrder"]
+    first = "metrics.`final/test_accuracy`", "metrics.`time/median_epoch_seconds`"
+    assert tuple(order[2:4]) == first
+    assert set(VIEW["selectedColumns"]) < set(order)
+    assert not [column for column in order if "Dataset" in column]
+    widths = VIEW["columnWidths"]
+    assert set(widths) == set(order)
+    assert 76 + sum(widths[column] for column in order[:4]) < 700, "beside MLflow's own panels"
+
+
+def test_runs_of_a_backend_have_its_colour(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r1")
+    assert tags(run)["mlflow.runColor"] == COLORS["blue"][0]
+    own = CONFIG | {"backend": CONFIG["backend"] | {"name": "own"}}
+    assert "mlflow.runColor" not in tags(make_run(tmp_path / "r2", config=own))
+    assert list(EPOCH_METRICS)[:2] == ["test/accuracy", "time/epoch_seconds"]
 
 
 def test_the_command_reads_back_as_the_config() -> None:

@@ -1,8 +1,10 @@
-"""What "agree" means: two trainers stay within what one ulp in the initial weights does.
+"""What "agree" means: two trainers stay within what rounding does to one of them.
 
 The difference between backends must stay within `ENVELOPE_FACTOR` times the difference that the
-reference itself shows when every initial weight is moved by one ulp, and that counts as one ulp
-of the largest weight at least: storing it rounds by as much, however fast a perturbation fades.
+reference itself shows when every initial weight is moved by one ulp and each batch's samples are
+taken in reverse order, which rounds every sum over them in another way, as another backend does.
+It counts as one ulp of the largest weight at least: storing it rounds by as much, however fast a
+perturbation fades.
 Where the envelope passes `CHAOTIC`, the case is chaotic: no comparison beyond that point means
 anything, and what is compared is the stable prefix before it. A prefix of nothing proves nothing.
 """
@@ -13,7 +15,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -26,6 +28,16 @@ CHAOTIC = 1e-3
 FIRST_STEPS = 16  # judged in any case, a longer epoch's up to FIRST_SHARE of it
 FIRST_SHARE = 1 / 16
 ByLayer = dict[int, float]
+
+
+@runtime_checkable
+class Backwards(Protocol):
+    """A reference that can round sums over a batch in another way."""
+
+    def go_backwards(self, yes: bool) -> None:
+        """Take the samples of each batch in reverse order, or in theirs."""
+
+
 Outcome = Literal["agrees", "diverges", "chaotic", "not proven"]
 
 
@@ -128,9 +140,9 @@ def drift(
 ) -> Iterator[dict[str, Agreement]]:
     """Train all from `params` and yield, after each walk, how far each of `others` is away.
 
-    The reference goes every walk twice, first from one ulp away; whoever makes the walks finds it
-    where it is itself. `excluded`: parameters without effect (`Architecture.without_effect`),
-    which only wander.
+    The reference goes every walk twice, first from one ulp away and backwards within each batch;
+    whoever makes the walks finds it where it is itself. `excluded`: parameters without effect
+    (`Architecture.without_effect`), which only wander.
     """
     states = []
     for start in (moved_by_one_ulp(params), params):
@@ -142,6 +154,8 @@ def drift(
         weights = []
         for i, state in enumerate(states):
             reference.restore(state)
+            if isinstance(reference, Backwards):
+                reference.go_backwards(i == 0)
             reference.train(walk)
             states[i] = {key: np.array(value) for key, value in reference.state().items()}
             weights.append(reference.params())

@@ -136,6 +136,7 @@ class Steps:
         for weights in (start, moved_by_one_ulp(start)):
             self.trainers.append(NumpyTrainer(self.task, splits))
             self.trainers[-1].load(weights)
+        self.trainers[1].go_backwards(yes=True)
 
     def step(self, walk: Walk) -> tuple[Params, Params]:
         """Take a step; return the weights and those from one ulp away."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,9 +17,17 @@ MARKS = {"passed": "pass", "failed": "FAIL", "unsupported": "  - "}
 
 
 @click.command()
+@click.option(
+    "--layer",
+    metavar="KIND=FILE:CLASS",
+    help="Check a layer of your own in NumPy in place of a backend, as in dense=mine.py:Dense.",
+)
 @options.overrides
-def command(overrides: Sequence[str]) -> int:
-    """Check that a backend does what every backend must, as in `nnbench check backend=torch`."""
+def command(layer: str | None, overrides: Sequence[str]) -> int:
+    """Check that a backend does what every backend must, as in `nnbench check backend=torch`.
+
+    Where one does not, and its numbers are those of a classic mistake, that is named.
+    """
     from nnbench.cli.progress import Display
     from nnbench.config.composition import compose
     from nnbench.errors import ChecksFailed, ConfigError
@@ -25,22 +35,60 @@ def command(overrides: Sequence[str]) -> int:
     from nnbench.sweeps.session import check_packages
 
     config = compose(overrides).config
-    check_packages(config)
     backend = config.backend
     dtype = config.dtype if any(o.startswith("dtype=") for o in overrides) else "float64"
-    words = [backend.target, backend.execution, dtype]
-    with Display().work(f"checking {backend.name}") as work:
+    if layer is None:
+        check_packages(config)
+        name, where = backend.name, f"backend._target_={backend.target}"
+        how = ", ".join(filter(None, (backend.engine, backend.execution, dtype)))
+        words = [backend.target, backend.execution, dtype]
+    else:
+        kind, own = _own(layer)
+        name, where, how = own.rpartition(":")[2], own, f"{kind}, {dtype}"
+        words = [own, "reference", dtype, kind]
+    with Display().work(f"checking {name}") as work:
         done = run_module("nnbench.testing", words, [config], tell=work)
-    results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    if error := next((each["error"] for each in said if "error" in each), None):
+        raise ConfigError(error)
+    results = [each for each in said if "outcome" in each]
     if done.returncode or not results:
-        raise ConfigError(f"Cannot check backend._target_={backend.target}: {complaint(done)}")
+        raise ConfigError(f"Cannot check {where}: {complaint(done)}")
     for result in results:
         detail = f": {result['detail']}" if result["detail"] else ""
         say(f"{MARKS[result['outcome']]}  {result['name']}{detail}")
     counts = Counter(result["outcome"] for result in results)
-    how = ", ".join(filter(None, (backend.engine, backend.execution, dtype)))
     missing = f", {counts['unsupported']} not supported" if counts["unsupported"] else ""
-    say(f"{backend.name} ({how}): {counts['passed']} of {len(results)} passed{missing}")
+    say(f"{name} ({how}): {counts['passed']} of {len(results)} passed{missing}")
+    _name_mistakes([each for each in said if "behaves like" in each])
     if counts["failed"]:
         raise ChecksFailed(f"{counts['failed']} checks failed.")
     return 0
+
+
+def _own(layer: str) -> tuple[str, str]:
+    """Return the kind of a layer and FILE:CLASS. Raises ConfigError where that is not said."""
+    from nnbench.errors import ConfigError
+
+    kind, _, own = layer.partition("=")
+    file, _, name = own.rpartition(":")
+    if not (kind and file and name):
+        raise ConfigError(
+            f"Received --layer {layer}; must be KIND=FILE:CLASS, as dense=mine.py:Dense."
+        )
+    return kind, f"{Path(file)}:{name}"
+
+
+def _name_mistakes(named: Sequence[dict[str, Any]]) -> None:
+    """Say which classic mistakes reproduce what failed, and why they are mistakes."""
+    for each in named:
+        numbers = (
+            f"all {each['of']}"
+            if each["reproduced"] == each["of"]
+            else (f"{each['reproduced']} of the {each['of']}")
+        )
+        checks = "the one net that parts" if each["of"] == 1 else f"{numbers} nets that part"
+        say(f"\nbehaves like: {each['behaves like']}")
+        say(f"  (with this mistake the reference gives the same numbers in {checks})")
+        for why in each["why"]:
+            say(f"  {why}")

@@ -44,9 +44,16 @@ FISH = r"""complete -c nnbench -f -a '(nnbench completion --line (commandline -c
 SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 
+def _is_asked(context: click.Context, _: click.Parameter, shell: str | None) -> str | None:
+    """Return the shell. Raises UsageError where there is none, and no line to complete either."""
+    if shell is None and context.params.get("line") is None:
+        raise click.UsageError(f"Received no shell; must be one of {', '.join(SCRIPTS)}", context)
+    return shell
+
+
 @click.command()
-@click.argument("shell", type=click.Choice(list(SCRIPTS)), required=False)
-@click.option("--line", hidden=True, help="Complete this; what the scripts ask.")
+@click.argument("shell", type=click.Choice(list(SCRIPTS)), required=False, callback=_is_asked)
+@click.option("--line", is_eager=True, hidden=True, help="Complete this; what the scripts ask.")
 def command(shell: str | None, line: str | None) -> int:
     """Print the script for a shell, which completes sub-commands, groups, options, settings and
     runs: eval "$(nnbench completion bash)" in ~/.bashrc, the same with zsh in ~/.zshrc, nnbench
@@ -56,8 +63,7 @@ def command(shell: str | None, line: str | None) -> int:
         for word, meaning in complete(line):
             say(f"{word}\t{meaning}".rstrip())
         return 0
-    if shell is None:
-        raise ConfigError("Received no shell; must be one of bash, zsh, fish.")
+    assert shell is not None
     say(SCRIPTS[shell])
     return 0
 

@@ -10,6 +10,7 @@ from nnbench.credentials import hidden
 from nnbench.errors import ConfigError, NNBenchError
 
 GRIDS = ("parity", "ops", "trace", "profile")  # commands whose backend= may list several
+FILTERS = ("ls", "report")  # whose overrides choose among recorded runs
 
 
 def nearest(arguments: Sequence[str], error: Exception, said: str) -> str | None:
@@ -54,6 +55,9 @@ def _composed(arguments: list[str], said: str) -> list[str] | None:
         if found is None or (found[:1] == ["-m"] and not many):
             return None
         found = [word for word in found if word != "-m"]
+        if arguments[0] in FILTERS:  # the value that a key has by default is perhaps no run's
+            typed = {word.partition("=")[2] for word in words}
+            found = [word for word in found if word.partition("=")[2] in typed]
         rest = [word for word in arguments if word not in words]
         return [*rest, *found]
     from nnbench.cli.overrides import MULTIRUN, flag_meant, split

@@ -6,6 +6,7 @@ import importlib.util
 import keyword
 import re
 import shlex
+from collections.abc import Collection
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from nnbench.schema import told
 # Of each kind: its files, by the names of their skeletons, and what to type next.
 FILES = {
     "backend": {"backend.py.txt": "{name}.py", "backend.yaml.txt": "backend/{name}.yaml"},
+    "layer": {"layer.py.txt": "{name}.py"},
     "arch": {"arch.yaml.txt": "arch/{name}.yaml"},
     "study": {"study.yaml.txt": "experiments/{name}/study.yaml"},
 }
@@ -28,6 +30,7 @@ NEXT = {
         "nnbench --config-dir {to} backend={name} batch_size=32 epochs=2",
         "nnbench parity --config-dir {to} backend=numpy,{name} epochs=2",
     ),
+    "layer": ("nnbench check --layer dense={to}/{name}.py:{title}",),
     "arch": (
         "nnbench arch --config-dir {to} arch={name} data=digits",
         "nnbench --config-dir {to} arch={name} data=digits loss=cross_entropy init=he "
@@ -48,8 +51,8 @@ NEXT = {
     help="The folder to write into; --config-dir uses it.",
 )
 def command(kind: str, name: str, to: Path) -> int:
-    """Write the skeleton of a backend, an architecture or a study: it works as it is. Nothing that
-    is there is overwritten.
+    """Write the skeleton of a backend, a layer, an architecture or a study: it works as it is.
+    Nothing that is there is overwritten.
     """
     _check_name(kind, name)
     texts = {to / path.format(name=name): _text(each, name) for each, path in FILES[kind].items()}
@@ -66,7 +69,7 @@ def command(kind: str, name: str, to: Path) -> int:
         raise ResultsError(f"Cannot write --to {to}: {error.strerror}.") from None
     say("\nTry:")
     for line in NEXT[kind]:
-        say("  " + line.format(name=name, to=shlex.quote(str(to))))
+        say("  " + line.format(name=name, title=_title(name), to=shlex.quote(str(to))))
     return 0
 
 
@@ -78,8 +81,9 @@ def _check_name(kind: str, name: str) -> None:
             f"Received the name {told(name)}; must be small letters, digits and _, a letter first",
             instead=(name, near if near[0].isalpha() else f"my_{near}"),
         )
-    known = studies.studies() if kind == "study" else catalogue.options(kind)
-    taken = name in known or (kind == "backend" and importlib.util.find_spec(name) is not None)
+    known = studies.studies() if kind == "study" else _options(kind)
+    code = kind in ("backend", "layer")
+    taken = name in known or (code and importlib.util.find_spec(name) is not None)
     if taken:
         what = f"{kind}={name}" if name in known else f"a Python module {name}"
         what = f"a study {name}" if kind == "study" else what
@@ -92,5 +96,13 @@ def _check_name(kind: str, name: str) -> None:
 def _text(skeleton: str, name: str) -> str:
     """Return a skeleton with `name` in place of its own, `mine`."""
     text = (files("nnbench.cli") / "skeletons" / skeleton).read_text(encoding="utf-8")
-    title = "".join(part.capitalize() for part in name.split("_"))
-    return re.sub(r"\bmine\b", name, re.sub(r"\bMine\b", title, text))
+    return re.sub(r"\bmine\b", name, re.sub(r"\bMine\b", _title(name), text))
+
+
+def _options(kind: str) -> Collection[str]:
+    return () if kind == "layer" else catalogue.options(kind)
+
+
+def _title(name: str) -> str:
+    """Return the class's name: VeryOwn for very_own."""
+    return "".join(part.capitalize() for part in name.split("_"))

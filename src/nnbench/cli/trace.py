@@ -11,16 +11,21 @@ import click
 from nnbench.cli import options
 from nnbench.reporting.pages.screen import say
 
-FIRST_VALUES = 3
+FIRST_VALUES, MOST_LABELS = 3, 20
 
 
 @click.command()
 @click.option("--step", default=1, show_default=True, help="Which step of the run, from 1.")
 @click.option("--out", type=click.Path(dir_okay=False), help="Write all arrays here (npz).")
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page here that plays the step forward and back, and lets you guess numbers.",
+)
 @options.overrides
-def command(step: int, out: str | None, overrides: Sequence[str]) -> int:
-    """Show one step of training layer by layer: what goes through it, the gradients, the updates;
-    as in `nnbench trace --step 1 backend=numpy,torch epochs=1`.
+def command(step: int, out: str | None, html: Path | None, overrides: Sequence[str]) -> int:
+    """Show one step of training layer by layer: what goes through it, the weights, the loss, the
+    gradients, the updates; as in `nnbench trace --step 1 backend=numpy,torch epochs=1`.
     """
     from nnbench.cli.progress import Display
     from nnbench.errors import ConfigError, NNBenchError
@@ -28,6 +33,7 @@ def command(step: int, out: str | None, overrides: Sequence[str]) -> int:
     from nnbench.schema import archives
     from nnbench.sweeps.process import ask
     from nnbench.sweeps.side_by_side import side_by_side
+    from nnbench.writing import write
 
     if step < 1:
         raise ConfigError(f"Received --step {step}; must be at least 1.")
@@ -47,7 +53,15 @@ def command(step: int, out: str | None, overrides: Sequence[str]) -> int:
     for title, rows in _layers(said["layers"], arrays):
         say(f"\n{title}")
         say("\n".join(_lines(rows)))
-    say(f"\nEvery array: {path}")
+    if html:
+        from nnbench.reporting.pages.trace import page
+
+        try:
+            write(html, page(said, arrays).encode())
+        except OSError as error:
+            raise ConfigError(f"Cannot write --html {html}: {error.strerror}.") from None
+        say(f"\nThe step as a page: {html}")
+    say(f"{'' if html else chr(10)}Every array: {path}")
     return 0
 
 
@@ -55,17 +69,36 @@ def _layers(layers: Sequence[str], arrays: dict[str, Any]) -> list[tuple[str, li
     """Group arrays by layer: title, rows of (what, backend, array), the input first."""
     backends = list(dict.fromkeys(name.partition("/")[0] for name in arrays))
     whats = list(dict.fromkeys(name.partition("/")[2] for name in arrays))
-    found = [("input", [("input", b, arrays[f"{b}/input"]) for b in backends])]
-    for i, layer in enumerate(layers):
-        mine = [what for what in whats if what.startswith(f"{i}.")]
-        rows = [
-            (what.partition(".")[2].replace(".", " "), b, arrays[f"{b}/{what}"])
-            for what in mine
+
+    def rows(names: Sequence[str]) -> list[Any]:
+        """Return the rows of these arrays; of a layer, without its number."""
+        return [
+            (_said(what), b, arrays[f"{b}/{what}"])
+            for what in names
             for b in backends
             if f"{b}/{what}" in arrays
         ]
-        found.append((f"layer {i + 1}: {layer}", rows))
-    return found
+
+    found = [("input", rows(["input", "labels"]))]
+    for i, layer in enumerate(layers):
+        mine = [what for what in whats if what.startswith(f"{i}.")]
+        found.append((f"layer {i + 1}: {layer}", rows(sorted(mine, key=_place))))
+    return [*found, ("loss", rows(["prediction", "losses", "loss"]))]
+
+
+def _said(what: str) -> str:
+    """Return `kernel gradient` for `2.kernel.gradient`."""
+    number, _, name = what.partition(".")
+    return (name if number.isdigit() else what).replace(".", " ")
+
+
+def _place(what: str) -> int:
+    """Return where a layer's array comes: on the way forward, back, then the update."""
+    ends = ("output", "output.gradient", "gradient", "update")
+    name = what.partition(".")[2]
+    if name in ends:
+        return 2 * ends.index(name) + 1
+    return next((2 * i for i, end in enumerate(ends) if name.endswith(f".{end}")), 0)
 
 
 def _lines(rows: Sequence[tuple[str, str, Any]]) -> list[str]:
@@ -79,8 +112,13 @@ def _lines(rows: Sequence[tuple[str, str, Any]]) -> list[str]:
     first: dict[str, Any] = {}
     for what, backend, array in rows:
         if what not in first:
-            lines.append(f"  {what}, {'x'.join(map(str, array.shape))}")
+            lines.append(f"  {what}, {'x'.join(map(str, array.shape)) or 'one number'}")
         reference = first.setdefault(what, array)
+        if what == "labels" and array.dtype.kind in "iu":
+            more = " ..." if len(array) > MOST_LABELS else ""
+            labels = " ".join(str(label) for label in array.ravel()[:MOST_LABELS])
+            lines.append(f"    {backend:{width}}  {labels}{more}")
+            continue
         values = array.astype(np.float64)
         numbers = [_short(n) for n in (values.mean(), values.std(), values.min(), values.max())]
         if several:

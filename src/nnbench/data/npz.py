@@ -14,6 +14,7 @@ from nnbench.data import targets
 from nnbench.data.config import Npz
 from nnbench.data.dataset import Split
 from nnbench.data.prepare import Payload, are_pixels, identity
+from nnbench.data.text import unreadable
 from nnbench.errors import DataError
 from nnbench.model.losses import TaskKind
 from nnbench.schema import archives, files, suggest
@@ -55,8 +56,7 @@ def read(config: Npz, kind: TaskKind) -> Payload:
     try:
         stored = files.content(path, archives.MOST_TENSORS)
     except (OSError, files.Damage) as error:
-        why = files.reason(error)
-        raise DataError(f"Received data.path={path}; cannot read it ({why})") from None
+        raise unreadable("data.path", path, error) from None
     if stored.startswith(SINGLE):
         raise DataError(f"{path} is a single array; save several with numpy.savez")
     sha256 = hashlib.sha256(stored).hexdigest()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nnbench.errors import DataError
-from nnbench.schema import files
+from nnbench.schema import closest, files
 
 MOST_BYTES = 2**31
 OTHER_KINDS = (
@@ -37,11 +37,20 @@ def content(setting: str, path: Path) -> bytes:
     except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is damaged ({error}); bring it anew") from None
     except (OSError, files.Damage) as error:
-        why = files.reason(error)
-        raise DataError(f"Received {setting}={path}; cannot read it ({why})") from None
+        raise unreadable(setting, path, error) from None
     if len(stored) > MOST_BYTES:
         raise DataError(f"{path} holds more than 2 GiB; data=csv takes smaller tables")
     return stored
+
+
+def unreadable(setting: str, path: Path, error: OSError | files.Damage) -> DataError:
+    """Return the error for a file that cannot be read, with the one that was perhaps meant."""
+    said = f"Received {setting}={path}; cannot read it ({files.reason(error)})"
+    if isinstance(error, FileNotFoundError) and path.parent.is_dir():
+        there = sorted(each.name for each in path.parent.iterdir() if each.is_file())
+        if near := closest(path.name, there):
+            return DataError(f"{said}; did you mean {path.with_name(near)}?")
+    return DataError(said)
 
 
 def _zipped(path: Path) -> bytes:

@@ -108,6 +108,10 @@ class LayerList:
                 f"Received arch.whole=true with layers that end with {ends}; the data needs "
                 f"[{outputs}]. Let them end with dense units={outputs}, or leave arch.whole out."
             )
+        if not net.parameter_shapes():
+            raise ConfigError(
+                "Received arch.layers of which none learns; leave out trainable=false of one."
+            )
         return documented_net(net, self.formulas) if self.formulas else net
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 Words = NDArray[np.uint32]
 
 AUGMENT_STREAM = 0xFFFF  # of no layer
+EVALUATION_STEP = 2**32 - 1  # of no training step
 FRACTION_BITS = 24  # a uniform number is its bits without the lowest 8, over 2**24
 MIX = ((16, 0x85EBCA6B), (13, 0xC2B2AE35))  # (shift, factor) of the two rounds; then a shift of 16
 
@@ -37,6 +38,14 @@ def keys(seed: int, first_step: int, steps: int, stream: int) -> Words:
     counter[:, 0] = (first_step + np.arange(steps)) % 2**32
     counter[:, 1] = stream
     return threefry(np.array([seed % 2**32, (seed >> 32) % 2**32], np.uint32), counter)
+
+
+def evaluation_key(seed: int, stream: int) -> Words:
+    """Return the key `(2,)` of what `stream` draws in evaluation, the same each time.
+
+    Values count from the first sample of the split, so that it may be computed in any parts.
+    """
+    return keys(seed, EVALUATION_STEP, 1, stream)[0]
 
 
 def threefry(key: Words, counter: Words) -> Words:

@@ -87,6 +87,11 @@ def forms(part: Any, family: str = "nnbench") -> dict[str, Any]:
 def check_own(part: Any, family: str, own: str, where: str = "optimizer") -> None:
     """Raise UnsupportedSpec where a form is set that the framework's class `own` does not have."""
     remedy = f"use semantics=matched, or leave {where}"
+    if getattr(part, "in_evaluation", False):
+        raise UnsupportedSpec(
+            f"Received {where}.in_evaluation=true with semantics=native; what {own} drops there "
+            f"cannot be drawn again: {remedy}.in_evaluation out."
+        )
     named = getattr(part, "formulas", None)
     if named not in (None, family):
         raise UnsupportedSpec(

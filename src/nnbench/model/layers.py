@@ -14,10 +14,10 @@ from typing import Annotated, Literal
 
 from nnbench.errors import ConfigError
 from nnbench.model.augment import Augment as Augment  # noqa: PLC0414 - found here too
+from nnbench.model.layer import BaseLayer, Shapes
+from nnbench.model.layer import Shape as Shape  # noqa: PLC0414 - found here too
 from nnbench.schema import above, at_least, within
 
-Shape = tuple[int, ...]
-Shapes = dict[str, Shape]
 Size = Annotated[int, at_least(1)]
 ActivationName = Literal[
     "linear", "sigmoid", "tanh", "relu", "gelu", "gelu_tanh", "silu", "softmax"
@@ -25,28 +25,12 @@ ActivationName = Literal[
 
 
 @dataclass(frozen=True)
-class _Layer:
-    """A layer that keeps the shape and has no weights: what the others override."""
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """Return the shape that `shape` becomes; raises ConfigError where it does not fit."""
-        return shape
-
-    def parameter_shapes(self, shape: Shape) -> Shapes:
-        """Return the shapes of what is learnt, by role, for inputs of `shape`."""
-        return {}
-
-    def buffer_shapes(self, shape: Shape) -> Shapes:
-        """Return the shapes of what is kept for inference, but not learnt."""
-        return {}
-
-
-@dataclass(frozen=True)
-class Dense(_Layer):
+class Dense(BaseLayer):
     """`y = x @ kernel + bias`, x `(batch, fan_in)`, y `(batch, units)`."""
 
     units: Size
     bias: bool = True
+    trainable: bool = True
     name: Literal["dense"] = "dense"
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -55,14 +39,14 @@ class Dense(_Layer):
             raise ConfigError(f"needs flat input (put flatten before it), received {shape}")
         return (self.units,)
 
-    def parameter_shapes(self, shape: Shape) -> Shapes:
+    def _weights(self, shape: Shape) -> Shapes:
         """Return the shapes of `kernel` and, with bias, `bias`."""
         kernel: Shapes = {"kernel": (shape[0], self.units)}
         return kernel | {"bias": (self.units,)} if self.bias else kernel
 
 
 @dataclass(frozen=True)
-class Activation(_Layer):
+class Activation(BaseLayer):
     """Elementwise, but for softmax (over the last axis).
 
     sigmoid `1/(1+exp(-z))`; tanh; relu `max(z, 0)` with derivative 0 at 0; gelu
@@ -75,7 +59,7 @@ class Activation(_Layer):
 
 
 @dataclass(frozen=True)
-class LeakyReLU(_Layer):
+class LeakyReLU(BaseLayer):
     """`z` where z > 0, `slope * z` elsewhere, derivative `slope` at 0.
 
     Source: torch.nn.LeakyReLU (slope 0.01); keras.layers.LeakyReLU has 0.3.
@@ -86,7 +70,7 @@ class LeakyReLU(_Layer):
 
 
 @dataclass(frozen=True)
-class Flatten(_Layer):
+class Flatten(BaseLayer):
     """All axes of a sample in one, last axis fastest: rows, columns, channels."""
 
     name: Literal["flatten"] = "flatten"
@@ -97,7 +81,7 @@ class Flatten(_Layer):
 
 
 @dataclass(frozen=True)
-class Conv2d(_Layer):
+class Conv2d(BaseLayer):
     """Cross-correlation: `y[h, w] = sum over i, j of x[h s + i, w s + j] @ kernel[i, j] + bias`.
 
     `padding=same` gives `ceil(n / stride)` rows and columns; where the zeros to be added are odd
@@ -110,6 +94,7 @@ class Conv2d(_Layer):
     stride: Size = 1
     padding: Literal["valid", "same"] | Annotated[int, at_least(0)] = "valid"
     bias: bool = True
+    trainable: bool = True
     name: Literal["conv2d"] = "conv2d"
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -130,7 +115,7 @@ class Conv2d(_Layer):
         rows, columns = (max((-(-n // s) - 1) * s + k - n, 0) for n in shape[:2])
         return (rows // 2, -(-rows // 2)), (columns // 2, -(-columns // 2))
 
-    def parameter_shapes(self, shape: Shape) -> Shapes:
+    def _weights(self, shape: Shape) -> Shapes:
         """Return the shapes of `kernel` and, with bias, `bias`."""
         k = self.kernel_size
         kernel: Shapes = {"kernel": (k, k, shape[2], self.filters)}
@@ -138,7 +123,7 @@ class Conv2d(_Layer):
 
 
 @dataclass(frozen=True)
-class _Pool2d(_Layer):
+class _Pool2d(BaseLayer):
     """Windows of `size` x `size`, `stride` apart (None: `size`); what does not fit is left out."""
 
     size: Size = 2
@@ -173,7 +158,7 @@ class AvgPool2d(_Pool2d):
 
 
 @dataclass(frozen=True)
-class GlobalAvgPool2d(_Layer):
+class GlobalAvgPool2d(BaseLayer):
     """The mean of each channel over all rows and columns."""
 
     name: Literal["global_avg_pool2d"] = "global_avg_pool2d"
@@ -184,22 +169,23 @@ class GlobalAvgPool2d(_Layer):
 
 
 @dataclass(frozen=True)
-class LayerNorm(_Layer):
+class LayerNorm(BaseLayer):
     """`y = (x - mean) / sqrt(variance + epsilon) * scale + offset` over the last axis.
 
     The variance divides by n (Ba et al. 2016, arXiv 1607.06450).
     """
 
     epsilon: Annotated[float, above(0.0)] | None = None
+    trainable: bool = True
     name: Literal["layer_norm"] = "layer_norm"
 
-    def parameter_shapes(self, shape: Shape) -> Shapes:
+    def _weights(self, shape: Shape) -> Shapes:
         """Return the shapes of `scale` (starts at 1) and `offset` (starts at 0)."""
         return {"scale": shape[-1:], "offset": shape[-1:]}
 
 
 @dataclass(frozen=True)
-class BatchNorm(_Layer):
+class BatchNorm(BaseLayer):
     """`y = scale (x - m) / sqrt(v + epsilon) + offset`, per channel (the last axis).
 
     In training m and v are mean and (biased) variance over the batch and, for images, rows and
@@ -213,31 +199,35 @@ class BatchNorm(_Layer):
     momentum: Annotated[float, within(0.0, 1.0)] | None = None
     epsilon: Annotated[float, above(0.0)] | None = None
     variance: Literal["unbiased", "biased"] | None = None
+    trainable: bool = True
     name: Literal["batch_norm"] = "batch_norm"
 
-    def parameter_shapes(self, shape: Shape) -> Shapes:
+    def _weights(self, shape: Shape) -> Shapes:
         """Return the shapes of `scale` (starts at 1) and `offset` (starts at 0)."""
         return {"scale": shape[-1:], "offset": shape[-1:]}
 
-    def buffer_shapes(self, shape: Shape) -> Shapes:
+    def _gathered(self, shape: Shape) -> Shapes:
         """Return the shapes of `mean` (starts at 0) and `variance` (starts at 1)."""
         return {"mean": shape[-1:], "variance": shape[-1:]}
 
 
 @dataclass(frozen=True)
-class Dropout(_Layer):
+class Dropout(BaseLayer):
     """In training `y = x / (1 - rate)` where a value is kept, 0 where not; else `y = x`.
 
     Each value is dropped with probability `rate`, by the counter-based generator
-    (`nnbench.model.counter`): all backends drop the same ones.
+    (`nnbench.model.counter`): all backends drop the same ones. `in_evaluation`: evaluation drops,
+    too, as `torch.nn.functional.dropout` does unless told otherwise; the same values of a split's
+    n-th sample each time (`counter.evaluation_key`).
     """
 
     rate: Annotated[float, within(0.0, 1.0, high_open=True)] = 0.5
+    in_evaluation: bool = False
     name: Literal["dropout"] = "dropout"
 
 
 @dataclass(frozen=True)
-class Embedding(_Layer):
+class Embedding(BaseLayer):
     """`y = kernel[x]`: one row of `units` numbers for each token; the first layer.
 
     Inputs are integers from 0 to `vocabulary - 1`.
@@ -245,6 +235,7 @@ class Embedding(_Layer):
 
     vocabulary: Size
     units: Size = 16
+    trainable: bool = True
     name: Literal["embedding"] = "embedding"
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -253,7 +244,7 @@ class Embedding(_Layer):
             raise ConfigError(f"needs a sequence of tokens, received {shape}")
         return (*shape, self.units)
 
-    def parameter_shapes(self, shape: Shape) -> Shapes:
+    def _weights(self, shape: Shape) -> Shapes:
         """Return the shape of `kernel`."""
         return {"kernel": (self.vocabulary, self.units)}
 

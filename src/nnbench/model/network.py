@@ -110,13 +110,13 @@ class Architecture:
         """
         found = set()
         for position, layer in enumerate(self.layers):
-            if isinstance(layer, spec.Dense | spec.Conv2d) and layer.bias:
+            if isinstance(layer, spec.Dense | spec.Conv2d) and layer.bias and layer.trainable:
                 passed = (
                     (i, after)
                     for i, after in enumerate(self.layers[position + 1 :], start=position + 1)
                     if not isinstance(after, spec.MaxPool2d | spec.AvgPool2d | spec.Flatten)
                     and after != spec.Activation("linear")
-                    and after != spec.Dropout(0.0)
+                    and not (isinstance(after, spec.Dropout) and not after.rate)
                 )
                 i, after = next(passed, (position, layer))
                 if isinstance(after, spec.BatchNorm):
@@ -131,6 +131,11 @@ class Architecture:
             known = {name: effective[key] for name, key in keys.items() if key in effective}
             layers.append(dataclasses.replace(layer, **known))
         return dataclasses.replace(self, layers=tuple(layers))
+
+    @property
+    def learns_throughout(self) -> bool:
+        """Tell whether no layer is held still by `trainable=False`."""
+        return all(layer.learns for layer in self.layers)
 
     def parameter_count(self) -> int:
         """Return the number of trainable scalars."""

@@ -7,13 +7,14 @@ missing, and nothing is proved. Initial weights are kept apart (`nnbench.model.i
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from nnbench.model import layers as spec
 from nnbench.model.layers import ActivationName, Layer
 from nnbench.model.losses import Loss, TaskKind
-from nnbench.model.network import Architecture
+from nnbench.model.network import Architecture, ParamKey
 from nnbench.model.optimizers import Adam, Optimizer
 from nnbench.model.schedule import Schedule
 from nnbench.schema import read, to_data
@@ -87,8 +88,8 @@ class Reading:
     or schedule is None where it is not understood. `input_shape` is nnbench's (channels last);
     `takes` says how the program's own model takes its inputs, `data_shape` is that of
     the data as nnbench has it. `init` is by parameter, `0.kernel`;
-    `frozen` are the parameters that do not learn. `where` has places by part: `loss`, `optimizer`,
-    `schedule`. `remarks` are facts worth a line that are no mistakes.
+    `frozen` are the parameters that do not learn although others of their layer do. `where` has
+    places by part: `loss`, `optimizer`, `schedule`. `remarks` are facts that are no mistakes.
     """
 
     framework: Framework
@@ -149,6 +150,27 @@ class Reading:
             "schedule": to_data(self.schedule),
             "task": self.task,
         }
+
+
+NOTHING_LEARNS = Unknown("no parameter learns", "layers")
+
+
+def held_still(
+    layers: Sequence[Layer], learnt: Iterable[ParamKey], still: Collection[ParamKey]
+) -> tuple[tuple[Layer, ...], tuple[ParamKey, ...]]:
+    """Return the layers, those told not to learn of whose parameters none does; the rest of them.
+
+    `learnt` are the parameters of all layers, `still` those that a program leaves as they are.
+    """
+    roles: dict[int, set[ParamKey]] = {}
+    for key in learnt:
+        roles.setdefault(key.layer, set()).add(key)
+    whole = {i for i, keys in roles.items() if keys <= set(still)}
+    found = [
+        dataclasses.replace(layer, trainable=False) if i in whole else layer  # type: ignore[arg-type]
+        for i, layer in enumerate(layers)
+    ]
+    return tuple(found), tuple(key for key in still if key.layer not in whole)
 
 
 def classic(reading: Reading) -> list[Finding]:

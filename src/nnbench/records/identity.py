@@ -31,6 +31,8 @@ ADDED: dict[str, Any] = {
         "amsgrad": False,
     },
 }  # fmt: skip
+# Keys of layers in `arch.layers` that are of 0.2.0, too.
+ADDED_TO_LAYERS = {"trainable": True, "in_evaluation": False}
 ABILITIES = ("image_loaders",)  # what a backend could do otherwise; added in 0.2.0, too
 
 
@@ -41,9 +43,19 @@ def without_added(config: Mapping[str, Any]) -> dict[str, Any]:
         values = kept.get(group)
         if isinstance(values, Mapping) and isinstance(added, Mapping):
             kept[group] = {k: v for k, v in values.items() if k not in added or v != added[k]}
+    arch = kept.get("arch")
+    if isinstance(arch, Mapping) and isinstance(layers := arch.get("layers"), list | tuple):
+        kept["arch"] = {**arch, "layers": [_layer_without_added(each) for each in layers]}
     if isinstance(backend := kept.get("backend"), Mapping):
         kept["backend"] = {k: v for k, v in backend.items() if k not in ABILITIES}
     return kept
+
+
+def _layer_without_added(layer: Any) -> Any:
+    if not isinstance(layer, Mapping):
+        return layer
+    added = ADDED_TO_LAYERS
+    return {k: v for k, v in layer.items() if k not in added or v != added[k]}
 
 
 def fingerprint(

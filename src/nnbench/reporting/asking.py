@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from nnbench.errors import ConfigError, ResultsError
+from nnbench.reporting.comparison.conditions import Condition
 from nnbench.reporting.comparison.content import Report as Content
 from nnbench.reporting.comparison.content import build
 from nnbench.reporting.comparison.frame import epochs_frame, groups_frame, runs_frame
@@ -25,6 +27,8 @@ from nnbench.writing import staged
 if TYPE_CHECKING:
     import pandas as pd
 
+Form = Literal["json", "junit", "summary"]
+FORMS: tuple[Form, ...] = get_args(Form)
 TITLE = "nnbench report"
 READING = 0.3  # of the time of reading and comparing, measured with 1,000 runs
 TABLES = 0.1  # of the time of writing
@@ -64,10 +68,25 @@ class Report:
         """Return the report as Markdown, without plots."""
         return markdown.markdown(self.content, self.title)
 
+    def as_data(self, conditions: Sequence[Condition] = ()) -> dict[str, Any]:
+        """Return the report as plain data for JSON, with the `conditions` asked of it."""
+        from nnbench.reporting.pages.data import report_data
+
+        return report_data(self.content, self.title, conditions, self.left_out)
+
+    def written(self, form: Form, conditions: Sequence[Condition] = ()) -> str:
+        """Return the report for a pipeline: JSON, JUnit XML, or a short summary as Markdown."""
+        from nnbench.reporting.pages.junit import junit
+        from nnbench.reporting.pages.summary import summary
+
+        if form == "json":
+            return json.dumps(self.as_data(conditions), indent=1, allow_nan=False) + "\n"
+        return (junit if form == "junit" else summary)(self.content, self.title, conditions)
+
     def write(self, folder: Path, plots_also: Sequence[str] = (), tell: Tell = nobody) -> Path:
         """Write the page, Markdown, data and plots into `folder`; return the page.
 
-        Plots are SVG, and in the formats `plots_also`, as "png".
+        Plots are SVG and PDF, and in the formats `plots_also`, as "png".
         """
         from nnbench.reporting.pages.plots import write_plots
 
@@ -77,10 +96,10 @@ class Report:
                 for name, frame in self.frames.items():
                     _write_frame(new / name, frame)
                 plots = write_plots(
-                    self.content, new / "plots", plots_also, part(tell, TABLES, 1.0)
+                    self.content, new / "plots", ("pdf", *plots_also), part(tell, TABLES, 1.0)
                 )
-                names = [f"plots/{name}.svg" for name in plots]
-                text = markdown.markdown(self.content, self.title, names)
+                captions = {f"plots/{name}.svg": plot.caption for name, plot in plots.items()}
+                text = markdown.markdown(self.content, self.title, captions)
                 (new / "report.md").write_text(text, encoding="utf-8")
                 page = html.html(self.content, self.title, plots)
                 (new / "report.html").write_text(page, encoding="utf-8")

@@ -8,24 +8,28 @@ First what a Trainer must do whatever it trains (`CHECKS`); then every building 
 and a series of random nets, each of which has to take the same steps as the NumPy reference
 within the 1-ulp envelope, and give the same logits for splits of every size. A block that raises
 UnsupportedSpec counts as unsupported, not as failed. `nnbench check backend=NAME` prints the
-scorecard.
+scorecard. `behaves_like` then names the classic mistakes that reproduce what failed, and
+`check_layer` checks a single layer in NumPy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from nnbench.backends.parity import Agreement
 from nnbench.backends.protocol import DType, TrainerFactory
 from nnbench.errors import UnsupportedSpec
+from nnbench.schema.progress import Tell, nobody
 from nnbench.testing import random_nets
 from nnbench.testing.blocks import BLOCKS
 from nnbench.testing.cases import Case
 from nnbench.testing.checks import CHECKS
 from nnbench.testing.equality import equals_the_reference
+from nnbench.testing.layer import layer_checks, trainer_of
+from nnbench.testing.naming import FURTHER, Named, named
 from nnbench.testing.subject import Subject
 
 __all__ = [
@@ -35,14 +39,21 @@ __all__ = [
     "RANDOM_NETS",
     "Case",
     "CheckResult",
+    "Named",
     "Subject",
+    "all_cases",
     "all_checks",
+    "behaves_like",
+    "check_layer",
     "check_trainer",
+    "checks_of_layer",
     "equals_the_reference",
     "result",
+    "trainer_of",
 ]
 
 RANDOM_NETS = 10
+IN_FLOAT32_MARK = "float32: "
 IN_FLOAT32 = ("dense", "conv2d same", "batch_norm 2d", "dropout", "adam", "adamw", "rmsprop")
 
 
@@ -78,13 +89,57 @@ def all_checks(
     found: dict[str, Callable[[], Agreement | None]] = {
         name.replace("_", " "): partial(check, subject) for name, check in CHECKS.items()
     }
+    return found | {
+        name: partial(equals_the_reference, make, execution, case)
+        for name, case in all_cases(dtype).items()
+    }
+
+
+def all_cases(dtype: DType = "float64") -> dict[str, Case]:
+    """Return every case that is compared with the reference by the name of its check."""
     cases = {name: case.of(dtype) for name, case in BLOCKS.items()}
     cases |= {f"random net {i}": random_nets.seeded(i).of(dtype) for i in range(RANDOM_NETS)}
     if dtype == "float64":
-        cases |= {f"float32: {name}": BLOCKS[name].of("float32") for name in IN_FLOAT32}
-    return found | {
-        name: partial(equals_the_reference, make, execution, case) for name, case in cases.items()
-    }
+        cases |= {f"{IN_FLOAT32_MARK}{name}": BLOCKS[name].of("float32") for name in IN_FLOAT32}
+    return cases
+
+
+def check_layer(own: Any, kind: str, dtype: DType = "float64") -> Iterator[CheckResult]:
+    """Check a class of layers in NumPy that stands in for those called `kind` (dense, relu, ...).
+
+    See `nnbench.testing.layer`. Raises ConfigError for a kind that there is not.
+    """
+    for name, check in checks_of_layer(own, kind, dtype).items():
+        yield result(name, check)
+
+
+def checks_of_layer(
+    own: Any, kind: str, dtype: DType = "float64"
+) -> dict[str, Callable[[], Agreement | None]]:
+    """Return every check of a layer by its name."""
+    return layer_checks(own, kind, dtype, all_cases(dtype))
+
+
+def behaves_like(
+    make: TrainerFactory,
+    execution: str,
+    results: Iterable[CheckResult],
+    dtype: DType = "float64",
+    tell: Tell = nobody,
+) -> list[Named]:
+    """Return the classic mistakes that reproduce, number for number, what failed in `results`.
+
+    None where none does: nothing is guessed. See `nnbench.testing.naming`. Of a layer, `make` is
+    `trainer_of(own, kind)` and `execution` is "reference".
+    """
+    outcomes = {each.name: each.outcome for each in results}
+    if "failed" not in outcomes.values():
+        return []
+    cases = {n: c for n, c in all_cases(dtype).items() if not n.startswith(IN_FLOAT32_MARK)}
+    failed = {n: c for n, c in cases.items() if outcomes.get(n) == "failed"}
+    passed = {n: c for n, c in cases.items() if outcomes.get(n) == "passed"}
+    more = {name: case.of(dtype) for name, case in FURTHER.items()}
+    return named(make, execution, failed | more, passed, tell)
 
 
 def result(name: str, check: Callable[[], Agreement | None]) -> CheckResult:

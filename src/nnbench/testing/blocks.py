@@ -72,6 +72,26 @@ LAYERS |= {
     "batch_norm biased of images": case(
         spec.Conv2d(3), spec.BatchNorm(variance="biased"), TANH, spec.Flatten()
     ),
+    "dropout in evaluation": _flat(spec.Dense(12), TANH, spec.Dropout(0.4, in_evaluation=True)),
+    "dropout of images in evaluation": case(
+        spec.Conv2d(3), spec.Dropout(0.2, True), TANH, spec.Flatten(), spec.Dropout(0.5, True)
+    ),
+}
+# Layers that do not learn, by themselves and beside what counts the weights of all.
+LAYERS |= {
+    "dense held still": _flat(spec.Dense(6, trainable=False), TANH, spec.Dense(5), TANH),
+    "dense held still, between": _flat(
+        spec.Dense(6), TANH, spec.Dense(5, trainable=False), TANH, optimizer=Adam(clip_norm=0.2)
+    ),
+    "conv2d held still": case(
+        spec.Conv2d(3, trainable=False), spec.MaxPool2d(), RELU, spec.Conv2d(2, 2), spec.Flatten()
+    ),
+    "batch_norm held still": _flat(spec.Dense(6), spec.BatchNorm(trainable=False), TANH),
+    "dense held still, batch_norm": _flat(spec.Dense(6, trainable=False), spec.BatchNorm(), RELU),
+    "layer_norm held still": _flat(spec.Dense(6), spec.LayerNorm(trainable=False), TANH),
+    "embedding held still": case(
+        spec.Embedding(VOCABULARY, 3, trainable=False), spec.Flatten(), inputs="tokens"
+    ),
 }
 LOSSES: dict[str, Case] = {
     **{

@@ -191,6 +191,7 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
         edges.splits_are_told_apart,
         edges.no_rows_no_logits,
         edges.large_and_late_epochs,
+        edges.dropout_in_evaluation_goes_by_the_sample,
         edges.nan_inputs_give_nan,
         edges.work_is_done_when_train_returns,
     )

@@ -63,6 +63,24 @@ def large_and_late_epochs(s: Subject) -> None:
     Pair.of(s.make, s.task.execution, large, splits).trains(walks, "with 3,000 samples ")
 
 
+def dropout_in_evaluation_goes_by_the_sample(s: Subject) -> None:
+    """What is dropped in evaluation is the same however many samples are computed at a time."""
+    from nnbench.backends.numpy import NumpyTrainer
+
+    layers = Dense(8), Activation("tanh"), Dropout(0.5, in_evaluation=True)
+    large = case(*layers, inputs="flat").of(s.dtype)
+    splits = large.sized(0) | {"test": large.draw(5000, 21)}
+    splits["val"] = splits["test"].first(1500)
+    trainer = s.make(large.on(s.task.execution), splits)
+    reference = NumpyTrainer(large.task, splits)
+    for each in (trainer, reference):
+        each.load(large.params)
+    for name in ("test", "val"):
+        close = np.isclose(trainer.evaluate(name), reference.evaluate(name), rtol=1e-4, atol=1e-5)
+        rows = int((~close).any(axis=1).sum())
+        require(not rows, f"{rows} of {len(splits[name])} samples are dropped from otherwise")
+
+
 def nan_inputs_give_nan(s: Subject) -> None:
     """A sample with a NaN has logits that are NaN, the others theirs; its loss is NaN too."""
     splits = {name: _with_nan(split) for name, split in s.floats.sized(0).items()}

@@ -101,7 +101,7 @@ class Pair:
         """Compare the logits of all splits at `params`; None: where the other trainer is."""
         if params is not None:
             self.other.load(params)
-        found = _logits(self.other)
+        found = logits(self.other)
         weights = self.other.params() if params is None else params
         expected, moved = (self._expected(w) for w in (weights, moved_by_one_ulp(weights)))
         largest = max(float(np.abs(z).max()) for z in expected.values())
@@ -153,7 +153,7 @@ class Pair:
         next(iter(params.values())).flat[0] = np.nan
         expected = self._expected(params)
         self.other.load(params)
-        for name, z in _logits(self.other).items():
+        for name, z in logits(self.other).items():
             lost = np.isnan(expected[name]) & np.isfinite(z)
             require(
                 not lost.any(), f"a NaN in the weights: {name} logits of {z[lost][:1]} are finite"
@@ -164,8 +164,9 @@ class Pair:
 
     def _expected(self, params: Params) -> Logits:
         self.reference.load(params)
-        return _logits(self.reference)
+        return logits(self.reference)
 
 
-def _logits(trainer: Trainer) -> Logits:
+def logits(trainer: Trainer) -> Logits:
+    """Return the logits of every split, in float64."""
     return {name: np.asarray(trainer.evaluate(name), np.float64) for name in SPLITS}

@@ -110,7 +110,21 @@ def _trained(
     ).at(lambda epoch: schedule.per_step(epoch, STEPS, EPOCHS, ()))
     batches, size = choose(((1, BATCH), (1, BATCH), (2, 16), (3, 11)))  # seven steps an epoch
     found = found.accumulating(batches).in_batches(size)
-    return found.dropping_last() if choose((True, False, False)) else found
+    found = found.dropping_last() if choose((True, False, False)) else found
+    return _with_layers_held_still(choose, found)
+
+
+def _with_layers_held_still(choose: Choose, found: Case) -> Case:
+    """Return the case with one layer that does not learn, or a dropout that never stops, seldom."""
+    net = found.task.architecture
+    layers = list(net.layers)
+    for i, layer in enumerate(layers[:-1]):
+        if isinstance(layer, spec.Dropout):
+            layers[i] = replace(layer, in_evaluation=choose((True, False, False)))
+        elif hasattr(layer, "trainable"):
+            layers[i] = replace(layer, trainable=choose((False, True, True, True)))
+    net = replace(net, layers=tuple(layers))
+    return replace(found, task=replace(found.task, architecture=net))
 
 
 def _loss(choose: Choose, kind: TaskKind) -> Loss:

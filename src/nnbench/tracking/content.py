@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nnbench.formatting import cut
+from nnbench.records.certificate import label
+from nnbench.records.colors import color_of
 from nnbench.records.run import CONFIG_NAME, OVER, RECORD_NAME, EpochRecord, RunResult
 from nnbench.records.settings import as_text, settings
 from nnbench.schema import files
@@ -47,9 +49,12 @@ NAMED = {name: name.replace("_", "/") for name in FINAL[:-1]} | {
     "involuntary_switches": "processor/involuntary_switches",
     "load": "processor/load",
 }
-EPOCH_METRICS = {  # every figure of an epoch's record by its key
+FIRST = ("test_accuracy", "train_seconds", "generalization_gap", "train_accuracy", "test_loss")
+# Every figure of an epoch's record by its key; MLflow lists them as they came, the first wanted
+# first.
+EPOCH_METRICS = {
     NAMED.get(name, f"time/{name}" if name.endswith("_seconds") else f"epoch/{name}"): name
-    for name in (field.name for field in dataclasses.fields(EpochRecord))
+    for name in dict.fromkeys((*FIRST, *(f.name for f in dataclasses.fields(EpochRecord))))
     if name != "epoch"
 }
 SOURCES = {
@@ -157,6 +162,7 @@ def tags(run: RunResult) -> dict[str, str]:
         "nnbench.flags": "; ".join(map(str, run.flags)),
         "nnbench.message": run.message,
         "nnbench.parity": (run.parity or {}).get("outcome"),
+        "mlflow.runColor": color_of(label(run)),
         "mlflow.source.git.commit": run.machine.get("commit"),
         "mlflow.source.name": "nnbench",
         "mlflow.source.type": "LOCAL",

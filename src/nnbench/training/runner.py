@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 from nnbench import data
-from nnbench.backends.parity import moved_by_one_ulp
+from nnbench.backends.parity import Backwards, moved_by_one_ulp
 from nnbench.backends.protocol import Chooser, Effective
 from nnbench.backends.trainers import described
 from nnbench.data.reading import sentence
@@ -52,6 +52,8 @@ def execute(
         digests |= {"initial_weights": taken} if taken else {}
         if job.nudged:
             trainer.load(moved_by_one_ulp(trainer.params()))
+            if isinstance(trainer, Backwards):
+                trainer.go_backwards(yes=True)
         backend = config.backend
         where = machine.describe(
             backend.packages,

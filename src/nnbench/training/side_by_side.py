@@ -15,16 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nnbench import data
 from nnbench.backends import parity
 from nnbench.backends.evaluation import Evaluator
 from nnbench.backends.parity import first_parts
 from nnbench.backends.profiling import profile
-from nnbench.backends.protocol import Params, StepTrace, Task, Tracer, Trainer, Walk
+from nnbench.backends.protocol import Params, Task, Trainer, Walk
 from nnbench.config.run import RunConfig, read_config
-from nnbench.errors import ConfigError, NNBenchError, UnsupportedSpec
+from nnbench.errors import NNBenchError
 from nnbench.model.metrics import accuracy, mean_loss
 from nnbench.model.schedule import Plateau
 from nnbench.records.certificate import Certificate, Place
@@ -32,6 +30,7 @@ from nnbench.records.figures import SPLITS, Figures, wrong_logits
 from nnbench.records.files import write_arrays
 from nnbench.schema import progress
 from nnbench.schema.progress import Tell, nobody
+from nnbench.training import tracing
 from nnbench.training.assembly import (
     all_splits,
     load_weights,
@@ -168,55 +167,6 @@ def wrong_answers(sides: Sides, trainer: Trainer) -> tuple[str, ...]:
     return tuple(wrong)
 
 
-def traces(sides: Sides, step: int, tell: Tell = nobody) -> dict[str, StepTrace]:
-    """Return step `step` (from 1) of every trainer, taken apart."""
-    size, batches = sides.task.step_samples, sides.config.gradient_accumulation_steps
-    if batches > 1:
-        raise ConfigError(
-            f"Received gradient_accumulation_steps={batches}; nnbench trace takes steps of one "
-            "batch apart: leave it out."
-        )
-    epoch, last = divmod(step - 1, sides.steps)
-    if epoch >= sides.config.epochs:
-        raise ConfigError(
-            f"Received --step {step}; the run has {sides.config.epochs * sides.steps:,}, epochs="
-            f"{sides.config.epochs} of {sides.steps:,}."
-        )
-    found = {}
-    walks = list(sides.walks(epoch + 1))
-    tracers = {name: t for name, t in sides.trainers.items() if isinstance(t, Tracer)}
-    for name in sides.trainers.keys() - tracers.keys():
-        raise UnsupportedSpec(f"backend={name} cannot show a step; it has no method trace.")
-    whole = len(tracers) * len(walks)
-    for i, (name, trainer) in enumerate(tracers.items()):
-        trainer.load(sides.params)
-        for k, walk in enumerate(walks[:-1]):
-            tell(i * len(walks) + k, whole, f"{name}, epoch {k + 1}/{len(walks)}")
-            trainer.train(walk)
-        tell((i + 1) * len(walks) - 1, whole, f"{name}, step {step:,}")
-        if last:
-            trainer.train(walks[-1].part(0, last, size))
-        found[name] = trainer.trace(walks[-1].part(last, last + 1, size))
-    return found
-
-
-def _arrays(traced: dict[str, StepTrace]) -> dict[str, np.ndarray]:
-    """Name every array: BACKEND/LAYER.what, layers counted from 0 as in weights files."""
-    arrays: dict[str, np.ndarray] = {}
-    for name, trace in traced.items():
-        arrays[f"{name}/input"] = trace.activations[0]
-        for i, output in enumerate(trace.activations[1:]):
-            arrays[f"{name}/{i}.output"] = output
-        for i, gradient in enumerate(trace.gradients):
-            if gradient is not None:
-                arrays[f"{name}/{i}.output.gradient"] = gradient
-        for key, value in trace.parameter_gradients.items():
-            arrays[f"{name}/{key}.gradient"] = value
-        for key, value in trace.updates.items():
-            arrays[f"{name}/{key}.update"] = value
-    return arrays
-
-
 def answer(job: dict[str, Any], tell: Tell = nobody) -> dict[str, Any]:
     """Do `job`: `what` it is about, `values` the configurations, the reference first."""
     configs = [read_config(values) for values in job["values"]]
@@ -224,8 +174,9 @@ def answer(job: dict[str, Any], tell: Tell = nobody) -> dict[str, Any]:
     net = sides.task.architecture
     facts = {"architecture": str(net), "layers": [row.layer for row in net.rows()]}
     if job["what"] == "trace":
-        write_arrays(Path(job["path"]), _arrays(traces(sides, job["step"], tell)))
-        return facts
+        step = int(job["step"])
+        write_arrays(Path(job["path"]), tracing.arrays(sides, tracing.traces(sides, step, tell)))
+        return facts | tracing.facts(sides, step)
     if job["what"] == "effective":
         return facts | {"effective": getattr(sides.reference, "effective", {})}
     if job["what"] == "profile":

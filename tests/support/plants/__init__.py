@@ -7,7 +7,7 @@ the check.
 from __future__ import annotations
 
 from nnbench.backends.numpy import NumpyTrainer
-from support.plants import completion, evaluation, layers, optimizers, protocol, training
+from support.plants import completion, evaluation, held, layers, optimizers, protocol, training
 
 PLANTS: dict[type[NumpyTrainer], str] = (
     evaluation.PLANTS
@@ -15,6 +15,7 @@ PLANTS: dict[type[NumpyTrainer], str] = (
     | training.PLANTS
     | optimizers.PLANTS
     | layers.PLANTS
+    | held.PLANTS
     | protocol.PLANTS
 )
 BY_NAME = {plant.__name__: plant for plant in PLANTS}

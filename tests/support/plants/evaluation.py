@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from nnbench.backends.numpy.randomness import Dropout, augmented
 from nnbench.backends.protocol import Params, Task, TrainStats, Walk
 from nnbench.data.dataset import Split
 from nnbench.model import counter, metrics
+from nnbench.model import layers as spec
 
 
 class Bent(NumpyTrainer):
@@ -226,6 +228,33 @@ class DropsInSmallSplits(DropsInEvaluation):
         return super().evaluate(split) if small else NumpyTrainer.evaluate(self, split)
 
 
+class NeverDropsInEvaluation(NumpyTrainer):
+    """Takes no notice of `in_evaluation`."""
+
+    def __init__(self, task: Task, splits: Mapping[str, Split]) -> None:
+        net = task.architecture
+        layers = tuple(
+            dataclasses.replace(layer, in_evaluation=False) if isinstance(layer, spec.Dropout)
+            else layer
+            for layer in net.layers
+        )  # fmt: skip
+        net = dataclasses.replace(net, layers=layers)
+        super().__init__(dataclasses.replace(task, architecture=net), splits)
+
+
+class DropsByThePart(NumpyTrainer):
+    """Counts samples from each part that is evaluated, of 2,048, not from the split's first."""
+
+    def evaluate(self, split: str) -> Any:
+        kept = self._inputs[split]
+        parts = []
+        for start in range(0, max(len(kept), 1), 2048):
+            self._inputs[split] = kept[start : start + 2048]
+            parts.append(super().evaluate(split))
+        self._inputs[split] = kept
+        return np.concatenate(parts)
+
+
 class NormalisesByTheBatch(_ForwardAsInTraining):
     def passed(self, i: int, layer: Any, x: Any) -> Any:
         return LayerNorm.forward(layer, x) if isinstance(layer, BatchNorm) else layer.forward(x)
@@ -291,6 +320,8 @@ PLANTS: dict[type[NumpyTrainer], str] = {
     DependsOnTheSplitBefore: "splits are told apart",
     DropsInEvaluation: "dropout",
     DropsInSmallSplits: "dropout",
+    NeverDropsInEvaluation: "dropout in evaluation",
+    DropsByThePart: "dropout in evaluation goes by the sample",
     NormalisesByTheBatch: "batch_norm 1d",
     NormalisesByTheBatchIfLarge: "batch_norm 1d",
     NormalisesWithoutEpsilon: "batch_norm 1d",

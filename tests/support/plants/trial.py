@@ -34,6 +34,7 @@ COMMON = (
 )
 SGD = ("optimizer=sgd", "optimizer.momentum=0.9", "optimizer.weight_decay=0.01")
 DENSE = "{name: dense, units: 8}"
+HELD = "{name: dense, units: 8, trainable: false}"
 IMAGE = ("data.features=64", "arch.input_shape=[8,8,1]")
 CONV = "{name: conv2d, filters: 3}"
 # By the first word of the check that must catch a plant: the net and what else a sweep trains.
@@ -45,6 +46,24 @@ SWEEPS: dict[str, tuple[str, ...]] = {
     "softmax": (f"arch.layers=[{DENSE}, softmax]", *SGD),
     "dropout": (f"arch.layers=[{DENSE}, tanh, {{name: dropout, rate: 0.4}}]", *SGD),
     "batch_norm": (f"arch.layers=[{DENSE}, batch_norm, relu, {DENSE}, batch_norm, tanh]", *SGD),
+    "dropout in evaluation": (
+        f"arch.layers=[{DENSE}, tanh, {{name: dropout, rate: 0.4, in_evaluation: true}}]",
+        *SGD,
+    ),
+    "dense held still": (f"arch.layers=[{HELD}, tanh, {DENSE}, tanh]", *SGD),
+    "dense held still, between": (
+        f"arch.layers=[{DENSE}, tanh, {HELD}, tanh]",
+        *("optimizer=adam", "optimizer.clip_norm=0.2"),
+    ),
+    "conv2d held still": (
+        *IMAGE,
+        "arch.layers=[{name: conv2d, filters: 3, trainable: false}, tanh, flatten]",
+        *SGD,
+    ),
+    "batch_norm held still": (
+        f"arch.layers=[{DENSE}, {{name: batch_norm, trainable: false}}, tanh]",
+        *SGD,
+    ),
     "layer_norm": (f"arch.layers=[{DENSE}, layer_norm, tanh]", *SGD),
     "conv2d": (*IMAGE, f"arch.layers=[{CONV}, tanh, flatten]", *SGD),
     "conv2d same": (

@@ -162,6 +162,7 @@ def _check(task: Task) -> None:
         "steps of several batches (gradient_accumulation_steps)": task.gradient_accumulation_steps
         > 1,
         "augmentation": task.architecture.augment is not None,
+        "layers that do not learn (trainable=false)": not task.architecture.learns_throughout,
     }
     for what, met in problems.items():
         if met:

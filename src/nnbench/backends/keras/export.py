@@ -22,6 +22,10 @@ def export(architecture: Architecture, params: Params, path: Path) -> list[Path]
     for _, layer, _, _ in architecture.shapes():
         if isinstance(layer, layers.Conv2d) and isinstance(layer.padding, int):
             raise UnsupportedSpec(f"keras.layers.Conv2D has no padding={layer.padding}.")
+        if isinstance(layer, layers.Dropout) and layer.in_evaluation:
+            raise UnsupportedSpec(
+                "keras.layers.Dropout does not drop in evaluation (in_evaluation=true)."
+            )
         if layer == layers.Activation("gelu_tanh"):
             raise UnsupportedSpec("A .keras file has no name for gelu_tanh.")
         if isinstance(layer, layers.Activation):  # by name: a file cannot hold our own formula

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from nnbench.backends.keras.layers import make
-from nnbench.backends.keras.randomness import Random, RandomAugment
+from nnbench.backends.keras.randomness import CounterDropout, Random, RandomAugment
 from nnbench.backends.protocol import Task
+from nnbench.model import counter
 from nnbench.model.counter import AUGMENT_STREAM
 from nnbench.model.network import ParamKey
 
@@ -39,6 +41,12 @@ class Net(NamedTuple):
         """Return what augments the inputs in training."""
         return self.drawing.get(AUGMENT_STREAM)
 
+    def begin_at(self, row: int) -> None:
+        """Let evaluation begin at sample `row` of its split."""
+        for module in self.drawing.values():
+            if isinstance(module, CounterDropout) and module.in_evaluation:
+                module.row.assign(row)
+
 
 def build(task: Task) -> Net:
     """Return the net of `task` with Keras' own initial weights, seeded.
@@ -57,11 +65,17 @@ def build(task: Task) -> Net:
         drawing[AUGMENT_STREAM] = RandomAugment(architecture.augment, dtype)
         first.append(drawing[AUGMENT_STREAM])
     model = keras.Sequential(first + modules)
+    for i, module in enumerate(modules):
+        if isinstance(module, CounterDropout) and module.in_evaluation:
+            module.evaluation_key.assign(counter.evaluation_key(task.seed, i).view(np.int32))
     # Keras' layout is the canonical one.
     variables = {
         key: getattr(modules[key.layer], attribute(modules[key.layer], key.role))
         for key in architecture.weight_shapes()
     }
+    for key, variable in variables.items():  # not the layer: batch norm goes on gathering
+        if not architecture.layers[key.layer].learns:
+            variable.trainable = False
     return Net(model, modules, variables, drawing)
 
 

@@ -30,26 +30,40 @@ class Random(keras.layers.Layer):
         super().__init__(dtype=dtype)
         self.key = self.add_weight(shape=(2,), dtype="int32", initializer="zeros", trainable=False)
 
-    def bits(self, x: Any, per_sample: int) -> Any:
-        """Return the 24 random bits of `(batch, per_sample)` values for the samples of x."""
+    def bits(self, x: Any, per_sample: int, key: Any = None, row: Any = None) -> Any:
+        """Return the 24 random bits of `(batch, per_sample)` values for the samples of x.
+
+        By `key` instead of the layer's own, values counted from those of sample `row`.
+        """
         index = ops.arange(ops.shape(x)[0] * per_sample, dtype="int32")
-        words = counter.bits(index, self.key, _shifted, _word)
+        index = index if row is None else index + row * _word(per_sample)
+        words = counter.bits(index, self.key if key is None else key, _shifted, _word)
         return ops.reshape(_shifted(words, 32 - counter.FRACTION_BITS), (-1, per_sample))
 
 
 class CounterDropout(Random):
-    """The spec's dropout: the values that the key drops are 0, the others are scaled up."""
+    """The spec's dropout: the values that the key drops are 0, the others are scaled up.
+
+    Where it drops in evaluation, too, it has the variables `evaluation_key` and `row`, the number
+    of the first sample, which whoever evaluates puts back to 0.
+    """
 
     def __init__(self, layer: Dropout, dtype: str) -> None:
         super().__init__(dtype)
+        self.in_evaluation = layer.in_evaluation
+        if self.in_evaluation:
+            given = {"dtype": "int32", "initializer": "zeros", "trainable": False}
+            self.evaluation_key = self.add_weight(shape=(2,), **given)
+            self.row = self.add_weight(shape=(), **given)
         self.threshold = counter.threshold(layer.rate)
         self.factor = 1.0 / (1.0 - layer.rate)
 
     def call(self, x: Any, training: bool = False) -> Any:
-        """Return x in evaluation; in training x with some values dropped."""
-        if not training:
+        """Return x with some values dropped; in evaluation x, unless it drops there, too."""
+        if not (training or self.in_evaluation):
             return x
-        bits = self.bits(x, math.prod(x.shape[1:]))
+        own = () if training else (self.evaluation_key, self.row)
+        bits = self.bits(x, math.prod(x.shape[1:]), *own)
         kept = ops.reshape(ops.greater_equal(bits, _word(self.threshold)), ops.shape(x))
         factor = ops.convert_to_tensor(self.factor, dtype=x.dtype)
         return x * (ops.cast(kept, x.dtype) * factor)

@@ -100,7 +100,12 @@ class KerasTrainer:
         array, n = self._inputs[split]
         starts = range(0, max(n, 1), EVALUATION_SAMPLES)
         ends = [min(start + EVALUATION_SAMPLES, n) for start in starts]
-        return np.concatenate([self._logits(array[a:b]) for a, b in zip(starts, ends, strict=True)])
+        parts = []
+        for start, end in zip(starts, ends, strict=True):
+            self._net.begin_at(start)
+            parts.append(self._logits(array[start:end]))
+        self._net.begin_at(0)
+        return np.concatenate(parts)
 
     def params(self) -> Params:
         """Return host copies of the weights; Keras' layout is the canonical one."""

@@ -53,6 +53,7 @@ def _problems(task: Task) -> dict[str, tuple[bool, str | None]]:
         ),
         f"device={task.device}": (task.device not in ("cpu", "auto"), "it is run on the CPU"),
         "augmentation": (net.augment is not None, None),
+        "layers that do not learn (trainable=false)": (not net.learns_throughout, None),
         "steps of several batches (gradient_accumulation_steps)": (
             task.gradient_accumulation_steps > 1, None
         ),

@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 
 from nnbench.backends.cuda import Accelerator, refusal
+from nnbench.backends.protocol import Task
+from nnbench.backends.trainers import supported
 from nnbench.errors import UnsupportedSpec
+
+EXECUTIONS = ("fused", "reference", "compiled")
 
 
 def array_module(device: str) -> Any:
@@ -79,3 +83,21 @@ def wait(xp: Any) -> None:
 def _dotted(version: int) -> str:
     """Return 13.0 for 13000."""
     return f"{version // 1000}.{version % 1000 // 10}"
+
+
+def stays_on_cpu(task: Task) -> bool:
+    """Tell whether device=auto means the CPU: `fused` runs nowhere else."""
+    return task.device == "auto" and task.execution in ("fused", "compiled")
+
+
+def execution_of(name: str, xp: Any) -> str:
+    """Return what `name` means here; raises UnsupportedSpec for what there is not."""
+    if name == "auto":
+        return "fused" if xp is np else "reference"
+    supported(dict.fromkeys(EXECUTIONS), name, "backend.execution", "numpy")
+    if name != "reference" and xp is not np:
+        raise UnsupportedSpec(
+            f"Received backend.execution={name} with device=cuda; it runs on the CPU only. "
+            "Use backend.execution=reference."
+        )
+    return name

@@ -29,7 +29,7 @@ class Layer:
 
     `parameters` maps roles to arrays that are updated in place, `spec` is the layer's description.
     In training a layer may do something else than in evaluation: `forward_training` then differs
-    from `forward`.
+    from `forward`; one that draws in evaluation, too, has a `forward_evaluation` of its own.
     """
 
     def __init__(self, parameters: Arrays, spec: Any = None) -> None:
@@ -41,6 +41,10 @@ class Layer:
 
     def forward_training(self, x: Array, key: Words | None) -> Array:
         """Return y as training sees it; `key` decides what is random in this step."""
+        return self.forward(x)
+
+    def forward_evaluation(self, x: Array, key: Words | None, row: int) -> Array:
+        """Return y as evaluation sees it; the first sample of x is number `row` of its split."""
         return self.forward(x)
 
     def param_grads(self, x: Array, dy: Array) -> Arrays:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 
@@ -12,24 +13,40 @@ from nnbench.model import counter, layers
 from nnbench.model.counter import Words
 
 
-def random_bits(like: Array, shape: tuple[int, ...], key: Words) -> Array:
-    """Return the 24 random bits of each value of an array of `shape`, as uint32."""
-    bits = counter.bits(counting(like, math.prod(shape)), key).reshape(shape)
+def random_bits(like: Array, shape: tuple[int, ...], key: Words, row: int = 0) -> Array:
+    """Return the 24 random bits of each value of an array of `shape`, as uint32.
+
+    Values are counted from that of sample `row`.
+    """
+    first = np.uint32(row * math.prod(shape[1:]) % 2**32)
+    bits = counter.bits(counting(like, math.prod(shape)) + first, key).reshape(shape)
     return counter.shifted(bits, 32 - counter.FRACTION_BITS)
 
 
 class Dropout(Layer):
-    """`y = x / (1 - rate)` where kept, 0 where dropped; evaluation passes x on.
+    """`y = x / (1 - rate)` where kept, 0 where dropped; evaluation passes x on, or drops, too.
 
-    The one layer that remembers: `factor`, what the forward pass multiplied by.
+    The one layer that remembers: `factor`, what the forward pass multiplied by. `turn`: the order
+    in which it is given the samples of a batch, whose values are drawn in theirs.
     """
+
+    turn = slice(None)
 
     def forward_training(self, x: Array, key: Words | None) -> Array:
         """Return x with the values that `key` drops set to 0."""
-        assert key is not None
-        kept = random_bits(x, x.shape, key) >= np.uint32(counter.threshold(self.spec.rate))
-        self.factor = kept * x.dtype.type(1.0 / (1.0 - self.spec.rate))
+        self.factor = self._factor(x, key, 0, self.turn)
         return x * self.factor
+
+    def forward_evaluation(self, x: Array, key: Words | None, row: int) -> Array:
+        """Return x, with values set to 0 where the layer drops in evaluation."""
+        return x * self._factor(x, key, row) if self.spec.in_evaluation else x
+
+    def _factor(self, x: Array, key: Words | None, row: int, turn: Any = slice(None)) -> Array:
+        """Return 0 for the values that `key` drops, `1 / (1 - rate)` for the others."""
+        assert key is not None
+        bits = random_bits(x, x.shape, key, row)[turn]
+        kept = bits >= np.uint32(counter.threshold(self.spec.rate))
+        return kept * x.dtype.type(1.0 / (1.0 - self.spec.rate))
 
     def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
         """Return dy times what x was multiplied by."""

@@ -13,7 +13,13 @@ import numpy as np
 from nnbench.backends.arrays import checked_tokens
 from nnbench.backends.numpy import randomness
 from nnbench.backends.numpy.build import build_layer
-from nnbench.backends.numpy.device import accelerator, array_module, wait
+from nnbench.backends.numpy.device import (
+    accelerator,
+    array_module,
+    execution_of,
+    stays_on_cpu,
+    wait,
+)
 from nnbench.backends.numpy.flat import Flat
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.losses import logit_gradient
@@ -31,9 +37,8 @@ from nnbench.backends.protocol import (
     TrainStats,
     Walk,
 )
-from nnbench.backends.trainers import described, rehearse, supported, traced
+from nnbench.backends.trainers import described, rehearse, traced
 from nnbench.data.dataset import Split
-from nnbench.errors import UnsupportedSpec
 from nnbench.model import counter, metrics
 from nnbench.model.init import He, initial_params
 from nnbench.model.network import ParamKey
@@ -42,7 +47,6 @@ if TYPE_CHECKING:
     from nnbench.backends.numpy.compiled import Compiled
     from nnbench.backends.numpy.fused import Fused
 
-EXECUTIONS = ("fused", "reference", "compiled")
 GATHER_SAMPLES = 4096  # samples converted at a time, so that a uint8 data set stays one
 Keys = dict[int, counter.Words]  # of one step, by the layer's position
 
@@ -53,9 +57,9 @@ class NumpyTrainer:
     def __init__(self, task: Task, splits: Mapping[str, Split]) -> None:
         self.task = task = task.documented()  # its own constants are the documented ones
         self.effective = described(task)
-        self.xp = np if _stays_on_cpu(task) else array_module(task.device)
+        self.xp = np if stays_on_cpu(task) else array_module(task.device)
         self.accelerator = accelerator(self.xp)
-        execution = _execution(task.execution, self.xp)
+        execution = execution_of(task.execution, self.xp)
         if task.architecture.takes_tokens:
             checked_tokens(task, splits)
         self._inputs = {name: self.xp.asarray(s.inputs) for name, s in splits.items()}
@@ -78,6 +82,8 @@ class NumpyTrainer:
             for i, layer in enumerate(task.architecture.layers)
         ]
         self._random = [i for i, layer in enumerate(self.layers) if isinstance(layer, Dropout)]
+        self.evaluation_keys = {i: counter.evaluation_key(task.seed, i) for i in self._random}
+        self._turn = slice(None)
         self._optimizer = Rule(task.optimizer, self._weights)
         self._fused = None if execution == "reference" else self._arranged(execution)
         self.slice_multiple = self._fused.multiple if self._fused else 1
@@ -89,6 +95,15 @@ class NumpyTrainer:
         for key, p in self._params.items():
             p[...] = self.xp.asarray(params[key])
         self._optimizer.reset()
+
+    def go_backwards(self, yes: bool) -> None:
+        """Take the samples of each batch in reverse order, if it is the reference: sums over them
+        are rounded in another way, and nothing else is another.
+        """
+        self._turn = slice(None, None, -1) if yes else slice(None)
+        for layer in self.layers:
+            if isinstance(layer, Dropout):
+                layer.turn = self._turn
 
     def warm_up(self, n: int) -> None:
         """Take a step of each batch shape: BLAS gets its threads, plans their arrays."""
@@ -154,7 +169,9 @@ class NumpyTrainer:
         from nnbench.backends.numpy.fused.stage import Material
 
         data, targets = self._inputs["train"], self._target_matrix
-        material = Material(self.task, data, targets, self.layers, self._weights)
+        material = Material(
+            self.task, data, targets, self.layers, self._weights, self.evaluation_keys
+        )
         if execution == "compiled":
             from nnbench.backends.numpy.compiled import Compiled
 
@@ -172,7 +189,8 @@ class NumpyTrainer:
     def activations(self, x: Array, keys: Keys) -> list[Array]:
         """Return x, augmented, and what each layer makes of it in training, logits last."""
         if self.task.architecture.augment:
-            x = augmented(self.task.architecture.augment, x, keys[counter.AUGMENT_STREAM])
+            key = keys[counter.AUGMENT_STREAM]
+            x = augmented(self.task.architecture.augment, x[self._turn], key)[self._turn]
         found = [x]
         for i, layer in enumerate(self.layers):
             found.append(layer.forward_training(found[-1], keys.get(i)))
@@ -184,9 +202,10 @@ class NumpyTrainer:
         t `(batch, outputs)`: one-hot rows or regression targets. Forward keeps every activation,
         backward goes from the logits to the first layer with parameters.
         """
-        activations = self.activations(x, keys)
-        grads, _ = self.backward(activations, t)
-        return activations[-1], grads
+        turn = self._turn
+        activations = self.activations(x[turn], keys)
+        grads, _ = self.backward(activations, t[turn])
+        return activations[-1][turn], grads
 
     def backward(self, activations: list[Array], t: Array) -> tuple[Params, list[Array]]:
         """Return the gradient of every parameter, and dy of every layer, the last layer first."""
@@ -195,7 +214,8 @@ class NumpyTrainer:
         passed = [dy]
         for i in range(len(self.layers) - 1, self._first - 1, -1):
             layer, x, y = self.layers[i], activations[i], activations[i + 1]
-            grads |= {ParamKey(i, role): g for role, g in layer.param_grads(x, dy).items()}
+            if self.task.architecture.layers[i].learns:
+                grads |= {ParamKey(i, role): g for role, g in layer.param_grads(x, dy).items()}
             if i > self._first:
                 dy = layer.input_grad(x, y, dy)
                 passed.append(dy)
@@ -244,8 +264,8 @@ class NumpyTrainer:
                 return self._fused.evaluate(split, self._inputs[split])
             for start in range(0, max(n, 1), GATHER_SAMPLES):
                 x = self._gather(split, slice(start, min(start + GATHER_SAMPLES, n)))
-                for layer in self.layers:
-                    x = layer.forward(x)
+                for i, layer in enumerate(self.layers):
+                    x = layer.forward_evaluation(x, self.evaluation_keys.get(i), start)
                 logits.append(_host(x))
         return np.concatenate(logits)
 
@@ -274,24 +294,6 @@ class NumpyTrainer:
         if self.task.inputs.dtype == "uint8":
             x *= x.dtype.type(self.task.inputs.scale)
         return x.reshape(len(x), *self.task.architecture.input_shape)
-
-
-def _stays_on_cpu(task: Task) -> bool:
-    """Tell whether device=auto means the CPU: `fused` runs nowhere else."""
-    return task.device == "auto" and task.execution in ("fused", "compiled")
-
-
-def _execution(name: str, xp: Any) -> str:
-    """Return what `name` means here; raises UnsupportedSpec for what there is not."""
-    if name == "auto":
-        return "fused" if xp is np else "reference"
-    supported(dict.fromkeys(EXECUTIONS), name, "backend.execution", "numpy")
-    if name != "reference" and xp is not np:
-        raise UnsupportedSpec(
-            f"Received backend.execution={name} with device=cuda; it runs on the CPU only. "
-            "Use backend.execution=reference."
-        )
-    return name
 
 
 def _host(array: Any) -> Array:

@@ -199,6 +199,7 @@ def _check(task: Task) -> None:
         f"layer {(others + early + late + [''])[0]}; it has dense, sigmoid, tanh and relu":
             bool(others or early or late) or not positions,
         "augmentation": net.augment is not None,
+        "layers that do not learn (trainable=false)": not net.learns_throughout,
         "steps of several batches (gradient_accumulation_steps)":
             task.gradient_accumulation_steps > 1,
         f"optimizer={rule.name}; it has sgd": not isinstance(rule, SGD),

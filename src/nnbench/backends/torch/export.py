@@ -55,6 +55,12 @@ def _layer_norm(layer: spec.LayerNorm, shape: Shape) -> list[str]:
     return [f"nn.LayerNorm({shape[-1]}, eps={layer.epsilon})"]
 
 
+def _dropout(layer: spec.Dropout, shape: Shape) -> list[str]:
+    if layer.in_evaluation:
+        raise UnsupportedSpec("torch.nn.Dropout does not drop in evaluation (in_evaluation=true).")
+    return [f"nn.Dropout({layer.rate})"]
+
+
 def _activation(layer: spec.Activation, shape: Shape) -> list[str]:
     if layer.name == "softmax":
         return [f"nn.Softmax(dim={1 if len(shape) == 3 else -1})"]
@@ -71,7 +77,7 @@ CODE: dict[type, Callable[[Any, Shape], list[str]]] = {
     spec.Flatten: lambda layer, shape: ["nn.Flatten()"],
     spec.BatchNorm: _batch_norm,
     spec.LayerNorm: _layer_norm,
-    spec.Dropout: lambda layer, shape: [f"nn.Dropout({layer.rate})"],
+    spec.Dropout: _dropout,
     spec.Embedding: lambda layer, shape: [f"nn.Embedding({layer.vocabulary}, {layer.units})"],
     spec.Activation: _activation,
 }

@@ -261,7 +261,8 @@ def build(task: Task) -> Net:
             if native:
                 check_own(layer, "torch", f"torch.nn.{type(layer).__name__}", f"arch.layers[{i}]")
             entry = supported(LAYERS, type(layer), "layer", "torch")
-            modules.append(native.get(type(layer), entry).build(layer, shape, dtype))
+            module = native.get(type(layer), entry).build(layer, shape, dtype)
+            modules.append(module.requires_grad_(layer.learns))
     augment = task.architecture.augment
     return Net(modules, RandomAugment(augment) if augment else None)
 

@@ -28,6 +28,7 @@ from nnbench.backends.torch.process import (
     fix_arithmetic,
 )
 from nnbench.backends.torch.profile import profile_rows
+from nnbench.backends.torch.randomness import begin_at
 from nnbench.backends.trainers import rehearse, resident, supported, traced
 from nnbench.data.dataset import Split
 from nnbench.model import counter, streams
@@ -265,8 +266,12 @@ class TorchTrainer:
 
     def _logits(self, batches: Iterable[Tensor]) -> Array:
         self._net.eval()
+        parts, row = [], 0
         with torch.inference_mode():
-            parts = [self._net(rows).cpu().numpy() for rows in batches]
+            for rows in batches:
+                begin_at(row, self._net.layers, self._task.seed)
+                parts.append(self._net(rows).cpu().numpy())
+                row += len(rows)
         self._net.train()
         return np.concatenate(parts)
 

@@ -4,6 +4,7 @@ condition := any of `and`, `or`, `not`, comparisons of sums and products
 number    := 1.5, 2e-3, 95%
 figure    := NAME.FIGURE, as numpy.time, 'keras fit'.accuracy; the name in quotes where it is
              no plain word
+end       := figure.low, figure.high, the ends of its interval: torch.time.low
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from nnbench.errors import ConfigError
+from nnbench.reporting.statistics import FEWEST
 from nnbench.schema import suggest
 
 Figures = Mapping[str, Mapping[str, float]]  # by group and figure
@@ -31,11 +33,16 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
 }
-_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%(?!\s*[\w(.'\"])")
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%(?!\s*(?!(?:and|or)\b)[\w(.'\"])")
 LONGEST = 500
+TIMED = ("time", "total_time", "time_ratio", "target_ratio")
+ENDS = ("low", "high")  # of an interval
+COUNTS = ("parameters", "seeds", "diverged")  # figures without an interval
 FIGURES = (
-    "time", "accuracy", "train_accuracy", "gap", "loss", "total_time", "parameters", "memory",
+    "time", "accuracy", "train_accuracy", "gap", "loss", "total_time", "memory", *COUNTS,
 )  # fmt: skip
+# Of two groups, as 'torch against numpy'.time_ratio.
+OF_PAIRS = ("time_ratio", "target_ratio", "accuracy_difference", "loss_difference")
 
 
 def evaluate(text: str, figures: Figures, what: str) -> bool | float:
@@ -66,13 +73,15 @@ def holds(condition: str, figures: Figures) -> bool:
 
 
 class _Any(dict[str, Mapping[str, float]]):
-    """Figures of any name, as if every group had those of `FIGURES`."""
+    """Figures of any name, as if every group and pair had all that there are, with intervals."""
 
     def __contains__(self, group: object) -> bool:
         return True
 
     def __missing__(self, group: str) -> Mapping[str, float]:
-        return {name: 2.0 + place + len(group) / 7 for place, name in enumerate(FIGURES)}
+        known = OF_PAIRS if " against " in group else FIGURES
+        every = [*known, *(f"{name}.{end}" for name in known if name not in COUNTS for end in ENDS)]
+        return {name: 2.0 + place + len(group) / 7 for place, name in enumerate(every)}
 
 
 def check_condition(condition: str) -> None:
@@ -86,15 +95,32 @@ def names(text: str) -> list[str]:
 
 
 def figures_in(text: str) -> list[tuple[str, str]]:
-    """Return the figures, as (name, figure) in order, that the expression `text` has."""
+    """Return the figures, as (name, figure) in order, that the expression `text` has.
+
+    An end of an interval is a figure, too: (name, "time.low").
+    """
     found = []
-    for node in ast.walk(ast.parse(_PERCENT.sub(r"(\1/100)", text.strip()), mode="eval")):
-        match node:
-            case ast.Attribute(value=ast.Name(id=name), attr=figure):
-                found.append((name, figure))
-            case ast.Attribute(value=ast.Constant(value=str(name)), attr=figure):
-                found.append((name, figure))
+    nodes = [ast.parse(_PERCENT.sub(r"(\1/100)", text.strip()), mode="eval").body]
+    while nodes:
+        node = nodes.pop(0)
+        named = _figure_named(node)
+        found += [named] if named else []
+        nodes = [*([] if named else ast.iter_child_nodes(node)), *nodes]  # type: ignore[list-item]
     return list(dict.fromkeys(found))
+
+
+def _figure_named(node: ast.AST) -> tuple[str, str] | None:
+    """Return the (name, figure) that a node says, None where it says something else."""
+    match node:
+        case ast.Attribute(value=ast.Name(id=name), attr=figure):
+            return name, figure
+        case ast.Attribute(value=ast.Constant(value=str(name)), attr=figure):
+            return name, figure
+        case ast.Attribute(value=ast.Attribute() as inner, attr="low" | "high" as end):
+            found = _figure_named(inner)
+            if found and "." not in found[1]:
+                return found[0], f"{found[1]}.{end}"
+    return None
 
 
 class _Reader:
@@ -134,11 +160,12 @@ class _Reader:
                 return min(values) if name == "min" else max(values)
             case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
                 return float(node.value)  # type: ignore[arg-type]
-            case ast.Attribute(value=ast.Name(id=group)):
-                return self._figure(group, node.attr)
-            case ast.Attribute(value=ast.Constant(value=str(group))):
-                return self._figure(group, node.attr)
-        raise self.refused(f"it may not have {ast.unparse(node)[:40]}")
+        if named := _figure_named(node):
+            return self._figure(*named)
+        hint = ""
+        if isinstance(node, ast.Attribute) and _figure_named(node.value):
+            hint = f": an interval has {' and '.join(ENDS)}"
+        raise self.refused(f"it may not have {ast.unparse(node)[:40]}{hint}")
 
     def _truth(self, node: ast.expr) -> bool:
         found = self.read(node)
@@ -164,8 +191,26 @@ class _Reader:
             raise self.refused(f"there is no group {group}, but {known}{hint}")
         found = self.figures[group]
         if name not in found:
-            hint = suggest(name, list(found))
-            if name == "time":
-                hint = ": its runs were contended; run them again on a quiet machine, with --fresh"
-            raise self.refused(f"{group} has {', '.join(found)}, not {name}{hint}")
+            raise self.refused(_lacking(group, name, found))
         return found[name]
+
+
+def _lacking(group: str, name: str, found: Mapping[str, float]) -> str:
+    """Say why `group` has no figure `name`."""
+    figure, _, end = name.partition(".")
+    if end and figure in COUNTS:
+        return f"{group}.{figure} is a count and has no interval"
+    if end and figure in found:
+        return (
+            f"{group}.{figure} has no interval: that takes {FEWEST} runs with different seeds"
+            f"{', not contended' * (figure in TIMED)}, as of -m seed=0,1,2"
+        )
+    known = [each for each in found if "." not in each]
+    hint = suggest(figure, known)
+    if not found.get("seeds", 1.0):
+        return f"{group} has no finished run that may be ranked"
+    if figure == "target_ratio":
+        hint = ": it takes every run of both to the target"
+    if figure == "time":
+        hint = ": its runs were contended; run them again on a quiet machine, with --fresh"
+    return f"{group} has {', '.join(known)}, not {figure}{hint}"

@@ -19,6 +19,7 @@ from nnbench.reporting.comparison.tested import Read, read_tested, split_of
 MOST_GROUPS = 6  # that fit beside each other
 MOST_SAMPLES = 10
 MOST_CLASSES = 20
+ALIKE = 0.995  # the share of equal answers from which on there is nothing to tell groups apart by
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,10 @@ def agreement_sentences(answers: AllAnswers) -> list[str]:
     found = []
     (a, b), least = min(pairs.items(), key=lambda pair: pair[1])
     (c, d), most = max(pairs.items(), key=lambda pair: pair[1])
+    if least >= ALIKE and len(pairs) > 1:
+        groups = len({label for pair in pairs for label in pair})
+        share = "all" if least == 1.0 else f"{percent(least)} or more"
+        return [f"Any two of the {groups} groups answer {share} of the test samples alike."]
     found.append(f"{c} and {d} give the same answer to {percent(most)} of the test samples.")
     if (a, b) != (c, d):
         found.append(f"{a} and {b} agree least: {percent(least)}.")

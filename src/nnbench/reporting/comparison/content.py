@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from nnbench.errors import ConfigError
-from nnbench.formatting import EPOCH_TIME
+from nnbench.formatting import EPOCH_TIME, count
 from nnbench.records.certificate import sentences
 from nnbench.records.run import RunResult
 from nnbench.reporting.claims.text import StudyAnswers, answered
@@ -21,6 +21,7 @@ from nnbench.reporting.comparison.fairness import (
     findings,
 )
 from nnbench.reporting.comparison.groups import Group, Table, tables
+from nnbench.reporting.comparison.learning import has_learnt, hints
 from nnbench.reporting.comparison.notes import (
     caution_line,
     caution_notes,
@@ -44,6 +45,7 @@ READING = (
     "A verdict on accuracy is about other seeds and other test samples of the same kind: its "
     "interval has both sources of chance.",
 )
+ONE_GROUP = "There is only one group: nothing to compare."
 
 
 @dataclass(frozen=True)
@@ -82,27 +84,15 @@ class Report:
     runs: tuple[RunResult, ...]
 
     @property
+    def headlines(self) -> tuple[str, ...]:
+        """Return the verdicts for a reader in a hurry; what they rest on is in `verdicts`."""
+        return tuple(_verdicts(self.tables, short=True))
+
+    @property
     def caution(self) -> str | None:
         """Return what is said before the verdicts: in what unset facts compared runs differ."""
         pairs = [c for t in self.tables for against in t.against for c in against.cautions]
         return caution_line([*pairs, *(c for table in self.tables for c in table.cautions)])
-
-    def figures(self) -> dict[str, dict[str, float]]:
-        """Return the figures that conditions may use, by group; of the first table."""
-        found = {}
-        for line in self.tables[0].rows:
-            values = {
-                "time": line.epoch,
-                "accuracy": line.test_accuracy,
-                "train_accuracy": line.train_accuracy,
-                "gap": line.gap,
-                "loss": line.test_loss,
-                "total_time": line.total_time,
-                "parameters": float(line.parameters),
-                "memory": line.memory,
-            }
-            found[line.group] = {k: v for k, v in values.items() if v is not None}
-        return found
 
 
 def build(runs: Sequence[RunResult], baseline: str | None = None, tell: Tell = nobody) -> Report:
@@ -125,12 +115,12 @@ def build(runs: Sequence[RunResult], baseline: str | None = None, tell: Tell = n
     answers = all_answers(contents[0].table.groups, read)
     shared = contents[0].table.varying
     what = ", ".join(shared) if shared else "the seed"
-    question = f"What is the effect of {what}?"
+    question = f"What is the effect of {what}?" if len(over) > 1 else "How did this run do?"
     return Report(
         question=question,
         verdicts=tuple(_verdicts(contents)),
         tables=contents,
-        apart=tuple(apart_sentences(found)),
+        apart=(*hints(over), *apart_sentences(found)),
         parity=(
             *sentences([run for run in over if run.parity]),
             *agreement_sentences(answers),
@@ -153,10 +143,11 @@ def _check_baseline(wanted: str | None, found: Sequence[Table]) -> None:
 
 
 def _content(table: Table, baseline: str | None, read: Read) -> TableContent:
-    best = [median(f.values()) for g in table.groups if (f := g.figures("test_accuracy"))]
+    learnt = [group for group in table.groups if any(map(has_learnt, group.runs))]
+    best = [median(f.values()) for g in learnt if (f := g.figures("test_accuracy"))]
     target = TARGET * max(best) if best else None
     rows = tuple(row(group, target, table.word) for group in table.groups)
-    against = tuple(compare(_pairs(table, baseline), read))
+    against = tuple(compare(_pairs(table, baseline), read, target))
     told = {caution.key for each in against for caution in each.cautions}
     besides = tuple(c for c in cautions(table.groups, table.varying) if c.key not in told)
     notes = (*READING, *table_notes(table), *caution_notes(besides), *lacking_notes(table.groups))
@@ -186,14 +177,29 @@ def _pairs(table: Table, wanted: str | None) -> list[tuple[Group, Group]]:
     return pairs
 
 
-def _verdicts(contents: Sequence[TableContent]) -> list[str]:
-    found = [str(a) for content in contents for a in content.against if a.fair]
+def _verdicts(contents: Sequence[TableContent], short: bool = False) -> list[str]:
+    fair = [a for content in contents for a in content.against if a.fair]
+    found = [a.short if short else str(a) for a in fair]
     unfair = sum(not a.fair for content in contents for a in content.against)
     if not found and not unfair:
-        found.append("There is only one group: nothing to compare.")
+        found.append(_nothing([g for content in contents for g in content.table.groups]))
     if unfair:
         found.append(
             f"{unfair} more pair{'s' * (unfair > 1)} differ{'s' * (unfair == 1)} in more than the "
             "backend; see below."
         )
     return found
+
+
+def _nothing(groups: Sequence[Group]) -> str:
+    """Say why there is nothing to compare."""
+    ranked = sum(bool(group.finished) for group in groups)
+    if ranked == 1:
+        return ONE_GROUP
+    runs = [run for group in groups for run in group.runs]
+    diverged = sum(run.status == "diverged" for run in runs)
+    if diverged == len(runs):
+        return f"{count(diverged, 'run')} diverged, none finished: nothing to compare."
+    if not ranked:
+        return f"None of {count(len(runs), 'run')} has figures that count: nothing to compare."
+    return "No two groups may be ranked against each other: nothing to compare."

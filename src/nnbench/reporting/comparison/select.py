@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -120,7 +121,14 @@ def _fits(run: RunResult, word: str) -> bool:
         return word in f"{run.name} {run.run_id} {run.sweep} {run.status}"
     flat = settings(run.config)
     old = (str(flat[k]) for k in (key, f"{key}.name") if k in flat)  # `[128, 64]`, `None`
-    return value in (*_values(run, key), *old)
+    return any(_same(value, each) for each in (*_values(run, key), *old))
+
+
+def _same(typed: str, value: str) -> bool:
+    """Tell whether both are one value: `0` and `0.0`, `1e-3` and `0.001` are."""
+    with contextlib.suppress(ValueError):
+        return float(typed) == float(value)
+    return typed == value
 
 
 def _values(run: RunResult, key: str) -> list[str]:

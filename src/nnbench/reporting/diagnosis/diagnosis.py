@@ -165,7 +165,8 @@ def diagnose(
     planned = plan(va, vb, compose(["backend=numpy"]).values["backend"], apart)
     runs = len(seeds) * planned.runs
     names = ", ".join(each.name for each in apart) or "none"
-    observer.say(f"{len(apart)} differences besides initial weights: {names}.")
+    count = "1 difference" if len(apart) == 1 else f"{len(apart)} differences"
+    observer.say(f"{count} besides initial weights: {names}.")
     observer.say(f"{runs} runs, about {runs * SECONDS_PER_RUN / 60:.1f} minutes.")
     told = explained(planned, apart, starts, seeds, observer)
     return _with(found, explained=told)
@@ -188,7 +189,10 @@ def _backend(framework: Framework, values: Mapping[str, Any]) -> Mapping[str, An
 def _cannot_run(found: Diagnosis) -> str | None:
     """Return why nothing of it can be run, None where it can be."""
     if found.a.reading.frozen or found.b.reading.frozen:
-        return "Nothing is run: nnbench cannot hold parameters still; the differences are named."
+        return (
+            "Nothing is run: nnbench holds whole layers still, not single parameters; the "
+            "differences are named."
+        )
     seeds = [seed for seed in found.seeds if seed in found.a.weights and seed in found.b.weights]
     if not seeds:
         return "Nothing is run: there are no initial weights of both sides."

@@ -34,6 +34,11 @@ class Difference:
         return f"{self.name}: {self.a} against {self.b}"
 
 
+SWITCHES = {"trainable": ("held still", "learning"), "in_evaluation": ("off", "on")}
+
+
 def said(key: str, value: Any) -> str:
     """Return a value in the words of its field."""
+    if key in SWITCHES:
+        return SWITCHES[key][bool(value)]
     return phrase(key, value, None).rpartition(" to ")[0]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from nnbench.formatting import cut
@@ -16,11 +18,14 @@ from nnbench.reporting.explain.effects import effect_of
 from nnbench.reporting.explain.layers import Slot, differing, documented_value, entry, kinds, slots
 
 LONGEST = 60
+IN_EVALUATION = "dropout in evaluation"
 # What settings without a formula of their own do.
 KNOWN = {
     "softmax_twice": "its gradient is small however wrong an answer is: learning is slow",
     "logits_as_probabilities": "outputs are cut to between 1e-7 and 1: no gradient below and above",
     "broadcast_targets": "every output is drawn to the mean of the batch's targets",
+    "trainable": "its weights stay as they are drawn",
+    "in_evaluation": "test figures are those of a thinned net, another one for each sample",
     "over_batch": "the gradient of a sum is as many times the mean's as a batch has samples",
 }
 
@@ -66,11 +71,20 @@ def _of_layers(
             alike.setdefault(key, []).append(here)
             continue
         for leaf in differing(old, new):
-            name = f"{entry(old)['name']}.{leaf}"
+            number = f" {i}" if leaf == "trainable" else ""
+            name = f"{entry(old)['name']}{number}.{leaf}"
             one, other = (said(leaf, documented_value(x, leaf)) for x in (old, new))
             alike.setdefault((name, one, other), []).append(here)
-    for (name, old_text, new_text), where in alike.items():
-        yield _layer_difference(a, b, name, old_text, new_text, where)
+    found = [_layer_difference(a, b, *named, where) for named, where in alike.items()]
+    several = {name for name, n in Counter(each.name for each in found).items() if n > 1}
+    for each, where in zip(found, alike.values(), strict=True):
+        yield _in_layer(each, where[0][0]) if each.name in several else each
+
+
+def _in_layer(each: Difference, at: int) -> Difference:
+    """Return a difference with the number of its layer in its name, for others have that name."""
+    name = f"{each.name} (layer {at + 1})"
+    return replace(each, name=name, change=replace(each.change, name=name))
 
 
 def _layer_difference(
@@ -82,7 +96,8 @@ def _layer_difference(
     shown = (name.replace(".variance", " running variance") if leaf else "") or _layer_name(
         old, new
     )
-    known = effect_of(kind, leaf) if leaf else ""
+    shown = {"trainable": f"{kind} does not learn", "in_evaluation": IN_EVALUATION}.get(leaf, shown)
+    known = (effect_of(kind, leaf) if leaf else "") or KNOWN.get(leaf, "")
     formula = leaf in FAMILIES["nnbench"].get(kinds().get(kind, object), {})
     _, first, second = where[0]
     return Difference(

@@ -12,9 +12,10 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from nnbench import data
+from nnbench.model.layers import Activation
 from nnbench.model.reading import Framework, Place, Reading
 from nnbench.reporting.diagnosis import writing_keras, writing_torch
-from nnbench.reporting.diagnosis.difference import Difference
+from nnbench.reporting.diagnosis.difference import SWITCHES, Difference
 from nnbench.reporting.diagnosis.sides import Side, epoch_steps
 from nnbench.reporting.diagnosis.starts import OF, PLAIN
 from nnbench.reporting.diagnosis.writing import Wanted
@@ -52,7 +53,7 @@ class Mended:
 
 def mended(found: Sequence[Difference], a: Side, b: Side, va: Values, vb: Values) -> Mended:
     """Return what makes B as A, and A as it should be where it has a classic mistake."""
-    mistaken = [d for d in found if d.key == "mistake" and va["loss"].get("mistake")]
+    mistaken = [d for d in found if _is_mistake_of_a(d, va)]
     targets: dict[Literal["A", "B"], Values] = {}
     own = [each.change for each in mistaken]
     framework = b.reading.framework
@@ -71,8 +72,10 @@ def mended(found: Sequence[Difference], a: Side, b: Side, va: Values, vb: Values
     mends: list[Mend] = []
     if mistaken and a.reading.framework in ROOMS:
         targets["A"] = applied(va, vb, own)
-        names = tuple(each.name for each in mistaken)
-        mends.append(Mend(names, "A", _mistake_line(a, targets["A"]), mistaken[0].place_a))
+        mends += [
+            Mend((each.name,), "A", _mistake_line(each, a, targets["A"]), each.place_a)
+            for each in mistaken
+        ]
     wanted = wanted_of(target, a)
     for each in found:
         if each in mistaken or not each.change.keys or framework not in ROOMS:
@@ -139,16 +142,21 @@ def _unsayable(
         leaf = key.rpartition(".")[2]
         value = _value(key, va, vb)
         reason = known.get((leaf, str(value))) or (known.get((leaf, "*")) if value else None)
-        reason = reason or _more(key, va, framework)
+        reason = reason or _more(key, va, vb, framework)
         if reason is not None:
             keys.append(key)
             why.append(reason.format(kind))
     return keys, why
 
 
-def _more(key: str, va: Values, framework: Framework) -> str | None:
+def _more(key: str, va: Values, vb: Values, framework: Framework) -> str | None:
     """Return why a setting of A's cannot be said for what it stands with."""
     rule = va["optimizer"]
+    layer = LAYER.fullmatch(key)
+    if framework == "keras" and layer and layer[2] == "trainable":
+        old, _ = slots(va["arch"]["layers"], vb["arch"]["layers"])[int(layer[1])]
+        if old["name"] == "batch_norm" and not old["trainable"]:  # type: ignore[index]
+            return "with trainable=False Keras' batch norm trains with its running averages"
     if framework == "torch":
         if key == "optimizer.decay" and rule["decay"] == "decoupled" and rule["name"] != "adam":
             return "decoupled weight decay is AdamW's alone in PyTorch"
@@ -193,23 +201,44 @@ def _layer_line(each: Difference, wanted: Wanted, framework: Framework, a: Side,
     i, j = each.layers[0]
     if i is None:
         return f"leave out {each.b}"
+    if each.key == "in_evaluation":
+        return str(ROOMS[framework].in_training_alone(a.layers[i]))
+    if each.key == "trainable" and a.layers[i].learns:
+        return str(ROOMS[framework].LEARNING)
     at = min(i, len(wanted.net.layers) - 1)
     layer = wanted.net.layers[at] if type(wanted.net.layers[at]) is type(a.layers[i]) else None
     before = next((s for p, _, s, _ in wanted.shapes() if p == at), None)
     layer = layer or a.layers[i]
     if framework == "keras":
-        text = writing_keras.layer_text(layer)[-1]
+        text = ", ".join(writing_keras.layer_text(layer)) + _written_with(b, j)
     else:
         text = writing_torch.layer_text(layer, before)
     return text if j is not None else f"{text}, after {_after(a, i)}"
+
+
+def _written_with(b: Side, j: int | None) -> str:
+    """Return the activation that stands in the same construct as layer `j` of B, to be kept."""
+    following = b.layers[j + 1] if j is not None and j + 1 < len(b.layers) else None
+    if j is None or not isinstance(following, Activation) or b.place(j) is None:
+        return ""
+    return f" with its {following.name}" if b.place(j) == b.place(j + 1) else ""
 
 
 def _after(a: Side, i: int) -> str:
     return a.layers[i - 1].name if i else "the inputs"
 
 
-def _mistake_line(a: Side, target: Values) -> str:
+def _is_mistake_of_a(each: Difference, va: Values) -> bool:
+    """Tell whether a difference is a classic mistake that A makes."""
+    if each.key == "in_evaluation":
+        return each.a == SWITCHES["in_evaluation"][True]
+    return each.key == "mistake" and bool(va["loss"].get("mistake"))
+
+
+def _mistake_line(each: Difference, a: Side, target: Values) -> str:
     """Return how to mend a mistake of A's, in its own framework."""
+    if each.key == "in_evaluation":
+        return str(ROOMS[a.reading.framework].in_training_alone(a.layers[each.layers[0][0] or 0]))
     if a.reading.loss is not None and a.reading.loss.mistake == "softmax_twice":
         return "leave out the softmax: the loss takes logits"
     return str(ROOMS[a.reading.framework].loss(wanted_of(target, a)))

@@ -95,7 +95,21 @@ def _number(value: float | None) -> float | None:
 
 
 def verdict(found: Diagnosis) -> str:
-    """Return the answer in one sentence."""
+    """Return the answer in a sentence, and in another what initial weights do if they do much."""
+    return _verdict(found) + _initial_weights(found)
+
+
+def _initial_weights(found: Diagnosis) -> str:
+    gap = next(iter(found.explained.initial), None) if found.explained else None
+    if gap is None or not found.differences:
+        return ""
+    (effect,) = gap.effects[:1]
+    if effect.is_noise or gap.is_small:
+        return ""
+    return f" Before that, other initial weights move it by {gap.moved(effect.middle)}."
+
+
+def _verdict(found: Diagnosis) -> str:
     if not found.understood:
         names = [side.name for side in (found.a, found.b) if not side.understood]
         return f"{' and '.join(names)}: not understood; nothing is explained."

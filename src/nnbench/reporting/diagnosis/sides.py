@@ -112,11 +112,12 @@ def _common(layers: list[tuple[Layer, int]], shape: Shape) -> list[tuple[Layer, 
             after = layer.output_shape(shape)
         except ConfigError:
             after = shape
-        nothing = layer in (spec.Activation("linear"), spec.Dropout(0.0)) or (
-            isinstance(layer, spec.Flatten) and after == shape
+        nothing = layer == spec.Activation("linear") or (
+            (isinstance(layer, spec.Flatten) and after == shape)
+            or (isinstance(layer, spec.Dropout) and not layer.rate)
         )
         if not nothing:
-            kept.append((layer, position))
+            kept.append((_plainly_padded(layer, shape), position))
         shape = after
     moved = True
     while moved:
@@ -126,6 +127,17 @@ def _common(layers: list[tuple[Layer, int]], shape: Shape) -> list[tuple[Layer, 
                 kept[i], kept[i + 1] = kept[i + 1], kept[i]
                 moved = True
     return kept
+
+
+def _plainly_padded(layer: Layer, shape: Shape) -> Layer:
+    """Return a layer with its padding as a word, where one says the same for inputs of `shape`."""
+    if not isinstance(layer, spec.Conv2d):
+        return layer
+    for word in ("valid", "same"):
+        plain = dataclasses.replace(layer, padding=word)
+        if plain.pads(shape) == layer.pads(shape):
+            return plain
+    return layer
 
 
 def _goes_first(before: Layer, after: Layer) -> bool:

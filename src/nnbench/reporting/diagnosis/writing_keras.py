@@ -68,6 +68,8 @@ def layer_text(  # noqa: PLR0911 - one line for each kind
 ) -> list[str]:
     """Return a layer as source text, with its initial distributions where `wanted` has them."""
     drawn = _initializers(wanted, position, layer)
+    if not layer.learns and not isinstance(layer, spec.BatchNorm):
+        drawn |= {"trainable": "False"}
     match layer:
         case spec.Dense():
             bias = None if layer.bias else "False"
@@ -107,6 +109,14 @@ def layer_text(  # noqa: PLR0911 - one line for each kind
             return [f"layers.Dropout({number(layer.rate)})"]
         case spec.Embedding():
             return [call("layers.Embedding", str(layer.vocabulary), str(layer.units), **drawn)]
+
+
+LEARNING = "trainable=True, so that the layer learns"
+
+
+def in_training_alone(layer: spec.Dropout) -> str:
+    """Return the line of a dropout that stops in evaluation."""
+    return f"layers.Dropout({number(layer.rate)})(x), without training=True"
 
 
 def _initializers(wanted: Wanted | None, position: int, layer: Layer) -> dict[str, str | None]:
@@ -186,7 +196,9 @@ def optimizer(wanted: Wanted) -> str:
         named["weight_decay"] = number(rule.weight_decay)
     named["clipvalue"] = number(rule.clip_value) if rule.clip_value else None
     named["global_clipnorm"] = number(rule.clip_norm) if rule.clip_norm else None
-    return call(f"keras.optimizers.{CLASSES[rule.name]}", _rate(wanted), **named)
+    decoupled = rule.weight_decay and rule.decay == "decoupled" and rule.name == "adam"
+    kind = "AdamW" if decoupled else CLASSES[rule.name]
+    return call(f"keras.optimizers.{kind}", _rate(wanted), **named)
 
 
 def _rate(wanted: Wanted) -> str:

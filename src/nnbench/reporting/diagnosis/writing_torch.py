@@ -59,23 +59,46 @@ def _scheduler(wanted: Wanted) -> str:
     return f", torch.optim.lr_scheduler.LambdaLR(optimizer, {chosen})"
 
 
-def layer_text(  # noqa: PLR0911 - one line for each kind
-    layer: Layer, before: Shape | None = None
-) -> str:
+LEARNING = "requires_grad_(True), and all parameters to the optimizer, so that the layer learns"
+
+
+def in_training_alone(layer: spec.Dropout) -> str:
+    """Return the line of a dropout that stops in evaluation."""
+    return f"F.dropout(x, {number(layer.rate)}, training=self.training)"
+
+
+def _convolution(layer: spec.Conv2d, incoming: str, before: Shape | None) -> str:
+    """Return a convolution as source text; PyTorch has padding="same" for stride 1 alone."""
+    numbers = (incoming, str(layer.filters), str(layer.kernel_size))
+    stride = str(layer.stride) if layer.stride != 1 else None
+    bias = None if layer.bias else "False"
+    padding = None if layer.padding in ("valid", 0) else str(layer.padding)
+    around = ""
+    if layer.padding == "same":
+        padding = '"same"'
+        if before is not None and layer.stride != 1:
+            (top, bottom), (left, right) = layer.pads(before)
+            even = top == bottom == left == right
+            padding = str(top) if even else None
+            around = "" if even else f"nn.ZeroPad2d(({left}, {right}, {top}, {bottom}))"
+    conv = call("nn.Conv2d", *numbers, stride=stride, padding=padding, bias=bias)
+    return f"nn.Sequential({around}, {conv})" if around else conv
+
+
+def layer_text(layer: Layer, before: Shape | None = None) -> str:
     """Return a layer as source text; `before` is the shape that it is given."""
+    text = _text(layer, before)
+    return text if layer.learns else f"{text}.requires_grad_(False)"
+
+
+def _text(layer: Layer, before: Shape | None) -> str:  # noqa: PLR0911 - one line for each kind
     incoming = str(before[-1]) if before else "..."
     match layer:
         case spec.Dense():
             bias = None if layer.bias else "False"
             return call("nn.Linear", incoming, str(layer.units), bias=bias)
         case spec.Conv2d():
-            numbers = (incoming, str(layer.filters), str(layer.kernel_size))
-            padding = '"same"' if layer.padding == "same" else None
-            if isinstance(layer.padding, int) and layer.padding:
-                padding = str(layer.padding)
-            stride = str(layer.stride) if layer.stride != 1 else None
-            bias = None if layer.bias else "False"
-            return call("nn.Conv2d", *numbers, stride=stride, padding=padding, bias=bias)
+            return _convolution(layer, incoming, before)
         case spec.MaxPool2d() | spec.AvgPool2d():
             kind = "MaxPool2d" if isinstance(layer, spec.MaxPool2d) else "AvgPool2d"
             stride = str(layer.step) if layer.step != layer.size else None

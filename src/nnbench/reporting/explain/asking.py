@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from nnbench.reporting.explain.recorded import ended, on_record, repeated, said_
 from nnbench.reporting.explain.unnamed import unnamed
 from nnbench.reporting.explain.walk import Figures, gaps, run_plain, run_way, seeded, words
 from nnbench.schema import told
-from nnbench.schema.progress import Tell, counted, nobody
+from nnbench.schema.progress import Tell, nobody
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.plan import check
 from nnbench.sweeps.side_by_side import Agreement, certify
@@ -65,31 +65,33 @@ class Explanation:
         told = (text for each in self.gaps for text in each.sentences())
         return [*self.cautions, *told, *map(str, certificates)]
 
-    def markdown(self) -> str:
-        """Return the explanation as Markdown, with both orders."""
-        title, _, rest = as_markdown(self.title, self.gaps).partition("\n")
+    def markdown(self, plots: Mapping[str, str] | None = None) -> str:
+        """Return the explanation as Markdown, with both orders; `plots` are files, by figure."""
+        title, _, rest = as_markdown(self.title, self.gaps, plots).partition("\n")
         return "\n".join([title, *(f"\n{line}" for line in self.cautions), rest])
 
     def write(self, folder: Path, tell: Tell = nobody) -> Path:
-        """Write Markdown and a waterfall plot of each gap into `folder`; return the page.
+        """Write a page, Markdown and a waterfall of each gap into `folder`; return the page.
 
         Without matplotlib there are no plots.
         """
+        from nnbench.reporting.explain.page import page, write_waterfalls
+
         try:
             with staged(folder) as new:
-                (new / "explain.md").write_text(self.markdown(), encoding="utf-8")
-                if not lacking("A waterfall plot", "matplotlib"):
-                    from nnbench.reporting.explain.waterfall import waterfall
-
-                    for each in counted(self.gaps, tell, "drawing plot"):
-                        figure = waterfall(each)
-                        for suffix in ("svg", "png"):
-                            name = f"{each.figure.replace(' ', '_')}.{suffix}"
-                            figure.savefig(new / name, dpi=150)
+                drawn = not lacking("A waterfall plot", "matplotlib")
+                plots = write_waterfalls(self.gaps, new, tell) if drawn else {}
+                names = {figure: f"{plot.name}.svg" for figure, plot in plots.items()}
+                (new / "explain.md").write_text(self.markdown(names), encoding="utf-8")
+                certificates = self.agreement.certificates if self.agreement is not None else ()
+                text = page(
+                    self.title, self.cautions, self.gaps, plots, list(map(str, certificates))
+                )
+                (new / "explain.html").write_text(text, encoding="utf-8")
         except OSError as error:
             why = error.strerror or error
             raise ResultsError(f"Cannot write {folder}: {why}; choose --out.") from None
-        return folder / "explain.md"
+        return folder / "explain.html"
 
     def _repr_markdown_(self) -> str:
         """Return the explanation as Markdown, for notebooks."""

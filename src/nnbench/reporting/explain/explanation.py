@@ -62,7 +62,8 @@ class Gap:
     """A figure at both ends of the bridge, and what each change adds to the way between them.
 
     `figure` says which; a `ratio` is explained in logarithms: times multiply. `half` is half the
-    width of the 95 % interval of the whole; `caution` is what the intervals leave out.
+    width of the 95 % interval of the whole; `caution` is what the intervals leave out. The figures
+    are means over `seeds`.
     """
 
     figure: str
@@ -72,6 +73,7 @@ class Gap:
     ratio: bool = False
     half: float | None = None
     caution: str | None = None
+    seeds: int = 1
 
     @property
     def total(self) -> float:
@@ -243,7 +245,7 @@ def average(gaps: Sequence[Gap]) -> Gap:
     )
     ends = (middle([g.first for g in gaps]), middle([g.last for g in gaps]))
     half = half_width(parts_of_mean([g.total for g in gaps]))
-    return Gap(first.figure, *ends, effects, first.ratio, half)
+    return Gap(first.figure, *ends, effects, first.ratio, half, seeds=len(gaps))
 
 
 def explanation(title: str, gaps: Sequence[Gap]) -> Group:
@@ -281,16 +283,26 @@ def _cells(gap: Gap, effect: Effect | None, width: float) -> tuple[str, str]:
     return gap.moved(effect.middle), BLOCK * round(width * min(1.0, abs(share)))
 
 
-def as_markdown(title: str, gaps: Sequence[Gap]) -> str:
-    """Return the same as Markdown, with both orders."""
+def both_orders(gap: Gap) -> list[tuple[str, str, str, str]]:
+    """Return a line for each change: what it is, what it does in each order, its share."""
+    return [
+        (f"{e.name}: {e.text}", gap.moved(e.forward), gap.moved(e.backward), gap.shown(e))
+        for e in gap.effects
+    ]
+
+
+def as_markdown(title: str, gaps: Sequence[Gap], plots: Mapping[str, str] | None = None) -> str:
+    """Return the same as Markdown, with both orders.
+
+    `plots` are files beside it, by figure.
+    """
     lines = [f"# {title}", ""]
     for each in gaps:
         lines += [f"## {each.figure}", "", *(f"- {s}" for s in each.sentences()), ""]
+        if plots and each.figure in plots:
+            lines += [f"![{each.figure}]({plots[each.figure]})", ""]
         lines += ["| change | in one order | in the other | of the gap |", "|---|---:|---:|---:|"]
-        for effect in each.effects:
-            lines.append(
-                f"| {effect.name}: {effect.text.replace('|', '/')} | {each.moved(effect.forward)} "
-                f"| {each.moved(effect.backward)} | {each.shown(effect)} |"
-            )
+        for cells in both_orders(each):
+            lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
         lines.append("")
     return "\n".join(lines)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 
+from nnbench.config.installation import lacking
 from nnbench.model.network import describe
+from nnbench.records.colors import COLORS
 from nnbench.reporting.diagnosis.plain import (
     is_cause,
     is_sure,
@@ -17,7 +21,11 @@ from nnbench.reporting.diagnosis.plain import (
     verdict,
 )
 from nnbench.reporting.explain.explanation import Gap
+from nnbench.reporting.explain.page import write_waterfalls
+from nnbench.reporting.pages.drawn import Plot
 from nnbench.reporting.pages.grid import fold, titled
+from nnbench.reporting.pages.html import environment
+from nnbench.schema.progress import nobody
 
 if TYPE_CHECKING:
     from nnbench.reporting.diagnosis.diagnosis import Diagnosis
@@ -187,13 +195,8 @@ def caution_lines(found: Diagnosis) -> list[str]:
     shares = []
     if gap is not None and found.differences and not (gap.is_noise or gap.is_small):
         shares = [f"Together the differences explain {together(gap)} of the gap in {gap.figure}."]
-    drops = [
-        f"{which} drops values in evaluation, too; the runs, and so these figures, do not."
-        for which, side in sides(found)
-        if any(each.key == "dropout_ignores_evaluation" for each in side.reading.findings)
-    ]
     why = [found.why] if found.why else []
-    return [*shares, *gap_lines(found), *cautions, *drops, *why]
+    return [*shares, *gap_lines(found), *cautions, *why]
 
 
 def mend_lines(found: Diagnosis) -> list[str]:
@@ -215,19 +218,29 @@ def _line_of(place: Any) -> str:
 
 def page(found: Diagnosis) -> str:
     """Return the diagnosis as one HTML file that needs nothing beside it. Everything is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    return (
+        environment()
+        .get_template("diagnosis.html.j2")
+        .render(
+            found=found,
+            verdict=verdict(found),
+            plot=_plot(found),
+            colors=COLORS,
+            proofs=[(which, side.name, proof_line(side)) for which, side in sides(found)],
+            rows=rows(found),
+            findings=finding_lines(found),
+            initial=f"{found.initial}.{initial_effect(found)}" if found.initial else "",
+            causes=causes(found),
+            cautions=caution_lines(found),
+            mends=mend_lines(found)[2:],
+        )
+    )
 
-    environment = Environment(
-        loader=PackageLoader("nnbench.reporting.pages"), autoescape=True, undefined=StrictUndefined
-    )
-    return environment.get_template("diagnosis.html.j2").render(
-        found=found,
-        verdict=verdict(found),
-        proofs=[(which, side.name, proof_line(side)) for which, side in sides(found)],
-        rows=rows(found),
-        findings=finding_lines(found),
-        initial=f"{found.initial}.{initial_effect(found)}" if found.initial else "",
-        causes=causes(found),
-        cautions=caution_lines(found),
-        mends=mend_lines(found)[2:],
-    )
+
+def _plot(found: Diagnosis) -> Plot | None:
+    """Return the waterfall of the gap that matters most; None without one, or matplotlib."""
+    gap = main_gap(found)
+    if gap is None or not gap.effects or lacking("A waterfall plot", "matplotlib"):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        return write_waterfalls([gap], Path(folder), nobody, ())[gap.figure]

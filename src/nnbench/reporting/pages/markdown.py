@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from nnbench.formatting import percent
 from nnbench.reporting.claims.text import markdown_table
 from nnbench.reporting.comparison.content import Report, TableContent
 from nnbench.reporting.pages.cells import COLUMNS
 
+NO_PLOTS: Mapping[str, str] = MappingProxyType({})
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$])")
 
 
-def markdown(report: Report, title: str, plots: Sequence[str] = ()) -> str:
-    """Return the whole report; `plots` are files beside it."""
+def markdown(report: Report, title: str, plots: Mapping[str, str] = NO_PLOTS) -> str:
+    """Return the whole report; `plots` are files beside it, with their captions."""
     lines = [f"# {escape(title)}", "", f"**{escape(report.question)}**", ""]
     lines += [escape(report.caution), ""] if report.caution else []
     lines += _list(report.verdicts)
@@ -23,8 +25,9 @@ def markdown(report: Report, title: str, plots: Sequence[str] = ()) -> str:
     if report.apart:
         lines += ["", *_list(report.apart)]
     if plots:
-        lines += ["", "## Plots", ""]
-        lines += [f"![{escape(name)}]({name})" for name in plots]
+        lines += ["", "## Figures"]
+        for name, caption in plots.items():
+            lines += ["", f"![{escape(caption)}]({name})", "", escape(caption)]
     if report.parity:
         lines += ["", "## Do the backends agree?", "", *_list(report.parity)]
     for study in report.claims:

@@ -15,7 +15,7 @@ from nnbench.reporting.statistics.student import (
     paired_ratio,
     parts_of_mean,
 )
-from nnbench.reporting.statistics.times import Comparison, compare_times, corrected
+from nnbench.reporting.statistics.times import Comparison, compare_times, corrected, spread_of_times
 
 __all__ = [
     "CONFIDENCE",
@@ -38,4 +38,5 @@ __all__ = [
     "outliers",
     "paired_ratio",
     "parts_of_mean",
+    "spread_of_times",
 ]

@@ -117,6 +117,22 @@ def of_figures(a: Mapping[int, float], b: Mapping[int, float], samples: int) -> 
     return _contrast(value, parts, (len(sides[0]), len(sides[1])), bool(shared), samples)
 
 
+def half_of_scores(rows: Sequence[Scores]) -> float:
+    """Return half the width of the interval of a group's mean score; a row for each seed."""
+    least = all(len(np.unique(row.values)) <= 2 for row in rows)  # right or wrong
+    return half_width(crossed([(1.0, rows)], one_more=least)[1])
+
+
+def half_of_accuracies(values: Sequence[float], accuracies: Sequence[float], samples: int) -> float:
+    """Return the same where it is not known which of the `samples` are right.
+
+    `values` are the accuracies by seed, or what differs from them by what no sample changes.
+    """
+    drawn = float(np.mean([p * (1 - p) for p in accuracies])) / samples
+    through = Part(drawn + 1 / samples**2, max(1.0, samples - 1.0))
+    return half_width([_between(np.array(values), 0.0), through])
+
+
 def crossed(
     groups: Sequence[tuple[float, Sequence[Scores]]], one_more: bool
 ) -> tuple[float, list[Part], int]:

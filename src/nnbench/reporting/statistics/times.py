@@ -73,6 +73,16 @@ class Comparison:
         text = "{} and {} unpaired runs".format(*self.runs)
         return text + f", {count(self.shared, 'seed')} in common" * (self.shared > 0)
 
+    @property
+    def short(self) -> str:
+        """Return the verdict with its interval and number of pairs alone."""
+        low, high = self.ratio.low, self.ratio.high
+        if self.word == "undecided":
+            return f"time undecided, {low:.2f} to {high:.2f} times as long ({self.basis})"
+        if self.word == "too few":
+            return f"too few seeds for a verdict on time ({self.basis})"
+        return str(self)
+
     def __str__(self) -> str:
         """Return the verdict in words, about b."""
         low, high = self.ratio.low, self.ratio.high
@@ -113,6 +123,17 @@ def compare_times(a: Mapping[int, float], b: Mapping[int, float]) -> Comparison:
         shared=len(a.keys() & b.keys()),
     )
     return corrected([found])[0]
+
+
+def spread_of_times(seconds: Sequence[float]) -> Ratio:
+    """Return the geometric mean of the times of a group's runs, with its interval.
+
+    It is for new runs on the machine as it was: what drifts between two groups is cancelled by
+    their pairs alone.
+    """
+    (part,) = parts_of_mean([math.log(value) for value in seconds])
+    middle = statistics.mean(math.log(value) for value in seconds)
+    return as_ratio(middle, half_width([Part(SERIAL * part.variance, part.freedom)]))
 
 
 def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:

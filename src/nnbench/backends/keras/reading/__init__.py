@@ -11,7 +11,6 @@ import numpy as np
 from nnbench.backends.keras.reading import compiled
 from nnbench.backends.keras.reading.chain import (
     NotKnownError,
-    always_training,
     is_functional,
     is_sequential,
     modes,
@@ -26,7 +25,15 @@ from nnbench.backends.protocol import Params
 from nnbench.errors import ConfigError
 from nnbench.model import layers as spec
 from nnbench.model.layers import Shape
-from nnbench.model.reading import Finding, Reading, Takes, Unknown, classic
+from nnbench.model.reading import (
+    NOTHING_LEARNS,
+    Finding,
+    Reading,
+    Takes,
+    Unknown,
+    classic,
+    held_still,
+)
 from nnbench.model.recognition import recognised
 
 OVERRIDES = ("train_step", "compute_loss", "make_train_function")
@@ -78,16 +85,20 @@ def read(built: Any, about: About) -> Reading:
             "compile": place(built, COMPILED),
         },
         unknown=tuple(unknown),
-        remarks=(NEVER_DROPS,) * mute,
+        remarks=(*(NEVER_DROPS,) * mute, *_unheard(net)),
         data_shape=about.inputs.shape,
     )
     if unknown:
         return replace(reading, findings=tuple(classic(reading)))
     _check_fits(reading, about)
     init = recognised(weights(built, reading))
-    still = tuple(map(str, frozen(net)))
+    learnt = reading.architecture().parameter_shapes()
+    still = tuple(frozen(net))
+    if len(still) == len(learnt):
+        reading = replace(reading, unknown=(NOTHING_LEARNS,))
+    held, still = held_still(reading.layers, learnt, still)
     own = _findings(built, net)
-    found = replace(reading, init=init, frozen=still)
+    found = replace(reading, layers=held, init=init, frozen=tuple(map(str, still)))
     return replace(found, findings=(*classic(found), *own))
 
 
@@ -206,12 +217,21 @@ def _findings(built: Any, net: Net) -> list[Finding]:
         )  # fmt: skip
     for layer in unused(built, net):
         found.append(Finding("unused_layers", "no output follows from the layer", where(layer)))
-    always = {id(x) for x in always_training(built, net.given, _input_dtype(built))}
     for position, (layer, link) in enumerate(net.layers):
-        if isinstance(layer, spec.Dropout) and id(link.operation) in always:
+        if isinstance(layer, spec.Dropout) and layer.in_evaluation:
             text = "dropout is called with training=True: it drops in evaluation, too"
             found.append(Finding("dropout_ignores_evaluation", text, link.where, position))
     return found
+
+
+def _unheard(net: Net) -> list[str]:
+    """Say which dropouts were told training=True in vain."""
+    return [
+        f"{link.where}: training=True has no effect: fit, evaluate and predict of a functional "
+        "model go before it, and evaluation does not drop"
+        for layer, link in net.layers
+        if isinstance(layer, spec.Dropout) and link.said and not link.always
+    ]
 
 
 def _engine_version() -> str:

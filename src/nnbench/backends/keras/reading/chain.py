@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -29,12 +29,17 @@ class NotKnownError(Exception):
 
 @dataclass(frozen=True)
 class Link:
-    """One operation of the chain, the shapes before and after it, and whether it trains there."""
+    """One operation of the chain, the shapes before and after it, and whether it trains there.
+
+    `always`: in evaluation, too. `said` is what it was told where the model was made.
+    """
 
     operation: Any
     before: Shape
     after: Shape
     training: bool
+    always: bool = False
+    said: Any = None
 
     @property
     def where(self) -> Place:
@@ -50,6 +55,8 @@ def chain(model: Any, shape: Shape, dtype: str) -> list[Link]:
     found, other = (list(_inside(model, shape, dtype, mode)) for mode in modes(model))
     if [_same(link) for link in found] != [_same(link) for link in other]:
         raise NotKnownError("a branch on training", defined(type(model).call))
+    pairs = zip(found, other, strict=True)
+    found = [replace(link, always=again.training) for link, again in pairs]
     seen: set[int] = set()
     for link in found:
         if id(link.operation) in seen and getattr(link.operation, "weights", None):
@@ -65,11 +72,6 @@ def modes(model: Any) -> tuple[bool, bool]:
     never train. Source: keras.src.backend.tensorflow.trainer, `train_step`.
     """
     return "training" in inspect.signature(model.call).parameters, False
-
-
-def always_training(model: Any, shape: Shape, dtype: str) -> list[Any]:
-    """Return the operations that train in evaluation, too."""
-    return [link.operation for link in _inside(model, shape, dtype, False) if link.training]
 
 
 def _same(link: Link) -> object:
@@ -89,7 +91,10 @@ def _inside(model: Any, shape: Shape, dtype: str, training: bool) -> Iterator[Li
             raise NotKnownError("a model of several inputs or outputs", place(model))
         way = _between(functional.inputs[0], functional.outputs[0])
         # How a functional model is called goes before what was said when it was made.
-        links = [Link(operation, before, after, training) for operation, before, after, _ in way]
+        links = [
+            Link(operation, before, after, training, said=named.get("training"))
+            for operation, before, after, named in way
+        ]
     else:
         start = keras.Input(shape, dtype=dtype)
         way = _between(start, _called(model, start, training))

@@ -209,7 +209,7 @@ def _embeds(model: Any) -> bool:
     if not _on_tensorflow():
         return False
     layers = model._flatten_layers(include_self=False)
-    return any(isinstance(layer, keras.layers.Embedding) for layer in layers)
+    return any(isinstance(x, keras.layers.Embedding) and x.trainable for x in layers)
 
 
 def _penalised(found: dict[str, Any], penalty: float, kind: type, where: Place) -> dict[str, Any]:

@@ -122,6 +122,8 @@ def _batch_norm(link: Link) -> list[Layer]:
     _check_last_axis(layer.axis, link)
     if not layer.trainable or not link.training:
         raise NotKnownError("BatchNormalization that trains with its running averages", link.where)
+    if link.always:
+        raise NotKnownError("BatchNormalization by the batch in evaluation, too", link.where)
     momentum = round(1.0 - layer.momentum, 15)  # Keras weighs the old
     return [spec.BatchNorm(momentum, float(layer.epsilon), "biased")]
 
@@ -140,7 +142,8 @@ def _check_last_axis(axis: Any, link: Link) -> None:
 def _dropout(link: Link) -> list[Layer]:
     if not link.training:
         return []
-    return [spec.Dropout(float(link.operation.rate))] if link.operation.rate else []
+    rate = float(link.operation.rate)
+    return [spec.Dropout(rate, in_evaluation=link.always)] if rate else []
 
 
 def _relu(link: Link) -> list[Layer]:

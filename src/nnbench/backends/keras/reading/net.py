@@ -67,8 +67,9 @@ class Net:
         others: dict[float, Link] = {}
         for link in {id(link.operation): link for _, link in self.layers}.values():
             for name, variable, found in PENALISED:
-                if getattr(link.operation, variable, None) is None:
-                    continue
+                own = getattr(link.operation, variable, None)
+                if own is None or not (own.trainable and link.operation.trainable):
+                    continue  # Keras adds no penalty of what does not learn
                 l2 = _l2(getattr(link.operation, name, None), link)
                 (kernels if found == "kernels" else others)[l2] = link
         if len(kernels) > 1:

@@ -139,6 +139,8 @@ def _again(built: Any, changed: Callable[[Any], Any]) -> Any:
         if not model.built:
             model.build(built.input_shape)
         model.set_weights(built.get_weights())
+        for again, own in zip(model.weights, built.weights, strict=True):
+            again.trainable = own.trainable  # of single variables no configuration tells
         _same_functions(model, built)
         _compile(model, built, changed)
     except Exception as error:

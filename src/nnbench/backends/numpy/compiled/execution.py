@@ -44,6 +44,7 @@ def unsupported(task: Task) -> None:
         f"loss={loss.name}": loss.name not in losses.NUMBERS,
         f"loss.mistake={loss.mistake}": loss.mistake is not None,
         "augmentation": net.augment is not None,
+        "layers that do not learn (trainable=false)": not net.learns_throughout,
         "steps of several batches (gradient_accumulation_steps)":
             task.gradient_accumulation_steps > 1,
         f"optimizer={task.optimizer.name}": type(task.optimizer) not in RULES,

@@ -40,7 +40,7 @@ def dense_layers(architecture: Architecture) -> list[tuple[int, ActivationName]]
     """Return (position, activation that follows) of each layer of a dense net, else None."""
     found: list[tuple[int, ActivationName]] = []
     for i, layer in enumerate(architecture.layers):
-        if isinstance(layer, spec.Dense):
+        if isinstance(layer, spec.Dense) and layer.trainable:
             found.append((i, "linear"))
         elif isinstance(layer, spec.Flatten) or layer == spec.Activation("linear"):
             continue

@@ -1,4 +1,4 @@
-"""Layers without a form of their own here: computed by the layer of `reference`."""
+"""Layers without a form of their own here, or that do not learn: computed as by `reference`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ class Plain:
             self.out[...] = self._y
 
         def evaluate() -> None:
-            self.out[...] = self.reference.forward(self.input)
+            key = self.material.evaluation_keys.get(self.layer)
+            row = self.material.first_row
+            self.out[...] = self.reference.forward_evaluation(self.input, key, row)
 
         return [train if self.material.training else evaluate]
 

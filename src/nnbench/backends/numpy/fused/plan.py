@@ -85,12 +85,14 @@ class Evaluation:
     """Computes logits `(n, outputs)` of `n` samples of one split."""
 
     def __init__(self, material: Material, blas: Blas, n: int) -> None:
+        self._material = material
         self._part = _Part(material, blas, np.zeros((), material.task.dtype), n)
         self._calls = [*self._part.gather, *(call for _, call in self._part.forward())]
 
     def logits(self, start: int) -> Array:
         """Return those of the samples from `start` on; valid until the next call."""
         self._part.rows[...] = np.arange(start, start + len(self._part.rows))
+        self._material.first_row = start
         for call in self._calls:
             call()
         return self._part.logits

@@ -20,7 +20,8 @@ class Material:
     """The task, data as they are stored, the layers of `reference` and the weights.
 
     `training` tells what the layers do with them; `keys` are those of the batch that is about to
-    be computed, `batch_keys` those of every batch of a step that takes several.
+    be computed, `batch_keys` those of every batch of a step that takes several. In evaluation
+    `evaluation_keys` are, and `first_row` is the number of the first sample in its split.
     """
 
     task: Task
@@ -28,7 +29,9 @@ class Material:
     targets: Array
     layers: list[Layer]
     weights: Flat
+    evaluation_keys: dict[int, Words] = field(default_factory=dict)
     training: bool = True
+    first_row: int = 0
     keys: dict[int, Words] = field(default_factory=dict)
     batch_keys: list[dict[int, Words]] = field(default_factory=list)
 

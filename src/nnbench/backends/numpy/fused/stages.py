@@ -40,8 +40,8 @@ def arranged(architecture: Architecture) -> list[Located]:
 
 
 def is_plain(layer: spec.Layer) -> bool:
-    """Tell whether this is a convolution of stride 1."""
-    return isinstance(layer, spec.Conv2d) and layer.stride == 1
+    """Tell whether this is a convolution of stride 1 that learns."""
+    return isinstance(layer, spec.Conv2d) and layer.stride == 1 and layer.trainable
 
 
 def is_halving(layer: spec.Layer) -> bool:
@@ -92,7 +92,7 @@ def _stage(
     """Return the stage of a layer; its input has the samples as first axis."""
     i, layer, shape = located
     dtype = material.task.dtype
-    if isinstance(layer, spec.Dense):
+    if isinstance(layer, spec.Dense) and layer.trainable:
         fed_by_data = all(isinstance(below, spec.Flatten) for below in earlier)
         columns = blas.columns(shape, layer.units) if fed_by_data else 1
         return Dense(i, material.weights, out, columns)

@@ -12,19 +12,21 @@ from torch.nn import functional
 
 from nnbench.backends.torch.reading import operations as op
 from nnbench.backends.torch.reading.chain import Chain
+from nnbench.backends.torch.reading.dropping import IN_EVALUATION
 from nnbench.backends.torch.reading.operations import Call
 
 VIEWS = (
     "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose",
     "swapaxes", "swapdims", "movedim", "moveaxis", "contiguous", "clone", "view_as",
 )  # fmt: skip
-SAME = ("float", "long", "to", "type", "double", "int", "requires_grad_", "cpu")
+SAME = ("float", "long", "to", "type", "double", "int", "requires_grad_", "cpu", "detach")
 
 
 class Given:
     """The arguments of a node by position or name, the activations left out."""
 
     def __init__(self, node: fx.Node, values: dict[fx.Node, Any]) -> None:
+        self.node = node
         plain = fx.map_arg((node.args, node.kwargs), lambda n: _Constant(n, values[n]))
         self.positional, self.named = plain[0][1:], plain[1]
 
@@ -127,8 +129,9 @@ def _avg_pool(chain: Chain, given: Given, call: Call) -> None:
 
 
 def _dropout(chain: Chain, given: Given, call: Call) -> None:
-    if given(1, "training", True):
-        op.dropout(chain, given(0, "p", 0.5), call)
+    if given(1, "training", given(1, "train", True)):
+        too = given.node.meta.get(IN_EVALUATION, False)
+        op.dropout(chain, given(0, "p", 0.5), call, too)
 
 
 def _mean(chain: Chain, given: Given, call: Call) -> None:
@@ -170,7 +173,7 @@ FUNCTIONS: dict[Any, Read] = {
         c, g(0, "output_size"), call
     ),
     functional.dropout: _dropout,
-    torch.dropout: lambda c, g, call: op.dropout(c, g(0, "p"), call),
+    torch.dropout: _dropout,
     functional.pad: _pad,
     functional.leaky_relu: lambda c, g, call: op.leaky_relu(c, g(0, "negative_slope", 0.01), call),
     functional.gelu: lambda c, g, call: op.gelu(c, g(0, "approximate", "none"), call),

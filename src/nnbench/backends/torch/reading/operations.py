@@ -13,7 +13,7 @@ from nnbench.backends.torch.reading.tracing import counted
 from nnbench.model import layers as spec
 from nnbench.model.layers import ActivationName
 from nnbench.model.network import ParamKey
-from nnbench.model.reading import Place
+from nnbench.model.reading import Finding, Place
 
 
 class Call(NamedTuple):
@@ -208,15 +208,20 @@ def embedding(chain: Chain, weight: str, vocabulary: int, units: int, call: Call
     chain.add(spec.Embedding(vocabulary, units), call.place, call.result, located)
 
 
-def dropout(chain: Chain, rate: float, call: Call) -> None:
-    """Append dropout."""
+def dropout(chain: Chain, rate: float, call: Call, in_evaluation: bool = False) -> None:
+    """Append dropout; `in_evaluation` tells whether evaluation drops, too."""
     if not 0.0 <= rate < 1.0:
         unknown(chain, call, f"a rate of {rate:g}")
         return
     position = len(chain.layers)
-    chain.add(spec.Dropout(float(rate)), call.place, call.result)
-    if len(chain.layers) > position:
-        chain.masks[position] = chain.order
+    chain.add(spec.Dropout(float(rate), in_evaluation), call.place, call.result)
+    if len(chain.layers) == position:
+        return
+    chain.masks[position] = chain.order
+    if in_evaluation and rate:
+        text = "dropout that evaluation does not stop (training is not self.training)"
+        finding = Finding("dropout_ignores_evaluation", text, call.place, position)
+        chain.findings.append(finding)
 
 
 def activation(chain: Chain, name: ActivationName, call: Call) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from nnbench.backends.program import Batch, one_hot
 from nnbench.backends.protocol import DType, Params
 from nnbench.backends.torch.reading.chain import Order
+from nnbench.backends.torch.reading.dropping import DROPOUTS, drops
 from nnbench.backends.torch.reading.program import Program, own_inputs
 from nnbench.backends.torch.reading.whole import Whole, about_of, present, take_apart
 from nnbench.errors import UnsupportedSpec
@@ -112,7 +112,7 @@ class Dropping(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Do what was called, dropout excepted."""
         kwargs = kwargs or {}
-        if func not in (functional.dropout, torch.dropout):
+        if func not in DROPOUTS or not drops(args, kwargs):
             return func(*args, **kwargs)
         position = self.left.pop(0)
         x = args[0] if args else kwargs["input"]

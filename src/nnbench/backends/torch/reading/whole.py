@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import fx, nn
-from torch.nn import functional
+from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from nnbench.backends.program import About, sample_size
 from nnbench.backends.protocol import Params
 from nnbench.backends.torch.reading import losses, places, program, rules, tracing
 from nnbench.backends.torch.reading.chain import Chain
+from nnbench.backends.torch.reading.dropping import mark, undropped
 from nnbench.backends.torch.reading.program import Program
-from nnbench.backends.torch.reading.tracing import PLACE, Traced
+from nnbench.backends.torch.reading.tracing import Traced
 from nnbench.backends.torch.reading.walk import Walk
 from nnbench.data.dataset import ArraySpec
 from nnbench.errors import ConfigError
 from nnbench.model.network import ParamKey
-from nnbench.model.reading import Finding, Place, Reading, Takes, Unknown, classic
+from nnbench.model.reading import (
+    NOTHING_LEARNS,
+    Finding,
+    Place,
+    Reading,
+    Takes,
+    Unknown,
+    classic,
+    held_still,
+)
 from nnbench.model.recognition import recognised
 
 
@@ -73,14 +82,15 @@ def _follow(model: nn.Module, chain: Chain, sample: torch.Tensor) -> frozenset[s
         return frozenset(name for name, _ in model.named_modules())
     if hooked := _hooked(model):
         chain.name_unknown(hooked, places.made(model))
+    same = _same(found, evaluated)
+    if same:
+        mark(found, evaluated, chain)
     walk = Walk(found, chain)
     walk.go()
-    if not _same(found, evaluated):
+    if not same:
         chain.name_unknown(
             "forward does something else in training than in evaluation", places.made(model)
         )
-    else:
-        chain.findings.extend(_dropping(evaluated, chain))
     called = tuple(f"{name}." for name in walk.called)
     inside = {n for n, _ in model.named_modules() if n.startswith(called)} if called else set()
     return frozenset(walk.called | inside)
@@ -101,33 +111,7 @@ def _same(trained: Traced, evaluated: Traced) -> bool:
     """Tell whether evaluation does what training does, functional dropout aside."""
     if trained.graph is None or evaluated.graph is None:
         return False
-    return tracing.same_graph(_undropped(trained.graph), _undropped(evaluated.graph))
-
-
-def _undropped(graph: fx.Graph) -> fx.Graph:
-    """Return a copy of a graph without functional dropout."""
-    copied = fx.Graph()
-    given: dict[fx.Node, Any] = {}
-    for node in graph.nodes:
-        if node.target in (functional.dropout, torch.dropout):
-            given[node] = given[node.args[0]]
-        elif node.op == "output":
-            copied.output(fx.map_arg(node.args[0], lambda n: given[n]))
-        else:
-            given[node] = copied.node_copy(node, lambda n: given[n])
-    return copied
-
-
-def _dropping(evaluated: Traced, chain: Chain) -> Iterator[Finding]:
-    """Yield the functional dropouts that drop in evaluation, too."""
-    assert evaluated.graph is not None
-    text = "functional dropout without training=self.training drops in evaluation, too"
-    for node in evaluated.graph.nodes:
-        told = node.kwargs.get("training", True)
-        if node.target is functional.dropout and told:
-            place = node.meta.get(PLACE)
-            layer = chain.places.index(place) if place in chain.places else None
-            yield Finding("dropout_ignores_evaluation", text, place, layer)
+    return tracing.same_graph(undropped(trained.graph), undropped(evaluated.graph))
 
 
 def fitting_targets(loss: Any, outputs: torch.Tensor, about: About) -> torch.Tensor:
@@ -166,13 +150,16 @@ def read(built: Any, about: About) -> Reading:
     shared = _shared(learnt)
     unknown = [*chain.unknown, *shared, *ending.unknown]
     every = {ParamKey(i, "kernel"): p for i, p in enumerate(parts.model.parameters())}
-    rule, odd = rules.read_optimizer(parts.optimizer, every if chain.unknown else learnt)
+    learning = {key: p for key, p in learnt.items() if p.requires_grad}
+    rule, odd = rules.read_optimizer(parts.optimizer, every if chain.unknown else learning)
     unknown += odd
     schedule, odd, said = rules.read_schedule(
         parts.optimizer, parts.scheduler, about.epochs, about.steps
     )
     unknown += odd
-    frozen, findings = _not_learning(whole, learnt)
+    still, findings = _not_learning(whole, learnt, () if unknown else _unreached(whole, about))
+    unknown += [NOTHING_LEARNS] * (0 < len(learnt) == len(still))
+    layers, still = held_still(chain.layers, learnt, still)
     where = {"optimizer": places.made(parts.optimizer)}
     where |= {"loss": ending.place} if ending.place else {}
     where["schedule"] = places.made(parts.scheduler or parts.optimizer)
@@ -182,14 +169,14 @@ def read(built: Any, about: About) -> Reading:
         task=about.kind,
         input_shape=chain.input_shape,
         takes=whole.takes,
-        layers=tuple(chain.layers),
+        layers=layers,
         places=tuple(chain.places),
         output_activation=ending.output_activation,
         loss=ending.loss,
         optimizer=rule,
         schedule=schedule,
         init=recognised(present(whole)),
-        frozen=frozen,
+        frozen=tuple(map(str, still)),
         where=where,
         unknown=tuple(unknown),
         remarks=(*ending.remarks, *said),
@@ -231,18 +218,38 @@ def _shared(learnt: dict[ParamKey, nn.Parameter]) -> list[Unknown]:
     return found
 
 
+def _unreached(whole: Whole, about: About) -> list[ParamKey]:
+    """Return the parameters that no gradient reaches, as those before detach() or in no_grad()."""
+    asked = {key: p for key, p in whole.located().items() if p.requires_grad}
+    inputs = program.own_inputs(whole.takes, about.sample)
+    dtype = next(p.dtype for p in whole.parts.model.parameters())
+    whole.parts.model.eval()
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        outputs = whole.parts.model(inputs.to(dtype) if inputs.is_floating_point() else inputs)
+    if not outputs.requires_grad or not asked:
+        return list(asked)
+    found = torch.autograd.grad(outputs.sum(), list(asked.values()), allow_unused=True)
+    return [key for key, gradient in zip(asked, found, strict=True) if gradient is None]
+
+
 def _not_learning(
-    whole: Whole, learnt: dict[ParamKey, nn.Parameter]
-) -> tuple[tuple[str, ...], list[Finding]]:
+    whole: Whole, learnt: dict[ParamKey, nn.Parameter], unreached: Collection[ParamKey]
+) -> tuple[tuple[ParamKey, ...], list[Finding]]:
     """Return the parameters that stay as they are, and what is to be said of it."""
     model, findings = whole.parts.model, list[Finding]()
     held = {id(p) for group in whole.parts.optimizer.param_groups for p in group["params"]}
     stopped = {key: p for key, p in learnt.items() if not p.requires_grad}
+    cut = {key: p for key, p in learnt.items() if key in unreached}
     missed = {key: p for key, p in learnt.items() if p.requires_grad and id(p) not in held}
+    missed = {key: p for key, p in missed.items() if key not in cut}
     named = {id(p): name for name, p in model.named_parameters()}
     if stopped:
         names = ", ".join(named[id(p)] for p in stopped.values())
         findings.append(Finding("frozen_layers", f"{names}: requires_grad is False"))
+    if cut:
+        names = ", ".join(named[id(p)] for p in cut.values())
+        text = f"{names}: no gradient reaches them (detach() or no_grad())"
+        findings.append(Finding("frozen_layers", text))
     if missed:
         names = ", ".join(named[id(p)] for p in missed.values())
         place = places.made(whole.parts.optimizer)
@@ -253,4 +260,4 @@ def _not_learning(
         if name and name not in whole.called and not list(module.children())
         and not any(f"{name}.{own}" in whole.chain.used for own, _ in module.named_parameters())
     ]  # fmt: skip
-    return tuple(str(key) for key in (*stopped, *missed)), findings
+    return (*stopped, *cut, *missed), findings

@@ -1,0 +1,56 @@
+"""An explanation as one HTML file that needs nothing beside it, and its plots as files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nnbench.records.colors import COLORS
+from nnbench.reporting.explain.explanation import Gap, both_orders
+from nnbench.reporting.pages.drawn import Plot, write
+from nnbench.reporting.pages.html import environment
+from nnbench.reporting.pages.looks import STYLE
+from nnbench.reporting.pages.typeface import typeface
+from nnbench.schema.progress import Tell, counted
+
+
+def write_waterfalls(
+    gaps: Sequence[Gap], folder: Path, tell: Tell, also: Sequence[str] = ("pdf", "png")
+) -> dict[str, Plot]:
+    """Write the plot of each gap as SVG, and in the formats `also`; return them by figure."""
+    import matplotlib
+
+    from nnbench.reporting.explain.waterfall import waterfall
+
+    plots = {}
+    with matplotlib.rc_context(STYLE), typeface():
+        for each in counted(gaps, tell, "drawing plot"):
+            name = each.figure.replace(" ", "_")
+            plots[each.figure] = write(name, waterfall(each), folder, also)
+    return plots
+
+
+def page(
+    title: str,
+    cautions: Sequence[str],
+    gaps: Sequence[Gap],
+    plots: Mapping[str, Plot],
+    agreement: Sequence[str] = (),
+) -> str:
+    """Return the page: for each figure what explains its gap, the plot, and both orders."""
+    parts = [
+        {
+            "figure": each.figure,
+            "sentences": each.sentences(),
+            "plot": plots.get(each.figure),
+            "rows": both_orders(each),
+        }
+        for each in gaps
+    ]
+    return (
+        environment()
+        .get_template("explain.html.j2")
+        .render(
+            title=title, cautions=cautions, parts=parts, agreement=agreement, colors=COLORS
+        )
+    )  # fmt: skip

@@ -14,7 +14,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # A file is one worker's, which keeps what its tests share; tests/conftest.py says in what order.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
-SCRIPTS := scripts/gpu_check scripts/slurm_check scripts/parity_matrix scripts/plant_table scripts/bench/run
+SCRIPTS := scripts/gpu_check scripts/slurm_check scripts/parity_matrix scripts/plant_table scripts/bench/run \
+	scripts/bench/scale
 STAMP := $(VENV)/.nnbench-setup
 DOCS_STAMP := $(VENV)/.nnbench-docs
 
@@ -54,7 +55,7 @@ parity: setup ## compare 300 random nets across the backends, and renew docs/res
 			-k 50 -s -q $(PYTEST_ARGS) || exit 1; done
 	$(BIN)/python scripts/parity_matrix
 
-bench: setup ## time every backend side by side (half an hour; BENCH_ARGS=--quick: two minutes)
+bench: setup ## time every backend side by side, ten minutes of it; again, it goes on
 	$(BIN)/python scripts/bench/run --out results/bench $(BENCH_ARGS)
 
 docs: $(DOCS_STAMP) ## build the documents as a site: build/site/index.html

@@ -29,7 +29,7 @@ CONTENTS = {
         "docs/results/plants", "docs/textbook",
     ],
     "Your own programs": ["docs/diagnose", "docs/backends"],
-    "Lessons": ["docs/backpropagation"],
+    "Lessons": ["docs/backpropagation", "docs/mistakes"],
     "Measured": [
         "docs/results/claims", "docs/speed", "docs/results/bench", "docs/results/bench_haswell",
         "docs/compiled", "docs/gpu", "docs/results/gpu", "docs/results/slurm",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,12 +21,14 @@ from typing import Any
 
 import numpy as np
 from bare_numpy import numpy_loop
+from bare_peers import jax_loop, sklearn_loop
 
 from nnbench import data
 from nnbench.backends.protocol import Task
 from nnbench.config.composition import compose
 from nnbench.model import metrics
 from nnbench.model.init import initial_params
+from nnbench.training import effort
 from nnbench.training.assembly import make_task
 
 
@@ -214,7 +217,9 @@ def xla_loop(p: Problem) -> tuple[Callable[[], object], Callable[[], object]]:
 
 LOOPS: dict[str, Callable[[Problem], tuple[Callable[[], object], Callable[[], object]]]] = {
     "c": c_loop,
+    "jax": jax_loop,
     "numpy": numpy_loop,
+    "sklearn": sklearn_loop,
     "torch": torch_loop,
     "torch_channels_last": lambda p: torch_loop(p, channels_last=True),
     "xla": xla_loop,
@@ -222,20 +227,30 @@ LOOPS: dict[str, Callable[[Problem], tuple[Callable[[], object], Callable[[], ob
 
 
 def main() -> None:
-    """Run the job; the first epoch is there to warm up."""
+    """Run the job; the first epoch is there to warm up.
+
+    An epoch is said as wall, processor and waiting seconds and involuntary switches, as nnbench
+    takes them of its own.
+    """
     job = json.loads(sys.stdin.read())
     given = problem(job["overrides"])
     epoch, evaluate = LOOPS[job["loop"]](given)
+    epochs, evaluations = [], []
     with np.errstate(all="ignore"):
-        epoch()
-        evaluate()
-        seconds = []
         for _ in range(job["epochs"]):
-            start = time.perf_counter()
+            before, start = effort.read(), time.perf_counter()
             epoch()
-            seconds.append(time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            spent = effort.since(before)
+            epochs.append(
+                (seconds, spent.cpu_seconds, spent.waited_seconds, spent.involuntary_switches)
+            )
+            start = time.perf_counter()
             evaluate()
-    print(json.dumps({"seconds": seconds, "steps": given.task.steps(len(given.x))}))
+            evaluations.append(time.perf_counter() - start)
+    steps = given.task.steps(len(given.x))
+    evaluating = statistics.median(evaluations)
+    print(json.dumps({"epochs": epochs, "steps": steps, "evaluate": evaluating}))
 
 
 if __name__ == "__main__":

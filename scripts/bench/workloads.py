@@ -7,11 +7,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Contender:
-    """One side of a comparison: `nnbench OVERRIDES`, or a loop of bare.py with the same task."""
+    """One side of a comparison: `nnbench OVERRIDES`, or a loop of bare.py with the same task.
+
+    It needs `packages`. `kind` is whose it is: ours, another framework run by nnbench, or a loop
+    written by hand for the comparison.
+    """
 
     label: str
     overrides: tuple[str, ...] = ()
     bare: str | None = None
+    packages: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """Return `ours`, `framework` or `by hand`."""
+        if self.bare is not None:
+            return "by hand"
+        return "ours" if self.label.startswith("numpy") else "framework"
 
 
 @dataclass(frozen=True)
@@ -38,33 +50,73 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class Evaluation:
+    """`of` may take at most `ratio` times as long as `against` for evaluating."""
+
+    of: str
+    against: str
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Gain:
+    """`two` threads are never slower than 1/`least` of `one`; 1.4 times as fast where `peer`'s are.
+
+    `peers` are another's with one thread and with two.
+    """
+
+    one: str
+    two: str
+    peers: tuple[str, str]
+    ratio: float = 1.4
+    least: float = 0.9
+
+
+Demand = Goal | Limit | Evaluation | Gain
+
+
+@dataclass(frozen=True)
 class Workload:
-    """A task, trained for `epochs`, the first of which is not counted."""
+    """A task, trained for `epochs`, the first of which is not counted.
+
+    `more` are the contenders that no goal asks for, left out unless all are wanted.
+    """
 
     name: str
     what: str
     overrides: tuple[str, ...]
     epochs: int
     contenders: tuple[Contender, ...]
-    goals: tuple[Goal | Limit, ...] = ()
+    goals: tuple[Demand, ...] = ()
+    more: tuple[Contender, ...] = ()
 
 
 NUMPY = Contender("numpy", ("backend=numpy",))
 REFERENCE = Contender("numpy reference", ("backend=numpy_reference",))
-TORCH = Contender("torch", ("backend=torch",))
-COMPILED = Contender("numpy compiled", ("backend=numpy_compiled",))
+TORCH = Contender("torch", ("backend=torch",), packages=("torch",))
+COMPILED = Contender("numpy compiled", ("backend=numpy_compiled",), packages=("numba",))
 TEXTBOOK = Contender("numpy textbook", ("backend=numpy_textbook",))
-TORCH_COMPILE = Contender("torch compile", ("backend=torch_compile",))
-LOADER = Contender("torch, DataLoader", ("backend=torch", "input=native"))
-XLA = Contender("keras xla", ("backend=keras", "backend.execution=xla"))
-GRAPH = Contender("keras graph", ("backend=keras_graph",))
-FORGENN = Contender("forgeNN", ("backend=forgenn",))
-FIT = Contender("keras fit", ("backend=keras_fit",))
+TORCH_COMPILE = Contender("torch compile", ("backend=torch_compile",), packages=("torch",))
+LOADER = Contender("torch, DataLoader", ("backend=torch", "input=native"), packages=("torch",))
+XLA = Contender(
+    "keras xla", ("backend=keras", "backend.execution=xla"), packages=("keras", "tensorflow")
+)
+GRAPH = Contender("keras graph", ("backend=keras_graph",), packages=("keras", "tensorflow"))
+FORGENN = Contender("forgeNN", ("backend=forgenn",), packages=("forgeNN",))
+FIT = Contender("keras fit", ("backend=keras_fit",), packages=("keras", "tensorflow"))
+TWO = Contender("numpy, 2 threads", ("backend=numpy", "threads=2"))
+TORCH_TWO = Contender("torch, 2 threads", ("backend=torch", "threads=2"), packages=("torch",))
 C_LOOP = Contender("C loop", bare="c")
 BARE_NUMPY = Contender("bare NumPy", bare="numpy")
-BARE_TORCH = Contender("bare torch", bare="torch")
-BARE_XLA = Contender("bare XLA", bare="xla")
-CHANNELS_LAST = Contender("bare torch, channels last", bare="torch_channels_last")
+BARE_TORCH = Contender("bare torch", bare="torch", packages=("torch",))
+BARE_XLA = Contender("bare XLA", bare="xla", packages=("tensorflow",))
+BARE_JAX = Contender("bare JAX", bare="jax", packages=("jax",))
+SKLEARN = Contender("scikit-learn", bare="sklearn", packages=("sklearn",))
+CHANNELS_LAST = Contender(
+    "bare torch, channels last", bare="torch_channels_last", packages=("torch",)
+)
+THREADS = (TWO, TORCH_TWO)
+TWICE = Gain("numpy", "numpy, 2 threads", ("torch", "torch, 2 threads"))
 
 CONSTANT = ("schedule=constant", "schedule.lr=0.005")
 SIGMOID = ("arch=784-128-10", "arch.bias=true", "loss=mse", "init=torch_default", *CONSTANT)
@@ -83,7 +135,8 @@ def sizes() -> tuple[Workload, ...]:
             (*MOMENTUM, f"arch=mlp_{size}", f"data.train_samples={n}", "data.test_samples=500"),
             5,
             (COMPILED, NUMPY, TORCH, FORGENN),
-            (Goal("numpy compiled", "torch", 1.8, 1.3), Goal("numpy", "torch", 1.6, 1.15)),
+            (Goal("numpy compiled", "torch", 1.8, 1.3), Goal("numpy", "torch", 1.6, 1.15), TWICE),
+            THREADS,
         )
         for size, n in counts.items()
     )
@@ -96,19 +149,8 @@ WORKLOADS = (
         (*SIGMOID, "batch_size=1", "data.train_samples=1000", "data.test_samples=1000"),
         12,
         (
-            COMPILED,
-            NUMPY,
-            REFERENCE,
-            TEXTBOOK,
-            TORCH,
-            XLA,
-            GRAPH,
-            FIT,
-            LOADER,
-            C_LOOP,
-            BARE_NUMPY,
-            BARE_TORCH,
-            BARE_XLA,
+            *(COMPILED, NUMPY, TEXTBOOK, TORCH, XLA),
+            *(C_LOOP, BARE_NUMPY, BARE_TORCH, BARE_XLA, BARE_JAX, SKLEARN),
         ),
         (
             Goal("numpy compiled", "torch", 25.0, 40.0),
@@ -119,18 +161,20 @@ WORKLOADS = (
             Limit("torch", "bare torch", OVERHEAD, noisy=True),
             Limit("numpy", "bare NumPy", OVERHEAD, noisy=True),
         ),
+        (REFERENCE, GRAPH, FIT, LOADER),
     ),
     Workload(
         "W2",
         "784-128-10 sigmoid, SGD, batch 32",
         (*SIGMOID, "batch_size=32", "data.train_samples=12800", "data.test_samples=1000"),
         8,
-        (COMPILED, NUMPY, REFERENCE, TEXTBOOK, TORCH, TORCH_COMPILE, XLA),
+        (COMPILED, NUMPY, TEXTBOOK, TORCH, XLA),
         (
             Goal("numpy compiled", "torch", 4.0, 3.5),
             Goal("numpy compiled", "keras xla", 1.0),
             Goal("numpy", "torch", 3.5, 2.5),
         ),
+        (REFERENCE, TORCH_COMPILE, SKLEARN),
     ),
     Workload(
         "W3",
@@ -138,8 +182,8 @@ WORKLOADS = (
         (*MOMENTUM, "arch=784-128-64-10"),
         5,
         (
-            *(COMPILED, NUMPY, REFERENCE, TEXTBOOK, TORCH, XLA, LOADER, FORGENN),
-            *(BARE_NUMPY, BARE_TORCH, BARE_XLA),
+            *(COMPILED, NUMPY, TEXTBOOK, TORCH, XLA, FORGENN, *THREADS),
+            *(BARE_NUMPY, BARE_TORCH, BARE_XLA, BARE_JAX, SKLEARN),
         ),
         (
             Goal("numpy compiled", "torch", 4.0, 3.2),
@@ -150,19 +194,24 @@ WORKLOADS = (
             Limit("keras xla", "bare XLA", 1.2),
             Limit("torch", "bare torch", OVERHEAD, noisy=True),
             Limit("numpy", "bare NumPy", OVERHEAD, noisy=True),
+            Evaluation("numpy", "torch", 0.5),
+            TWICE,
         ),
+        (REFERENCE, LOADER),
     ),
     Workload(
         "W4",
         "784-10-10 ReLU, one full batch of 9,000",
         (*RECTIFIED, "arch=784-10-10", "batch_size=9000", "data.train_samples=9000"),
         25,
-        (COMPILED, NUMPY, REFERENCE, TORCH, XLA),
+        (COMPILED, NUMPY, TORCH, XLA),
         (
             Goal("numpy compiled", "torch", 3.3, 1.6),
             Goal("numpy compiled", "keras xla", 2.0, 1.4),
             Goal("numpy", "torch", 3.0, 1.4),
+            TWICE,
         ),
+        (REFERENCE, *THREADS),
     ),
     *sizes(),
     Workload(
@@ -176,11 +225,13 @@ WORKLOADS = (
             "data.test_samples=1000",
         ),
         4,
-        (NUMPY, TORCH, CHANNELS_LAST, GRAPH, XLA),
+        (NUMPY, TORCH, CHANNELS_LAST, *THREADS),
         (
             Goal("numpy", "torch", 1.45, 1.15),
             Goal("numpy", "bare torch, channels last", 1.6, 1.1),
+            TWICE,
         ),
+        (GRAPH, XLA),
     ),
 )
 QUICK = {

@@ -152,9 +152,11 @@ def test_a_fault_would_be_found() -> None:
         equals_the_reference(make, "compiled", given)
 
 
+HELD = Dense(4, trainable=False)
 LACKS: list[tuple[list[Layer], Loss, Optimizer, str]] = [
     ([Conv2d(2), Flatten()], Loss("cross_entropy"), SGD(), "no layer conv2d"),
     ([Dense(4), Dropout(0.1)], Loss("cross_entropy"), SGD(), "no layer dropout"),
+    ([Dense(4), HELD], Loss("cross_entropy"), SGD(), "no layers that do not learn"),
     ([Activation("tanh"), Dense(4)], Loss("mse"), SGD(), "no two activations in a row, or one"),
     ([Dense(4)], Loss("cross_entropy", mistake="softmax_twice"), SGD(), "no loss.mistake=softmax"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from nnbench.backends.numpy import NumpyTrainer
 from nnbench.backends.numpy.trainer import He
 from nnbench.backends.protocol import Params
 from nnbench.data.dataset import ArraySpec, Split
+from nnbench.errors import UnsupportedSpec
 from nnbench.model.init import initial_params
 from nnbench.model.layers import (
     Activation,
@@ -51,7 +53,7 @@ NETS: dict[str, tuple[str, tuple[Layer, ...]]] = {
             BatchNorm(0.2),
         ),
     ),
-    "pools": ("image", (Conv2d(3), AvgPool2d(), Activation("relu"), Flatten())),
+    "pools": ("image", (Conv2d(3, trainable=False), AvgPool2d(), Activation("relu"), Flatten())),
     "tokens": ("tokens", (Embedding(11, 3), LayerNorm(), Flatten(), Dense(5))),
     "flat": ("flat", (Dense(7), Activation("sigmoid"), Activation("linear"))),
 }
@@ -150,6 +152,16 @@ def test_a_run_is_exported_by_its_name(nnbench: Nnbench, tmp_path: Path, kind: s
     found = np.load(tmp_path / "y.npy")
     expected = np.load(run.directory / "predictions.npz")["logits"]
     assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("kind", LOADERS)
+def test_dropout_in_evaluation_is_no_plain_layer(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip(kind)
+    net = case(Dense(3), Dropout(0.5, in_evaluation=True), inputs="flat").task.architecture
+    rest = ("note",) if kind == "torch" else ()
+    export = importlib.import_module(f"nnbench.backends.{kind}.export").export
+    with pytest.raises(UnsupportedSpec, match="does not drop in evaluation"):
+        export(net, trained_like(net), tmp_path / "model", *rest)
 
 
 def test_bad_exports_are_one_clear_line(nnbench: Nnbench) -> None:

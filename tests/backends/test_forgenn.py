@@ -49,9 +49,11 @@ def test_a_fault_would_be_found() -> None:
         equals_the_reference(other, "plain", given.of("float32"))  # type: ignore[arg-type]
 
 
+HELD = Dense(4, trainable=False)
 LACKS: list[tuple[list[Layer], Loss, Optimizer, str]] = [
     ([Conv2d(2), Flatten()], Loss("cross_entropy"), SGD(), "no layer conv2d"),
     ([Dense(4), Dropout(0.1)], Loss("cross_entropy"), SGD(), "no layer dropout"),
+    ([Dense(4), HELD], Loss("cross_entropy"), SGD(), "no layers that do not learn"),
     ([Dense(4, bias=False)], Loss("cross_entropy"), SGD(), "no dense layer without bias"),
     ([Dense(4)], Loss("bce"), SGD(), "no loss=bce; it has mse and cross_entropy"),
     ([Dense(4)], Loss("cross_entropy"), RMSprop(), "no optimizer=rmsprop"),

@@ -11,6 +11,7 @@ from nnbench.backends.program import About, sample_size
 from nnbench.backends.proof import Material, Proof, prove
 from nnbench.data.dataset import ArraySpec, Split
 from nnbench.errors import ConfigError
+from nnbench.model import layers as spec
 from nnbench.model.reading import Reading
 
 pytest.importorskip("keras")
@@ -18,7 +19,7 @@ pytest.importorskip("tensorflow")
 
 from nnbench.backends.keras import reading as room
 from support.keras_chains import OUTPUTS, SHAPES, VOCABULARY, made
-from support.keras_programs import KNOWN, MLP, UNKNOWN, WRONG, sequential
+from support.keras_programs import KNOWN, MLP, UNKNOWN, WRONG, compiled, sequential
 from support.programs import loaded
 
 
@@ -67,6 +68,33 @@ def test_what_people_write_is_read_and_proved(name: str, tmp_path: Path) -> None
     assert proof.dtype == (
         "float32" if name in ("drops always", "blocks of its own") else "float64"
     )
+
+
+def test_what_does_not_learn_or_goes_on_dropping_is_read_by_layer(tmp_path: Path) -> None:
+    for name, layers in (
+        ("frozen", [spec.Dense(16, trainable=False), spec.Activation("relu"), spec.Dense(10)]),
+        ("drops always", [
+            spec.Dense(16), spec.Activation("tanh"), spec.Dropout(0.5, True), spec.Dense(10)]),
+        ("a norm held still", [
+            spec.Dense(16), spec.BatchNorm(0.01, 1e-3, "biased", False), spec.Dense(10)]),
+    ):  # fmt: skip
+        reading = read(KNOWN[name][0], tmp_path)
+        assert list(reading.layers) == layers
+        assert reading.frozen == ()
+
+
+def test_what_fit_does_not_hear_is_remarked(tmp_path: Path) -> None:
+    """Keras' fit, evaluate and predict say `training` to every layer of a functional model."""
+    source = compiled(
+        "i = keras.Input((64,))\nx = layers.Dropout(0.5)(layers.Dense(16)(i), training=True)\n"
+        "model = keras.Model(i, layers.Dense(10)(x))"
+    )
+    reading = read(source, tmp_path)
+    assert reading.layers[1] == spec.Dropout(0.5)
+    assert "training=True has no effect" in reading.remarks[0]
+    own = loaded(room, source, tmp_path)()
+    one, other = (own.predict(np.ones((2, 64), "float32"), verbose=0) for _ in range(2))
+    assert np.array_equal(one, other)
 
 
 @pytest.mark.parametrize("name", UNKNOWN)

@@ -497,6 +497,11 @@ def test_without_the_others_formulas_they_are_apart() -> None:
             {"layers": (BatchNorm(variance="biased"), Flatten(), Dense(4))},
             r"arch\.layers\[0\]\.variance=biased .* torch\.nn\.BatchNorm has unbiased",
         ),
+        (
+            "torch",
+            {"layers": (Flatten(), Dropout(0.5, in_evaluation=True), Dense(4))},
+            r"arch\.layers\[1\]\.in_evaluation=true with semantics=native; what torch\.nn\.Dropout",
+        ),
     ],
 )
 def test_what_a_frameworks_own_class_cannot_take_is_said_in_a_line(

@@ -49,9 +49,11 @@ def test_every_result_is_a_fresh_array() -> None:
     assert not re.findall(r"out=|\+=|-=|\*=|/=|blas|ger|gemm", text)
 
 
+HELD = Dense(4, trainable=False)
 LACKS: list[tuple[list[Layer], Loss, Optimizer, str]] = [
     ([Conv2d(2), Flatten()], Loss("cross_entropy"), SGD(), "no layer conv2d"),
     ([Dense(4), Dropout(0.1)], Loss("cross_entropy"), SGD(), "no layer dropout"),
+    ([Dense(4), HELD], Loss("cross_entropy"), SGD(), "no layers that do not learn"),
     ([Dense(4)], Loss("l1"), SGD(), "no loss=l1; it has bce, cross_entropy and mse"),
     ([Dense(4)], Loss("cross_entropy"), Adam(), "no optimizer=adam; it has sgd"),
     ([Dense(4)], Loss("cross_entropy"), SGD(nesterov=True, momentum=0.9), "no Nesterov"),

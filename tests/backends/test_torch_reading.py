@@ -89,6 +89,47 @@ def test_a_program_is_read_and_proved(name: str, tmp_path: Path) -> None:
     assert all(place is not None and place.line for place in reading.places)
 
 
+@pytest.mark.parametrize(
+    ("name", "held", "dropping"),
+    [
+        *((name, {0}, set()) for name in ("held still", "before detach", "without gradients")),
+        ("images held still", {0, 1}, set()),
+        ("one layer in the optimizer", {0, 2}, set()),
+        ("dropout", set(), {5}),
+        ("dropout in every way", set(), {5, 6}),
+    ],
+)
+def test_what_does_not_learn_or_goes_on_dropping_is_read_by_layer(
+    name: str, held: set[int], dropping: set[int], tmp_path: Path
+) -> None:
+    reading = read(KNOWN[name][0], tmp_path)
+    assert {i for i, layer in enumerate(reading.layers) if not layer.learns} == held
+    assert not reading.frozen
+    too = {i for i, layer in enumerate(reading.layers) if getattr(layer, "in_evaluation", False)}
+    assert too == dropping
+
+
+def test_dropout_that_train_never_leaves_drops_in_evaluation(tmp_path: Path) -> None:
+    kept = net(
+        DENSE + "\nself.drop = nn.Dropout(0.3)", "return self.c(self.drop(self.a(x.flatten(1))))"
+    )
+    method = "    def train(self, mode=True):\n        super().train(mode)\n"
+    method += "        self.drop.train()\n        return self\n\n    def forward"
+    reading, proof = proved(kept.replace("    def forward", method), tmp_path)
+    assert reading.layers[1] == spec.Dropout(0.3, in_evaluation=True)
+    assert proof.outcome == "agrees"
+
+
+def test_a_parameter_held_by_itself_is_no_layer_held_still(tmp_path: Path) -> None:
+    alone = net(
+        DENSE + "\nself.a.bias.requires_grad_(False)", "return self.c(self.a(x.flatten(1)))"
+    )
+    reading, proof = proved(alone, tmp_path)
+    assert reading.frozen == ("0.bias",)
+    assert all(layer.learns for layer in reading.layers)
+    assert proof.outcome == "agrees"
+
+
 def test_outputs_of_one_column_against_targets_of_none_are_named(tmp_path: Path) -> None:
     mse = sequential("nn.Linear(6, 1)", loss="nn.MSELoss()")
     reading, proof = proved(mse, tmp_path, numbers(1), 1)

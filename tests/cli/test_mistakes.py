@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,8 +81,7 @@ def starts(said: str) -> bool:
     except Started:
         return True
     # A published study needs MNIST, which may not be at hand.
-    assert done.returncode == 0 or "data=mnist: no files in" in done.stderr, f"{said}: {done}"
-    return True
+    return done.returncode == 0 or "data=mnist: no files in" in done.stderr
 
 
 @pytest.mark.parametrize("kind", RUNS, ids=[kind.__name__ for kind in RUNS])
@@ -99,8 +99,8 @@ def test_five_hundred_wrong_runs(trained: Path) -> None:
     messages = [refused(typed, trained) for typed in wrong_runs(500, SEED)]
     remedies = [said for said in messages if TRY in said]
     assert len(remedies) > 400
-    for said in random.Random(SEED).sample(remedies, 100):
-        assert starts(said)
+    pasted = random.Random(SEED).sample(remedies, 100)
+    assert [said for said in pasted if not starts(said)] == []
 
 
 def test_some_wrong_arguments_of_commands(folder: Path) -> None:
@@ -117,9 +117,8 @@ def test_wrong_arguments_of_every_command(trained: Path) -> None:
     assert len(every) >= 150
     remedies = [said for typed in every if TRY in (said := refused(typed, trained))]
     assert len(remedies) > 40
-    for said in remedies:
-        if "nnbench report" not in said and "nnbench parity" not in said:
-            assert starts(said)
+    pasted = [said for said in remedies if not re.search("nnbench (report|parity)", said)]
+    assert [said for said in pasted if not starts(said)] == []
 
 
 @pytest.mark.parametrize(
@@ -147,7 +146,8 @@ def test_wrong_arguments_of_every_command(trained: Path) -> None:
         (["epochs:3"], ["epochs=3"]),
         (["show", "nunpy one"], ["show", "numpy one"]),
         (["ls", "epochs=x=3"], ["ls"]),
-        (["ls", "epohcs=1"], ["ls", "epochs=1"]),
+        (["ls", "bakend=numpy"], ["ls", "backend=numpy"]),
+        (["ls", "bakend=torch"], ["ls"]),  # there is no such run
         (["shwo", "numpy one"], ["show", "numpy one"]),
     ],
 )

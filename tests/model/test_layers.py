@@ -11,6 +11,7 @@ from nnbench.errors import ConfigError
 from nnbench.model.architectures import LayerList
 from nnbench.model.layers import (
     Activation,
+    BatchNorm,
     Conv2d,
     Dense,
     Flatten,
@@ -81,6 +82,24 @@ def test_a_net_says_what_it_is() -> None:
     assert str(architecture) == "28x28x1-conv8-max_pool2-10 relu/softmax"
     assert architecture.parameter_count() == 9 * 8 + 8 + 13 * 13 * 8 * 10 + 10
     assert dataclasses.replace(architecture).output_shape() == (10,)
+
+
+def test_what_does_not_learn_is_kept_and_not_counted() -> None:
+    layers = (Dense(6, trainable=False), BatchNorm(trainable=False), Dense(4))
+    net = LayerList(layers, output_activation="softmax", whole=True).build((5,), 4)
+    assert {key.layer for key in net.parameter_shapes()} == {2}
+    assert list(map(str, net.weight_shapes())) == [
+        *("0.kernel", "0.bias", "1.scale", "1.offset", "1.mean", "1.variance"),
+        *("2.kernel", "2.bias"),
+    ]
+    assert net.parameter_count() == 6 * 4 + 4
+    assert [(row.parameters, row.buffers) for row in net.rows()] == [(0, 36), (0, 24), (28, 0)]
+    assert net.rows()[0].layer == "dense units=6 trainable=false"
+    assert net.without_effect() == set()  # a bias that stays is to stay
+    with pytest.raises(ConfigError, match=r"arch\.layers of which none learns; leave out"):
+        LayerList((Dense(4, trainable=False),), output_activation="softmax", whole=True).build(
+            (5,), 4
+        )
 
 
 def test_a_whole_list_has_its_output_layer_and_must_fit_the_data() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,16 @@ def shown(cell: Any) -> str:
     )
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+FAST = ("first_steps",)  # the others start PyTorch, again and again
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem not in FAST))
+        for path in NOTEBOOKS
+    ],
+)
 def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     notebook = nbformat.read(path, as_version=4)
@@ -33,6 +43,8 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for cell in code:
         assert shown(cell), cell.source
+    if path.stem in LESSONS:
+        LESSONS[path.stem](*map(shown, code))
     if path.stem == "first_steps":
         run, sweep, runs, report, why, mine, guessed = map(shown, code)
         assert "test accuracy" in run
@@ -46,6 +58,41 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert "test accuracy" in mine
         assert "mine.csv read as: fields separated by semicolons" in mine
         assert "'classes': ['large', 'small']" in guessed
+
+
+def backpropagation(*cells: str) -> None:
+    forward, loss, slopes = cells[2], cells[3], cells[6]
+    assert float(forward.split(" = ")[1]) == pytest.approx(0.0217, abs=1e-4)
+    before, blind = re.findall(r"loss ([\d.]+) +knows nothing: ([\d.]+)", loss)[0]
+    assert float(before) > float(blind)  # exercise 2: worse than knowing nothing
+    found = re.findall(r": (-?[\d.]+), backpropagation says (-?[\d.]+)", slopes)
+    far = [abs(float(a) - float(b)) for a, b in found]
+    assert far[1] < far[0]
+    assert far[1] < far[2]
+    assert "behaves like: the derivative of the activation is taken at its output" in cells[8]
+
+
+def faster(*cells: str) -> None:
+    sweep, parity, times, verdicts, steps = cells
+    assert "12 of 12 runs" in sweep
+    assert parity.count("parity agrees") == 2
+    assert "numpy" in times
+    assert verdicts.count("torch against numpy (batch_size=") == 2
+    assert steps.count("microseconds a step") == 4
+
+
+def published(*cells: str) -> None:
+    _, claims, verdicts, why = cells
+    assert "seeds 0, 1" in claims
+    assert "not as published" in claims
+    assert [line.split(":")[0] for line in verdicts.splitlines() if line.startswith("nva")] == [
+        *("nva-1c", "nva-1d", "nva-2b", "nva-2e")
+    ]
+    assert "epochs" in why
+    assert "backend" in why
+
+
+LESSONS = {each.__name__: each for each in (backpropagation, faster, published)}
 
 
 def test_a_mistake_is_one_line(tmp_path: Path) -> None:

@@ -122,6 +122,17 @@ def test_what_is_no_safetensors_file_is_refused(tmp_path: Path, content: bytes) 
     assert "\n" not in str(caught.value)
 
 
+def test_keys_that_layers_did_not_have_make_no_other_run() -> None:
+    def of(*layers: object) -> str:
+        return fingerprint({"arch": {"name": "layers", "layers": layers}}, {}, "d", None)
+
+    dense, dropout = {"name": "dense", "units": 3}, {"name": "dropout", "rate": 0.5}
+    old = of(dense, "relu", dropout)
+    assert of(dense | {"trainable": True}, "relu", dropout | {"in_evaluation": False}) == old
+    assert of(dense | {"trainable": False}, "relu", dropout) != old
+    assert of(dense, "relu", dropout | {"in_evaluation": True}) != old
+
+
 def test_the_fingerprint_ignores_where_results_go_and_nothing_else() -> None:
     init = {"name": "from_run", "run": "here"}
     config = {

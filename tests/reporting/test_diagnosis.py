@@ -33,6 +33,7 @@ ENTROPY = Loss("cross_entropy")
 CONV = (spec.Conv2d(8), RELU, spec.MaxPool2d(), FLATTEN, spec.Dense(10))
 MLP = (spec.Dense(64), RELU, spec.Dense(10))
 PLAIN, RATE = SGD(), Constant(0.1)
+HELD = spec.Dense(64, trainable=False)
 Values = dict[str, Any]
 
 
@@ -130,6 +131,17 @@ ASKED: dict[str, tuple[Side, Side, list[str]]] = {
         side("keras", (spec.Conv2d(8, padding="same"), spec.Conv2d(8, 5, padding="same"), FLATTEN,
                        spec.Dense(10)), shape=(28, 28, 1)),
         ["conv2d.padding (layer 1)", "conv2d.padding (layer 2)"]),
+    "held still": (
+        side("torch", (HELD, RELU, spec.Dense(32, trainable=False), RELU, spec.Dense(10))),
+        side("keras", (spec.Dense(64), RELU, spec.Dense(32), RELU, spec.Dense(10))),
+        ["dense 1 does not learn", "dense 3 does not learn"]),
+    "norm held still": (
+        side("torch", (spec.Dense(64), spec.BatchNorm(0.1, 1e-3, "biased", False), *MLP[1:])),
+        side("keras", (spec.Dense(64), spec.BatchNorm(0.1, 1e-3, "biased"), *MLP[1:])),
+        ["batch_norm 2 does not learn"]),
+    "dropout in evaluation": (
+        side("torch", (*MLP[:2], spec.Dropout(0.5, True), MLP[-1])),
+        side("keras", (*MLP[:2], spec.Dropout(0.5), MLP[-1])), ["dropout in evaluation"]),
     "widths": (
         side("torch", (spec.Dense(32), RELU, spec.Dense(10))), side("keras"), ["dense.units"]),
 }  # fmt: skip
@@ -148,6 +160,7 @@ def test_what_differs_is_named_and_nothing_else(name: str, base: Values) -> None
         (CONV, (spec.Conv2d(8), spec.MaxPool2d(), FLATTEN, RELU, spec.Dense(10))),
         (MLP, (spec.Dense(64), RELU, spec.Dropout(0.0), spec.Activation("linear"), MLP[-1])),
         (CONV, (spec.Conv2d(8, padding=0), *CONV[1:])),
+        (MLP, (spec.Dense(64), spec.Dropout(0.0, in_evaluation=True), *MLP[1:])),
         (
             (spec.Conv2d(8, padding=1), *CONV[1:]),
             (spec.Conv2d(8, padding="same"), *CONV[1:]),
@@ -233,6 +246,36 @@ def test_a_mistake_is_mended_where_it_is_made(base: Values) -> None:
     assert [(m.side, m.line) for m in found.mends] == [
         ("B", "keras.losses.SparseCategoricalCrossentropy(from_logits=True)")
     ]
+
+
+def test_a_layer_that_learns_on_one_side_is_mended_on_the_other(base: Values) -> None:
+    a, b, _ = ASKED["held still"]
+    assert [(m.side, m.line) for m in mends(a, b, base).mends] == [
+        ("B", "layers.Dense(64, trainable=False)"),
+        ("B", "layers.Dense(32, trainable=False)"),
+    ]
+    (learning,) = mends(b, a, base).mends
+    assert str(learning.line).startswith(
+        "requires_grad_(True), and all parameters to the optimizer"
+    )
+    held = mends(side("keras", (HELD, *MLP[1:])), side("torch"), base)
+    assert held.mends[0].line == "nn.Linear(784, 64).requires_grad_(False)"
+    assert held.mends[0].line in program(held.targets["B"], side("torch"), "torch")
+    (norm,) = mends(*ASKED["norm held still"][:2], base).mends
+    assert norm.line is None
+    assert "Keras' batch norm trains with its running averages" in norm.cannot[0]
+
+
+def test_dropout_in_evaluation_is_mended_where_it_is_made(base: Values) -> None:
+    a, b, _ = ASKED["dropout in evaluation"]
+    found = mends(a, b, base)
+    stopped = "F.dropout(x, 0.5, training=self.training)"
+    assert [(m.side, m.line) for m in found.mends] == [("A", stopped)]
+    assert set(found.targets) == {"A", "B"}
+    assert "in_evaluation': True" not in str(found.targets)
+    assert [(m.side, m.line) for m in mends(b, a, base).mends] == [("B", stopped)]
+    other = mends(side("torch", b.reading.layers), side("keras", a.reading.layers), base)
+    assert [m.line for m in other.mends] == ["layers.Dropout(0.5)(x), without training=True"]
 
 
 @pytest.mark.parametrize("name", [n for n in ASKED if n != "two norms, one setting"])

@@ -22,6 +22,10 @@ def test_a_net_at_chance_is_told_and_the_remedy_learns(nnbench: Nnbench, tmp_pat
     many = nnbench("-m", *SHORT, "arch=mlp", "schedule=constant", "schedule.lr=1e-6", "epochs=3",
                    "seed=0,1", "parity=false")  # fmt: skip
     assert "2 of 2 runs have hardly learnt (numpy b32 s0" in " ".join(many.stdout.split())
+    report = nnbench("report", "--out", "page")
+    assert "have hardly learnt" in " ".join(report.stdout.split())
+    page = (tmp_path / "page" / "report.md").read_text()
+    assert "time to" not in page.lower()  # what is reached by chance is no target
     better = nnbench(*SHORT, "arch=mlp", "epochs=10", *words.split())
     assert better.returncode == 0
     assert "hardly learnt" not in " ".join(better.stdout.split())

@@ -346,6 +346,7 @@ def test_a_summary_is_short_and_whole(tmp_path: Path) -> None:
         assert lines[0].startswith("## ")
         assert lines[0].endswith(": failed, 30 of 31 conditions met")
         assert "- and 23 more conditions" in lines
+        assert lines[4].startswith("- **failed**, condition met: 2 \\> 1 ")
         assert not re.search("[\x00-\x08\x0b-\x1f\ud800-\udfff]", text)
         assert "<b>" not in text.replace("\\<b\\>", "")
         header = next(i for i, line in enumerate(lines) if line.startswith("| group"))

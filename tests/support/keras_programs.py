@@ -85,6 +85,13 @@ KNOWN: dict[str, tuple[str, set[str]]] = {
     "frozen": (
         compiled("model = keras.Sequential([keras.Input((64,)), layers.Dense(16, 'relu'), "
                  "layers.Dense(10)])\nmodel.layers[0].trainable = False"), {"frozen_layers"}),
+    "a norm held still": (
+        compiled("model = keras.Sequential([keras.Input((64,)), layers.Dense(16), "
+                 "layers.BatchNormalization(), layers.Dense(10)])\nnorm = model.layers[1]\n"
+                 "norm.gamma.trainable = norm.beta.trainable = False"), {"frozen_layers"}),
+    "a penalty of what learns": (
+        sequential(FLAT, "layers.Dense(16, 'relu', trainable=False)",
+                   "layers.Dense(10, kernel_regularizer='l2')"), {"frozen_layers"}),
     "drops always": (
         subclassed("self.a, self.b = layers.Dense(16), layers.Dense(10)\n"
                    "self.drop, self.unused = layers.Dropout(0.5), layers.Dense(3)\n"

@@ -16,6 +16,9 @@ MOMENTUM = "self.rule.momentum * v + grads[key] + self.rule.weight_decay * w"
 SLOPE = "dy * FUNCTIONS[layer.name][1](y[i + 1])"
 UPDATE = """            v[...] = self.rule.momentum * v + grads[key] + self.rule.weight_decay * w
             w -= lr * v"""
+LOOP = """        for key in self.task.architecture.parameter_shapes():  # of layers that learn
+            w, v = self.weights[key], self.velocity[key]
+"""
 BIAS = 'grads[ParamKey(i, "bias")] = dy.sum(axis=0)'
 STEPS = "for step, lr in enumerate(walk.lr):"
 ROWS = "rows = walk.order[step * size : (step + 1) * size]"
@@ -60,10 +63,8 @@ STUDENTS: MappingProxyType[str, Sequence[Edit]] = MappingProxyType(
         ],
         "gradients are not reset between batches": [
             ("        grads = {}\n", "        grads, old = {}, getattr(self, 'grads', {})\n"),
-            ("        for key, w in self.weights.items():\n            v =",
-             "        grads = {k: g + old.get(k, 0.0) for k, g in grads.items()}\n"
-             "        self.grads = grads\n"
-             "        for key, w in self.weights.items():\n            v ="),
+            (LOOP, "        grads = {k: g + old.get(k, 0.0) for k, g in grads.items()}\n"
+             "        self.grads = grads\n" + LOOP),
             ("        self.velocity = {key: np.zeros_like(p) for key, p in self.weights.items()}",
              "        self.velocity = {key: np.zeros_like(p) for key, p in self.weights.items()}\n"
              "        self.grads = {}"),
@@ -72,12 +73,12 @@ STUDENTS: MappingProxyType[str, Sequence[Edit]] = MappingProxyType(
             ("                dy = dy @ self.weights[ParamKey(i, \"kernel\")].T\n",
              "                self.change(i, grads, lr)\n"
              "                dy = dy @ self.weights[ParamKey(i, \"kernel\")].T\n"),
-            ("        for key, w in self.weights.items():\n            v = self.velocity[key]\n"
-             + UPDATE + "\n", ""),
+            (LOOP + UPDATE + "\n", ""),
             ("self.step(rows, lr)\n", "self.step(rows, lr)\n"),
             ("    def evaluate(self, split):",
              "    def change(self, i, grads, lr):\n"
-             "        for key in [k for k in self.weights if k.layer == i]:\n"
+             "        for key in [k for k in self.task.architecture.parameter_shapes() "
+             "if k.layer == i]:\n"
              "            w, v = self.weights[key], self.velocity[key]\n" + UPDATE + "\n\n"
              "    def evaluate(self, split):"),
         ],
@@ -182,6 +183,24 @@ class Layer:
 
     def __init__(self, parameters: dict[str, Any], spec: Any) -> None:
         self.parameters, self.spec = parameters, spec
+
+
+class OwnDense(Layer):
+    """Keeps its weights as PyTorch does, `(units, inputs)`, and turns them by a reshape."""
+
+    def weight(self) -> Any:
+        kernel = self.parameters["kernel"]
+        return kernel.reshape(kernel.shape[1], kernel.shape[0])
+
+    def forward(self, x: Any) -> Any:
+        return x @ self.weight().T + self.parameters.get("bias", 0.0)
+
+    def param_grads(self, x: Any, dy: Any) -> Any:
+        found = {"kernel": (dy.T @ x).reshape(x.shape[1], -1), "bias": dy.sum(axis=0)}
+        return {role: found[role] for role in self.parameters}
+
+    def input_grad(self, x: Any, y: Any, dy: Any) -> Any:
+        return dy @ self.weight()
 
 
 class StaleRelu(Layer):
@@ -315,6 +334,7 @@ class GenerousMaxPool(Layer):
 
 # (class, what it stands in for): the mistake, None where nothing may be named.
 LAYERS: dict[tuple[type, str], str | None] = {
+    (OwnDense, "dense"): "the kernel is reshaped where it should be transposed",
     (StaleRelu, "relu"): "the mask of a ReLU is that of the batch before",
     (RememberedRelu, "relu"): "the mask of a ReLU is that of the batch before",
     (StaleOnceRelu, "relu"): None,

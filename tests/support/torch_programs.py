@@ -67,6 +67,34 @@ KNOWN: dict[str, tuple[str, set[str]]] = {
             "return self.c(torch.tanh(self.a(x.flatten(1))))"),
         {"frozen_layers", "unused_layers"},
     ),
+    "held still": (
+        net(DENSE + "\nself.a.requires_grad_(False)",
+            "return self.c(torch.tanh(self.b(torch.tanh(self.a(x.flatten(1))))))",
+            "torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.1)"),
+        {"frozen_layers"},
+    ),
+    "before detach": (
+        net(DENSE, "x = torch.tanh(self.a(x.flatten(1))).detach()\n"
+            "return self.c(torch.tanh(self.b(x)))"),
+        {"frozen_layers"},
+    ),
+    "without gradients": (
+        net(DENSE, "with torch.no_grad():\n    x = torch.tanh(self.a(x.flatten(1)))\n"
+            "return self.c(torch.tanh(self.b(x)))"),
+        {"frozen_layers"},
+    ),
+    "images held still": (
+        net(IMAGES + "\nself.norm = nn.BatchNorm2d(4)\nfor part in (self.conv, self.norm):\n"
+            "    part.requires_grad_(False)",
+            "x = F.relu(self.norm(self.conv(x)))\nreturn self.fc(F.max_pool2d(x, 2).flatten(1))"),
+        {"frozen_layers"},
+    ),
+    "dropout in every way": (
+        net(DENSE, "x = F.dropout(torch.relu(self.a(x.flatten(1))), 0.3, self.training)\n"
+            "x = nn.Dropout(0.2)(torch.relu(self.b(x)))\n"
+            "return self.c(torch.dropout(F.dropout(x, 0.1, training=False), 0.1, True))"),
+        {"dropout_ignores_evaluation"},
+    ),
     "channels last inside": (
         net("self.conv = nn.Conv2d(1, 4, 3)\nself.norm = nn.LayerNorm(4)\n"
             "self.fc = nn.Linear(144, 10)",
@@ -98,6 +126,10 @@ UNKNOWN: dict[str, tuple[str, str, str]] = {
     "residual": (
         net(DENSE, "x = torch.relu(self.a(x.flatten(1)))\nx = x + self.b(x)\nreturn self.c(x)"),
         "x + self.b(x)", "branches",
+    ),
+    "dropped in evaluation": (
+        net(DENSE, "x = F.dropout(self.a(x.flatten(1)), 0.1, not self.training)\nreturn self.c(x)"),
+        "F.dropout(self.a(x.flatten(1)), 0.1, not self.training)", "drops otherwise",
     ),
     "function": (
         net(DENSE, "x = torch.sin(self.a(x.flatten(1)))\nreturn self.c(x)"),

@@ -87,6 +87,23 @@ def test_what_is_right_behaves_like_nothing() -> None:
     assert behaves_like(mine, "plain", results) == []
 
 
+def test_weights_that_start_all_the_same_are_seen() -> None:
+    mine = backend(
+        ("initial_params(He(), task.architecture, task.seed, task.dtype)",
+         "{k: np.ones(s) for k, s in task.architecture.parameter_shapes().items()}")
+    )  # fmt: skip
+    results = some(all_checks(mine, "plain"), ("dense", "parameters round trip"))
+    assert [each.outcome for each in results] == ["passed", "passed"]
+    (named,) = behaves_like(mine, "plain", results)
+    assert (named.text, named.reproduced, named.of) == ("the weights start all the same", 0, 0)
+    biases = backend(
+        ("initial_params(He(), task.architecture, task.seed, task.dtype)",
+         "{k: p if k.layer else 0 * p for k, p in "
+         "initial_params(He(), task.architecture, task.seed, task.dtype).items()}")
+    )  # fmt: skip
+    assert behaves_like(biases, "plain", results) == []
+
+
 def test_where_two_mistakes_do_the_same_both_are_named() -> None:
     """Of a net without hidden layers the biases are that of the output."""
     mine = backend(*STUDENTS["the biases have no gradient"])

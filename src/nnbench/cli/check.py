@@ -82,13 +82,14 @@ def _own(layer: str) -> tuple[str, str]:
 def _name_mistakes(named: Sequence[dict[str, Any]]) -> None:
     """Say which classic mistakes reproduce what failed, and why they are mistakes."""
     for each in named:
-        numbers = (
-            f"all {each['of']}"
-            if each["reproduced"] == each["of"]
-            else (f"{each['reproduced']} of the {each['of']}")
-        )
-        checks = "the one net that parts" if each["of"] == 1 else f"{numbers} nets that part"
+        of, reproduced = each["of"], each["reproduced"]
+        proof = "with this mistake the reference gives the same numbers in "
+        proof += "all" if reproduced == of else f"{reproduced} of the"
+        proof += f" {of} nets that part" if of > 1 else f" {of} net that parts"
+        proof = proof.replace("all 1 net", "the one net")
+        if not of:
+            proof = "seen in the weights that it builds itself"
         say(f"\nbehaves like: {each['behaves like']}")
-        say(f"  (with this mistake the reference gives the same numbers in {checks})")
+        say(f"  ({proof})")
         for why in each["why"]:
             say(f"  {why}")

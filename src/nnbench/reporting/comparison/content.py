@@ -21,6 +21,7 @@ from nnbench.reporting.comparison.fairness import (
     findings,
 )
 from nnbench.reporting.comparison.groups import Group, Table, tables
+from nnbench.reporting.comparison.learning import has_learnt, hints
 from nnbench.reporting.comparison.notes import (
     caution_line,
     caution_notes,
@@ -119,7 +120,7 @@ def build(runs: Sequence[RunResult], baseline: str | None = None, tell: Tell = n
         question=question,
         verdicts=tuple(_verdicts(contents)),
         tables=contents,
-        apart=tuple(apart_sentences(found)),
+        apart=(*hints(over), *apart_sentences(found)),
         parity=(
             *sentences([run for run in over if run.parity]),
             *agreement_sentences(answers),
@@ -142,7 +143,8 @@ def _check_baseline(wanted: str | None, found: Sequence[Table]) -> None:
 
 
 def _content(table: Table, baseline: str | None, read: Read) -> TableContent:
-    best = [median(f.values()) for g in table.groups if (f := g.figures("test_accuracy"))]
+    learnt = [group for group in table.groups if any(map(has_learnt, group.runs))]
+    best = [median(f.values()) for g in learnt if (f := g.figures("test_accuracy"))]
     target = TARGET * max(best) if best else None
     rows = tuple(row(group, target, table.word) for group in table.groups)
     against = tuple(compare(_pairs(table, baseline), read, target))

@@ -22,14 +22,21 @@ def recommended(batch_size: int) -> tuple[str, ...]:
     return ("loss=cross_entropy", "init=glorot", "schedule=constant", f"schedule.lr={rate}")
 
 
+def has_learnt(run: RunResult) -> bool:
+    """Tell whether a classifier is better than chance by more than hardly; others count as such."""
+    kept, outputs = run.kept, run.data.get("outputs") or 0
+    if kept is None or kept.test_accuracy is None or outputs < 2:
+        return True
+    chance = 1.0 / outputs
+    return bool(kept.test_accuracy > chance + HARDLY * (1.0 - chance))
+
+
 def hint(run: RunResult) -> str | None:
     """Return a line for a classifier that is hardly better than chance, None for others."""
-    kept, outputs = run.kept, run.data.get("outputs") or 0
-    if kept is None or kept.test_accuracy is None or outputs < 2 or len(run.epochs) < EPOCHS:
+    if has_learnt(run) or len(run.epochs) < EPOCHS:
         return None
-    chance = 1.0 / outputs
-    if kept.test_accuracy > chance + HARDLY * (1.0 - chance):
-        return None
+    kept, chance = run.kept, 1.0 / run.data["outputs"]
+    assert kept is not None
     words = " ".join(recommended(int(run.config.get("batch_size") or 1)))
     return (
         f"it has hardly learnt: test accuracy {percent(kept.test_accuracy)}, chance is "

@@ -77,10 +77,12 @@ def check_keys(words: Sequence[str], runs: Sequence[RunResult] = ()) -> None:
         key, equals, value = word.partition("=")
         if equals and key not in known:
             near = KNOWN_AS.get(key) or closest(key, sorted(known))
+            meant = f"{near}={value}"
+            some = not runs or any(_fits(run, meant) for run in runs)
             raise ConfigError(
                 f"Received {told(word)}; no run has a setting '{told(key)}'"
                 + (f"; did you mean '{near}'?" if near else " (see nnbench --help)"),
-                instead=(word, f"{near}={value}") if near else None,
+                instead=(word, meant if some else "") if near else None,
             )
 
 

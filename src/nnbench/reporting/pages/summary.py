@@ -24,7 +24,9 @@ def summary(report: Report, title: str, conditions: Sequence[Condition] = ()) ->
     lines = [f"## {_one(title)}{end * bool(conditions)}", "", f"**{_one(report.question)}**"]
     lines += ["", _one(report.caution)] if report.caution else []
     failing = sorted(conditions, key=lambda each: not each.met)
-    lines += _listed([f"{'❌' if c.met else '✅'} {_one(str(c))}" for c in failing], "conditions")
+    lines += _listed(
+        [f"{'**failed**' if c.met else 'passed'}, {_one(str(c))}" for c in failing], "conditions"
+    )
     lines += _listed([_one(verdict) for verdict in report.headlines], "verdicts")
     lines += _table(report)
     lines += _listed([_one(line) for line in _certificates(report)], "runs")
@@ -70,9 +72,9 @@ def _certificates(report: Report) -> list[str]:
     for run in report.runs:
         found = standing(run)
         if run.status == "diverged":
-            wrong.append(f"❌ {run.shown}: diverged")
+            wrong.append(f"failed, {run.shown}: diverged")
         elif not found.ranked:
-            wrong.append(f"❌ {run.shown}: {found.reason}")
+            wrong.append(f"failed, {run.shown}: {found.reason}")
         else:
             good, unproved = good + (not found.word), unproved + bool(found.word)
     text = f"Certificates: {good} of {count(len(report.runs), 'run')} proved"

@@ -9,6 +9,12 @@ from nnbench.testing.mistakes.mistake import PAGE, Mistake
 from nnbench.testing.mistakes.updates import UPDATES
 from nnbench.testing.mistakes.walks import WALKS
 
-__all__ = ["MISTAKES", "PAGE", "Mistake"]
+__all__ = ["MISTAKES", "PAGE", "SAME_START", "Mistake"]
 
-MISTAKES: tuple[Mistake, ...] = (*GRADIENTS, *BIASES, *LAYERS, *UPDATES, *WALKS)
+SAME_START = Mistake(
+    "the weights start all the same",
+    "Units that start equal get equal gradients and stay equal: the layer is one unit, many times "
+    "over. Draw the weights; biases may start at 0.",
+    (),  # it is seen, not reproduced
+)
+MISTAKES: tuple[Mistake, ...] = (SAME_START, *GRADIENTS, *BIASES, *LAYERS, *UPDATES, *WALKS)

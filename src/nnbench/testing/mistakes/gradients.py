@@ -153,7 +153,9 @@ class _UpdatesTooEarly(NumpyTrainer):
         dy = self._logit_gradient(seen[-1], t)
         rule.steps += 1
         for i in range(len(self.layers) - 1, self._first - 1, -1):
-            for role, g in self.layers[i].param_grads(seen[i], dy).items():
+            learns = self.task.architecture.layers[i].learns
+            grads = self.layers[i].param_grads(seen[i], dy) if learns else {}
+            for role, g in grads.items():
                 key = ParamKey(i, role)
                 if (bound := rule.rule.clip_value) is not None:
                     g = g.clip(-bound, bound)  # noqa: PLW2901

@@ -1,4 +1,4 @@
-"""Mistakes within a layer: its derivative, its kernel, its mask."""
+"""Mistakes within a layer: its derivative, its windows, its moments."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from nnbench.backends.numpy import NumpyTrainer
-from nnbench.backends.numpy.images import AvgPool2d, Conv2d, Flatten, MaxPool2d
-from nnbench.backends.numpy.layers import ACTIVATIONS, Activation, Array, Dense, Embedding, Layer
+from nnbench.backends.numpy.images import AvgPool2d, Flatten, MaxPool2d
+from nnbench.backends.numpy.layers import ACTIVATIONS, Activation, Array, Embedding, Layer
 from nnbench.backends.numpy.normalisation import BatchNorm, LayerNorm
 from nnbench.backends.protocol import Task
+from nnbench.testing.mistakes.kernels import KERNELS
 from nnbench.testing.mistakes.masks import MASKS
 from nnbench.testing.mistakes.mistake import Mistake, OtherLayers, OtherTask, in_layers
 
@@ -54,66 +55,6 @@ def _forgotten(name: str, x: Array, y: Array, dy: Array) -> Array:
 
 def _diagonal(name: str, x: Array, y: Array, dy: Array) -> Array:
     return dy * y * (1.0 - y)
-
-
-class _Reshaped(Dense):
-    def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
-        kernel = self.parameters["kernel"]
-        return dy @ kernel.reshape(kernel.shape[::-1])
-
-
-Turn = Callable[[Array], Array]
-
-
-def _flipped(kernel: Array) -> Array:
-    return kernel[::-1, ::-1]
-
-
-def _transposed(kernel: Array) -> Array:
-    return kernel.swapaxes(0, 1)
-
-
-def _turned(turn: Turn) -> type[NumpyTrainer]:
-    """Return a trainer that convolves with the kernel turned, its own inverse, there and back."""
-
-    class Turned(Conv2d):
-        def forward(self, x: Array) -> Array:
-            return self._right().forward(x)
-
-        def param_grads(self, x: Array, dy: Array) -> dict[str, Array]:
-            grads = self._right().param_grads(x, dy)
-            return {**grads, "kernel": turn(grads["kernel"])}
-
-        def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
-            return self._right().input_grad(x, y, dy)
-
-        def _right(self) -> Conv2d:
-            parameters = {**self.parameters, "kernel": turn(self.parameters["kernel"])}
-            return Conv2d(parameters, self.spec)
-
-    return in_layers({Conv2d: Turned})
-
-
-def _turned_back(turn: Turn) -> type[NumpyTrainer]:
-    """Return a trainer that turns the kernel where the gradient is passed down."""
-
-    class TurnedBack(Conv2d):
-        def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
-            parameters = {"kernel": turn(self.parameters["kernel"])}
-            return Conv2d(parameters, self.spec).input_grad(x, y, dy)
-
-    return in_layers({Conv2d: TurnedBack})
-
-
-def _turned_gradient(turn: Turn) -> type[NumpyTrainer]:
-    """Return a trainer that turns the gradient of the kernel."""
-
-    class TurnedGradient(Conv2d):
-        def param_grads(self, x: Array, dy: Array) -> dict[str, Array]:
-            grads = super().param_grads(x, dy)
-            return {**grads, "kernel": turn(grads["kernel"])}
-
-    return in_layers({Conv2d: TurnedGradient})
 
 
 class _AllMaxima(MaxPool2d):
@@ -209,35 +150,6 @@ LAYERS = (
         _derivatives(_diagonal, ("softmax",)),
     ),
     Mistake(
-        "the kernel is reshaped where it should be transposed",
-        "W.T swaps rows and columns; W.reshape reads the same numbers in the same order, in rows "
-        "of another length.",
-        (in_layers({Dense: _Reshaped}),),
-    ),
-    Mistake(
-        "the convolution flips its kernel",
-        "Frameworks correlate: y[i, j] is the sum of x[i + a, j + b] times kernel[a, b]. Flipped "
-        "in both directions it is the convolution of mathematics, and takes other weights.",
-        (_turned(_flipped),),
-    ),
-    Mistake(
-        "the kernel of the convolution is transposed",
-        "kernel[a, b]: a counts rows, b columns. x[..., i + b, j + a] swaps them.",
-        (_turned(_transposed),),
-    ),
-    Mistake(
-        "the convolution's kernel is turned wrongly on the way back",
-        "Output (i, j) has seen x[i + a, j + b] through kernel[a, b], and passes its gradient to "
-        "that place through the same value. As a convolution of dy the kernel is turned by 180 "
-        "degrees, once.",
-        (_turned_back(_flipped), _turned_back(_transposed)),
-    ),
-    Mistake(
-        "the gradient of the convolution's kernel is turned",
-        "dW[a, b] is the sum of x[i + a, j + b] times dy[i, j]: it lies as the kernel does.",
-        (_turned_gradient(_flipped), _turned_gradient(_transposed)),
-    ),
-    Mistake(
         "max pooling gives the gradient to every maximum of a window",
         "Where several values are the largest, the first one takes the gradient: handed to all, "
         "it counts several times.",
@@ -292,5 +204,6 @@ LAYERS = (
         "Weights are laid out for (rows, columns, channels), the channel fastest.",
         (in_layers({Flatten: _ChannelsFirst}),),
     ),
+    *KERNELS,
     *MASKS,
 )

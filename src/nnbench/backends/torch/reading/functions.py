@@ -19,7 +19,7 @@ VIEWS = (
     "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose",
     "swapaxes", "swapdims", "movedim", "moveaxis", "contiguous", "clone", "view_as",
 )  # fmt: skip
-SAME = ("float", "long", "to", "type", "double", "int", "requires_grad_", "cpu")
+SAME = ("float", "long", "to", "type", "double", "int", "requires_grad_", "cpu", "detach")
 
 
 class Given:

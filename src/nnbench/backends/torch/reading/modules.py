@@ -89,7 +89,7 @@ MODULES: dict[type[nn.Module], Read] = {
     nn.BatchNorm2d: _batch_norm,
     nn.LayerNorm: _layer_norm,
     nn.Embedding: _embedding,
-    nn.Dropout: lambda c, m, n, call: op.dropout(c, m.p, call),
+    nn.Dropout: lambda c, m, n, call: op.dropout(c, m.p, call, m.training),  # read in evaluation
     nn.ZeroPad2d: lambda c, m, n, call: op.zero_pad(c, m.padding, call),
     nn.LeakyReLU: lambda c, m, n, call: op.leaky_relu(c, m.negative_slope, call),
     nn.GELU: lambda c, m, n, call: op.gelu(c, m.approximate, call),

@@ -219,7 +219,7 @@ def dropout(chain: Chain, rate: float, call: Call, in_evaluation: bool = False) 
         return
     chain.masks[position] = chain.order
     if in_evaluation and rate:
-        text = "functional dropout without training=self.training drops in evaluation, too"
+        text = "dropout that evaluation does not stop (training is not self.training)"
         finding = Finding("dropout_ignores_evaluation", text, call.place, position)
         chain.findings.append(finding)
 

@@ -62,8 +62,8 @@ class _Tracer(fx.Tracer):
         return m in self.opaque or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
-        """Trace a module, unless a node is being run."""
-        if self._running:
+        """Trace a module, unless a node is being run; one made in forward as what it calls."""
+        if self._running or not any(m is own for own in self.root.modules()):
             return forward(*args, **kwargs)
         return super().call_module(m, forward, args, kwargs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -156,7 +157,7 @@ def read(built: Any, about: About) -> Reading:
         parts.optimizer, parts.scheduler, about.epochs, about.steps
     )
     unknown += odd
-    still, findings = _not_learning(whole, learnt)
+    still, findings = _not_learning(whole, learnt, () if unknown else _unreached(whole, about))
     unknown += [NOTHING_LEARNS] * (0 < len(learnt) == len(still))
     layers, still = held_still(chain.layers, learnt, still)
     where = {"optimizer": places.made(parts.optimizer)}
@@ -217,18 +218,38 @@ def _shared(learnt: dict[ParamKey, nn.Parameter]) -> list[Unknown]:
     return found
 
 
+def _unreached(whole: Whole, about: About) -> list[ParamKey]:
+    """Return the parameters that no gradient reaches, as those before detach() or in no_grad()."""
+    asked = {key: p for key, p in whole.located().items() if p.requires_grad}
+    inputs = program.own_inputs(whole.takes, about.sample)
+    dtype = next(p.dtype for p in whole.parts.model.parameters())
+    whole.parts.model.eval()
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        outputs = whole.parts.model(inputs.to(dtype) if inputs.is_floating_point() else inputs)
+    if not outputs.requires_grad or not asked:
+        return list(asked)
+    found = torch.autograd.grad(outputs.sum(), list(asked.values()), allow_unused=True)
+    return [key for key, gradient in zip(asked, found, strict=True) if gradient is None]
+
+
 def _not_learning(
-    whole: Whole, learnt: dict[ParamKey, nn.Parameter]
+    whole: Whole, learnt: dict[ParamKey, nn.Parameter], unreached: Collection[ParamKey]
 ) -> tuple[tuple[ParamKey, ...], list[Finding]]:
     """Return the parameters that stay as they are, and what is to be said of it."""
     model, findings = whole.parts.model, list[Finding]()
     held = {id(p) for group in whole.parts.optimizer.param_groups for p in group["params"]}
     stopped = {key: p for key, p in learnt.items() if not p.requires_grad}
+    cut = {key: p for key, p in learnt.items() if key in unreached}
     missed = {key: p for key, p in learnt.items() if p.requires_grad and id(p) not in held}
+    missed = {key: p for key, p in missed.items() if key not in cut}
     named = {id(p): name for name, p in model.named_parameters()}
     if stopped:
         names = ", ".join(named[id(p)] for p in stopped.values())
         findings.append(Finding("frozen_layers", f"{names}: requires_grad is False"))
+    if cut:
+        names = ", ".join(named[id(p)] for p in cut.values())
+        text = f"{names}: no gradient reaches them (detach() or no_grad())"
+        findings.append(Finding("frozen_layers", text))
     if missed:
         names = ", ".join(named[id(p)] for p in missed.values())
         place = places.made(whole.parts.optimizer)
@@ -239,4 +260,4 @@ def _not_learning(
         if name and name not in whole.called and not list(module.children())
         and not any(f"{name}.{own}" in whole.chain.used for own, _ in module.named_parameters())
     ]  # fmt: skip
-    return (*stopped, *missed), findings
+    return (*stopped, *cut, *missed), findings

@@ -420,8 +420,8 @@ function draw() {
     if (D.backends.length > 1) side.append(make("h2", "", b));
     for (const what of s.result) {
       const e = panel(b, what, true), off = apart(what).find(([other]) => other === b);
-      if (!off && !hiding && D.backends.length > 1) e.append(make("p", "soft", "The others are held against these."));
-      if (off && !hiding) e.append(make("p", "soft", off[1] ? `At most ${off[1].toExponential(0)} from ${D.backends[0]}.` : `The same numbers as ${D.backends[0]}.`));
+      if (!off && !hiding && D.backends.length > 1) e.append(make("p", "soft", "The others are compared with these."));
+      if (off && !hiding) e.append(make("p", "soft", off[1] ? `Differs from ${D.backends[0]} by at most ${off[1].toExponential(0)}.` : `The same numbers as ${D.backends[0]}.`));
       side.append(e);
     }
     if (s.result.length) side.append(make("h2", "soft", "made from"));

@@ -104,3 +104,20 @@ def test_samples_that_are_answered_differently_come_first(tmp_path: Path) -> Non
     np.testing.assert_array_equal(found[0].image, dataset.splits["test"].inputs[3])
     assert found[0].answers["a"][1] == pytest.approx(0.6)
     assert pictures(groups, all_answers(groups))["sample_predictions"]() is not None
+
+
+def test_a_matrix_of_agreement_is_drawn_where_it_tells_more_than_a_sentence(tmp_path: Path) -> None:
+    several = [[0, 1, 2, 2], [0, 1, 2, 2], [1, 0, 2, 2], [0, 1, 0, 0]]
+    groups = [group(tmp_path, f"g{i}", given) for i, given in enumerate(several)]
+    drawn = pictures(groups, all_answers(groups))["agreement"]()
+    assert drawn is not None
+    (axes,) = drawn.figure.axes
+    names = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert names == ["g0 and 1 more", "g2", "g3"]
+    assert "share a row" in drawn.caption
+    equal = [group(tmp_path, f"e{i}", several[0]) for i in range(4)]
+    answers = all_answers(equal)
+    assert pictures(equal, answers)["agreement"]() is None
+    assert agreement_sentences(answers) == [
+        "Any two of the 4 groups answer all of the test samples alike."
+    ]

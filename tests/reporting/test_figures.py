@@ -24,6 +24,7 @@ from nnbench.reporting.pages.looks import MARKERS, STYLE, Look, fitted, looks
 from nnbench.reporting.pages.plots import write_plots
 from nnbench.reporting.pages.scene import Scene, spread
 from nnbench.reporting.pages.swatch import PATHS
+from nnbench.reporting.pages.typeface import PART, WHOLE
 from support.reports import some_runs
 
 
@@ -195,7 +196,13 @@ def test_captions_say_what_is_shown_with_seeds_intervals_and_machine(tmp_path: P
     plots = write_plots(report, tmp_path / "plots", ("pdf",))
     assert next(iter(plots)) == "accuracy_against_time"
     for name, plot in plots.items():
-        assert (tmp_path / "plots" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        pdf = (tmp_path / "plots" / f"{name}.pdf").read_bytes()
+        assert pdf.startswith(b"%PDF")
+        assert b"/FontFile2" in pdf, "with the letters that it needs, as journals want them"
+        assert len(pdf) < 60_000
+        svg = (tmp_path / "plots" / f"{name}.svg").read_text()
+        assert WHOLE in svg
+        assert PART not in svg + plot.svg, "nobody else has that typeface"
         assert plot.caption.endswith("Measured on A Processor.")
         assert name not in plot.caption
         assert plot.title
@@ -224,7 +231,7 @@ def test_who_reaches_the_target_is_told(tmp_path: Path) -> None:
     assert whole.reaching is not None
     assert whole.reaching.time is not None
     assert whole.reaching.time.ratio.value == pytest.approx(2.0)
-    assert "to 78.94% test accuracy 2.00 times as slow (2.00 to 2.00; 3 pairs)" in str(whole)
+    assert "to 78.94% test accuracy: 2.00 times as slow (2.00 to 2.00; 3 pairs)" in str(whole)
     assert "78.94%" not in whole.short, "it says no more than the time of an epoch"
     assert bars.target_ratios(scene(broken)) is None
 

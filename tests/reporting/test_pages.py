@@ -117,6 +117,9 @@ POINTS = """<script>addEventListener("load", () => {
   found.push(before > 2, seen(), button.getAttribute("aria-pressed"));
   svg.dispatchEvent(new PointerEvent("pointerdown", at)); found.push(tip.innerText);
   button.click(); found.push(seen() === before);
+  const box = document.querySelector(".scroll"), cell = box.querySelector("td");
+  const left = cell.getBoundingClientRect().left; box.style.width = "400px"; box.scrollLeft = 200;
+  found.push(box.scrollLeft > 100, cell.getBoundingClientRect().left === left);
   document.title = JSON.stringify(found);
 });</script>"""
 
@@ -132,6 +135,7 @@ def test_plots_answer_to_pointer_keys_and_legend(tmp_path: Path) -> None:
         False, "\n".join(both), True,
         0, "numpy, epoch 2: 81.10% (81.00% to 81.20%)\ntorch, epoch 2: 81.10% (81.00% to 81.20%)",
         True, True, 0, "false", both[1], True,
+        True, True,
     ]  # fmt: skip
     assert "CONSOLE" not in done.stderr
     scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)

@@ -16,6 +16,9 @@ MOMENTUM = "self.rule.momentum * v + grads[key] + self.rule.weight_decay * w"
 SLOPE = "dy * FUNCTIONS[layer.name][1](y[i + 1])"
 UPDATE = """            v[...] = self.rule.momentum * v + grads[key] + self.rule.weight_decay * w
             w -= lr * v"""
+LOOP = """        for key in self.task.architecture.parameter_shapes():  # of layers that learn
+            w, v = self.weights[key], self.velocity[key]
+"""
 BIAS = 'grads[ParamKey(i, "bias")] = dy.sum(axis=0)'
 STEPS = "for step, lr in enumerate(walk.lr):"
 ROWS = "rows = walk.order[step * size : (step + 1) * size]"
@@ -60,10 +63,8 @@ STUDENTS: MappingProxyType[str, Sequence[Edit]] = MappingProxyType(
         ],
         "gradients are not reset between batches": [
             ("        grads = {}\n", "        grads, old = {}, getattr(self, 'grads', {})\n"),
-            ("        for key, w in self.weights.items():\n            v =",
-             "        grads = {k: g + old.get(k, 0.0) for k, g in grads.items()}\n"
-             "        self.grads = grads\n"
-             "        for key, w in self.weights.items():\n            v ="),
+            (LOOP, "        grads = {k: g + old.get(k, 0.0) for k, g in grads.items()}\n"
+             "        self.grads = grads\n" + LOOP),
             ("        self.velocity = {key: np.zeros_like(p) for key, p in self.weights.items()}",
              "        self.velocity = {key: np.zeros_like(p) for key, p in self.weights.items()}\n"
              "        self.grads = {}"),
@@ -72,12 +73,12 @@ STUDENTS: MappingProxyType[str, Sequence[Edit]] = MappingProxyType(
             ("                dy = dy @ self.weights[ParamKey(i, \"kernel\")].T\n",
              "                self.change(i, grads, lr)\n"
              "                dy = dy @ self.weights[ParamKey(i, \"kernel\")].T\n"),
-            ("        for key, w in self.weights.items():\n            v = self.velocity[key]\n"
-             + UPDATE + "\n", ""),
+            (LOOP + UPDATE + "\n", ""),
             ("self.step(rows, lr)\n", "self.step(rows, lr)\n"),
             ("    def evaluate(self, split):",
              "    def change(self, i, grads, lr):\n"
-             "        for key in [k for k in self.weights if k.layer == i]:\n"
+             "        for key in [k for k in self.task.architecture.parameter_shapes() "
+             "if k.layer == i]:\n"
              "            w, v = self.weights[key], self.velocity[key]\n" + UPDATE + "\n\n"
              "    def evaluate(self, split):"),
         ],

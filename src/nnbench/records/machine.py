@@ -50,10 +50,9 @@ def describe(
     environment = switches() if environment is None else dict(environment)
     import numpy  # noqa: F401 - loads its BLAS
     import psutil
-    import threadpoolctl
 
-    blas = _blas_pools(threadpoolctl.threadpool_info())
-    chosen = blas[0] if blas else {}
+    pools = blas()
+    chosen = pools[0] if pools else {}
     names = dict.fromkeys((*OWN_PACKAGES, *packages))
     return {
         "python": platform.python_version(),
@@ -63,7 +62,7 @@ def describe(
         "cores": {"physical": psutil.cpu_count(logical=False), "usable": usable_cores()},
         "memory_bytes": psutil.virtual_memory().total,
         "versions": {"nnbench": VERSION} | {name: version(name) for name in names},
-        "blas": [_pool(pool) for pool in blas],
+        "blas": pools,
         "blas_kernel": chosen.get("architecture") or _built_with(),
         "threads": threads(environment),
         "environment": environment,
@@ -73,6 +72,13 @@ def describe(
         "gpu": None if device == "cpu" else gpu_name(),
         "gpu_driver": None if device == "cpu" else gpu_driver(),
     }
+
+
+def blas() -> list[dict[str, Any]]:
+    """Return the BLAS libraries that are loaded, NumPy's first, with their threads as of now."""
+    import threadpoolctl
+
+    return [_pool(pool) for pool in _blas_pools(threadpoolctl.threadpool_info())]
 
 
 def threads(environment: Mapping[str, str]) -> dict[str, Any]:

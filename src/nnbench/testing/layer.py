@@ -101,11 +101,15 @@ def trainer_of(own: Any, kind: str) -> type[NumpyTrainer]:
 
 
 def cases_of(kind: str, cases: dict[str, Case]) -> dict[str, Case]:
-    """Return those of `cases` whose net has a layer called `kind`; ConfigError without any."""
+    """Return those of `cases` whose net has a layer called `kind`; ConfigError without any.
+
+    Not those with dropout in evaluation: a layer of one's own is not told which samples it has.
+    """
     found = {
         name: case
         for name, case in cases.items()
         if any(layer.name == kind for layer in case.task.architecture.layers)
+        and not any(getattr(x, "in_evaluation", False) for x in case.task.architecture.layers)
     }
     if not found:
         names = {layer.name for c in cases.values() for layer in c.task.architecture.layers}

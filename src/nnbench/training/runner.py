@@ -66,7 +66,8 @@ def execute(
     with clock.phase("warm_up"):
         trainer.warm_up(len(dataset.splits["train"]))
     with clock.phase("build"):
-        where["threads"] = machine.threads(where["environment"])  # once all of them are made
+        # Once all of them are made.
+        where |= {"threads": machine.threads(where["environment"]), "blas": machine.blas()}
     with clock.phase("track"):
         first = first_steps(config, task, trainer, len(dataset.splits["train"]))
     if stopping() and not job.resume:

@@ -11,19 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nnbench.backends.arrays import checked_tokens
-from nnbench.backends.numpy import randomness
+from nnbench.backends.numpy import device, randomness
 from nnbench.backends.numpy.build import build_layer
-from nnbench.backends.numpy.device import (
-    accelerator,
-    array_module,
-    execution_of,
-    stays_on_cpu,
-    wait,
-)
 from nnbench.backends.numpy.flat import Flat
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.losses import logit_gradient
 from nnbench.backends.numpy.optimizers import Rule
+from nnbench.backends.numpy.pools import leave_threads_to_numpy
 from nnbench.backends.numpy.randomness import Dropout, augmented
 from nnbench.backends.numpy.stopwatch import Stopwatch
 from nnbench.backends.protocol import (
@@ -56,9 +50,9 @@ class NumpyTrainer:
     def __init__(self, task: Task, splits: Mapping[str, Split]) -> None:
         self.task = task = task.documented()  # its own constants are the documented ones
         self.effective = described(task)
-        self.xp = np if stays_on_cpu(task) else array_module(task.device)
-        self.accelerator = accelerator(self.xp)
-        execution = execution_of(task.execution, self.xp)
+        self.xp = np if device.stays_on_cpu(task) else device.array_module(task.device)
+        self.accelerator = device.accelerator(self.xp)
+        execution = device.execution_of(task.execution, self.xp)
         if task.architecture.takes_tokens:
             checked_tokens(task, splits)
         self._inputs = {name: self.xp.asarray(s.inputs) for name, s in splits.items()}
@@ -99,6 +93,8 @@ class NumpyTrainer:
         """Take the samples of each batch in reverse order, if it is the reference: sums over them
         are rounded in another way, and nothing else is another.
         """
+        if self._fused:  # whose plans take samples as they come
+            return
         self._turn = slice(None, None, -1) if yes else slice(None)
         for layer in self.layers:
             if isinstance(layer, Dropout):
@@ -107,6 +103,8 @@ class NumpyTrainer:
     def warm_up(self, n: int) -> None:
         """Take a step of each batch shape: BLAS gets its threads, plans their arrays."""
         rehearse(self, self.task, n)
+        if self.task.threads > 1:  # once all libraries are loaded
+            leave_threads_to_numpy()
 
     def train(self, walk: Walk) -> TrainStats:
         """Step through the walk; the losses are computed from the stored logits."""
@@ -240,7 +238,7 @@ class NumpyTrainer:
         assert walk.order is not None
         numbers = self.task.batches(walk.first_step, len(walk.order))
         keys = self.keys(numbers.start, len(numbers))
-        watch = Stopwatch(lambda: wait(self.xp)) if self.xp is not np else Stopwatch()
+        watch = Stopwatch(lambda: device.wait(self.xp)) if self.xp is not np else Stopwatch()
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             if self._fused:
                 self._fused.profile(watch, walk.order, walk.lr, keys)

@@ -49,7 +49,7 @@ class ToTarget:
     def _told(self, time: str) -> str:
         goal = f"{percent(self.group.target)} test accuracy"
         if self.time is not None:
-            return f"to {goal} {time}"
+            return f"to {goal}: {time}"
         if not self.baseline.seconds and not self.group.seconds:
             return ""
         ends = (f"{len(each.seconds)} of {each.of}" for each in (self.group, self.baseline))

@@ -20,7 +20,7 @@ from nnbench.records.lookup import is_recorded, recorded
 from nnbench.records.run import RunResult
 from nnbench.reporting.explain.bridge import bridge, cell, is_possible
 from nnbench.reporting.explain.change import Change, Values, changes
-from nnbench.reporting.explain.explanation import Gap, as_markdown
+from nnbench.reporting.explain.explanation import Gap
 from nnbench.reporting.explain.native import Crossing, across, crosses
 from nnbench.reporting.explain.recorded import ended, on_record, repeated, said_first
 from nnbench.reporting.explain.unnamed import unnamed
@@ -67,6 +67,8 @@ class Explanation:
 
     def markdown(self, plots: Mapping[str, str] | None = None) -> str:
         """Return the explanation as Markdown, with both orders; `plots` are files, by figure."""
+        from nnbench.reporting.explain.page import as_markdown
+
         title, _, rest = as_markdown(self.title, self.gaps, plots).partition("\n")
         return "\n".join([title, *(f"\n{line}" for line in self.cautions), rest])
 

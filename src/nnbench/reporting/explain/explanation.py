@@ -281,28 +281,3 @@ def _cells(gap: Gap, effect: Effect | None, width: float) -> tuple[str, str]:
         return "", ""
     share = 0.0 if gap.is_small or effect.is_noise else gap.share(effect)
     return gap.moved(effect.middle), BLOCK * round(width * min(1.0, abs(share)))
-
-
-def both_orders(gap: Gap) -> list[tuple[str, str, str, str]]:
-    """Return a line for each change: what it is, what it does in each order, its share."""
-    return [
-        (f"{e.name}: {e.text}", gap.moved(e.forward), gap.moved(e.backward), gap.shown(e))
-        for e in gap.effects
-    ]
-
-
-def as_markdown(title: str, gaps: Sequence[Gap], plots: Mapping[str, str] | None = None) -> str:
-    """Return the same as Markdown, with both orders.
-
-    `plots` are files beside it, by figure.
-    """
-    lines = [f"# {title}", ""]
-    for each in gaps:
-        lines += [f"## {each.figure}", "", *(f"- {s}" for s in each.sentences()), ""]
-        if plots and each.figure in plots:
-            lines += [f"![{each.figure}]({plots[each.figure]})", ""]
-        lines += ["| change | in one order | in the other | of the gap |", "|---|---:|---:|---:|"]
-        for cells in both_orders(each):
-            lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
-        lines.append("")
-    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""An explanation as one HTML file that needs nothing beside it, and its plots as files."""
+"""An explanation as one HTML file that needs nothing beside it, as Markdown, and its plots."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nnbench.records.colors import COLORS
-from nnbench.reporting.explain.explanation import Gap, both_orders
+from nnbench.reporting.explain.explanation import Gap
 from nnbench.reporting.pages.drawn import Plot, write
 from nnbench.reporting.pages.html import environment
 from nnbench.reporting.pages.looks import STYLE
@@ -54,3 +54,28 @@ def page(
             title=title, cautions=cautions, parts=parts, agreement=agreement, colors=COLORS
         )
     )  # fmt: skip
+
+
+def both_orders(gap: Gap) -> list[tuple[str, str, str, str]]:
+    """Return a line for each change: what it is, what it does in each order, its share."""
+    return [
+        (f"{e.name}: {e.text}", gap.moved(e.forward), gap.moved(e.backward), gap.shown(e))
+        for e in gap.effects
+    ]
+
+
+def as_markdown(title: str, gaps: Sequence[Gap], plots: Mapping[str, str] | None = None) -> str:
+    """Return the same as Markdown, with both orders.
+
+    `plots` are files beside it, by figure.
+    """
+    lines = [f"# {title}", ""]
+    for each in gaps:
+        lines += [f"## {each.figure}", "", *(f"- {s}" for s in each.sentences()), ""]
+        if plots and each.figure in plots:
+            lines += [f"![{each.figure}]({plots[each.figure]})", ""]
+        lines += ["| change | in one order | in the other | of the gap |", "|---|---:|---:|---:|"]
+        for cells in both_orders(each):
+            lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
+        lines.append("")
+    return "\n".join(lines)

@@ -28,6 +28,7 @@ COLUMNS = 5  # of sample images
 LABEL = 28  # characters
 SIDE = 2.3  # inches of a matrix
 BLUE = COLORS["blue"][0]
+ON_BLUE, DEEP = "#fefefe", 0.65  # white, on dark pages too, where a cell is so blue
 MOST_MATRIX = 12  # groups of a matrix
 FEWEST = 3  # groups of which a matrix says more than a sentence
 
@@ -145,7 +146,7 @@ def _matrix(axes: Any, matrix: Any, classes: int) -> Any:
     axes.set_yticks(range(classes))
     axes.tick_params(labelsize=6)
     for i, j in zip(*np.nonzero(matrix >= 0.005), strict=True):
-        color = "white" if matrix[i, j] > 0.5 else INK
+        color = ON_BLUE if matrix[i, j] > DEEP else INK
         axes.text(j, i, f"{100 * matrix[i, j]:.0f}", ha="center", va="center", fontsize=5,
                   color=color)  # fmt: skip
     return image
@@ -154,32 +155,40 @@ def _matrix(axes: Any, matrix: Any, classes: int) -> Any:
 def _agreement(answers: AllAnswers) -> Drawn | None:
     """Draw how often groups answer alike; what a sentence says as well is not drawn."""
     pairs = agreement(answers)
-    labels = [label for label in answers if any(label in pair for pair in pairs)][:MOST_MATRIX]
-    if len(labels) < FEWEST or min(pairs.values()) >= ALIKE:
+    shares = pairs | {(b, a): share for (a, b), share in pairs.items()}
+    alike: list[list[str]] = []  # groups that answer as the first of them does are one
+    for label in answers:
+        same = [each for each in alike if shares.get((each[0], label), 0.0) >= ALIKE]
+        if same:
+            same[0].append(label)
+        elif any(label in pair for pair in pairs):
+            alike.append([label])
+    if len(alike) < FEWEST:
         return None
-    matrix = np.eye(len(labels))
-    for (a, b), share in pairs.items():
-        if a in labels and b in labels:
-            i, j = labels.index(a), labels.index(b)
-            matrix[i, j] = matrix[j, i] = share
-    names = fitted(labels, LABEL)
-    size, texts = 0.5 + 0.42 * len(labels), 0.7 * room.before(names)
+    shown = alike[:MOST_MATRIX]
+    matrix = np.array([[shares.get((a[0], b[0]), float(a is b)) for b in shown] for a in shown])
+    caption = sentences(
+        "How often two groups give the same answer.",
+        f"Per cent of the test samples, means over {seeds(map(len, answers.values()))}.",
+        "Groups that nearly always do share a row." if len(alike) < len(answers) else "",
+        f"The first {len(shown)} of {len(alike)} rows are drawn." if shown != alike else "",
+    )  # fmt: skip
+    return Drawn(_agreeing(matrix, _titles(shown)), caption)
+
+
+def _agreeing(matrix: Any, names: list[str]) -> Any:
+    """Draw the shares `(n, n)` of answers that are the same."""
+    size, texts = 0.5 + 0.42 * len(names), 0.7 * room.before(names)
     figure = room.figure(size, size, room.Around(texts, bottom=texts + 0.1))
     axes = figure.subplots()
     axes.grid(visible=False)
     low = min(0.5, float(matrix.min()))
     axes.imshow(matrix, vmin=low, vmax=1, cmap=_cells(BLUE))
     for set_ticks in (axes.set_xticks, axes.set_yticks):
-        set_ticks(range(len(labels)), names, fontsize=7)
+        set_ticks(range(len(names)), names, fontsize=7)
     axes.tick_params(axis="x", rotation=90)
     for i, j in np.ndindex(matrix.shape):
-        color = "white" if matrix[i, j] > low + 0.6 * (1 - low) else INK
+        color = ON_BLUE if matrix[i, j] > low + DEEP * (1 - low) else INK
         axes.text(j, i, f"{100 * matrix[i, j]:.1f}", ha="center", va="center", fontsize=6,
                   color=color)  # fmt: skip
-    caption = sentences(
-        "How often two groups give the same answer.",
-        f"Per cent of the test samples, means over {seeds(map(len, answers.values()))}.",
-        f"The first {len(labels)} of {len(answers)} groups are drawn."
-        if len(labels) < len(answers) else "",
-    )  # fmt: skip
-    return Drawn(figure, caption)
+    return figure

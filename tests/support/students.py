@@ -89,6 +89,15 @@ STUDENTS: MappingProxyType[str, Sequence[Edit]] = MappingProxyType(
             (SLOPE, SLOPE.replace("y[i + 1]", "y[i]"))
         ],
         "the derivative of the activation is forgotten": [(SLOPE, "dy")],
+        "the derivative of tanh has lost its square": [
+            ("lambda y: 1.0 - y * y", "lambda y: 1.0 - y")
+        ],
+        "sigmoid and tanh have each other's derivative": [
+            ("lambda y: 1.0 - y * y", "lambda y: y * (1.0 - y)")
+        ],
+        "the bias is not added on the way forward": [
+            ('y + self.weights[ParamKey(i, "bias")] if layer.bias else y', "y")
+        ],
         "the kernel is reshaped where it should be transposed": [
             ('self.weights[ParamKey(i, "kernel")].T',
              'self.weights[ParamKey(i, "kernel")].reshape(dy.shape[1], -1)')
@@ -311,6 +320,30 @@ class UnscaledDropout(Layer):
         return dy * self.mask
 
 
+class GreedyDropout(UnscaledDropout):
+    """Takes the rate for the share that it keeps."""
+
+    def forward_training(self, x: Any, key: Any) -> Any:
+        super().forward_training(x, key)
+        self.mask = (1 - self.mask) / self.spec.rate
+        return x * self.mask
+
+
+class OldDropout(UnscaledDropout):
+    """Scales in evaluation, as dropout was published."""
+
+    def forward(self, x: Any) -> Any:
+        return x * (1 - self.spec.rate)
+
+
+class GuidedRelu(Layer):
+    def forward(self, x: Any) -> Any:
+        return x * (x > 0)
+
+    def input_grad(self, x: Any, y: Any, dy: Any) -> Any:
+        return np.where(dy > 0, dy, 0)
+
+
 class GenerousMaxPool(Layer):
     """Hands the gradient to all that equal the maximum."""
 
@@ -342,5 +375,8 @@ LAYERS: dict[tuple[type, str], str | None] = {
     (TransposedConv, "conv2d"): "the kernel of the convolution is transposed",
     (MirroredConv, "conv2d"): None,
     (UnscaledDropout, "dropout"): "dropout does not scale what it keeps",
+    (GreedyDropout, "dropout"): "dropout drops what it should keep",
+    (OldDropout, "dropout"): "dropout scales in evaluation, and not in training",
+    (GuidedRelu, "relu"): "a ReLU looks at the gradient and not at its input",
     (GenerousMaxPool, "max_pool2d"): "max pooling gives the gradient to every maximum of a window",
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from nnbench.backends.numpy import NumpyTrainer
 from nnbench.backends.numpy.images import Conv2d
 from nnbench.backends.numpy.layers import Array, Dense, Layer
@@ -69,7 +71,29 @@ class _MeanOfBiases(OtherGradients):
         return super().other_gradients(shared, samples)
 
 
+def _unbiased(kind: type[Layer], learns: bool) -> type[Layer]:
+    class Unbiased(kind):  # type: ignore[misc, valid-type]
+        def forward(self, x: Array) -> Array:
+            kernel = {"kernel": self.parameters["kernel"]}
+            return np.asarray(kind(kernel, self.spec).forward(x))
+
+        def param_grads(self, x: Array, dy: Array) -> dict[str, Array]:
+            grads: dict[str, Array] = super().param_grads(x, dy)
+            return {k: g * (learns or k != "bias") for k, g in grads.items()}
+
+    return Unbiased
+
+
 BIASES = (
+    Mistake(
+        "the bias is not added on the way forward",
+        "y = x W + b: without b every unit's line goes through 0.",
+        tuple(
+            in_layers({kind: _unbiased(kind, learns) for kind in kinds})
+            for kinds in ((Dense, Conv2d), (Dense,), (Conv2d,))
+            for learns in (True, False)
+        ),
+    ),
     Mistake(
         "the biases have no gradient",
         "b is a parameter as W is: its gradient is dy summed over the batch, dy.sum(axis=0).",

@@ -87,6 +87,10 @@ def _halved(trainer: NumpyTrainer, dz: Array, z: Array) -> Array:
     return dz / 2.0
 
 
+def _negated(trainer: NumpyTrainer, dz: Array, z: Array) -> Array:
+    return -dz
+
+
 class _Uphill(OtherGradients):
     def other_gradients(self, grads: Params, samples: int) -> Params:
         return super().other_gradients({key: -g for key, g in grads.items()}, samples)
@@ -213,7 +217,7 @@ GRADIENTS = (
         "the update goes up the gradient",
         "The gradient points to where the loss grows: w -= lr * g, or the error is t - p and the "
         "sign is in it already; one minus, not two and not none.",
-        (_Uphill,),
+        (_Uphill, *(_at_the_logits(_negated, name) for name in LOSSES)),
     ),
     Mistake(
         "gradients are not reset between batches",

@@ -53,6 +53,14 @@ def _forgotten(name: str, x: Array, y: Array, dy: Array) -> Array:
     return dy
 
 
+def _of_another(name: str, x: Array, y: Array, dy: Array) -> Array:
+    return dy * y * (1.0 - y) if name == "tanh" else dy * (1.0 - y * y)
+
+
+def _unsquared(name: str, x: Array, y: Array, dy: Array) -> Array:
+    return dy * (1.0 - y)
+
+
 def _diagonal(name: str, x: Array, y: Array, dy: Array) -> Array:
     return dy * y * (1.0 - y)
 
@@ -137,6 +145,16 @@ LAYERS = (
         "the derivative of the activation is forgotten",
         "The gradient goes through the activation as through every layer: dx = dy * f'(x).",
         _derivatives(_forgotten, CURVED),
+    ),
+    Mistake(
+        "sigmoid and tanh have each other's derivative",
+        "y (1 - y) is the slope of the sigmoid, 1 - y^2 that of tanh.",
+        _derivatives(_of_another, ("sigmoid", "tanh")),
+    ),
+    Mistake(
+        "the derivative of tanh has lost its square",
+        "The slope of tanh is 1 - y^2, not 1 - y.",
+        _derivatives(_unsquared, ("tanh",)),
     ),
     Mistake(
         "softmax has the derivative of a sigmoid",

@@ -112,6 +112,34 @@ class _UnscaledBack(Dropout):
         return dy * (self.factor > 0)
 
 
+class _ScaledInEvaluation(_Unscaled):
+    def forward_evaluation(self, x: Array, key: Any, row: int) -> Array:
+        if self.spec.in_evaluation:
+            return super().forward_evaluation(x, key, row)
+        return x * (1.0 - self.spec.rate)
+
+
+class _KeepsTheOthers(Dropout):
+    """Takes the rate for that of what is kept; the scale with it, or not."""
+
+    scaled = True
+
+    def forward_training(self, x: Array, key: Any) -> Array:
+        super().forward_training(x, key)
+        scale = 1.0 / self.spec.rate if self.scaled else 1.0 / (1.0 - self.spec.rate)
+        self.factor = (self.factor == 0) * x.dtype.type(scale)
+        return x * self.factor
+
+
+class _KeepsTheOthersUnscaled(_KeepsTheOthers):
+    scaled = False
+
+
+class _ByTheGradient(Activation):
+    def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
+        return dy * (dy > 0.0)
+
+
 class _OneMask(NumpyTrainer):
     def keys(self, first: int, batches: int) -> Any:
         return super().keys(0, 1) * batches
@@ -185,6 +213,22 @@ MASKS = (
         "What is kept is divided by 1 - rate, so that the sum stays the same on average and "
         "evaluation can leave dropout out.",
         (in_layers({Dropout: _Unscaled}),),
+    ),
+    Mistake(
+        "dropout scales in evaluation, and not in training",
+        "Both forms of dropout exist. This one divides by 1 - rate in training, so that evaluation "
+        "is the plain net.",
+        (in_layers({Dropout: _ScaledInEvaluation}),),
+    ),
+    Mistake(
+        "dropout drops what it should keep",
+        "rate is the share that is dropped, not the share that is kept.",
+        (in_layers({Dropout: _KeepsTheOthers}), in_layers({Dropout: _KeepsTheOthersUnscaled})),
+    ),
+    Mistake(
+        "a ReLU looks at the gradient and not at its input",
+        "The slope is 1 where x > 0, whatever the sign of dy.",
+        (_relu(_ByTheGradient),),
     ),
     Mistake(
         "dropout drops the same values in every step",

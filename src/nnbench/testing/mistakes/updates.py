@@ -221,6 +221,22 @@ UPDATES = (
         (_adam(_uncorrected),),
     ),
     Mistake(
+        "Adam's two betas are swapped",
+        "beta1, 0.9, is for the mean of the gradients, beta2, 0.999, for that of their squares.",
+        (
+            _rule(lambda rule: {"beta1": rule.beta2, "beta2": rule.beta1}, spec.Adam, spec.AdamW),
+        ),
+    ),
+    Mistake(
+        "a running mean has its weights the wrong way round",
+        "m = beta * m + (1 - beta) * g: what is left of the old one is beta, nearly all.",
+        (
+            _rule(lambda rule: {"beta1": 1 - rule.beta1, "beta2": 1 - rule.beta2}, spec.Adam,
+                  spec.AdamW),
+            _rule(lambda rule: {"rho": 1 - rule.rho}, spec.RMSprop),
+        ),
+    ),
+    Mistake(
         "Adam counts its steps wrongly by one",
         "The first step has t = 1: count before the update.",
         (_adam(_from_zero),),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nnbench.backends.protocol import Params, Task, TrainStats, Walk
-from nnbench.testing.mistakes.mistake import Mistake, OtherWalk
+from nnbench.testing.mistakes.mistake import Mistake, OtherTask, OtherWalk
 
 
 class _DropsTheRest(OtherWalk):
@@ -122,12 +122,25 @@ class _LastTwice(OtherWalk):
         return stats
 
 
+class _Unscaled(OtherTask):
+    """Leaves bytes from 0 to 255."""
+
+    def other_task(self, task: Task) -> Task:
+        return super().other_task(replace(task, inputs=replace(task.inputs, scale=1.0)))
+
+
 def _order(walk: Walk) -> Any:
     assert walk.order is not None
     return walk.order
 
 
 WALKS = (
+    Mistake(
+        "pixels are not scaled",
+        "Bytes from 0 to 255 are inputs from 0 to 1 after times task.inputs.scale; "
+        "nnbench.extend.input_array does it.",
+        (_Unscaled,),
+    ),
     Mistake(
         "the last, smaller batch is left out",
         "n // batch_size counts the full batches. ceil(n / batch_size) counts all: x[start:stop] "

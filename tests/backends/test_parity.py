@@ -149,6 +149,16 @@ def test_backwards_draws_the_same_masks(name: str) -> None:
     assert relative_difference(a, net.params) > 1e-3
 
 
+@pytest.mark.parametrize("name", ["dropout of images", "augment shift"])
+def test_the_fused_form_goes_its_way(name: str) -> None:
+    """Its plans take samples as they come: masks turned round would be those of others."""
+    net = BLOCKS[name]
+    forwards, backwards = (NumpyTrainer(net.on("fused"), net.splits) for _ in range(2))
+    backwards.go_backwards(yes=True)
+    a, b = (trained(each, net.params, net.walks()) for each in (forwards, backwards))
+    assert all((a[key] == b[key]).all() for key in a)
+
+
 def apart(difference: float, one_ulp: float) -> Agreement:
     return Agreement(difference, one_ulp, {0: 0.0, 2: difference}, {0: one_ulp, 2: one_ulp})
 

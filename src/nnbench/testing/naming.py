@@ -186,7 +186,7 @@ class Parting:
         try:
             may = self.trial.may_pass(form, self.way, self.where)
             return may and self.trial.course(form, self.way).covers(self.where)
-        except (ValueError, FloatingPointError):  # a mixture that cannot be
+        except Exception:  # a mixture that cannot be, a layer that is not as the form thinks
             return False
 
 

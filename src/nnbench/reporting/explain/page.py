@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nnbench.records.colors import COLORS
-from nnbench.reporting.explain.explanation import Gap
+from nnbench.reporting.explain.explanation import Effect, Gap
 from nnbench.reporting.pages.drawn import Plot, write
 from nnbench.reporting.pages.html import environment
 from nnbench.reporting.pages.looks import STYLE

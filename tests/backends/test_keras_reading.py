@@ -80,6 +80,7 @@ def test_what_does_not_learn_or_goes_on_dropping_is_read_by_layer(tmp_path: Path
     ):  # fmt: skip
         reading = read(KNOWN[name][0], tmp_path)
         assert list(reading.layers) == layers
+        assert reading.remarks == ()
         assert reading.frozen == ()
 
 

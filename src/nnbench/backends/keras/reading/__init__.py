@@ -47,7 +47,9 @@ def read(built: Any, about: About) -> Reading:
     given = _built(built, about)
     net = net_of(built, given, _input_dtype(built))
     unknown = [*net.unknown, *_overridden(built)]
-    mute = not modes(built)[0] and any(isinstance(x, keras.layers.Dropout) for x in built.layers)
+    heard = {id(link.operation) for _, link in net.layers}
+    silent = [x for x in built.layers if isinstance(x, keras.layers.Dropout) and id(x) not in heard]
+    mute = bool(silent) and not modes(built)[0]
     parts: dict[str, Any] = {"loss": None, "optimizer": None, "schedule": None}
     activation: Any = "linear"
     stripped = False

@@ -19,10 +19,12 @@ from workloads import Contender, Workload
 
 from nnbench.api import run as nnbench_run
 from nnbench.config.composition import compose
+from nnbench.data import mnist
 from nnbench.errors import NNBenchError
 from nnbench.records import contention
 from nnbench.sweeps.process import environment
 
+EMBEDDED = {"train": 4_000, "test": 1_000}
 HERE = Path(__file__).resolve().parent
 
 
@@ -87,7 +89,8 @@ def absent(contender: Contender) -> str | None:
 
 def measure(workload: Workload, contender: Contender, less: list[str], folder: Path) -> Measured:
     """Run a contender once; `less` are overrides that make the work smaller. Raises Failed."""
-    usual = [*workload.overrides, *data_set(), f"epochs={workload.epochs}", "tracking=local"]
+    usual = [*workload.overrides, *data_set(workload), f"epochs={workload.epochs}"]
+    usual.append("tracking=local")
     by_key = {word.partition("=")[0]: word for word in (*usual, *less, f"results={folder}")}
     words = list(by_key.values())
     start = time.perf_counter()
@@ -100,9 +103,18 @@ def measure(workload: Workload, contender: Contender, less: list[str], folder: P
         raise Failed(said.strip().splitlines()[-1]) from None
 
 
-def data_set() -> list[str]:
-    """Return the override for the real MNIST where it is at hand, else the embedded digits."""
-    return ["data=mnist"] if os.environ.get("NNBENCH_DATA") else ["data=mnist_5k"]
+def has_mnist() -> bool:
+    """Tell whether the real MNIST is at hand; else the embedded digits have to do."""
+    return mnist.MNIST.find(None) is not None
+
+
+def data_set(workload: Workload) -> list[str]:
+    """Return the overrides for the data; of the embedded digits there are only so many."""
+    if has_mnist():
+        return ["data=mnist"]
+    asked = dict(word.split("=", 1) for word in workload.overrides)
+    most = {f"data.{name}_samples": n for name, n in EMBEDDED.items()}
+    return ["data=mnist_5k", *(f"{k}={min(n, int(asked.get(k, n)))}" for k, n in most.items())]
 
 
 def _by_nnbench(words: list[str], start: float) -> Measured:

@@ -199,7 +199,8 @@ def heading(journal: Journal) -> str:
     again = sum(line["attempt"] > 0 for line in lines)
     return (
         f"Taken by `scripts/bench/run` on {where['cpu']}, BLAS kernel {where['blas_kernel']}, one "
-        f"thread where none are named; variables that choose a kernel: {forced}. {versions}."
+        f"thread where none are named, on {where['data']}; variables that choose a "
+        f"kernel: {forced}. {versions}."
         f"{less}\n\nMicroseconds per step from the epoch times that nnbench records, float32: "
         "medians over rounds of each round's median epoch, with 95 % intervals. In a round every "
         "contender has a process of its own; their order is drawn by chance and turned round in "

@@ -49,7 +49,7 @@ def test_runs_and_what_reads_them(nnbench: Nnbench, tmp_path: Path) -> None:
     assert "rx/report/report.html" in nnbench("report", "results=rx", "batch_size=16").stdout
     explained = nnbench("explain", "numpy b16 s0", "numpy reference b16 s0", "results=rx")
     assert explained.returncode == 0, explained.stdout + explained.stderr
-    assert "rx/explain/explain.md" in explained.stdout
+    assert "rx/explain/explain.html" in explained.stdout
     assert nnbench("arch", "results=rx", *TINY).returncode == 0
     assert nnbench("trace", "results=rx", *TINY).returncode == 0
     assert (tmp_path / "rx" / "traces").is_dir()

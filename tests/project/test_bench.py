@@ -27,6 +27,7 @@ from workloads import WORKLOADS, Gain, Goal, Limit  # noqa: E402
 WHERE = {
     "cpu": "A Processor", "blas_kernel": "SkylakeX", "versions": {"numpy": "2.4.6"},
     "forced_kernels": [], "less": [], "source_digest": "d4",
+    "data": "MNIST",
 }  # fmt: skip
 
 

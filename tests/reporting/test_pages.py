@@ -69,6 +69,14 @@ def test_nothing_is_cut_at_any_width(tmp_path: Path) -> None:
         for width in WIDTHS:
             address = f"{name}.html?{name}-{width}"
             frames += f'<iframe width="{width}" height="800" src="{address}"></iframe>'
+    effects = tuple(Effect(f"{LONG}{n}", LONG, -0.1 * n, -0.1 * n, 0.05) for n in range(1, 4))
+    gap = Gap("test accuracy", 0.9, 0.3, effects, half=0.02)
+    plots = write_waterfalls([gap], tmp_path / "explained", nobody)
+    explained = explain_page(LONG, [LONG], [gap], plots)
+    (tmp_path / "explain.html").write_text(explained.replace("</body>", SAY_WIDTH + "</body>"))
+    for width in WIDTHS:
+        address = f"explain.html?explain-{width}"
+        frames += f'<iframe width="{width}" height="800" src="{address}"></iframe>'
     broken = (tmp_path / "two.html").read_text().replace("<h1>", '<h1 style="width: 1500px">')
     (tmp_path / "broken.html").write_text(broken)
     frames += '<iframe width="390" height="800" src="broken.html?broken"></iframe>'
@@ -79,7 +87,7 @@ def test_nothing_is_cut_at_any_width(tmp_path: Path) -> None:
     beyond, cut = said.pop("?broken")
     assert beyond > 0, "a page that is cut is seen"
     assert cut > 0
-    assert len(said) == 6 * len(WIDTHS)
+    assert len(said) == 7 * len(WIDTHS)
     assert {where: found for where, found in said.items() if found != (0, 0)} == {}
 
 
@@ -117,6 +125,9 @@ POINTS = """<script>addEventListener("load", () => {
   found.push(before > 2, seen(), button.getAttribute("aria-pressed"));
   svg.dispatchEvent(new PointerEvent("pointerdown", at)); found.push(tip.innerText);
   button.click(); found.push(seen() === before);
+  const box = document.querySelector(".scroll"), cell = box.querySelector("td");
+  const left = cell.getBoundingClientRect().left; box.style.width = "400px"; box.scrollLeft = 200;
+  found.push(box.scrollLeft > 100, cell.getBoundingClientRect().left === left);
   document.title = JSON.stringify(found);
 });</script>"""
 
@@ -132,6 +143,7 @@ def test_plots_answer_to_pointer_keys_and_legend(tmp_path: Path) -> None:
         False, "\n".join(both), True,
         0, "numpy, epoch 2: 81.10% (81.00% to 81.20%)\ntorch, epoch 2: 81.10% (81.00% to 81.20%)",
         True, True, 0, "false", both[1], True,
+        True, True,
     ]  # fmt: skip
     assert "CONSOLE" not in done.stderr
     scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)

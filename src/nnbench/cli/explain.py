@@ -44,7 +44,7 @@ def command(
     with display.work("explain") as work:
         page = found.write(out or results / "explain", work)
     lack = lacking("A waterfall plot", "matplotlib")
-    say(f"\n{page}" + (f"\n{lack}" if lack else ", with waterfall plots beside it"))
+    say(f"\n{page}" + (f"\n{lack}" if lack else ", with explain.md and waterfall plots beside it"))
     if found.agreement is None:
         return 0
     console.print(parity_table(found.agreement))

@@ -148,6 +148,10 @@ def run(arguments: list[str]) -> None:
     # Hydra makes the launcher, and hands it what its configuration says.
     asked = [f"hydra.launcher.{flag[2:]}=true" for flag in FLAGS if flag in arguments]
     flags, words = split([word for word in arguments if word not in FLAGS])
+    if not flags and not any(word.lstrip("+~").startswith("hydra") for word in words):
+        cell = composition.compose(words)  # Hydra itself would compose it twice
+        run_cells([cell], None, Asked("--fresh" in arguments, "--plan" in arguments))
+        return
     import hydra
     from hydra.core.hydra_config import HydraConfig
 

@@ -7,6 +7,7 @@ import copy
 import functools
 import os
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -63,9 +64,10 @@ def compose(overrides: Sequence[str]) -> Cell:
 
     check(overrides)
     words = with_experiments(overrides)
-    with _hydra(words):
+    with _hydra(words), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
         config = hydra_compose("config", words, return_hydra_config=True)
-        return to_cell(*_without_hydra(config), overrides)
+        return to_cell(*_without_hydra(config), words)
 
 
 def of_record(config: Mapping[str, Any]) -> dict[str, Any]:

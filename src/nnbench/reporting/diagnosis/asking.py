@@ -78,7 +78,8 @@ def sides(
     if len(texts) == 2:
         raise ConfigError(
             f"Received {a} and {b}; one of them must be a program, as in model.py:build. To "
-            "compare two configurations or runs: nnbench explain A B."
+            "compare two configurations or runs: nnbench explain A B",
+            instead=("diagnose", "explain"),
         )
     configured = texts[0] if texts else None
     base = _base(configured, overrides, results)

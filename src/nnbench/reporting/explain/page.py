@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nnbench.records.colors import COLORS
-from nnbench.reporting.explain.explanation import Gap
+from nnbench.reporting.explain.explanation import Effect, Gap
 from nnbench.reporting.pages.drawn import Plot, write
 from nnbench.reporting.pages.html import environment
 from nnbench.reporting.pages.looks import STYLE
@@ -22,12 +23,17 @@ def write_waterfalls(
 
     from nnbench.reporting.explain.waterfall import waterfall
 
+    folder.mkdir(parents=True, exist_ok=True)
     plots = {}
     with matplotlib.rc_context(STYLE), typeface():
         for each in counted(gaps, tell, "drawing plot"):
             name = each.figure.replace(" ", "_")
             plots[each.figure] = write(name, waterfall(each), folder, also)
     return plots
+
+
+def _by_size(gap: Gap) -> tuple[Effect, ...]:
+    return tuple(sorted(gap.effects, key=lambda effect: -abs(effect.middle)))
 
 
 def page(
@@ -43,7 +49,7 @@ def page(
             "figure": each.figure,
             "sentences": each.sentences(),
             "plot": plots.get(each.figure),
-            "rows": both_orders(each),
+            "rows": both_orders(replace(each, effects=_by_size(each))),
         }
         for each in gaps
     ]

@@ -15,8 +15,8 @@ from nnbench.reporting.pages.drawn import Drawn
 from nnbench.reporting.pages.looks import FALL, INK, RISE, SOFT, fitted
 from nnbench.reporting.pages.scene import sentences
 
-WIDTH, ROW, LABEL = 3.6, 0.27, 46  # inches of the axes and of a row, characters of a label
-TOLD = 8.0  # points of the figures beside the bars
+WIDTH, ROW, LABEL = 2.7, 0.27, 36  # inches of the axes and of a row, characters of a label
+TOLD = 8.5  # points of the figures beside the bars
 TINY = 0.01  # of the gap: smaller ones share a row where there are several
 FEWEST_TINY = 3
 
@@ -98,6 +98,7 @@ def _scale(
         return math.exp, low / 1.15
     scale = 100 if "accuracy" in gap.figure else 1
     axes.set_xlabel(gap.figure + ", %" * (scale > 1))
+    axes.locator_params(axis="x", nbins=5)
     return (lambda value: scale * value), 0.0
 
 

@@ -78,7 +78,8 @@ def _through_the_output(trainer: NumpyTrainer, dz: Array, z: Array) -> Array:
 
 
 def _elementwise(trainer: NumpyTrainer, dz: Array, z: Array) -> Array:
-    p = ACTIVATIONS["softmax"][0](z)
+    name = "softmax" if trainer.task.loss.name == "cross_entropy" else "sigmoid"
+    p = ACTIVATIONS[name][0](z)
     return dz * p * (1.0 - p)
 
 
@@ -204,6 +205,7 @@ GRADIENTS = (
             _at_the_logits(_through_the_output, "cross_entropy", "bce"),
             _at_the_logits(_through_the_output, "cross_entropy"),
             _at_the_logits(_through_the_output, "bce"),
+            _at_the_logits(_elementwise, "cross_entropy", "bce"),
             _at_the_logits(_elementwise, "cross_entropy"),
         ),
     ),

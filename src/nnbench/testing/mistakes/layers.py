@@ -65,11 +65,6 @@ class _AllMaxima(MaxPool2d):
         return dx
 
 
-class _LastMaximum(MaxPool2d):
-    def _windows(self, x: Array) -> list[Array]:
-        return super()._windows(x)[::-1]
-
-
 class _WholeToEach(AvgPool2d):
     def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
         return super().input_grad(x, y, dy * self.spec.size**2)
@@ -154,11 +149,6 @@ LAYERS = (
         "Where several values are the largest, the first one takes the gradient: handed to all, "
         "it counts several times.",
         (in_layers({MaxPool2d: _AllMaxima}),),
-    ),
-    Mistake(
-        "max pooling gives the gradient to the last maximum of a window",
-        "Where several values are the largest, frameworks give the gradient to the first.",
-        (in_layers({MaxPool2d: _LastMaximum}),),
     ),
     Mistake(
         "average pooling gives the whole gradient to each value",

@@ -327,6 +327,8 @@ function placeOf(what, index) {
   const [i, role] = what.split("."), one = index.map(k => k + 1);
   if (["kernel"].includes(role)) return D.net[i].name === "conv2d" ? `row ${one[0]}, column ${one[1]}, channel ${one[2]}, filter ${one[3]}` : `from ${one[0]} to ${one[1]}`;
   if (!index.length) return "";
+  const last = what === "prediction" || what.startsWith(`${LAST}.output`);
+  if (last && shape("labels").length === 1) return `sample ${one[0]}, class ${index[1]}`;
   if (role && role !== "output") return `${one[0]}`;
   return `sample ${one[0]}` + (one.length > 1 ? one.length === 4 ? `, row ${one[1]}, column ${one[2]}, channel ${one[3]}` : `, number ${one.slice(1).join(", ")}` : "");
 }
@@ -410,7 +412,7 @@ function draw() {
   [...$("rail").children].forEach((chip, i) => i === now ? chip.setAttribute("aria-current", "step") : chip.removeAttribute("aria-current"));
   $("title").textContent = s.title;
   $("text").textContent = s.text;
-  $("count").textContent = `${now + 1} of ${STAGES.length}`;
+  $("count").textContent = `stage ${now + 1} of ${STAGES.length}`;
   $("back").disabled = now === 0;
   $("next").disabled = now === STAGES.length - 1;
   board.replaceChildren();
@@ -431,7 +433,7 @@ function draw() {
   const firsts = board.querySelectorAll(".panel");
   firsts.forEach(p => { const c = p.querySelector(".n"); if (c) c.tabIndex = 0; });
   $("hide").setAttribute("aria-pressed", hiding);
-  $("score").textContent = hiding ? score() : "";
+  $("score").textContent = hiding ? `· ${score()}` : "";
   mark();
 }
 function score() {

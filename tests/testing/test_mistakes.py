@@ -171,7 +171,6 @@ def test_a_layer_says_which_of_its_functions_is_wrong() -> None:
 PLANTED = {
     "DropsInEvaluation": "evaluation drops values",
     "DropsInSmallSplits": None,
-    "NormalisesByTheBatch": "batch normalisation evaluates with the moments of the batch",
     "NormalisesByTheBatchIfLarge": None,
     "ForgetsTheMean": "the gradient is not divided by the batch size",
     "OneBiasFixed": None,

@@ -199,6 +199,7 @@ KNOWN = {  # modules that write files, each tried above, or with the reason why 
     "cli/help.py", "testing/__main__.py", "sweeps/importing.py", "sweeps/programs.py",  # to output
     "reporting/diagnosis/diagnosis.py", "training/diagnosing.py", "cli/diagnose.py",  # not yet
     "cli/new.py",  # a new file for the user to edit, not killed yet
+    "cli/trace.py",  # by `writing.write`
     "training/worker.py", "sweeps/process.py", "cli/overrides.py", "cli/__init__.py",  # pipes
 }  # fmt: skip
 

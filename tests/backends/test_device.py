@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nnbench.backends import cuda
-from nnbench.backends.numpy import NumpyTrainer, layers, trainer
+from nnbench.backends.numpy import NumpyTrainer, device, layers
 from nnbench.backends.numpy.device import array_module
 from nnbench.backends.parity import relative_difference, trained
 from nnbench.backends.protocol import Trainer
@@ -28,8 +28,8 @@ def on_device(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def make(task: Any, splits: Any) -> Trainer:
         with monkeypatch.context() as patch:
-            patch.setattr(trainer, "array_module", lambda device: strict)
-            patch.setattr(trainer, "accelerator", lambda xp: None)
+            patch.setattr(device, "array_module", lambda _: strict)
+            patch.setattr(device, "accelerator", lambda xp: None)
             return NumpyTrainer(task, splits)
 
     return make

@@ -105,7 +105,6 @@ class AnotherOrder(NumpyTrainer):
 
 
 NORMED = (
-    "backend=numpy_reference",
     "arch=layers",
     "arch.layers=[{name: conv2d, filters: 8, stride: 2, bias: false}, {name: batch_norm, "
     "momentum: 0.01, epsilon: 0.001, variance: biased}, relu, global_avg_pool2d]",
@@ -113,9 +112,9 @@ NORMED = (
 )
 
 
-def outside(seed: int) -> list[bool]:
+def outside(seed: int, backend: str) -> list[bool]:
     """Return of each step of a net whether another order is outside of the envelope."""
-    config = compose(list(NORMED)).config
+    config = compose([f"backend={backend}", *NORMED]).config
     dataset = data.load(config.data, kind="classification", seed=0)
     task = make_task(config, dataset)
     splits = dataset.splits | {"train_eval": dataset.splits["train"]}
@@ -127,19 +126,25 @@ def outside(seed: int) -> list[bool]:
     return [not f["other"].within for f in drift(reference, {"other": other}, params, steps)]
 
 
-def test_sums_that_are_rounded_in_another_way_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("backend", ["numpy", "numpy_reference"])
+def test_sums_that_are_rounded_in_another_way_agree(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """RMSprop divides by gradients that batch norm leaves next to nothing of."""
     seeds = (1, 4, 18)  # of 25 those that parted before
-    assert not any(any(outside(seed)) for seed in seeds)
+    assert not any(any(outside(seed, backend)) for seed in seeds)
     monkeypatch.setattr(NumpyTrainer, "go_backwards", lambda *_, **__: None)
-    assert any(any(outside(seed)) for seed in seeds), "one ulp in the weights alone finds more"
+    assert any(any(outside(seed, backend)) for seed in seeds), (
+        "one ulp in the weights alone finds more"
+    )
 
 
-@pytest.mark.parametrize("name", ["dropout of images", "augment shift", "dense"])
-def test_backwards_draws_the_same_masks(name: str) -> None:
+@pytest.mark.parametrize("execution", ["reference", "fused"])
+@pytest.mark.parametrize("name", ["dropout of images", "augment shift", "dense", "batch_norm 1d"])
+def test_backwards_draws_the_same_masks(name: str, execution: str) -> None:
     """Rounding apart, the way is the same: of dropout, of augmentation, of accumulated batches."""
     net = BLOCKS[name]
-    task = dataclasses.replace(net.task, gradient_accumulation_steps=2)
+    task = dataclasses.replace(net.on(execution), gradient_accumulation_steps=2)
     forwards, backwards = (NumpyTrainer(task, net.splits) for _ in range(2))
     backwards.go_backwards(yes=True)
     walk = net.walks()[0]
@@ -147,15 +152,13 @@ def test_backwards_draws_the_same_masks(name: str) -> None:
     a, b = (trained(trainer, net.params, [walk]) for trainer in (forwards, backwards))
     assert 0 < relative_difference(a, b) < 1e-12
     assert relative_difference(a, net.params) > 1e-3
-
-
-@pytest.mark.parametrize("name", ["dropout of images", "augment shift"])
-def test_the_fused_form_goes_its_way(name: str) -> None:
-    """Its plans take samples as they come: masks turned round would be those of others."""
-    net = BLOCKS[name]
-    forwards, backwards = (NumpyTrainer(net.on("fused"), net.splits) for _ in range(2))
-    backwards.go_backwards(yes=True)
-    a, b = (trained(each, net.params, net.walks()) for each in (forwards, backwards))
+    stats = [trainer.train(walk) for trainer in (forwards, backwards)]
+    assert stats[0].loss_sum == pytest.approx(stats[1].loss_sum, rel=1e-12)
+    assert stats[0].correct == stats[1].correct
+    for trainer in (forwards, backwards):
+        trainer.go_backwards(yes=False)
+        trainer.load(net.params)
+    a, b = (trained(trainer, net.params, [walk]) for trainer in (forwards, backwards))
     assert all((a[key] == b[key]).all() for key in a)
 
 

@@ -93,6 +93,7 @@ def test_a_program_is_read_and_proved(name: str, tmp_path: Path) -> None:
     ("name", "held", "dropping"),
     [
         *((name, {0}, set()) for name in ("held still", "before detach", "without gradients")),
+        ("a rate of 0", {0}, set()),
         ("images held still", {0, 1}, set()),
         ("one layer in the optimizer", {0, 2}, set()),
         ("dropout", set(), {5}),

@@ -350,7 +350,7 @@ WRONG_ARGUMENTS: dict[str, tuple[list[str], ...]] = {
             ["backend", "json"],
             ["study", "create_nn_from_numpy"], ["arch", "x", "--too", "y"]),
     "diagnose": ([], ["nowhere.py:build"], ["nowhere.py:build", "backend=numpy"], ["--nothing"],
-                 ["nowhere.py", "nowhere.py:build"], ["backend=numpi", "backend=numpy"],
+                 ["nowhere.py", "nowhere.py:build"],
                  ["backend=numpy", "backend=torch"], ["RUN", "backend=numpy"], ["--write"]),
     "import": ([], ["nowhere.py:build"], ["nowhere.py:build", "--as", "x"], ["--as"],
                ["nowhere.py:build", "--as", "My Net"], ["nowhere.py", "--as", "x"], ["--nothing"]),

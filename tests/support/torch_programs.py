@@ -83,6 +83,12 @@ KNOWN: dict[str, tuple[str, set[str]]] = {
             "return self.c(torch.tanh(self.b(x)))"),
         {"frozen_layers"},
     ),
+    "a rate of 0": (
+        net(DENSE, "return self.c(torch.tanh(self.b(torch.tanh(self.a(x.flatten(1))))))",
+            "torch.optim.AdamW([{'params': model.a.parameters(), 'lr': 0.0}, "
+            "{'params': [*model.b.parameters(), *model.c.parameters()]}], lr=0.01)"),
+        {"frozen_layers"},
+    ),
     "images held still": (
         net(IMAGES + "\nself.norm = nn.BatchNorm2d(4)\nfor part in (self.conv, self.norm):\n"
             "    part.requires_grad_(False)",
@@ -130,6 +136,13 @@ UNKNOWN: dict[str, tuple[str, str, str]] = {
     "dropped in evaluation": (
         net(DENSE, "x = F.dropout(self.a(x.flatten(1)), 0.1, not self.training)\nreturn self.c(x)"),
         "F.dropout(self.a(x.flatten(1)), 0.1, not self.training)", "drops otherwise",
+    ),
+    "normalised in evaluation": (
+        net("self.a = nn.Linear(64, 10)\nself.norm = nn.BatchNorm1d(10)",
+            "return self.norm(self.a(x.flatten(1)))").replace("    def forward", (
+            "    def train(self, mode=True):\n        super().train(mode)\n"
+            "        self.norm.train()\n        return self\n\n    def forward")),
+        "nn.BatchNorm1d(10)", "normalises by the batch in evaluation",
     ),
     "function": (
         net(DENSE, "x = torch.sin(self.a(x.flatten(1)))\nreturn self.c(x)"),

@@ -90,11 +90,9 @@ class NumpyTrainer:
         self._optimizer.reset()
 
     def go_backwards(self, yes: bool) -> None:
-        """Take the samples of each batch in reverse order, if it is the reference: sums over them
-        are rounded in another way, and nothing else is another.
+        """Take the samples of each batch in reverse order: sums over them are rounded in another
+        way, and nothing else is another. Where values are drawn by sample, the reference does it.
         """
-        if self._fused:  # whose plans take samples as they come
-            return
         self._turn = slice(None, None, -1) if yes else slice(None)
         for layer in self.layers:
             if isinstance(layer, Dropout):
@@ -121,7 +119,11 @@ class NumpyTrainer:
     def _train_chunk(self, order: Array, rates: Array, first_step: int) -> TrainStats:
         numbers = self.task.batches(first_step, len(order))
         keys = self.keys(numbers.start, len(numbers))
-        run = self._fused.run if self._fused else self._run_reference
+        drawn, turned = self._random or self.task.architecture.augment, self._turn != slice(None)
+        run = self._fused.run if self._fused and not (turned and drawn) else self._run_reference
+        if turned and run != self._run_reference:
+            size = self.task.batch_size
+            order = np.concatenate([order[i : i + size][::-1] for i in range(0, len(order), size)])
         logits, targets = _host(run(order, rates, keys)), self._targets["train"][order]
         activation = self.task.architecture.output_activation
         losses = metrics.sample_losses(logits, targets, self.task.loss, activation)

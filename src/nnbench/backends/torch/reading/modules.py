@@ -57,6 +57,7 @@ def _batch_norm(
         (not module.affine, "affine=False"),
         (not module.track_running_stats, "track_running_stats=False"),
         (module.momentum is None, "momentum=None (a cumulative average)"),
+        (module.training, "it normalises by the batch in evaluation, too"),  # read in evaluation
     ):
         if lack:
             op.unknown(chain, call, reason)

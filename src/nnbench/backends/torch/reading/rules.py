@@ -123,6 +123,7 @@ def read_schedule(
     rate = float(optimizer.param_groups[0]["lr"])
     place = places.made(scheduler if scheduler is not None else optimizer)
     if scheduler is None:
+        rate = max(float(group["lr"]) for group in optimizer.param_groups)  # others rest, or differ
         if rate > 0:
             return schedules.Constant(rate), [], []
         return None, [Unknown(f"a learning rate of {rate:g}", "schedule", place)], []

@@ -150,7 +150,8 @@ def read(built: Any, about: About) -> Reading:
     shared = _shared(learnt)
     unknown = [*chain.unknown, *shared, *ending.unknown]
     every = {ParamKey(i, "kernel"): p for i, p in enumerate(parts.model.parameters())}
-    learning = {key: p for key, p in learnt.items() if p.requires_grad}
+    idle = _idle(parts)
+    learning = {key: p for key, p in learnt.items() if p.requires_grad and id(p) not in idle}
     rule, odd = rules.read_optimizer(parts.optimizer, every if chain.unknown else learning)
     unknown += odd
     schedule, odd, said = rules.read_schedule(
@@ -218,6 +219,14 @@ def _shared(learnt: dict[ParamKey, nn.Parameter]) -> list[Unknown]:
     return found
 
 
+def _idle(parts: Program) -> set[int]:
+    """Return the ids of parameters whose group has the rate 0, and that of others is not."""
+    groups = parts.optimizer.param_groups
+    resting = [group for group in groups if not float(group["lr"]) and parts.scheduler is None]
+    resting = resting if len(resting) < len(groups) else []
+    return {id(p) for group in resting for p in group["params"]}
+
+
 def _unreached(whole: Whole, about: About) -> list[ParamKey]:
     """Return the parameters that no gradient reaches, as those before detach() or in no_grad()."""
     asked = {key: p for key, p in whole.located().items() if p.requires_grad}
@@ -240,8 +249,9 @@ def _not_learning(
     held = {id(p) for group in whole.parts.optimizer.param_groups for p in group["params"]}
     stopped = {key: p for key, p in learnt.items() if not p.requires_grad}
     cut = {key: p for key, p in learnt.items() if key in unreached}
-    missed = {key: p for key, p in learnt.items() if p.requires_grad and id(p) not in held}
-    missed = {key: p for key, p in missed.items() if key not in cut}
+    free = {key: p for key, p in learnt.items() if p.requires_grad and key not in cut}
+    resting = {key: p for key, p in free.items() if id(p) in _idle(whole.parts)}
+    missed = {key: p for key, p in free.items() if id(p) not in held}
     named = {id(p): name for name, p in model.named_parameters()}
     if stopped:
         names = ", ".join(named[id(p)] for p in stopped.values())
@@ -250,6 +260,9 @@ def _not_learning(
         names = ", ".join(named[id(p)] for p in cut.values())
         text = f"{names}: no gradient reaches them (detach() or no_grad())"
         findings.append(Finding("frozen_layers", text))
+    if resting:
+        names = ", ".join(named[id(p)] for p in resting.values())
+        findings.append(Finding("frozen_layers", f"{names}: the learning rate is 0"))
     if missed:
         names = ", ".join(named[id(p)] for p in missed.values())
         place = places.made(whole.parts.optimizer)
@@ -260,4 +273,4 @@ def _not_learning(
         if name and name not in whole.called and not list(module.children())
         and not any(f"{name}.{own}" in whole.chain.used for own, _ in module.named_parameters())
     ]  # fmt: skip
-    return (*stopped, *cut, *missed), findings
+    return (*stopped, *cut, *resting, *missed), findings

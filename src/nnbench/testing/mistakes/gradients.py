@@ -141,6 +141,21 @@ class _OneStepLateFromZero(_OneStepLate):
         return {key: np.zeros_like(g) for key, g in grads.items()}
 
 
+class _OneBatchLate(NumpyTrainer):
+    """The same of each batch, where a step takes several."""
+
+    before: Params | None = None
+
+    def load(self, params: Params) -> None:
+        self.before = None
+        super().load(params)
+
+    def gradients(self, x: Array, t: Array, keys: Any) -> tuple[Array, Params]:
+        logits, grads = super().gradients(x, t, keys)
+        used, self.before = self.before or grads, grads
+        return logits, used
+
+
 class _UpdatesTooEarly(NumpyTrainer):
     """Updates a layer, then passes the gradient down through the new weights."""
 
@@ -228,7 +243,7 @@ GRADIENTS = (
     Mistake(
         "the update uses the gradients of the batch before",
         "Forward, backward, then the update with the gradients that were just computed.",
-        (_OneStepLate, _OneStepLateFromZero),
+        (_OneStepLate, _OneStepLateFromZero, _OneBatchLate),
     ),
     Mistake(
         "a layer is updated before the gradient is passed down through it",

@@ -31,6 +31,11 @@ def _swapped(name: str, one: str, other: str) -> Changes:
     return lambda rule: {name: other if getattr(rule, name) == one else one}
 
 
+def _always(*kinds: type, **values: Any) -> type[NumpyTrainer]:
+    """Return a trainer that has these values whatever is asked for."""
+    return _rule(lambda rule: values, *kinds)
+
+
 def _formula(formula: Callable[..., None], *kinds: type) -> type[NumpyTrainer]:
     """Return a trainer that updates by `formula(rule, w, g, lr, t, *buffers)`."""
 
@@ -145,7 +150,11 @@ UPDATES = (
         "the learning rate is on the wrong side of the momentum",
         "v = momentum * v + g; w -= lr * v (PyTorch) and v = momentum * v + lr * g; w -= v (Keras) "
         "are the same at a constant rate alone. optimizer.rate says which is meant.",
-        (_rule(_swapped("rate", "inside", "outside"), spec.SGD),),
+        (
+            _rule(_swapped("rate", "inside", "outside"), spec.SGD),
+            _always(spec.SGD, rate="inside"),
+            _always(spec.SGD, rate="outside"),
+        ),
     ),
     Mistake(
         "the gradient enters the velocity times 1 - momentum",
@@ -201,6 +210,10 @@ UPDATES = (
         "sqrt(v) + epsilon and sqrt(v + epsilon) differ most where gradients are small. "
         "optimizer.epsilon_root says which is meant.",
         (
+            _always(spec.Adam, spec.AdamW, epsilon_root="inside"),
+            _always(spec.Adam, spec.AdamW, epsilon_root="inside", epsilon_correction="after"),
+            _always(spec.RMSprop, epsilon_root="inside"),
+            _always(spec.Adagrad, epsilon_root="inside"),
             _rule(_swapped("epsilon_root", "inside", "outside"), spec.Adam, spec.AdamW,
                   spec.RMSprop, spec.Adagrad),
             _rule(_swapped("epsilon_root", "inside", "outside"), spec.Adam, spec.AdamW),

@@ -143,6 +143,7 @@ def test_wrong_arguments_of_every_command(trained: Path) -> None:
         (["optimizer.momentum.x=0.5"], ["optimizer.momentum=0.5"]),
         (["arch", "arch.bais=true"], ["arch", "arch.bias=true"]),
         (["numpy"], ["backend=numpy"]),
+        (["loss=mse", "loss.label_smoothing=0.1"], ["loss=mse"]),
         (["epochs:3"], ["epochs=3"]),
         (["show", "nunpy one"], ["show", "numpy one"]),
         (["ls", "epochs=x=3"], ["ls"]),

@@ -107,7 +107,7 @@ def _keys(key: str, others: Sequence[str]) -> Iterator[str]:
     found += [near] if near and not (inner and group in groups()) else []
     found += [k for k in known if k.endswith(f".{bare}")]
     if inner:
-        found += [k for k in known if bare.startswith(f"{k}.")]
+        found += [k for k in known if bare.startswith(f"{k}.") and k not in groups()]
     yield from dict.fromkeys(found)
 
 

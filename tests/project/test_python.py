@@ -82,7 +82,11 @@ def test_what_an_explanation_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     accuracy, time = found.gaps
     assert (accuracy.figure, time.figure) == ("test accuracy", "time per epoch")
     assert found.sentences()[0].startswith("test accuracy: ")
-    assert found.write(tmp_path / "out").read_text() == found.markdown()
+    page = found.write(tmp_path / "out")
+    assert page.name == "explain.html"
+    assert "<title>From loss=" in page.read_text()
+    told = page.with_suffix(".md").read_text()
+    assert all(line in told for line in found.markdown().splitlines())
     alone = nnbench.explain("backend=numpy", "backend=numpy_reference", TINY)
     assert alone.agreement is not None
     assert [each.outcome for each in alone.agreement.certificates] == ["agrees"]

@@ -106,7 +106,7 @@ def _write(form: str, file: str, text: str) -> None:
 
     text = hidden(text)
     if file == "-":
-        click.echo(text, nl=False)
+        say(text.removesuffix("\n"))
         return
     path = Path(file)
     try:

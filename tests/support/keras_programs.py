@@ -59,8 +59,22 @@ model = keras.Sequential([keras.Input((64,)), layers.Dense(16, 'tanh'), layers.D
 rule = keras.optimizers.AdamW(0.01)
 rule.exclude_from_weight_decay(var_names=['bias'])"""
 RATES = "keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)"
+# As the published comparisons write them: by Sequential and functionally, fitted on one-hot labels.
+PUBLISHED = (FLAT, "layers.Dense(10, activation='relu')", "layers.Dense(10, activation='softmax')")
+ADVANCED = """\
+inputs = keras.Input(shape=(64,))
+x = inputs
+for units in (128, 64):
+    x = layers.Dropout(0.2)(layers.Dense(units, activation='relu')(x))
+model = keras.Model(inputs=inputs, outputs=layers.Dense(10, activation='softmax')(x))"""
 # What is understood, and the findings that are made of it.
 KNOWN: dict[str, tuple[str, set[str]]] = {
+    "published, Sequential": (
+        sequential(*PUBLISHED, optimizer="keras.optimizers.SGD(learning_rate=0.1)",
+                   loss="loss='categorical_crossentropy', metrics=['accuracy']"), set()),
+    "published, functional": (
+        compiled(ADVANCED, "optimizer=keras.optimizers.SGD(learning_rate=0.01)",
+                 "loss=keras.losses.CategoricalCrossentropy(), metrics=['accuracy']"), set()),
     "functional, nested": (
         compiled(FUNCTIONAL, "keras.optimizers.RMSprop(0.01, momentum=0.5)",
                  "'categorical_crossentropy'"), set()),

@@ -57,7 +57,9 @@ def evaluate(text: str, figures: Figures, what: str) -> bool | float:
         if len(text) > LONGEST:
             raise SyntaxError
     except (SyntaxError, ValueError):
-        raise reader.refused("write it as in torch.time > 2 * numpy.time") from None
+        raise reader.refused(
+            "it cannot be read; write it as in torch.time > 2 * numpy.time"
+        ) from None
     return reader.read(tree.body)
 
 

@@ -28,7 +28,7 @@ SWITCHES = ("shuffle", "drop_last", "augment.flip", "parity", "optimizer.nestero
 CHOICES = ("task", "dtype", "input", "monitor", "keep.weights", "checkpoint.unit", "order",
            "search.sampler", "on_error", "loss.over_batch", "optimizer.decay_on",
            "backend.execution", "data.normalize")  # fmt: skip
-NEVER_NULL = (*COUNTS[:5], *NUMBERS[:4], *SWITCHES, "task", "dtype", "order", "results",
+NEVER_NULL = (*COUNTS[:5], *NUMBERS[:2], NUMBERS[3], *SWITCHES, "task", "dtype", "order", "results",
               "schedule.rates", "arch.hidden", "tracking.experiment")  # fmt: skip
 TEXTS = ("name", "results", "tracking.experiment", "data.root")
 FOREIGN = ("résults", "日本", "µ=1", "naïve", "Ω", "mañana", "тест", "a\u2013b", "\u201cx\u201d")

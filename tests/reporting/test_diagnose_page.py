@@ -60,7 +60,7 @@ def shown(found: Diagnosis, name: str) -> str:
 
 
 def without_numbers(text: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"[-+]?\d[\d.,e+-]*", "#", text))
+    return re.sub(r"\s+", " ", re.sub(r"[-+]?\d[\d.,e+-]*", "#", text)).strip()
 
 
 def checked(name: str, expected: list[str], tmp_path: Path) -> Diagnosis:

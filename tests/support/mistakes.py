@@ -279,6 +279,8 @@ def wrong_runs(count: int, seed: int) -> list[list[str]]:
         small = [] if wrong[0] in ("-m",) else [*SMALL, "epochs=1"][: rng.randrange(6)]
         if any(w.startswith(("data", "init", "~data", "device")) for w in wrong):
             small = [w for w in small if not w.startswith("data")]
+        keys = {each.partition("=")[0].strip() for each in wrong}  # which the last word would set
+        small = [w for w in small if w.partition("=")[0] not in keys]
         if wrong[0] == "-m":
             found.append(["-m", *SMALL[:1], *wrong[1:]])
         elif wrong[0].startswith("-"):

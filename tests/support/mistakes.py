@@ -223,7 +223,7 @@ def flags(rng: random.Random) -> list[str]:
         "--config-path=nothing", "--experimental-rerun=foo", "--experimental-rerun", "-sc",
         "-sc=nothing", "--shell-completion", "--package=nothing", "--package", "--config-dir",
         "--config-name", "-cp", "--results", "--results=", "--version=3", "-mm", "--resolve=1",
-        "--no-plan", "-", "--", "--run=x", "-h=3", "--help=x", "-m=1",
+        "--no-plan", "--resolve", "-", "--", "--run=x", "-h=3", "--help=x", "-m=1",
     ))]  # fmt: skip
 
 

@@ -152,6 +152,8 @@ def run(arguments: list[str]) -> None:
         cell = composition.compose(words)  # Hydra itself would compose it twice
         run_cells([cell], None, Asked("--fresh" in arguments, "--plan" in arguments))
         return
+    if "--resolve" in flags and not any(each.startswith(("--cfg", "-c")) for each in flags):
+        raise ConfigError("Received --resolve without --cfg.", instead=("--resolve", "--cfg=job"))
     import hydra
     from hydra.core.hydra_config import HydraConfig
 

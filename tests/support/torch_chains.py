@@ -16,8 +16,8 @@ from nnbench.model import optimizers
 from nnbench.model.formulas import documented
 from nnbench.model.layers import Layer
 from nnbench.model.losses import Loss
+from support.chains import Choose, asked, chooser
 
-Choose = Callable[..., Any]
 SHAPES = {"flat": (20,), "plain": (8, 8), "colour": (8, 8, 2), "tokens": (6,)}
 OUTPUTS, VOCABULARY = 5, 11
 ACTIVATIONS: dict[str, tuple[Any, ...]] = {
@@ -63,17 +63,12 @@ class Made:
 
 def made(number: int) -> tuple[str, dict[str, Any], Callable[[], Any]]:
     """Return the kind of input, what should be read, and what builds program `number`."""
-    expected = _made(number)[1]
-    return expected.pop("kind"), expected, lambda: _made(number)[0]
+    return asked(_made, number)
 
 
 def _made(number: int) -> tuple[Any, dict[str, Any]]:
-    rng = np.random.default_rng(number)
     torch.manual_seed(number)
-
-    def choose(*options: Any) -> Any:
-        return options[int(rng.integers(len(options)))]
-
+    choose = chooser(number)
     program = Made(choose, choose(*SHAPES))
     _body(program)
     for _ in range(choose(0, 1, 2)):

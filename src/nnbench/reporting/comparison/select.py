@@ -128,8 +128,9 @@ def _fits(run: RunResult, word: str) -> bool:
 
 def _same(typed: str, value: str) -> bool:
     """Tell whether both are one value: `0` and `0.0`, `1e-3` and `0.001` are."""
-    with contextlib.suppress(ValueError):
-        return float(typed) == float(value)
+    if typed != value:
+        with contextlib.suppress(ValueError):
+            return float(typed) == float(value)
     return typed == value
 
 

@@ -101,23 +101,34 @@ def test_a_planted_device_fault_is_caught(
         equals_the_reference(on_device, "reference", BLOCKS["tanh"])
 
 
-@pytest.mark.parametrize(
-    "name", ["dense", "conv2d same", "dropout of images", "augment shift and flip", "embedding"]
-)
+@pytest.mark.parametrize("name", BLOCKS)
 def test_torch_keeps_a_step_on_one_device(name: str) -> None:
-    """On torch's `meta` device, whose tensors mix with no others and cannot be read."""
+    """On torch's `meta` device, whose tensors mix with no others and cannot be read.
+
+    From the second step on nothing may come from the host either: a CUDA graph records that step.
+    """
     torch = pytest.importorskip("torch")
     from nnbench.backends.torch import layers as torch_layers
     from nnbench.backends.torch.losses import loss_sum
+    from support.torch_device import nothing_from_the_host
 
     task, meta = BLOCKS[name].task, torch.device("meta")
-    net = torch_layers.build(task).to(meta)
+    with meta:  # from the start: moving parts parameters that two modules share
+        net = torch_layers.build(task).to(meta)
     kind = torch.int64 if task.architecture.takes_tokens else torch.float64
     inputs = torch.zeros(8, *task.architecture.input_shape, dtype=kind, device=meta)
-    targets = torch.zeros(8, dtype=torch.int64, device=meta)
-    loss = loss_sum(task)(net(inputs), targets)
-    loss.backward(torch.ones((), dtype=torch.float64, device=meta))
-    assert all(p.grad is not None and p.grad.device == meta for p in net.parameters())
+    kind = torch.int64 if task.loss.name == "cross_entropy" else torch.float64
+    wide = () if task.loss.name == "cross_entropy" else task.architecture.output_shape()
+    targets, summed = torch.zeros(8, *wide, dtype=kind, device=meta), loss_sum(task)
+
+    def step() -> None:
+        summed(net(inputs), targets).backward(torch.ones((), dtype=torch.float64, device=meta))
+
+    step()
+    with nothing_from_the_host(meta):
+        step()
+    gradients = [p.grad for p in net.parameters() if p.requires_grad]
+    assert {g.device if g is not None else None for g in gradients} <= {meta}
 
 
 def test_a_torch_tensor_left_on_the_cpu_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +140,20 @@ def test_a_torch_tensor_left_on_the_cpu_is_caught(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(CounterDropout, "forward", forward)
     with pytest.raises(RuntimeError):
+        test_torch_keeps_a_step_on_one_device("dropout of images")
+
+
+def test_numbers_of_the_host_within_a_torch_step_are_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch = pytest.importorskip("torch")
+    from nnbench.backends.torch.randomness import CounterDropout
+
+    def forward(self: Any, x: Any) -> Any:
+        return x * torch.tensor([0.5], dtype=x.dtype, device=x.device)
+
+    monkeypatch.setattr(CounterDropout, "forward", forward)
+    with pytest.raises(RuntimeError, match="numbers of the host"):
         test_torch_keeps_a_step_on_one_device("dropout of images")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -54,10 +54,13 @@ def _cross_entropy(task: Task) -> Callable[[Tensor, Tensor], Tensor]:
             "by the sum of the weights: use semantics=matched, which divides by the samples."
         )
 
+    @cache  # made in the first step: one that is recorded on a GPU takes nothing from the host
+    def by_class(dtype: torch.dtype, device: torch.device) -> Tensor:
+        return torch.tensor(weights, dtype=dtype, device=device)
+
     def summed(z: Tensor, t: Tensor) -> Tensor:
-        by_class = torch.tensor(weights, dtype=z.dtype, device=z.device)
         each = functional.cross_entropy(z, t, reduction="none", label_smoothing=smoothing)
-        return (each * by_class[t]).sum()
+        return (each * by_class(z.dtype, z.device)[t]).sum()
 
     return summed
 

@@ -95,7 +95,7 @@ def test_native_semantics_take_the_frameworks_initializer_unless_one_is_set() ->
         (["backend=torch", "backend.execution=cudagraph"], "has eager, compile on device=cpu"),
         (["input=native"], "no loader of its own with backend.execution=fused; use input=resident"),
         (["backend=keras", "input=native"], "input=resident or backend.execution=fit"),
-        (["backend=keras", "backend.engine=jax", "backend.execution=graph"], "keras has fit"),
+        (["backend=keras", "backend.engine=jax", "backend.execution=graph"], "keras has xla, fit"),
         (["dtype=float16"], "must be one of float32, float64"),
         (["init=uniform", "init.low=1"], "init.low must be less than init.high"),
         (["seed=-1"], "Received seed=-1; must be at least 0."),

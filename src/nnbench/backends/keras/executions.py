@@ -165,19 +165,24 @@ class _ByBatch(keras.callbacks.Callback):
             variable.assign(value.reshape(()))
 
 
-# Where each execution is, and on which engines it runs.
+# Where each execution is, by engine.
+FIT = "nnbench.backends.keras.executions.Fit"
 EXECUTIONS = {
-    "xla": ("nnbench.backends.keras.xla.Xla", ("tensorflow",)),
-    "graph": ("nnbench.backends.keras.xla.Graph", ("tensorflow",)),
-    "fit": ("nnbench.backends.keras.executions.Fit", ("tensorflow", "torch", "jax")),
+    "xla": {
+        "tensorflow": "nnbench.backends.keras.xla.Xla",
+        "jax": "nnbench.backends.keras.xla_jax.Xla",
+    },
+    "graph": {"tensorflow": "nnbench.backends.keras.xla.Graph"},
+    "fit": {"tensorflow": FIT, "torch": FIT, "jax": FIT},
 }
 
 
 def execution_class(name: str) -> Any:
     """Return the class of an execution; raises UnsupportedSpec where this engine lacks it."""
     engine = keras.backend.backend()
-    if name not in EXECUTIONS or engine not in EXECUTIONS[name][1]:
-        listed = " or ".join(n for n, (_, engines) in EXECUTIONS.items() if engine in engines)
+    place = EXECUTIONS.get(name, {}).get(engine)
+    if place is None:
+        listed = " or ".join(n for n, engines in EXECUTIONS.items() if engine in engines)
         raise UnsupportedSpec(f"backend=keras has no execution {name} on {engine}; use {listed}.")
-    module, _, found = EXECUTIONS[name][0].rpartition(".")
+    module, _, found = place.rpartition(".")
     return getattr(importlib.import_module(module), found)

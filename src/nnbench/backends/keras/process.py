@@ -17,6 +17,9 @@ from nnbench.backends.cuda import Accelerator, refusal
 from nnbench.backends.protocol import Semantics
 from nnbench.errors import UnsupportedSpec
 
+# XLA's scatters (gradients of an embedding, of max pooling) add in any order on a GPU without it,
+# and its choice among kernels is timed.
+DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 NO_SEED = 87654321  # what tf.compat.v1.get_seed returns while no global seed is set
 
 
@@ -33,9 +36,11 @@ def prepare(device: str, threads: int, semantics: Semantics) -> str:
         )
     if device not in ("cpu", "cuda", "auto"):
         raise UnsupportedSpec(f"Received device={device}; backend=keras has cpu, cuda, auto.")
-    cards, version = prepares[engine](device, threads)
     if engine == "torch":
         _make_cudnn_deterministic(semantics == "matched")
+    if engine == "jax" and semantics == "matched":
+        _add_flag(DETERMINISTIC)
+    cards, version = prepares[engine](device, threads)
     if device == "cuda" and not cards:
         number = version.partition(",")[0]
         raise refusal(f"Keras on {engine} {number}", _why_no_card(engine, version))
@@ -63,12 +68,22 @@ def accelerator(device: str) -> Accelerator | None:
         import jax
 
         precision = str(jax.config.jax_default_matmul_precision)
-        return {"name": jax.devices("gpu")[0].device_kind, "matmul_precision": precision}
+        return {
+            "name": jax.devices("gpu")[0].device_kind,
+            "matmul_precision": precision,
+            "deterministic": DETERMINISTIC in os.environ.get("XLA_FLAGS", "").split(),
+        }
     import tensorflow as tf
 
     card = tf.config.list_physical_devices("GPU")[0]
     name = tf.config.experimental.get_device_details(card).get("device_name", "GPU")
     return {"name": name, "tf32": tf.config.experimental.tensor_float_32_execution_enabled()}
+
+
+def _add_flag(flag: str) -> None:
+    """Add a flag for XLA, which JAX reads when it makes its first device."""
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    os.environ["XLA_FLAGS"] = " ".join([*flags, *[flag] * (flag not in flags)])
 
 
 def _make_cudnn_deterministic(wanted: bool) -> None:
@@ -131,9 +146,8 @@ def _jax(device: str, threads: int) -> tuple[int, str]:
     """Ask for full precision, and one thread where one is asked for; JAX has no other number."""
     import jax
 
-    if threads == 1:  # read when JAX makes its first device
-        flags = os.environ.get("XLA_FLAGS", "")
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+    if threads == 1:
+        _add_flag("--xla_cpu_multi_thread_eigen=false")
     jax.config.update("jax_default_matmul_precision", "highest")
     return sum(d.platform == "gpu" for d in jax.devices()), jax.__version__
 

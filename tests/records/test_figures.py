@@ -93,6 +93,19 @@ def test_figures_of_other_epochs_are_held_against_the_reference() -> None:
     assert told.startswith("test loss in epoch 2 not finite")
 
 
+def test_an_accuracy_is_not_held_against_one_that_rounding_decides() -> None:
+    """A convolution's bias before batch norm, under Adam: the twin's test loss is 0.8 % off."""
+    agreements, samples = [Agreement(0.0, 1e-7)] * 3, {"train": 1000, "test": 1000}
+    moved, off = 0.302, {"test_loss": 0.301, "test_accuracy": 0.812}
+    assert judge_epochs(course(), course(test_loss=moved), course(**off), agreements, samples) == ()
+    (told,) = judge_epochs(course(), course(), course(test_accuracy=0.812), agreements, samples)
+    assert told.startswith("test accuracy in epoch 2 81.20%")
+    (told,) = judge_epochs(
+        course(), course(test_loss=moved), course(train_accuracy=0.89), agreements, samples
+    )
+    assert told.startswith("train accuracy in epoch 2")
+
+
 def test_what_is_chaotic_is_not_held_against_anything() -> None:
     found = judge_epochs(course(), course(), course(test_loss=9.0), [], {"test": 1000})
     assert found == ()

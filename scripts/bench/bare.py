@@ -27,7 +27,7 @@ from nnbench import data
 from nnbench.backends.protocol import Task
 from nnbench.config.composition import compose
 from nnbench.model import metrics
-from nnbench.model.init import initial_params
+from nnbench.model.init import FromRun, NativeInit, initial_params
 from nnbench.training import effort
 from nnbench.training.assembly import make_task
 
@@ -53,6 +53,7 @@ def problem(overrides: list[str]) -> Problem:
     train, test = dataset.splits["train"], dataset.splits["test"]
     scale = np.float32(dataset.inputs.scale)
     outputs = task.architecture.output_shape()[0]
+    assert not isinstance(config.init, FromRun | NativeInit)
     params = initial_params(config.init, task.architecture, config.seed, "float32")
     shape = (-1, *task.architecture.input_shape)
     return Problem(
@@ -103,7 +104,7 @@ def torch_loop(
     test = torch.from_numpy(p.test)
     test = test.permute(0, 3, 1, 2).contiguous() if images else test
     if channels_last:
-        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        net = net.to(memory_format=torch.channels_last)
         x, test = (a.contiguous(memory_format=torch.channels_last) for a in (x, test))
     x, test = x.to(device), test.to(device)
     t = torch.from_numpy(p.t if sigmoid else p.labels.astype(np.int64)).to(device)
@@ -201,7 +202,7 @@ def xla_loop(p: Problem) -> tuple[Callable[[], object], Callable[[], object]]:
                 weights[i].assign_sub(p.lr * g)
         return tf.cast(loss, tf.float64)
 
-    @tf.function(jit_compile=True, autograph=False)
+    @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
     def program(order: Any, steps: Any) -> Any:
         def body(i: Any, total: Any) -> Any:
             return i + 1, total + step(tf.slice(order, [i * batch], [batch]))

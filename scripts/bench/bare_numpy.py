@@ -101,7 +101,7 @@ def _numpy_momentum(p: Any) -> tuple[Callable[[], object], Callable[[], object]]
             views += [flat[part].reshape(array.shape), velocity[part].reshape(array.shape)]
             start += array.size
         layers.append(views)
-    batch, mu = p.task.batch_size, float(p.task.optimizer.momentum)  # type: ignore[union-attr]
+    batch, mu = p.task.batch_size, float(p.task.optimizer.momentum)
     widths = [p.x.shape[1], *(w.shape[1] for w in p.weights[::2])]
     a = [np.zeros((batch, k), np.float32) for k in widths]
     g = [np.zeros((batch, k), np.float32) for k in widths]
@@ -134,10 +134,10 @@ def _numpy_momentum(p: Any) -> tuple[Callable[[], object], Callable[[], object]]
                     np.maximum(a[i + 1], zeros[i + 1], out=a[i + 1])
             z, d = a[-1], g[-1]
             logits[step : step + batch] = z
-            np.maximum.reduce(z, 1, None, row, True)
+            np.maximum.reduce(z, axis=1, out=row, keepdims=True)
             np.subtract(z, row, d)
             np.exp(d, d)
-            np.add.reduce(d, 1, None, row, True)
+            np.add.reduce(d, axis=1, out=row, keepdims=True)
             np.divide(d, row, d)
             np.subtract(d, p.t[rows], d)
             np.multiply(d, np.float32(1 / batch), d)

@@ -31,7 +31,8 @@ class Journal:
         self.path = path
         if fresh:
             path.unlink(missing_ok=True)
-        begun, *self.lines = _read(path) or [None]
+        found = _read(path)
+        begun, self.lines = (found[0] if found else None), found[1:]
         where = json.loads(json.dumps(where))
         if begun is None:
             path.parent.mkdir(parents=True, exist_ok=True)

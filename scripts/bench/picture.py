@@ -57,7 +57,7 @@ def draw(journal: Journal, path: Path) -> None:
     columns = min(COLUMNS, len(panels))
     bands = [panels[i : i + columns] for i in range(0, len(panels), columns)]
     heights = [max(len(found) for _, found in band) * ROW + FRAME for band in bands]
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
         figure = pyplot.figure(figsize=(WIDTH, sum(heights) + 0.3), layout="constrained")
         grid = figure.add_gridspec(len(bands), columns, height_ratios=heights)
         for i, band in enumerate(bands):

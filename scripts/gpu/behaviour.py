@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gpu.kit import SUBJECTS, subjects
+from gpu.engines import BLOCKS as FEW
+from gpu.engines import variables as engine_variables
+from gpu.kit import ENGINES, SUBJECTS, subjects
 from gpu.rows import Job, Row, Setting
 from gpu.trainers import Backend
 
@@ -19,11 +21,17 @@ LIMIT_BYTES = 1_500_000_000  # what a process may take where memory has to run o
 
 
 def jobs(setting: Setting) -> list[Job]:
-    """Return a job for each kind of behaviour and backend."""
+    """Return a job for each kind of behaviour and backend; of Keras the bits alone."""
+    engines = [label for label in ENGINES if not setting.lacks("keras", label.split()[-1])]
     return [
-        Job(f"{label}: {kind}", {"kind": kind, "label": label}, seconds=SECONDS)
+        Job(
+            f"{label}: {kind}",
+            {"kind": kind, "label": label},
+            engine_variables(label.split()[-1]) if label in ENGINES else {},
+            seconds=SECONDS,
+        )
         for kind in KINDS
-        for label in subjects(setting)
+        for label in [*subjects(setting), *engines * (kind == "bits")]
     ]
 
 
@@ -35,8 +43,11 @@ def run(setting: Setting, seconds: float, kind: str, label: str) -> Iterator[Row
 
 def _bits(setting: Setting, seconds: float, label: str) -> Iterator[Row]:
     """Train every block in two processes and compare the weights, bit for bit."""
+    from nnbench.testing import BLOCKS
+
+    blocks = FEW if label in ENGINES else tuple(BLOCKS)
     command = [sys.executable, "-P", "-m", "gpu.bits", label, setting.device]
-    command.append("8" if setting.quick else "1000")
+    command += blocks[: 8 if setting.quick else None]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     both = [subprocess.Popen(command, **pipes, text=True) for _ in range(2)]  # type: ignore[call-overload]
     try:

@@ -1,4 +1,4 @@
-"""`python -m gpu.bits LABEL DEVICE COUNT`: train blocks; print digests of the weights as JSON."""
+"""`python -m gpu.bits LABEL DEVICE BLOCK...`: train them; print digests of the weights as JSON."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import json
 import os
 import sys
 
-from gpu.kit import SUBJECTS
+from gpu.kit import ENGINES, SUBJECTS
 from gpu.trainers import Backend
 
 
-def main(label: str, device: str, count: str) -> None:
-    """Train the first blocks for 21 steps each in float32."""
+def main(label: str, device: str, *blocks: str) -> None:
+    """Train blocks for 21 steps each in float32."""
     from nnbench.backends.parity import trained
     from nnbench.testing import BLOCKS
 
-    name, execution = SUBJECTS[label]
+    name, execution = (SUBJECTS | ENGINES)[label]
     found = {}
-    for block, case in list(BLOCKS.items())[: int(count)]:
-        short = case.of("float32")
+    for block in blocks:
+        short = BLOCKS[block].of("float32")
         trainer = Backend(name, device)(short.on(execution), short.splits)
         params = trained(trainer, short.params, short.walks())
         sha = hashlib.sha256(b"".join(params[key].tobytes() for key in sorted(params, key=str)))

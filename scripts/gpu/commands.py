@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from gpu.across import certificates
-from gpu.rows import Job, Row, Setting
-from nnbench.records.certificate import GOOD
+from gpu.rows import Job, Outcome, Row, Setting
+from nnbench.records.standing import GOOD
 
 SHORT = ("epochs=2", "batch_size=32", "data.train_samples=800", "tracking=local")
 MADE_UP = ("data=synthetic", "data.samples=1000", "data.features=784", "data.outputs=10")
@@ -135,7 +135,7 @@ def run(
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            late = "failed" if error.timeout > SECONDS - 10 else "skipped"
+            late: Outcome = "failed" if error.timeout > SECONDS - 10 else "skipped"
             yield Row(what, late, f"no end after {error.timeout:.0f} s")
             return
         runs = [json.loads(p.read_text()) for p in sorted(Path(folder).rglob("run.json"))]

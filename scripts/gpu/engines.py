@@ -14,30 +14,41 @@ BLOCKS = (
     *("max_pool2d", "embedding", "layer_norm", "rmsprop"),
 )
 TIMED = ("W3", "W1")
+EXECUTIONS = {"torch": ("fit",), "jax": ("xla", "fit")}
 
 
 def jobs(setting: Setting) -> list[Job]:
-    """Return two jobs for each engine: whether it agrees, and how fast it is."""
+    """Return jobs for each engine: whether each execution agrees, and how fast they are."""
     if setting.lacks("keras"):
         return []
     engines = [name for name in ("torch", "jax") if not setting.lacks(name)]
-    kinds = [(kind, engine) for kind in ("agreement", "timings") for engine in engines]
+    asked = [
+        *(("agreement", name, (how,)) for name in engines for how in EXECUTIONS[name]),
+        *(("timings", name, EXECUTIONS[name]) for name in engines),
+    ]
     return [
         Job(
             f"Keras on {engine}",
-            {"engine": engine, "kind": kind},
-            {
-                "KERAS_BACKEND": engine,
-                "JAX_ENABLE_X64": "1",
-                "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-            },
+            {"engine": engine, "kind": kind, "executions": executions},
+            variables(engine),
             timed=kind == "timings",
         )
-        for kind, engine in kinds
+        for kind, engine, executions in asked
     ]
 
 
-def run(setting: Setting, seconds: float, engine: str, kind: str) -> Iterator[Row]:
+def variables(engine: str) -> dict[str, str]:
+    """Return the environment of a process with Keras on `engine`, as conf/backend has it."""
+    return {
+        "KERAS_BACKEND": engine,
+        "JAX_ENABLE_X64": "1",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    }
+
+
+def run(
+    setting: Setting, seconds: float, engine: str, kind: str, executions: list[str]
+) -> Iterator[Row]:
     """Yield the rows of an engine, in float32: Keras has no other arithmetic on these two."""
     from gpu import loops, stopwatch
     from gpu.compiled import agreement
@@ -45,8 +56,10 @@ def run(setting: Setting, seconds: float, engine: str, kind: str) -> Iterator[Ro
 
     end, label = time.monotonic() + seconds, f"Keras on {engine}"
     if kind == "agreement":
+        (execution,) = executions
         make = Backend("keras", setting.device)
-        yield from agreement(setting, end, label, make, "fit", BLOCKS, "float32")
+        said = f"{label}, {execution}"
+        yield from agreement(setting, end, said, make, execution, BLOCKS, "float32")
         return
     known = {workload.name: workload for workload in WORKLOADS}
     for name in TIMED[: 1 if setting.quick else None]:
@@ -55,7 +68,8 @@ def run(setting: Setting, seconds: float, engine: str, kind: str) -> Iterator[Ro
             continue
         workload = known[name].shorter(20 if setting.quick else 200)
         makers: dict[str, stopwatch.Make] = {
-            f"{label}, fit": partial(stopwatch.trainer, "keras", "fit", setting.device, workload)
+            f"{label}, {how}": partial(stopwatch.trainer, "keras", how, setting.device, workload)
+            for how in executions
         }
         bare = "bare JAX, an epoch compiled by XLA" if engine == "jax" else "bare torch"
         makers[bare] = (
@@ -63,4 +77,5 @@ def run(setting: Setting, seconds: float, engine: str, kind: str) -> Iterator[Ro
             if engine == "jax"
             else partial(loops.bare_torch, workload, setting.device)
         )
-        yield from stopwatch.race(workload, makers, {f"{label}, fit": bare}, 3)
+        against = {f"{label}, {how}": bare for how in executions}
+        yield from stopwatch.race(workload, makers, against, 3)

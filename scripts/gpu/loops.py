@@ -119,7 +119,7 @@ def bare_jax(workload: Workload) -> Loop:
         weights = [w - RATE * v for w, v in zip(weights, velocities, strict=True)]
         return (weights, velocities), loss
 
-    @jax.jit
+    @jax.jit  # type: ignore[untyped-decorator]
     def program(weights: Any, velocities: Any, order: Any) -> Any:
         return lax.scan(step, (weights, velocities), order)
 

@@ -62,7 +62,7 @@ def _version(name: str) -> str | None:
             return importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return "?"
+    return None
 
 
 def gpus() -> dict[str, Any]:
@@ -84,7 +84,7 @@ def gpus() -> dict[str, Any]:
 
 def facts(device: str, seen: dict[str, Any]) -> dict[str, Any]:
     """Return where the proof ran, for the report."""
-    from nnbench.records import machine
+    from nnbench.records import machine, source
 
     return {
         "device": device,
@@ -96,5 +96,5 @@ def facts(device: str, seen: dict[str, Any]) -> dict[str, Any]:
         "versions": {name: v for name in ("numpy", "scipy") if (v := _version(name))}
         | {name: v for name, v in installed().items() if v},
         "commit": machine.commit(),
-        "source_digest": machine.source_digest(),
+        "source_digest": source.package_digest(),
     }

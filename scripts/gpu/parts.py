@@ -36,7 +36,7 @@ PARTS = (
     ),
     Part("compiled", "torch compile and cudagraph against eager", _most(100, 80)),
     Part("engines", "Keras on torch and JAX", _most(100, 60)),
-    Part("behaviour", "The same bits twice, peak memory, out of memory", _most(70, 40)),
+    Part("behaviour", "The same bits twice, peak memory, out of memory", _most(110, 90)),
     Part("commands", "The command line", _most(110, 110)),
 )
 TOTAL_SECONDS = 530.0

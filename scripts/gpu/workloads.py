@@ -10,7 +10,15 @@ import numpy as np
 from nnbench.backends.protocol import Task, Walk
 from nnbench.data.dataset import ArraySpec, Split
 from nnbench.model.init import Glorot, Params, initial_params
-from nnbench.model.layers import Activation, Conv2d, Dense, Flatten, Layer, MaxPool2d
+from nnbench.model.layers import (
+    Activation,
+    ActivationName,
+    Conv2d,
+    Dense,
+    Flatten,
+    Layer,
+    MaxPool2d,
+)
 from nnbench.model.losses import Loss
 from nnbench.model.network import Architecture
 from nnbench.model.optimizers import SGD, Optimizer
@@ -36,7 +44,7 @@ class Workload:
     def architecture(self) -> Architecture:
         """Return the net: `layers`, then ten outputs."""
         images = any(isinstance(layer, Conv2d) for layer in self.layers)
-        output = "sigmoid" if self.sigmoid else "softmax"
+        output: ActivationName = "sigmoid" if self.sigmoid else "softmax"
         return Architecture(IMAGES if images else (784,), (*self.layers, Dense(10)), output)
 
     def task(self, device: str, execution: str) -> Task:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import median
+from typing import Protocol
 
 from nnbench.records.flags import Contended, Early, Flag
 from nnbench.records.run import EpochRecord, RunResult
@@ -17,6 +18,26 @@ IDLE = 0.1  # of all training time off the processor, where waiting is not recor
 SWITCHES = 10.0  # together with so many involuntary switches a second
 LATE = 0.05  # of training time, in at least half of the epochs
 MOSTLY = 0.5  # of training time, in whatever epochs
+
+
+class Effort(Protocol):
+    """What an epoch says of its processor."""
+
+    @property
+    def train_seconds(self) -> float:
+        """Return the wall seconds of training."""
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """Return the processor seconds, None where they are not known."""
+
+    @property
+    def waited_seconds(self) -> float | None:
+        """Return the seconds of waiting for a processor, None where they are not known."""
+
+    @property
+    def involuntary_switches(self) -> int | None:
+        """Return how often the processor was taken away, None where it is not known."""
 
 
 def flags(epochs: Sequence[EpochRecord]) -> tuple[Flag, ...]:
@@ -39,7 +60,7 @@ def is_early(epochs: Sequence[EpochRecord]) -> bool:
     return share > MOSTLY or (share > LATE and usual)
 
 
-def is_contended(epochs: Sequence[EpochRecord]) -> bool:
+def is_contended(epochs: Sequence[Effort]) -> bool:
     """Tell whether other processes took the processor for a part of epoch time that matters.
 
     False where nothing of that kind is recorded.
@@ -59,17 +80,17 @@ def is_contended(epochs: Sequence[EpochRecord]) -> bool:
     return seconds - work > IDLE * seconds and switches > SWITCHES * seconds
 
 
-def waited_seconds(epochs: Sequence[EpochRecord]) -> float | None:
+def waited_seconds(epochs: Sequence[Effort]) -> float | None:
     """Return the sum over `epochs`, None where one has none on record."""
     return _sum([record.waited_seconds for record in epochs])
 
 
-def processor_seconds(epochs: Sequence[EpochRecord]) -> float | None:
+def processor_seconds(epochs: Sequence[Effort]) -> float | None:
     """Return the sum over `epochs`, None where one has none on record."""
     return _sum([record.cpu_seconds for record in epochs])
 
 
-def involuntary_switches(epochs: Sequence[EpochRecord]) -> float | None:
+def involuntary_switches(epochs: Sequence[Effort]) -> float | None:
     """Return the sum over `epochs`, None where one has none on record."""
     return _sum([record.involuntary_switches for record in epochs])
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from nnbench.config.catalogue import groups, main_values, options
 from nnbench.config.composition import compose, compose_all
 from nnbench.config.mistakes import KNOWN_AS, all_keys, owners
+from nnbench.config.run import check_shared
 from nnbench.config.studies import experiments
 from nnbench.config.words import chosen, in_quotes
 from nnbench.errors import ConfigError
@@ -45,7 +46,7 @@ def remedy(words: Sequence[str], many: bool, said: str) -> list[str] | None:
 def _composes(words: Sequence[str], many: bool) -> bool:
     with contextlib.suppress(ConfigError):
         if many:
-            compose_all(words)
+            check_shared(compose_all(words))
         else:
             compose(words)
         return True

@@ -146,6 +146,9 @@ class RunConfig:
         return found + ["schedule=plateau"] * isinstance(self.schedule, Plateau)
 
 
+SHARED = ("results", "tracking", "launcher", "order", "on_error")  # by all cells of a sweep
+
+
 @dataclass(frozen=True, eq=False)
 class Cell:
     """One run to do: its resolved configuration as plain data, and what was typed for it.
@@ -267,3 +270,14 @@ def _check_execution(backend: BackendConfig, device: str, possible: Sequence[str
         f"Received backend.execution={backend.execution}; backend={backend.name} has "
         f"{', '.join(possible)}{on}{hint}"
     )
+
+
+def check_shared(cells: Sequence[Cell]) -> None:
+    """Raise ConfigError where the cells of a sweep differ in what all of them share."""
+    for key in SHARED:
+        if any(getattr(cell.config, key) != getattr(cells[0].config, key) for cell in cells):
+            typed = {
+                w for cell in cells for w in cell.overrides if w.startswith((f"{key}=", f"{key}."))
+            }
+            several = " and ".join(sorted(typed)) or "several"
+            raise ConfigError(f"A sweep has one {key}; received {several}. Make them two sweeps.")

@@ -103,7 +103,10 @@ class Conv2d(BaseLayer):
         rows, columns = ((n + sum(pad) - k) // self.stride + 1 for n, pad in lengths)
         if rows < 1 or columns < 1:
             padded = f" with padding={self.padding}" if self.padding != "valid" else ""
-            raise ConfigError(f"has kernel_size={k}, larger than its input {shape}{padded}")
+            raise ConfigError(
+                f"has kernel_size={k}, larger than its input {shape}{padded}; set padding=same, "
+                "leave out layers before it, or take larger images"
+            )
         return (rows, columns, self.filters)
 
     def pads(self, shape: Shape) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -138,7 +141,10 @@ class _Pool2d(BaseLayer):
         """Return `(height, width, channels)`."""
         height, width, channels = _image(shape)
         if min(height, width) < self.size:
-            raise ConfigError(f"has size={self.size}, larger than its input {shape}")
+            raise ConfigError(
+                f"has size={self.size}, larger than its input {shape}; leave it out, or layers "
+                "before it, or take larger images"
+            )
         rows, columns = ((n - self.size) // self.step + 1 for n in (height, width))
         return (rows, columns, channels)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnbench.config.run import Cell
+from nnbench.config.run import Cell, check_shared
 from nnbench.errors import ConfigError, RunBusy
 from nnbench.records.locks import Claim
 from nnbench.records.run import RunResult
@@ -43,9 +43,7 @@ def planner_for(cells: Sequence[Cell], asked: Asked) -> Planner:
     """Return what looks the cells up. Raises ConfigError where they do not agree on where."""
     if not cells:
         raise ConfigError("This sweep has no runs: nothing matches its pattern.")
-    for key in ("results", "tracking", "launcher", "order", "on_error"):
-        if any(getattr(cell.config, key) != getattr(cells[0].config, key) for cell in cells):
-            raise ConfigError(f"A sweep has one {key}; received several. Make them two sweeps.")
+    check_shared(cells)
     return Planner(Path(cells[0].config.results), asked.fresh)
 
 

@@ -40,6 +40,15 @@ class Writer(NamedTuple):
     moments: Sequence[str] = MOMENTS
 
 
+SIDES = ("a.py:build", "b.py:build")
+DIAGNOSE = ("diagnose", *SIDES, "--seeds", "1", "--out", "said")
+PROGRAM = """import torch
+from torch import nn
+torch.manual_seed(0)
+def build():
+    net = nn.Sequential(nn.Linear(784, 8), nn.ReLU(), nn.Linear(8, 10))
+    return net, torch.optim.SGD(net.parameters(), lr=RATE), nn.CrossEntropyLoss()
+"""
 EVERY_EPOCH = ("checkpoint.every=1", "checkpoint.unit=epochs")
 WRITERS = (
     Writer("record", [*RUN, "seed=5"], r"run\.json"),
@@ -65,6 +74,13 @@ WRITERS = (
     Writer("trace", ["trace", "backend=numpy", *RUN[1:], "--out", "step.npz"], r"step\.npz"),
     Writer("parity", ["parity", *BOTH[1:]], r"parity\.json"),
     Writer("profile", ["profile", *RUN, "--plot", "p.svg"], r"p\.svg"),
+    Writer("arch", ["new", "arch", "another"], r"another\.yaml"),
+    Writer("backend", ["new", "backend", "another"], r"another\.(py|yaml)"),
+    Writer("diagnosis", DIAGNOSE, r"diagnosis\.(html|json)"),
+    Writer("program", [*DIAGNOSE, "--write", "mended"], r"b_.*\.py"),
+    Writer("certificate", [*DIAGNOSE, "--write", "mended"],
+           r"certificate\.json"),
+    Writer("import", ["import", SIDES[0], "--as", "another"], r"another\.yaml"),
     Writer("cache", ["data", "fetch", "mnist_5k"], r"mnist_5k\.npz"),
 )  # fmt: skip
 
@@ -152,6 +168,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two runs and a cache."""
     folder = tmp_path_factory.mktemp("writers") / "at"
     folder.mkdir()
+    for name, rate in (("a", "0.1"), ("b", "0.05")):
+        (folder / f"{name}.py").write_text(PROGRAM.replace("RATE", rate))
     code, said = command(folder, BOTH, 0o022)
     assert code == 0, said
     return folder
@@ -197,8 +215,8 @@ KNOWN = {  # modules that write files, each tried above, or with the reason why 
     "data/idx.py",  # tests/data/test_mnist.py: a copy that is not whole is made anew
     "cli/report.py", "cli/explain.py", "training/epochs.py",  # by `write` of what they have
     "cli/help.py", "testing/__main__.py", "sweeps/importing.py", "sweeps/programs.py",  # to output
-    "reporting/diagnosis/diagnosis.py", "training/diagnosing.py", "cli/diagnose.py",  # not yet
-    "cli/new.py",  # a new file for the user to edit, not killed yet
+    "reporting/diagnosis/diagnosis.py", "cli/diagnose.py", "cli/new.py",
+    "training/diagnosing.py",  # into a folder that is removed afterwards
     "cli/trace.py",  # by `writing.write`
     "training/worker.py", "sweeps/process.py", "cli/overrides.py", "cli/__init__.py",  # pipes
 }  # fmt: skip

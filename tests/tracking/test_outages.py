@@ -13,7 +13,7 @@ import pytest
 
 from nnbench.records.folder import read_runs
 from support import ROOT
-from support.commands import PATIENCE, Nnbench, begin, started, wait_for
+from support.commands import PATIENCE, PROGRESS, Nnbench, begin, started, wait_for
 from support.servers import Server
 from support.tracking import assert_mirrored, client_of
 
@@ -28,6 +28,19 @@ def epochs_at(uri: str) -> bool:
     return any(run.data.metrics for run in client.search_runs(experiments))
 
 
+def undisturbed(nnbench: Nnbench, results: Path, command: list[str]) -> tuple[float, float]:
+    """Return what a process takes besides its run where the server is there, and for tracking.
+
+    The first is starting, and bringing and checking thousands of metrics.
+    """
+    began = time.monotonic()
+    done = nnbench(*command, "seed=1", f"results={results}")
+    wall = time.monotonic() - began
+    assert done.returncode == 0, done.stderr
+    (run,) = read_runs(results)
+    return wall - run.phases.wall_seconds, run.phases.track_seconds
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("returns", [True, False])
 def test_a_server_that_stops_holds_nobody_up(
@@ -36,6 +49,7 @@ def test_a_server_that_stops_holds_nobody_up(
     """The run takes its normal time and 5 s at most; `nnbench sync` brings what is missing."""
     epochs = f"epochs={round(120 * (OUTAGE_SECONDS + 15))}"
     command = [*EPOCHS, epochs, f"tracking.uri={server.uri}"]
+    beside, tracking = undisturbed(nnbench, tmp_path / "before", command)
     began = time.monotonic()
     process = begin(tmp_path, command)
     started(process, tmp_path)
@@ -52,18 +66,18 @@ def test_a_server_that_stops_holds_nobody_up(
     (run,) = read_runs(tmp_path / "results")
     assert run.status == "finished"
     own = run.phases.wall_seconds
-    assert wall - own < 5.0 + 4.0, "5 s, and what a process with MLflow takes to start and end"
-    assert run.phases.track_seconds < 0.1 * own + 1.0
+    assert wall - own + run.phases.track_seconds < beside + tracking + 5.0
     if not returns:
         assert "nnbench sync" in err
-        assert err.count("\n") == 1
+        assert PROGRESS.sub("", err).count("\n") == 1
         refused = nnbench("sync")
         assert refused.returncode == 1
         assert "did not take the run" in refused.stderr
         server.start()
     synced = nnbench("sync")
     assert synced.returncode == 0, synced.stderr
-    assert_mirrored(client_of(server.uri), read_runs(tmp_path / "results"))
+    runs = [*read_runs(tmp_path / "results"), *read_runs(tmp_path / "before")]
+    assert_mirrored(client_of(server.uri), runs)
     assert "Nothing is missing" in nnbench("sync").stdout
 
 
@@ -84,7 +98,7 @@ def eight_runs(folder: Path, *words: str) -> None:
     for process in processes:
         out, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, out + err
-        assert err == ""
+        assert PROGRESS.sub("", err) == ""
 
 
 @pytest.mark.slow

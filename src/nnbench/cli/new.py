@@ -16,6 +16,7 @@ from nnbench.config import catalogue, studies
 from nnbench.errors import ConfigError, ResultsError
 from nnbench.reporting.pages.screen import say
 from nnbench.schema import told
+from nnbench.writing import write
 
 # Of each kind: its files, by the names of their skeletons, and what to type next.
 FILES = {
@@ -56,14 +57,14 @@ def command(kind: str, name: str, to: Path) -> int:
     """
     _check_name(kind, name)
     texts = {to / path.format(name=name): _text(each, name) for each, path in FILES[kind].items()}
-    for path in texts:
-        if path.exists():
+    whole = all(path.exists() for path in texts)  # not of one that was killed before the end
+    for path, text in texts.items():
+        if path.exists() and (whole or not _is(path, text)):
             raise ConfigError(f"Received new {kind} {name}; {path} is there: choose another name.")
     try:
         for path, text in texts.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
+            write(path, text.encode())
             say(path)
     except OSError as error:
         raise ResultsError(f"Cannot write --to {to}: {error.strerror}.") from None
@@ -71,6 +72,14 @@ def command(kind: str, name: str, to: Path) -> int:
     for line in NEXT[kind]:
         say("  " + line.format(name=name, title=_title(name), to=shlex.quote(str(to))))
     return 0
+
+
+def _is(path: Path, text: str) -> bool:
+    """Tell whether a file has this very text."""
+    try:
+        return path.is_file() and path.read_text(encoding="utf-8") == text
+    except (OSError, ValueError):
+        return False
 
 
 def _check_name(kind: str, name: str) -> None:

@@ -24,7 +24,7 @@ from nnbench.reporting.explain.layers import slots
 from nnbench.schema import to_data
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.programs import Program
-from nnbench.writing import staged
+from nnbench.writing import staged, write
 
 # Who runs what was read: Keras as its users do, by `fit`.
 BACKENDS: dict[Framework, str] = {"torch": "torch", "keras": "keras_fit"}
@@ -98,17 +98,14 @@ class Diagnosis:
         """
         if self.mended is None or self.values is None or not self.mended.targets:
             raise ConfigError("Nothing to write: there is no program to correct.")
-        folder.mkdir(parents=True, exist_ok=True)
         files: list[Path] = []
         for which, target in self.mended.targets.items():
             side = self.a if which == "A" else self.b
             path = folder / f"{which.lower()}_{_stem(side.name)}.py"
-            path.write_text(
-                program(target, self.sides[0], side.reading.framework), encoding="utf-8"
-            )
+            _write(path, program(target, self.sides[0], side.reading.framework))
             found = self.certify(which, path, folder)
             proof = path.with_suffix(".certificate.json")
-            proof.write_text(f"{json.dumps(found.as_data(), indent=1)}\n", encoding="utf-8")
+            _write(proof, f"{json.dumps(found.as_data(), indent=1)}\n")
             files += [path, proof]
         return files
 
@@ -126,6 +123,15 @@ class Diagnosis:
     def __repr__(self) -> str:
         named = ", ".join(each.name for each in self.differences) or "nothing"
         return f"<Diagnosis {self.a.name} and {self.b.name}: {named}>"
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file of `--write` in one step. Raises ResultsError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, text.encode())
+    except OSError as error:
+        raise ResultsError(f"Cannot write --write {path.parent}: {error.strerror}.") from None
 
 
 def _stem(name: str) -> str:

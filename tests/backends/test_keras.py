@@ -64,7 +64,7 @@ def test_walks_of_any_length_agree_and_shorter_ones_compile_nothing() -> None:
     """Shorter, longer than the training split, and not a multiple of the batch."""
     trainer = make("xla")
     trainer.warm_up(200)
-    loops = trainer._execution._loops
+    loops = trainer._execution._programs
     reference = NumpyTrainer(small_task(), small_splits())
     reference.load(trainer.params())
     for samples in (32, 40, 200, 1000):

@@ -14,7 +14,7 @@ from nnbench.backends.keras.model import Net
 from nnbench.backends.protocol import Task, TrainStats, Walk
 
 # program(order, rates, keys, shares, last, count) -> sum of the losses
-Program = Callable[..., float]
+Program = Callable[..., Any]
 
 
 class WholeWalk(Execution):
@@ -73,7 +73,7 @@ class WholeWalk(Execution):
         ]
         if (capacity, size) not in self._programs:
             self._programs[capacity, size] = self._program(capacity, size)
-        return self._programs[capacity, size](*given, np.int32(count))
+        return float(self._programs[capacity, size](*given, np.array(count, np.int32)))
 
 
 def _padded(array: NDArray[Any], length: int, dtype: Any) -> NDArray[Any]:

@@ -42,7 +42,8 @@ class Xla(WholeWalk):
             start = tf.constant(0, tf.int32)
             return tf.while_loop(lambda batch, _: batch < count, body, (start, zero))[1]
 
-        return lambda *given: float(loop(*map(tf.constant, given)))
+        program: Program = loop
+        return program
 
     def _learn(self, x: Any, rows: Any, rate: Any) -> Any:
         """Hand the gradients of a batch to the optimizer; return the sum of its losses."""

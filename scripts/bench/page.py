@@ -67,9 +67,14 @@ class Figures:
 
 
 def middle(values: list[float], digits: int = 1) -> str:
-    """Return the median of positive numbers, with the interval of their geometric mean."""
-    found = paired_ratio(values, [1.0] * len(values))
+    """Return the median, with the interval of the geometric mean where all numbers are positive.
+
+    What is a difference of times may be none or less.
+    """
     shown = f"{statistics.median(values):,.{digits}f}"
+    if min(values) <= 0.0:
+        return shown
+    found = paired_ratio(values, [1.0] * len(values))
     if not math.isfinite(found.high):
         return shown
     return f"{shown} ({found.low:,.{digits}f} to {found.high:,.{digits}f})"

@@ -134,10 +134,10 @@ def _numpy_momentum(p: Any) -> tuple[Callable[[], object], Callable[[], object]]
                     np.maximum(a[i + 1], zeros[i + 1], out=a[i + 1])
             z, d = a[-1], g[-1]
             logits[step : step + batch] = z
-            np.maximum.reduce(z, axis=1, out=row, keepdims=True)
+            np.maximum.reduce(z, 1, None, row, True)  # type: ignore[call-overload]
             np.subtract(z, row, d)
             np.exp(d, d)
-            np.add.reduce(d, axis=1, out=row, keepdims=True)
+            np.add.reduce(d, 1, None, row, True)  # type: ignore[call-overload]
             np.divide(d, row, d)
             np.subtract(d, p.t[rows], d)
             np.multiply(d, np.float32(1 / batch), d)

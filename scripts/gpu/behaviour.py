@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gpu.engines import BLOCKS as FEW
-from gpu.engines import variables as engine_variables
-from gpu.kit import ENGINES, SUBJECTS, subjects
+from gpu import engines
+from gpu.kit import SUBJECTS, subjects
 from gpu.rows import Job, Row, Setting
 from gpu.trainers import Backend
 
@@ -22,16 +21,18 @@ LIMIT_BYTES = 1_500_000_000  # what a process may take where memory has to run o
 
 def jobs(setting: Setting) -> list[Job]:
     """Return a job for each kind of behaviour and backend; of Keras the bits alone."""
-    engines = [label for label in ENGINES if not setting.lacks("keras", label.split()[-1])]
+    on_engines = [
+        label for label in engines.SUBJECTS if not setting.lacks("keras", label.split()[-1])
+    ]
     return [
         Job(
             f"{label}: {kind}",
             {"kind": kind, "label": label},
-            engine_variables(label.split()[-1]) if label in ENGINES else {},
+            engines.variables(label.split()[-1]) if label in engines.SUBJECTS else {},
             seconds=SECONDS,
         )
         for kind in KINDS
-        for label in [*subjects(setting), *engines * (kind == "bits")]
+        for label in [*subjects(setting), *on_engines * (kind == "bits")]
     ]
 
 
@@ -45,7 +46,7 @@ def _bits(setting: Setting, seconds: float, label: str) -> Iterator[Row]:
     """Train every block in two processes and compare the weights, bit for bit."""
     from nnbench.testing import BLOCKS
 
-    blocks = FEW if label in ENGINES else tuple(BLOCKS)
+    blocks = engines.BLOCKS if label in engines.SUBJECTS else tuple(BLOCKS)
     command = [sys.executable, "-P", "-m", "gpu.bits", label, setting.device]
     command += blocks[: 8 if setting.quick else None]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

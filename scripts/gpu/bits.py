@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-from gpu.kit import ENGINES, SUBJECTS
+from gpu import engines, kit
 from gpu.trainers import Backend
 
 
@@ -17,7 +17,7 @@ def main(label: str, device: str, *blocks: str) -> None:
     from nnbench.errors import UnsupportedSpec
     from nnbench.testing import BLOCKS
 
-    name, execution = (SUBJECTS | ENGINES)[label]
+    name, execution = (kit.SUBJECTS | engines.SUBJECTS)[label]
     found = {}
     for block in blocks:
         short = BLOCKS[block].of("float32")

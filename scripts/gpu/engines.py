@@ -15,6 +15,7 @@ BLOCKS = (
 )
 TIMED = ("W3", "W1")
 EXECUTIONS = {"torch": ("fit",), "jax": ("xla", "fit")}
+SUBJECTS = {f"keras on {engine}": ("keras", hows[0]) for engine, hows in EXECUTIONS.items()}
 
 
 def jobs(setting: Setting) -> list[Job]:

@@ -14,11 +14,6 @@ SUBJECTS = {
     "numpy reference": ("numpy", "reference"),
     "torch cudagraph": ("torch", "cudagraph"),
 }
-# Keras on other engines, which have float32 alone; each in processes of its own engine.
-ENGINES = {
-    "keras on torch": ("keras", "fit"),
-    "keras on jax": ("keras", "xla"),
-}
 KINDS = ("float64", "float32")
 
 

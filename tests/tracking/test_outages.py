@@ -28,17 +28,17 @@ def epochs_at(uri: str) -> bool:
     return any(run.data.metrics for run in client.search_runs(experiments))
 
 
-def undisturbed(nnbench: Nnbench, results: Path, command: list[str]) -> tuple[float, float]:
-    """Return what a process takes besides its run where the server is there, and for tracking.
+def beside_the_run(nnbench: Nnbench, results: Path, command: list[str]) -> float:
+    """Return what a process takes besides its run where the server is there all the time.
 
-    The first is starting, and bringing and checking thousands of metrics.
+    Starting, and bringing and checking thousands of metrics.
     """
     began = time.monotonic()
     done = nnbench(*command, "seed=1", f"results={results}")
     wall = time.monotonic() - began
     assert done.returncode == 0, done.stderr
     (run,) = read_runs(results)
-    return wall - run.phases.wall_seconds, run.phases.track_seconds
+    return wall - run.phases.wall_seconds
 
 
 @pytest.mark.slow
@@ -49,7 +49,7 @@ def test_a_server_that_stops_holds_nobody_up(
     """The run takes its normal time and 5 s at most; `nnbench sync` brings what is missing."""
     epochs = f"epochs={round(120 * (OUTAGE_SECONDS + 15))}"
     command = [*EPOCHS, epochs, f"tracking.uri={server.uri}"]
-    beside, tracking = undisturbed(nnbench, tmp_path / "before", command)
+    beside = beside_the_run(nnbench, tmp_path / "before", command)
     began = time.monotonic()
     process = begin(tmp_path, command)
     started(process, tmp_path)
@@ -66,7 +66,8 @@ def test_a_server_that_stops_holds_nobody_up(
     (run,) = read_runs(tmp_path / "results")
     assert run.status == "finished"
     own = run.phases.wall_seconds
-    assert wall - own + run.phases.track_seconds < beside + tracking + 5.0
+    assert wall - own < beside + 5.0
+    assert run.phases.track_seconds < 0.1 * own + 1.0
     if not returns:
         assert "nnbench sync" in err
         assert PROGRESS.sub("", err).count("\n") == 1

@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ from nnbench.records.folder import read_runs
 from nnbench.records.run import RunResult
 from support import SOURCE
 from support.commands import PATIENCE, TINY, Nnbench, begin, started, wait_for
+
+HEAVY = ("hydra", "omegaconf", "numpy", "pandas", "torch", "tensorflow", "mlflow")
 
 
 def only_run(folder: Path) -> RunResult:
@@ -256,13 +259,26 @@ def test_help_is_for_people_and_loads_nothing_heavy(nnbench: Nnbench) -> None:
     assert done.returncode == 0
     for word in ("backend", "torch_default", "doctor", "batch_size: 1", "nnbench -m"):
         assert word in done.stdout
+    assert loaded_by("--help") == "set()"
+
+
+def loaded_by(*words: str, of: Sequence[str] = (*HEAVY, "rich")) -> str:
+    """Return which of the packages `of` a command has loaded at its end."""
     code = (
         "import sys\nfrom nnbench.cli import main\n"
-        "try: main(['--help'])\nexcept SystemExit: pass\n"
-        "print(sorted({'hydra','numpy','torch','tensorflow','mlflow','rich'} & set(sys.modules)))"
+        f"try: main({[*words]})\nexcept SystemExit: pass\n"
+        f"print(set({[*of]}) & set(sys.modules))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.splitlines()[-1] == "[]"
+    return found.stdout.splitlines()[-1]
+
+
+def test_a_list_of_runs_loads_nothing_heavy(nnbench: Nnbench) -> None:
+    """A thousand runs are listed in the time that NumPy and Hydra take to load."""
+    nnbench(*TINY)
+    assert loaded_by("ls", of=HEAVY) == "set()"
+    assert loaded_by("ls", "numpy", of=HEAVY) == "set()"
+    assert loaded_by("ls", of=["rich"]) == "{'rich'}", "what is loaded is seen"
 
 
 def test_the_numpy_worker_loads_no_framework(tmp_path: Path) -> None:

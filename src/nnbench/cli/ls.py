@@ -33,7 +33,6 @@ def command(words: tuple[str, ...], results: Path, last: int, status: str | None
     backend=numpy, @last, parts of names; all must fit.
     """
     from nnbench.records.folder import Folder
-    from nnbench.reporting.comparison.select import check_keys
     from nnbench.reporting.pages.listing import listing
     from nnbench.reporting.pages.screen import Screen
 
@@ -51,6 +50,8 @@ def command(words: tuple[str, ...], results: Path, last: int, status: str | None
     for problem in folder.problems:
         say(f"left out: {problem}", err=True)
     if not found.total:
+        from nnbench.reporting.comparison.select import check_keys
+
         check_keys(words)
         say(f"No runs recorded in {results}; run `nnbench` first.")
         return 0

@@ -8,15 +8,17 @@ import secrets
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nnbench.config.run import Cell, RunConfig
 from nnbench.errors import ConfigError, ResultsError
-from nnbench.model.init import FromRun
 from nnbench.records.folder import Folder, read_runs
 from nnbench.records.run import RECORD_NAME, RUNS_NAME, RunResult
 from nnbench.records.settings import as_text, settings
 from nnbench.schema import closest, told
 from nnbench.writing import clear
+
+if TYPE_CHECKING:  # `ls` finds runs without NumPy
+    from nnbench.config.run import Cell, RunConfig
 
 # Overrides that a run's name leaves out: they are in it already, or decide no figure.
 UNNAMED = (
@@ -35,6 +37,8 @@ def find_weights(config: RunConfig) -> Path | None:
 
     Raises ConfigError when nothing fits `init.run`, or several runs do.
     """
+    from nnbench.model.init import FromRun
+
     if not isinstance(config.init, FromRun):
         return None
     wanted, results = config.init.run, Path(config.results)

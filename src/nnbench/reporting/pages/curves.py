@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from statistics import mean
+from statistics import fmean as mean  # exact to a rounding, and a tenth of the time
 from typing import Any
 
 from nnbench.formatting import duration, finite, number, percent
 from nnbench.reporting.comparison.groups import Group
 from nnbench.reporting.comparison.reaching import Reached, reached
 from nnbench.reporting.pages import axis
-from nnbench.reporting.pages.drawn import Drawn
+from nnbench.reporting.pages.drawn import MOST_MARKS, Drawn
 from nnbench.reporting.pages.looks import INK, Look
 from nnbench.reporting.pages.scene import HEIGHT, Scene, label_ends, seeds, sentences, stage
 
@@ -211,13 +211,14 @@ def _describe_runs(
     drawn: Drawn, axes: Any, scene: Scene, runs: dict[int, Any], reach: dict[int, Reached]
 ) -> None:
     ends = []
+    points = {i: [point for run in found for point in run] for i, found in runs.items()}
+    every = -(-sum(map(len, points.values())) // (MOST_MARKS - len(points)))
     for i, found in runs.items():
         drawn.legend.append((i, scene.groups[i].label))
-        for run in found:
-            drawn.mark(
-                axes, i,
-                [(s, a, f"{scene.names[i]}, {duration(s)}: {percent(a)}") for s, a in run],
-            )  # fmt: skip
+        texts = [
+            (s, a, f"{scene.names[i]}, {duration(s)}: {percent(a)}") for s, a in points[i][::every]
+        ]
+        drawn.mark(axes, i, texts)
         last = [run[-1] for run in found]
         ends.append((i, mean(s for s, _ in last), mean(a for _, a in last), scene.names[i]))
     label_ends(drawn, axes, ends, scene.looks)

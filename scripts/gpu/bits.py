@@ -13,7 +13,7 @@ from gpu.trainers import Backend
 
 def main(label: str, device: str, *blocks: str) -> None:
     """Train blocks for 21 steps each in float32."""
-    from nnbench.backends.parity import trained
+    from nnbench.backends.drift import trained
     from nnbench.errors import UnsupportedSpec
     from nnbench.testing import BLOCKS
 

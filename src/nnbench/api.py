@@ -1,8 +1,12 @@
-"""nnbench from Python: what the commands do, as functions that return objects."""
+"""nnbench from Python: what the commands do, as functions that return objects.
+
+Overrides are a list, or a text with spaces between them as a shell has it.
+"""
 
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -20,9 +24,10 @@ if TYPE_CHECKING:
     from nnbench.sweeps.loop import SweepResult
 
 Folder = str | os.PathLike[str]
+Words = str | Sequence[str]
 
 
-def run(overrides: Sequence[str] = ()) -> RunResult:
+def run(overrides: Words = ()) -> RunResult:
     """Train one run in a fresh process, as `nnbench OVERRIDES...` does, and return its record.
 
     Raises NNBenchError, one line, where it cannot be done.
@@ -31,10 +36,10 @@ def run(overrides: Sequence[str] = ()) -> RunResult:
     from nnbench.sweeps.loop import run_one
     from nnbench.sweeps.notebook import observer
 
-    return run_one(compose(overrides), observer())
+    return run_one(compose(_words(overrides)), observer())
 
 
-def sweep(overrides: Sequence[str], *, fresh: bool = False) -> SweepResult:
+def sweep(overrides: Words, *, fresh: bool = False) -> SweepResult:
     """Train every combination, as `nnbench -m OVERRIDES...` does; finished runs are taken.
 
     `fresh` runs them again. Runs that fail are in the result's `failures`; ConfigError is raised
@@ -46,7 +51,7 @@ def sweep(overrides: Sequence[str], *, fresh: bool = False) -> SweepResult:
     from nnbench.sweeps.notebook import observer
 
     name = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
-    return run_sweep(compose_all(overrides), name, observer(), Asked(fresh))
+    return run_sweep(compose_all(_words(overrides)), name, observer(), Asked(fresh))
 
 
 def runs(results: Folder = "results", *, all: bool = False) -> pd.DataFrame:
@@ -63,7 +68,7 @@ def runs(results: Folder = "results", *, all: bool = False) -> pd.DataFrame:
     return frame(read_runs(Path(results)), every=all)
 
 
-def report(words: Sequence[str] = (), results: Folder = "results", **asked: Any) -> Report:
+def report(words: Words = (), results: Folder = "results", **asked: Any) -> Report:
     """Compare the recorded runs that fit `words`, as `nnbench report WORDS...` does.
 
     `asked` are `uri`, `experiment`, `sweep`, `baseline` and `title`.
@@ -72,13 +77,13 @@ def report(words: Sequence[str] = (), results: Folder = "results", **asked: Any)
     from nnbench.sweeps.notebook import observer
 
     with observer().work("report") as work:
-        return asking.report(words, Path(results), tell=work, **asked)
+        return asking.report(_words(words), Path(results), tell=work, **asked)
 
 
 def explain(
     first: str | RunResult,
     last: str | RunResult,
-    overrides: Sequence[str] = (),
+    overrides: Words = (),
     *,
     seeds: int | Sequence[int] = 1,
     results: Folder = "results",
@@ -90,13 +95,13 @@ def explain(
     from nnbench.reporting.explain import asking
     from nnbench.sweeps.notebook import observer
 
-    return asking.explain(first, last, overrides, seeds, Path(results), observer())
+    return asking.explain(first, last, _words(overrides), seeds, Path(results), observer())
 
 
 def diagnose(
     a: Any,
     b: Any,
-    overrides: Sequence[str] = (),
+    overrides: Words = (),
     *,
     seeds: int = 3,
     results: Folder = "results",
@@ -111,21 +116,23 @@ def diagnose(
     from nnbench.sweeps.notebook import observer
 
     folder = Path(results) / "diagnose"
-    return ask(a, b, overrides, seeds, Path(results), folder, observer())
+    return ask(a, b, _words(overrides), seeds, Path(results), folder, observer())
 
 
-def parity(overrides: Sequence[str] = ()) -> list[Certificate]:
+def parity(overrides: Words = ()) -> list[Certificate]:
     """Train backends side by side and judge whether they agree, as `nnbench parity` does."""
     from nnbench.sweeps.notebook import observer
     from nnbench.sweeps.side_by_side import agreements
 
     with observer().work("parity") as work:
-        return [each for found in agreements(overrides, work) for each in found.certificates]
+        return [
+            each for found in agreements(_words(overrides), work) for each in found.certificates
+        ]
 
 
 def claims(
     study: str | None = None,
-    overrides: Sequence[str] = (),
+    overrides: Words = (),
     *,
     seeds: int = 3,
     recorded: bool = False,
@@ -138,5 +145,19 @@ def claims(
     from nnbench.reporting.claims.asking import ask
     from nnbench.sweeps.notebook import observer
 
-    words = [*overrides, f"results={results}"]
+    words = [*_words(overrides), f"results={results}"]
     return list(ask([study] if study else [], words, seeds, recorded, observer()).studies)
+
+
+def _words(given: Words) -> list[str]:
+    """Return overrides as a command line has them. Raises ConfigError for what are none."""
+    from nnbench.errors import ConfigError
+
+    try:
+        words = shlex.split(given) if isinstance(given, str) else [*given]
+    except ValueError as error:
+        raise ConfigError(f"Received {given}; {error}") from None
+    for word in words:
+        if not isinstance(word, str):
+            raise ConfigError(f"Received {word!r}; overrides are texts, as 'batch_size=32'")
+    return words

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from nnbench import data
+from nnbench.backends.drift import trained
 from nnbench.backends.numpy import NumpyTrainer
-from nnbench.backends.parity import relative_difference, trained
+from nnbench.backends.parity import relative_difference
 from nnbench.backends.protocol import Task, Walk
 from nnbench.config.composition import compose
 from nnbench.errors import ConfigError, NNBenchError, UnsupportedSpec

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from nnbench.backends.drift import trained
 from nnbench.backends.numpy import NumpyTrainer
 from nnbench.backends.numpy.layers import ACTIVATIONS
-from nnbench.backends.parity import relative_difference, trained
+from nnbench.backends.parity import relative_difference
 from nnbench.model import metrics
 from nnbench.model.layers import Activation, BatchNorm, Dense, Dropout
 from nnbench.model.losses import Loss

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from nnbench.backends import cuda
+from nnbench.backends.drift import trained
 from nnbench.backends.numpy import NumpyTrainer, device, layers
 from nnbench.backends.numpy.device import array_module
-from nnbench.backends.parity import relative_difference, trained
+from nnbench.backends.parity import relative_difference
 from nnbench.backends.protocol import Trainer
 from nnbench.errors import OutOfMemory, RunFailed, UnsupportedSpec
 from nnbench.testing import BLOCKS, equals_the_reference

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nnbench.backends.drift import agreement
 from nnbench.backends.numpy import NumpyTrainer
 from nnbench.backends.numpy.fused import blas, images, online, plan
 from nnbench.backends.numpy.fused.online import BLOCK
-from nnbench.backends.parity import Agreement, agreement
+from nnbench.backends.parity import Agreement
 from nnbench.backends.protocol import Walk
 from nnbench.errors import UnsupportedSpec
 from nnbench.model.layers import (

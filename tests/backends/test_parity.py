@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 
 from nnbench import data
+from nnbench.backends.drift import drift, trained
 from nnbench.backends.numpy import NumpyTrainer
 from nnbench.backends.parity import (
     Agreement,
     Verdict,
     compare,
-    drift,
     first_parts,
     first_steps,
     moved_by_one_ulp,
     relative_difference,
-    trained,
     verdict,
 )
 from nnbench.backends.protocol import Params, Task, TrainStats, Walk

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from nnbench.backends.drift import judge
 from nnbench.backends.numpy import NumpyTrainer
-from nnbench.backends.parity import Verdict, drift, verdict
+from nnbench.backends.parity import Verdict
 from nnbench.testing.cases import Case
 from nnbench.testing.random_nets import dark_case, random_case, seeded, seeded_dark
 from support.backends import factory
@@ -35,14 +36,13 @@ def cases(draw: st.DrawFn) -> Case:
 
 def judged(case: Case, others: Sequence[Pair]) -> dict[str, Verdict]:
     """Return the verdict on each execution over the case's 18 or 21 steps."""
-    reference = NumpyTrainer(case.task, case.splits)
-    trainers = {
-        f"{name} {execution}": factory(name)(case.on(execution), case.splits)
-        for name, execution in others
-    }
-    excluded = case.task.architecture.without_effect()
-    found = list(drift(reference, trainers, case.params, case.steps(), excluded))
-    return {name: verdict([step[name] for step in found]) for name in trainers}
+    size, excluded = case.task.step_samples, case.task.architecture.without_effect()
+    reference, found = NumpyTrainer(case.task, case.splits), {}
+    for name, execution in others:
+        trainer = factory(name)(case.on(execution), case.splits)
+        _, verdict = judge(reference, trainer, case.params, case.steps(), size, excluded)
+        found[f"{name} {execution}"] = verdict
+    return found
 
 
 @pytest.mark.timeout(COUNT * 60)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nnbench.backends.drift import trained
 from nnbench.backends.numpy import NumpyTrainer
 from nnbench.backends.numpy.flat import Flat
 from nnbench.backends.numpy.optimizers import Rule
-from nnbench.backends.parity import relative_difference, trained
+from nnbench.backends.parity import relative_difference
 from nnbench.config.composition import compose
 from nnbench.errors import ConfigError
 from nnbench.model.formulas import forms

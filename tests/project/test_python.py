@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +31,21 @@ def test_importing_it_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_overrides_are_a_list_or_a_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = " ".join([*TINY, "'name=two words'"])
+    assert nnbench.run(text).name == nnbench.run([*TINY, "name=two words"]).name
+    wrong: list[tuple[Any, str]] = [
+        ("device=0", "Received device=0; must be one of auto, cpu, cuda"),
+        ("name='x", "Received name='x; No closing quotation"),
+        (["batch_size", 32], "Received 32; overrides are texts, as 'batch_size=32'"),
+        ({"batch_size": 32}, "Received 'batch_size'; must be KEY=VALUE"),
+    ]
+    for given, line in wrong:
+        with pytest.raises(ConfigError, match="^" + re.escape(line)):
+            nnbench.run(given)
 
 
 def test_a_sweep_and_what_is_made_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from nnbench.backends.parity import Agreement
 from nnbench.records import recomputed, trajectory
-from nnbench.records.certificate import Certificate
+from nnbench.records.certificate import Certificate, Place
 from nnbench.records.folder import read_runs
 from nnbench.records.run import RunResult
 from nnbench.records.standing import Standing, standing
@@ -290,6 +290,11 @@ def test_what_parts_by_rounding_alone_is_chaotic() -> None:
     assert excused.word == "chaotic after step 9"
     assert str(excused).endswith("then rounding parts them: in float64 they agree")
     assert Certificate.of_data(json.loads(json.dumps(excused.as_data()))).word == excused.word
+    here = dataclasses.replace(excused, place=Place(2, 4, 0))
+    assert str(here).endswith(
+        "rounding decides step 4 of epoch 2, which the reference takes, too, from the same weights"
+    )
+    assert str(Certificate.of_data(json.loads(json.dumps(here.as_data())))) == str(here)
     early = dataclasses.replace(late, first={1: near, 2: far})
     assert not early.may_be_rounding
     assert not dataclasses.replace(late, dtype="float64").may_be_rounding

@@ -12,14 +12,14 @@ anything, and what is compared is the stable prefix before it. A prefix of nothi
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import numpy as np
 
-from nnbench.backends.protocol import Params, Trainer, Walk
+from nnbench.backends.protocol import Params, Walk
 from nnbench.model.network import ParamKey
 from nnbench.model.streams import generator
 
@@ -28,14 +28,6 @@ CHAOTIC = 1e-3
 FIRST_STEPS = 16  # judged in any case, a longer epoch's up to FIRST_SHARE of it
 FIRST_SHARE = 1 / 16
 ByLayer = dict[int, float]
-
-
-@runtime_checkable
-class Backwards(Protocol):
-    """A reference that can round sums over a batch in another way."""
-
-    def go_backwards(self, yes: bool) -> None:
-        """Take the samples of each batch in reverse order, or in theirs."""
 
 
 Outcome = Literal["agrees", "diverges", "chaotic", "not proven"]
@@ -131,62 +123,6 @@ def first_parts(walk: Walk, step_samples: int) -> list[Walk]:
     return [walk.part(start, stop, step_samples) for start, stop in pairwise(cuts)]
 
 
-def drift(
-    reference: Trainer,
-    others: Mapping[str, Trainer],
-    params: Params,
-    walks: Iterable[Walk],
-    excluded: Collection[ParamKey] = (),
-) -> Iterator[dict[str, Agreement]]:
-    """Train all from `params` and yield, after each walk, how far each of `others` is away.
-
-    The reference goes every walk twice, first from one ulp away and backwards within each batch;
-    whoever makes the walks finds it where it is itself. `excluded`: parameters without effect
-    (`Architecture.without_effect`), which only wander.
-    """
-    states = []
-    for start in (moved_by_one_ulp(params), params):
-        reference.load(start)
-        states.append(reference.state())
-    for other in others.values():
-        other.load(params)
-    for walk in walks:
-        weights = []
-        for i, state in enumerate(states):
-            reference.restore(state)
-            if isinstance(reference, Backwards):
-                reference.go_backwards(i == 0)
-            reference.train(walk)
-            states[i] = {key: np.array(value) for key, value in reference.state().items()}
-            weights.append(reference.params())
-        found = {}
-        for name, other in others.items():
-            other.train(walk)
-            found[name] = compare(weights[1], weights[0], other.params(), excluded)
-        yield found
-
-
-def first_parting(
-    reference: Trainer,
-    other: Trainer,
-    params: Params,
-    walks: Sequence[Walk],
-    step_samples: int,
-    excluded: Collection[ParamKey] = (),
-) -> tuple[int, int] | None:
-    """Return the step (from 0) of the last walk, and the layer, in which the two diverge first.
-
-    None where they do not, taken step by step, within that walk.
-    """
-    last = walks[-1]
-    steps = [last.part(i, i + 1, step_samples) for i in range(len(last.lr))]
-    way = [*walks[:-1], *steps]
-    for i, found in enumerate(drift(reference, {"other": other}, params, way, excluded)):
-        if i >= len(walks) - 1 and not found["other"].within:
-            return i - len(walks) + 1, found["other"].layer
-    return None
-
-
 def compare(
     expected: Params, perturbed: Params, found: Params, excluded: Collection[ParamKey] = ()
 ) -> Agreement:
@@ -195,26 +131,6 @@ def compare(
     one_ulps = layer_differences(expected, perturbed, excluded)
     one_ulp = float(np.maximum(_largest(one_ulps), np.finfo(_dtype(expected)).eps))  # NaN stays
     return Agreement(_largest(differences), one_ulp, differences, one_ulps)
-
-
-def agreement(
-    reference: Trainer,
-    other: Trainer,
-    params: Params,
-    walks: Iterable[Walk],
-    excluded: Collection[ParamKey] = (),
-) -> Agreement:
-    """Return how far `other` is away after all `walks`; see `drift`."""
-    *_, last = drift(reference, {"other": other}, params, walks, excluded)
-    return last["other"]
-
-
-def trained(trainer: Trainer, params: Params, walks: Iterable[Walk]) -> Params:
-    """Return the weights after loading `params` and training along `walks`."""
-    trainer.load(params)
-    for walk in walks:
-        trainer.train(walk)
-    return trainer.params()
 
 
 def moved_by_one_ulp(params: Params) -> Params:

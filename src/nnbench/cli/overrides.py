@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from nnbench.cli.progress import Display
 from nnbench.cli.sweep import run_cells
 from nnbench.config import composition, sources
 from nnbench.config.mistakes import all_keys
@@ -18,6 +19,7 @@ from nnbench.config.space import Question
 from nnbench.credentials import hidden, shown
 from nnbench.errors import ConfigError
 from nnbench.schema import closest, suggest, told
+from nnbench.schema.progress import counted
 from nnbench.sweeps.cells import Asked
 
 FLAGS = ("--fresh", "--plan")  # of ours; all others are Hydra's
@@ -52,11 +54,12 @@ def launch(
     """Compose every cell of a sweep, then run them; what Hydra's launcher is asked to do."""
     cells: list[Cell] = []
     impossible: list[tuple[Sequence[str], str]] = []
-    for words in overrides:
-        try:
-            cells.append(make(words))
-        except ConfigError as error:
-            impossible.append(([shown(word) for word in words], str(error)))
+    with Display().work("sweep") as tell:
+        for words in counted(overrides, tell, "composing run"):
+            try:
+                cells.append(make(words))
+            except ConfigError as error:
+                impossible.append(([shown(word) for word in words], str(error)))
     run_cells(cells, sweep, asked, impossible)
 
 

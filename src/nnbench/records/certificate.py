@@ -41,8 +41,9 @@ class Certificate:
 
     `first` are the agreements after so many of the first steps, `epochs` those after each epoch of
     `steps` steps. `place` is where they part. `figures` is None where none were to be checked;
-    `doubt` says why nothing is proved although nothing is wrong. `by_rounding`: they part in
-    float32 after the first steps and agree in float64, so that rounding alone parts them.
+    `doubt` says why nothing is proved although nothing is wrong. `by_rounding`: rounding parts
+    them. At `place` the reference takes the other's step from the other's weights; or, without a
+    place, they part in float32 after the first steps and agree in float64.
     """
 
     backend: str
@@ -142,9 +143,7 @@ class Certificate:
         about = "parity " if self.reference and self.outcome != "figures wrong" else ""
         match self.outcome:
             case "chaotic":
-                why = "one ulp alone then grows past any comparison"
-                why = "then rounding parts them: in float64 they agree" if self.by_rounding else why
-                detail = f"until then {self._apart()}; {why}"
+                detail = f"until then {self._apart()}; {self._why_chaotic()}"
                 return f"{about}{self.word}: {pair}: {detail}"
             case "agrees":
                 whole, steps = self.compared_epochs, self.compared_steps
@@ -163,6 +162,14 @@ class Certificate:
     def _apart(self) -> str:
         off, allowed = (self.last.difference, self.last.envelope) if self.last else (0.0, 0.0)
         return f"weights differ by {off:.1e} of the largest, allowed {allowed:.1e}"
+
+    def _why_chaotic(self) -> str:
+        if not self.by_rounding:
+            return "one ulp alone then grows past any comparison"
+        if self.place is None:
+            return "then rounding parts them: in float64 they agree"
+        step = f"step {self.place.step:,} of epoch {self.place.epoch}"
+        return f"rounding decides {step}, which the reference takes, too, from the same weights"
 
     def _where(self) -> str:
         assert self.parted_epoch is not None

@@ -95,7 +95,10 @@ def agreements(overrides: Sequence[str], tell: Tell = nobody) -> Iterator[Agreem
         ordered = sorted(cells, key=lambda cell: rank(cell.values["backend"]))
         found = certify(ordered, part(tell, i / len(dtypes), (i + 1) / len(dtypes)))
         judged = tuple(
-            replace(each, by_rounding=each.backend in proved and each.may_be_rounding)
+            replace(
+                each,
+                by_rounding=each.by_rounding or (each.backend in proved and each.may_be_rounding),
+            )
             for each in found.certificates
         )
         proved = {each.backend for each in judged if each.outcome == "agrees"}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from nnbench.backends.parity import relative_difference, trained
+from nnbench.backends.drift import trained
+from nnbench.backends.parity import relative_difference
 from nnbench.backends.protocol import Walk
 from nnbench.data.dataset import Split
 from nnbench.model.layers import Activation, Conv2d, Dense, Dropout, Flatten, MaxPool2d

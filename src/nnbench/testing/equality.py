@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from nnbench.backends.parity import Agreement, drift, moved_by_one_ulp, verdict
+from nnbench.backends.drift import judge
+from nnbench.backends.parity import Agreement, moved_by_one_ulp
 from nnbench.backends.protocol import Params, Trainer, TrainerFactory, Walk
 from nnbench.data.dataset import Split
 from nnbench.testing.cases import SAMPLES, SIZES, Case
@@ -80,10 +81,10 @@ class Pair:
         `how`, a phrase that ends in a blank, says that walks are epochs; without it they are steps.
         """
         architecture = self.case.task.architecture
-        others = {"other": self.other}
-        way = drift(self.reference, others, self.case.params, walks, architecture.without_effect())
-        found = [step["other"] for step in way]
-        judged = verdict(found)
+        found, judged = judge(
+            self.reference, self.other, self.case.params, walks, self.case.task.step_samples,
+            architecture.without_effect(),
+        )  # fmt: skip
         if judged.parted is not None:
             parted = found[judged.parted]
             what = "epoch" if how else "step"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from nnbench.backends.parity import trained
+from nnbench.backends.drift import trained
 from nnbench.backends.protocol import DType, Trainer, TrainerFactory, Walk
 from nnbench.errors import UnsupportedSpec
 from nnbench.model.init import Params

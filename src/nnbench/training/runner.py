@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Callable
 
 from nnbench import data
-from nnbench.backends.parity import Backwards, moved_by_one_ulp
+from nnbench.backends.drift import Backwards
+from nnbench.backends.parity import moved_by_one_ulp
 from nnbench.backends.protocol import Chooser, Effective
 from nnbench.backends.trainers import described
 from nnbench.data.reading import sentence

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from nnbench import data
-from nnbench.backends import parity
+from nnbench.backends.drift import drift, first_parting
 from nnbench.backends.evaluation import Evaluator
-from nnbench.backends.parity import first_parts
+from nnbench.backends.parity import Agreement, first_parts
 from nnbench.backends.profiling import profile
 from nnbench.backends.protocol import Params, Task, Trainer, Walk
 from nnbench.config.run import RunConfig, read_config
@@ -105,8 +105,8 @@ def certificates(sides: Sides, epochs: int, tell: Tell = nobody) -> list[Certifi
     (reference, _), *others = sides.trainers.items()
     start = first_parts(next(sides.walks(1)), size)
 
-    def drifted(walks: Iterable[Walk]) -> list[dict[str, parity.Agreement]]:
-        found = parity.drift(sides.reference, dict(others), sides.params, walks, excluded)
+    def drifted(walks: Iterable[Walk]) -> list[dict[str, Agreement]]:
+        found = drift(sides.reference, dict(others), sides.params, walks, excluded)
         return list(found)
 
     def told() -> Iterator[Walk]:
@@ -130,7 +130,7 @@ def certificates(sides: Sides, epochs: int, tell: Tell = nobody) -> list[Certifi
             layers=tuple(row.layer for row in net.rows()),
             figures=Figures((*wrong[name], *own)),
         )
-        found.append(replace(certificate, place=_place(sides, trainer, certificate)))
+        found.append(_located(sides, trainer, certificate))
     return found
 
 
@@ -139,20 +139,20 @@ def _ends(parts: Sequence[Walk]) -> list[int]:
     return [part.first_step + len(part.lr) for part in parts]
 
 
-def _place(sides: Sides, trainer: Trainer, certificate: Certificate) -> Place | None:
-    """Return the first step of the epoch in which a backend parts, and the layer."""
+def _located(sides: Sides, trainer: Trainer, certificate: Certificate) -> Certificate:
+    """Return the certificate with the first step of the epoch in which a backend parts."""
     epoch = certificate.parted_epoch
     if epoch is None:
-        return None
+        return certificate
     excluded = sides.task.architecture.without_effect()
     way = list(sides.walks(epoch + 1))
-    where = parity.first_parting(
+    where = first_parting(
         sides.reference, trainer, sides.params, way, sides.task.step_samples, excluded
     )
     if where is None:
-        return None
-    step, layer = where
-    return Place(epoch + 1, step + 1, layer)
+        return certificate
+    place = Place(epoch + 1, where.step + 1, where.layer)
+    return replace(certificate, place=place, by_rounding=where.by_rounding)
 
 
 def wrong_answers(sides: Sides, trainer: Trainer) -> tuple[str, ...]:

@@ -1,0 +1,126 @@
+"""Where rounding decides a step, nobody is wrong; who is wrong there is found all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nnbench.backends.drift import Parting, drift, first_parting, judge
+from nnbench.backends.numpy import NumpyTrainer
+from nnbench.backends.parity import Verdict, verdict
+from nnbench.backends.protocol import Params, TrainStats, Walk
+from nnbench.data.dataset import Split
+from nnbench.model.layers import Activation, Conv2d, Flatten, MaxPool2d
+from nnbench.model.network import ParamKey
+from nnbench.model.optimizers import SGD
+from nnbench.testing.cases import Case, case
+from support.backends import SMALL
+
+BIAS = ParamKey(0, "bias")
+CLIP, RATE = 1e-3, 0.05
+
+
+def dark_case() -> tuple[Case, Params]:
+    """Return a case whose first bias comes back to zero in the first step, by a clipped gradient.
+
+    Behind it are a ReLU and pixels that are zero. The second bias is zero and stays it.
+    """
+    layers = Conv2d(3, 3), Activation("relu"), MaxPool2d(), Flatten()
+    plain = case(*layers, inputs="image", rate=RATE)
+    dark = replace(plain, task=replace(plain.task, optimizer=SGD(clip_value=CLIP)))
+    dark.splits.update({n: Split(dimmed(s.inputs), s.targets) for n, s in dark.splits.items()})
+    params = {k: p * (k.role == "kernel") for k, p in dark.params.items()}
+    params[ParamKey(0, "kernel")][..., :2] = -1.0  # what is not dark is off, behind the ReLU
+    params[BIAS][0] = RATE * CLIP
+    trainer = NumpyTrainer(dark.task, dark.splits)
+    trainer.load(params)
+    trainer.train(dark.steps()[0])
+    assert trainer.params()[BIAS][0] == 0, "the first step takes the bias back"
+    return dark, params
+
+
+def dimmed(images: np.ndarray) -> np.ndarray:
+    return np.where(np.arange(images.shape[2])[:, None] < 4, 0, images).astype(np.uint8)
+
+
+class Fused(NumpyTrainer):
+    """Leaves of a bias that comes back to zero what a fused multiplication and addition leaves."""
+
+    def train(self, walk: Walk) -> TrainStats:
+        before = self._params[BIAS].copy()
+        stats = super().train(walk)
+        bias = self._params[BIAS]
+        bias[(before != 0) & (bias == 0)] = 1e-21
+        self.spoil(walk)
+        return stats
+
+    def spoil(self, walk: Walk) -> None:
+        pass
+
+
+class AlsoWrong(Fused):
+    """Takes the step that rounding decides a billionth too far."""
+
+    def spoil(self, walk: Walk) -> None:
+        if walk.first_step == 1:
+            self._params[ParamKey(4, "kernel")] *= 1.0 + 1e-9
+
+
+class MovesZeros(NumpyTrainer):
+    """Gives a bias that has never been anything but zero a push of no size."""
+
+    def train(self, walk: Walk) -> TrainStats:
+        stats = super().train(walk)
+        bias = self._params[BIAS][1:2]
+        bias[bias == 0] = 1e-21
+        return stats
+
+
+class Slow(NumpyTrainer):
+    """Goes too far by next to nothing: each step is within rounding, and their sum is not."""
+
+    def train(self, walk: Walk) -> TrainStats:
+        return super().train(replace(walk, lr=walk.lr * (1 + 1e-13)))
+
+
+def judged(
+    make: Callable[..., NumpyTrainer], dark: Case, params: Params
+) -> tuple[Verdict, Verdict, Parting | None]:
+    """Return the verdict by the envelope alone, the verdict, and where the two part."""
+    reference, other = NumpyTrainer(dark.task, dark.splits), make(dark.task, dark.splits)
+    steps, size = dark.steps(), dark.task.step_samples
+    found, whole = judge(reference, other, params, steps, size)
+    by_envelope = verdict(found)
+    where = None
+    if by_envelope.parted is not None:
+        way = steps[: by_envelope.parted + 1]
+        where = first_parting(reference, other, params, way, size)
+    return by_envelope, whole, where
+
+
+def test_a_bias_that_comes_back_to_zero_is_decided_by_rounding() -> None:
+    """One ulp at the beginning does not tell: the clipped steps take it away."""
+    by_envelope, whole, where = judged(Fused, *dark_case())
+    assert by_envelope == Verdict("diverges", 21, 1)
+    assert whole == Verdict("chaotic", 1)
+    assert where == Parting(0, 0, by_rounding=True)
+
+
+@pytest.mark.parametrize("make", [AlsoWrong, MovesZeros, Slow])
+def test_who_is_wrong_is_not_excused(make: type[NumpyTrainer]) -> None:
+    where_it_is = (SMALL, SMALL.params) if make is Slow else dark_case()
+    _, whole, where = judged(make, *where_it_is)
+    assert whole.outcome == "diverges"
+    assert where is not None
+    assert not where.by_rounding
+
+
+def test_the_reference_goes_its_own_way_whoever_goes_beside_it() -> None:
+    dark, params = dark_case()
+    reference, other = (NumpyTrainer(dark.task, dark.splits) for _ in range(2))
+    steps = dark.steps()
+    found = [s["other"] for s in drift(reference, {"other": other}, params, steps)]
+    assert {each.difference for each in found} == {0.0}

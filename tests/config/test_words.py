@@ -55,7 +55,7 @@ WRONG = {
     "seed=0,1": "a run takes one value, -m takes several",
     "backend=numpy,torch": "a run takes one value, -m takes several",
     "arch.hidden=[1,2": "the [ is not closed",
-    "results=/tmp/résults": 'a text with such characters needs quotes: results="/tmp/résults"',
+    "results=/tmp/résults": "needs quotes, within the shell's: 'results=\"/tmp/résults\"'",
     "optimizer.lr=0.1": "Unknown key 'optimizer.lr'; here it is schedule.lr",
     "model=mlp": "Unknown key 'model'; here it is arch",
     "launcher.parameters=5": "The chosen launcher has no 'parameters'; launcher=slurm has",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -72,6 +73,9 @@ def chosen(group: str, words: Sequence[str]) -> str | None:
     return found if found in options(group) else None
 
 
+QUOTES = "'\""
+
+
 def in_quotes(value: str) -> str:
     """Return `value` so that Hydra takes it as text."""
     # Backslashes count where a quote follows.
@@ -88,8 +92,8 @@ def _unreadable(word: str, key: str, value: str) -> str:
         return f'{received}; not a list or mapping, in which texts may need quotes, as in ["a b"]'
     if re.match(r"\w+\(", value):
         return f"{received}; no function of Hydra's, as choice(1,2) or range(1,5), reads like this"
-    bare = told(in_quotes(value.strip("'\"")))
-    return f"{received}; a text with such characters needs quotes: {key.strip()}={bare}"
+    quoted = shlex.quote(f"{key.strip()}={told(in_quotes(value.strip(QUOTES)))}")
+    return f"{received}; a text with such characters needs quotes, within the shell's: {quoted}"
 
 
 def _values(parsed: Any) -> Iterator[Any]:

@@ -120,7 +120,8 @@ OF_A_KIND = {  # layers of a kind that another name has with more to it
     *("layer_norm", "dropout", "embedding", "augment shift", "augment flip"),
     *("dropout in evaluation", "dense held still", "dense held still, between"),
     *("dense held still, batch_norm", "conv2d held still", "layer_norm held still"),
-    *("embedding held still", "dropout of images"),
+    *("embedding held still", "dropout of images", "dense", "no hidden layer"),
+    *("relu", "leaky_relu", "silu", "sigmoid", "tanh", "gelu"),
 }
 GRAPHED = (LAYERS.keys() - OF_A_KIND) | OF_GRAPH
 assert set(BLOCKS) >= XLA | FIT | OF_GRAPH | OF_A_KIND

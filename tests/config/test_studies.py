@@ -41,7 +41,13 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-@pytest.mark.parametrize("case", studies.experiments())
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=[pytest.mark.slow] * (i % 6 != 0))
+        for i, case in enumerate(studies.experiments())
+    ],
+)
 def test_every_case_of_every_study_composes(case: str) -> None:
     assert compose([f"experiment={case}"]).config.case == case
 

@@ -277,6 +277,23 @@ def test_a_parity_that_compares_nothing_fails(nnbench: Nnbench) -> None:
     assert "failed or proved nothing" in done.stderr
 
 
+def test_what_rounding_does_is_measured_again_before_anyone_is_accused() -> None:
+    """Side by side the reference is rounded in more ways; a run outside of that stays accused."""
+
+    def at(difference: float, one_ulp: float) -> Agreement:
+        return Agreement(difference, one_ulp, {0: difference}, {0: one_ulp})
+
+    run = Certificate("b", "float64", 0, "a", 9, {1: at(5e-14, 3e-16)}, (at(6e-14, 3e-16),))
+    assert run.outcome == "diverges"
+    whole = dataclasses.replace(run, first={1: at(5e-14, 9e-15)}, epochs=(at(6e-14, 9e-15),))
+    assert run.widened(whole).outcome == "agrees"
+    assert whole.widened(run) == whole
+    cheat = dataclasses.replace(run, epochs=(at(1e-11, 3e-16),))
+    assert cheat.widened(whole).outcome == "diverges"
+    later = dataclasses.replace(run, epochs=(*run.epochs, at(6e-14, 3e-16)))
+    assert later.widened(whole).parted_epoch == 1, "what was not measured again is as it was"
+
+
 def test_what_parts_by_rounding_alone_is_chaotic() -> None:
     """In float32, after the first steps, where float64 agrees; an envelope passed before never."""
     near, far = (

@@ -28,14 +28,16 @@ AT_ONCE = 1e6  # times what it was, a difference after one step that rounding ha
 
 @runtime_checkable
 class Backwards(Protocol):
-    """A reference that can round sums over a batch in another way."""
+    """A reference that can round in another way."""
 
-    def go_backwards(self, yes: bool) -> None:
-        """Take the samples of each batch in reverse order, or in theirs."""
+    def go_backwards(self, yes: bool, ulp_off: bool = False) -> None:
+        """Take the samples of each batch in reverse order, or in theirs; `ulp_off`: have values of
+        activations an ulp off.
+        """
 
 
 class _Twins:
-    """The reference on its way, and from one ulp away with each batch backwards.
+    """The reference on its way, and rounded otherwise: from one ulp away, each batch backwards.
 
     `own` are the last states of the former: now, before the last walk, and before the one before.
     """
@@ -64,7 +66,7 @@ class _Twins:
     def _from(self, state: State, walk: Walk, backwards: bool = False) -> Params:
         self.reference.restore(state)
         if isinstance(self.reference, Backwards):
-            self.reference.go_backwards(backwards)
+            self.reference.go_backwards(backwards, ulp_off=backwards)
         self.reference.train(walk)
         return self.reference.params()
 

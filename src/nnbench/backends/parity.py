@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -75,6 +75,12 @@ class Agreement:
     def within(self) -> bool:
         """Tell whether the difference stays within the envelope; one that is no number does not."""
         return self.difference <= self.envelope
+
+    def widened(self, other: Agreement | None) -> Agreement:
+        """Return it with what `other` has found rounding to do, where that is more."""
+        if other is None or not other.one_ulp > self.one_ulp:
+            return self
+        return replace(self, one_ulp=other.one_ulp, one_ulps=other.one_ulps)
 
     @property
     def layer(self) -> int:

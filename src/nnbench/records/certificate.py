@@ -93,6 +93,13 @@ class Certificate:
         at = self.verdict.parted
         return None if at is None else max(at - len(self.first), 0)
 
+    def widened(self, other: Certificate) -> Certificate:
+        """Return it with what `other`, of the same runs, has found rounding to do."""
+        first = {step: each.widened(other.first.get(step)) for step, each in self.first.items()}
+        found = dict(enumerate(other.epochs))
+        epochs = tuple(each.widened(found.get(i)) for i, each in enumerate(self.epochs))
+        return dataclasses.replace(self, first=first, epochs=epochs)
+
     @property
     def may_be_rounding(self) -> bool:
         """Tell whether they part in float32 and not in the first steps."""

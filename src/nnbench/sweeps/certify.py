@@ -141,19 +141,26 @@ def _nudged(session: Session, cell: Cell, reference: RunResult, tell: Tell) -> R
 def _located(certificate: Certificate, reference: Cell, other: Cell) -> Certificate:
     """Return the certificate; where backends part, that of all weights, with step and layer.
 
-    Side by side they may not part, or not run at all: the epoch is then all there is.
+    Side by side rounding is measured more closely, and a run that stays within that has not parted.
+    They may not part there, or not run at all: the epoch is then all there is.
     """
     epoch = certificate.parted_epoch
     if epoch is None:
         return certificate
     if _part_by_rounding(certificate, reference, other):
         return replace(certificate, by_rounding=True)
-    try:
-        said = ask("parity", [reference, other], epochs=epoch + 1)
-    except NNBenchError:
-        return certificate
-    whole = Certificate.of_data(said["certificates"][0])
-    return replace(whole, figures=certificate.figures) if whole.place else certificate
+    for epochs in (epoch + 1, len(certificate.epochs)):
+        try:
+            said = ask("parity", [reference, other], epochs=epochs)
+        except NNBenchError:
+            return certificate
+        whole = Certificate.of_data(said["certificates"][0])
+        if whole.place:
+            return replace(whole, figures=certificate.figures)
+        certificate = certificate.widened(whole)
+        if certificate.parted_epoch in (None, epoch):
+            return certificate
+    return certificate
 
 
 def _part_by_rounding(certificate: Certificate, reference: Cell, other: Cell) -> bool:

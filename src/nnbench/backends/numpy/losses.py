@@ -43,14 +43,15 @@ def _cross_entropy(
     return mistakes.get(loss.mistake or "", weighted)
 
 
-def logit_gradient(loss: Loss, activation: ActivationName) -> LogitGradient:
+def logit_gradient(loss: Loss, activation: ActivationName, ulp_off: bool = False) -> LogitGradient:
     """Return the function (logits z, target matrix t), both `(batch, k)`, -> dz `(batch, k)`.
 
-    The reductions of `loss` are applied: over the outputs, then over the batch.
+    The reductions of `loss` are applied: over the outputs, then over the batch. `ulp_off`: see
+    `Activation`.
     """
-    output = Activation(
-        {}, layers.Activation("softmax" if loss.name == "cross_entropy" else activation)
-    )
+    name: ActivationName = "softmax" if loss.name == "cross_entropy" else activation
+    output = Activation({}, layers.Activation(name))
+    output.ulp_off = ulp_off
 
     def scale(z: Array) -> float:
         return loss.output_scale(z.shape[1]) * loss.batch_scale(z.shape[0])

@@ -6,15 +6,15 @@ Runs on the CPU with NumPy and on CUDA with CuPy: `xp` is the only place that kn
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from nnbench.backends.arrays import checked_tokens
 from nnbench.backends.numpy import device, randomness
-from nnbench.backends.numpy.build import build_layer
+from nnbench.backends.numpy.build import arranged, build_layer
 from nnbench.backends.numpy.flat import Flat
-from nnbench.backends.numpy.layers import Array
+from nnbench.backends.numpy.layers import Activation, Array
 from nnbench.backends.numpy.losses import logit_gradient
 from nnbench.backends.numpy.optimizers import Rule
 from nnbench.backends.numpy.pools import leave_threads_to_numpy
@@ -35,10 +35,6 @@ from nnbench.data.dataset import Split
 from nnbench.model import counter, metrics
 from nnbench.model.init import He, initial_params
 from nnbench.model.network import ParamKey
-
-if TYPE_CHECKING:
-    from nnbench.backends.numpy.compiled import Compiled
-    from nnbench.backends.numpy.fused import Fused
 
 GATHER_SAMPLES = 4096  # samples converted at a time, so that a uint8 data set stays one
 Keys = dict[int, counter.Words]  # of one step, by the layer's position
@@ -76,9 +72,12 @@ class NumpyTrainer:
         ]
         self._random = [i for i, layer in enumerate(self.layers) if isinstance(layer, Dropout)]
         self.evaluation_keys = {i: counter.evaluation_key(task.seed, i) for i in self._random}
-        self._turn = slice(None)
+        self._turn, self._ulp_off = slice(None), False
         self._optimizer = Rule(task.optimizer, self._weights)
-        self._fused = None if execution == "reference" else self._arranged(execution)
+        self._fused = None if execution == "reference" else arranged(
+            execution, self._optimizer, task, self._inputs["train"], self._target_matrix,
+            self.layers, self._weights, self.evaluation_keys,
+        )  # fmt: skip
         self.slice_multiple = self._fused.multiple if self._fused else 1
         self.choices = self._fused.choices() if self._fused else {}
         self.load(initial_params(He(), task.architecture, task.seed, task.dtype))
@@ -89,14 +88,19 @@ class NumpyTrainer:
             p[...] = self.xp.asarray(params[key])
         self._optimizer.reset()
 
-    def go_backwards(self, yes: bool) -> None:
-        """Take the samples of each batch in reverse order: sums over them are rounded in another
-        way, and nothing else is another. Where values are drawn by sample, the reference does it.
+    def go_backwards(self, yes: bool, ulp_off: bool = False) -> None:
+        """Take the samples of each batch in reverse order, so that sums over them are rounded in
+        another way; `ulp_off`: have the values of activations an ulp off. Nothing else is another.
+        What the arranged steps have not, drawn values backwards and ulps, the reference does.
         """
-        self._turn = slice(None, None, -1) if yes else slice(None)
+        self._turn, self._ulp_off = slice(None, None, -1) if yes else slice(None), ulp_off
+        output = self.task.architecture.output_activation
+        self._logit_gradient = logit_gradient(self.task.loss, output, ulp_off)
         for layer in self.layers:
             if isinstance(layer, Dropout):
                 layer.turn = self._turn
+            if isinstance(layer, Activation):
+                layer.ulp_off = ulp_off
 
     def warm_up(self, n: int) -> None:
         """Take a step of each batch shape: BLAS gets its threads, plans their arrays."""
@@ -120,7 +124,8 @@ class NumpyTrainer:
         numbers = self.task.batches(first_step, len(order))
         keys = self.keys(numbers.start, len(numbers))
         drawn, turned = self._random or self.task.architecture.augment, self._turn != slice(None)
-        run = self._fused.run if self._fused and not (turned and drawn) else self._run_reference
+        plain = self._fused is None or self._ulp_off or (turned and drawn)
+        run = self._run_reference if self._fused is None or plain else self._fused.run
         if turned and run != self._run_reference:
             size = self.task.batch_size
             order = np.concatenate([order[i : i + size][::-1] for i in range(0, len(order), size)])
@@ -160,22 +165,6 @@ class NumpyTrainer:
             share = loss.batch_scale(len(x)) / loss.batch_scale(len(x[rows]))
             total = {name: total.get(name, 0.0) + share * g for name, g in grads.items()}
         return logits, total
-
-    def _arranged(self, execution: str) -> Fused | Compiled:
-        """Return the steps arranged for speed; imported here, for SciPy and Numba take time."""
-        from nnbench.backends.numpy.fused.stage import Material
-
-        data, targets = self._inputs["train"], self._target_matrix
-        material = Material(
-            self.task, data, targets, self.layers, self._weights, self.evaluation_keys
-        )
-        if execution == "compiled":
-            from nnbench.backends.numpy.compiled import Compiled
-
-            return Compiled(material, self._optimizer)
-        from nnbench.backends.numpy.fused import Fused
-
-        return Fused(material, self._optimizer)
 
     def keys(self, first: int, batches: int) -> list[Keys]:
         """Return for each of so many batches, from number `first`, the keys of what is random."""

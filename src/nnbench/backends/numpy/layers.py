@@ -102,7 +102,7 @@ class Activation(Layer):
     """A function without parameters, from the table below.
 
     `ulp_off`: its values are an ulp nearer to zero, as another library has them. What a derivative
-    leaves of a value near 1 is an ulp of 1 off then; those `LEFT_OF_ONE` have such a value within.
+    leaves of a value near 1 is an ulp of 1 off then; those of `ULP_WITHIN` have it within.
     """
 
     ulp_off = False
@@ -119,8 +119,8 @@ class Activation(Layer):
     def input_grad(self, x: Array, y: Array, dy: Array) -> Array:
         """Return dy times dy/dx."""
         dx = self.gradient(x, y, dy)
-        if self.ulp_off and self.spec.name in LEFT_OF_ONE:
-            dx = dx + np.spacing(dx.dtype.type(1)) * dy
+        if self.ulp_off and self.spec.name in ULP_WITHIN:
+            dx = dx + np.finfo(dx.dtype).epsneg * ULP_WITHIN[self.spec.name](x) * dy
         return dx
 
 
@@ -152,7 +152,6 @@ def _normal_density(x: Array) -> Array:
     return np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
 
 
-LEFT_OF_ONE = ("gelu", "gelu_tanh")
 TANH_SCALE, TANH_CUBIC = math.sqrt(2.0 / math.pi), 0.044715
 
 
@@ -160,10 +159,13 @@ def _tanh_of_gelu(x: Array) -> Array:
     return np.tanh(TANH_SCALE * (x + TANH_CUBIC * x * x * x))
 
 
+def _slope_in_gelu(x: Array) -> Array:
+    return TANH_SCALE * (1.0 + 3.0 * TANH_CUBIC * x * x)
+
+
 def _gelu_tanh_gradient(x: Array, y: Array, dy: Array) -> Array:
     t = _tanh_of_gelu(x)
-    slope = TANH_SCALE * (1.0 + 3.0 * TANH_CUBIC * x * x)
-    return dy * (0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * slope)
+    return dy * (0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * _slope_in_gelu(x))
 
 
 def _sigmoid(x: Array) -> Array:
@@ -187,4 +189,9 @@ ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array, A
         lambda x, y, dy: dy * (_sigmoid(x) + y * (1.0 - _sigmoid(x))),
     ),
     "softmax": (_softmax, lambda x, y, dy: y * (dy - (dy * y).sum(axis=-1, keepdims=True))),
+}
+# What an erf or a tanh that is off makes of a derivative, at most: that with respect to its value.
+ULP_WITHIN: dict[str, Callable[[Array], Array | float]] = {
+    "gelu": lambda x: 0.5,
+    "gelu_tanh": lambda x: 0.5 + np.abs(x) * _slope_in_gelu(x),
 }

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from nnbench.backends.drift import Parting, drift, first_parting, judge
-from nnbench.backends.numpy import NumpyTrainer
+from nnbench.backends.numpy import NumpyTrainer, layers
 from nnbench.backends.parity import Verdict, verdict
 from nnbench.backends.protocol import Params, TrainerFactory, TrainStats, Walk
 from nnbench.data.dataset import Split
-from nnbench.model.layers import Activation, Conv2d, Flatten, MaxPool2d
+from nnbench.model.layers import Activation, ActivationName, Conv2d, Dense, Flatten, MaxPool2d
 from nnbench.model.network import ParamKey
-from nnbench.model.optimizers import SGD
+from nnbench.model.optimizers import SGD, RMSprop
 from nnbench.testing.cases import Case, case
 from support.backends import SMALL, factory
 
@@ -133,3 +134,56 @@ def test_the_reference_goes_its_own_way_whoever_goes_beside_it() -> None:
     steps = dark.steps()
     found = [s["other"] for s in drift(reference, {"other": other}, params, steps)]
     assert {each.difference for each in found} == {0.0}
+
+
+class OtherTanh(NumpyTrainer):
+    """Has every value of a tanh an ulp away from zero, but 1."""
+
+    ulps = 1
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        for layer in self.layers:
+            if isinstance(layer, layers.Activation) and layer.spec.name == "tanh":
+                layer.function = self.tanh
+
+    def tanh(self, x: np.ndarray) -> np.ndarray:
+        y = np.tanh(x)
+        return np.clip(y + self.ulps * np.spacing(y), -1.0, 1.0)
+
+
+class WrongTanh(OtherTanh):
+    """Has them a thousand ulps away."""
+
+    ulps = 1000
+
+
+SATURATED = [("gelu_tanh", -6.0), ("tanh", -6.0), ("tanh", 8.0), ("gelu", -8.0), ("sigmoid", 8.0)]
+
+
+def saturated(activation: ActivationName, bias: float) -> tuple[Case, Params]:
+    """Return a case whose hidden units are as good as one value, of which RMSprop makes steps."""
+    found = case(Dense(5), Activation(activation), inputs="flat", optimizer=RMSprop(), rate=0.003)
+    return found, found.params | {BIAS: np.full_like(found.params[BIAS], bias)}
+
+
+@pytest.mark.parametrize(("activation", "bias"), SATURATED)
+def test_another_librarys_tanh_is_no_fault(activation: ActivationName, bias: float) -> None:
+    _, whole, _ = judged(factory("torch"), *saturated(activation, bias), "eager")
+    assert whole == Verdict("agrees", 21)
+
+
+def test_weights_an_ulp_off_alone_would_accuse_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    backwards = NumpyTrainer.go_backwards
+
+    def in_order_alone(trainer: NumpyTrainer, yes: bool, ulp_off: bool = False) -> None:
+        backwards(trainer, yes)
+
+    monkeypatch.setattr(NumpyTrainer, "go_backwards", in_order_alone)
+    _, whole, _ = judged(OtherTanh, *saturated("tanh", 8.0))
+    assert whole.outcome == "diverges"
+
+
+def test_a_tanh_that_is_a_little_wrong_is_found() -> None:
+    _, whole, _ = judged(WrongTanh, *saturated("tanh", 8.0))
+    assert whole.outcome == "diverges"

@@ -17,6 +17,7 @@ from nnbench.model.layers import Activation, ActivationName, Conv2d, Dense, Flat
 from nnbench.model.network import ParamKey
 from nnbench.model.optimizers import SGD, RMSprop
 from nnbench.testing.cases import Case, case
+from nnbench.testing.random_nets import seeded_dark
 from support.backends import SMALL, factory
 
 BIAS = ParamKey(0, "bias")
@@ -187,3 +188,21 @@ def test_weights_an_ulp_off_alone_would_accuse_it(monkeypatch: pytest.MonkeyPatc
 def test_a_tanh_that_is_a_little_wrong_is_found() -> None:
     _, whole, _ = judged(WrongTanh, *saturated("tanh", 8.0))
     assert whole.outcome == "diverges"
+
+
+def test_rounding_has_several_chances() -> None:
+    """A net whose first twin moves less than PyTorch does, and whose others do not."""
+    net = seeded_dark(140)
+    params = {k: p * (4.0 if k.role in ("kernel", "bias") else 1.0) for k, p in net.params.items()}
+    _, whole, _ = judged(factory("torch"), net, params, "eager")
+    assert whole.outcome == "agrees"
+
+
+def test_a_leap_of_a_further_twin_excuses_nobody() -> None:
+    """One start in two, an ulp up, comes to the kink of the dark case, too."""
+    dark, params = dark_case()
+    reference = NumpyTrainer(dark.task, dark.splits)
+    other = AlsoWrong(dark.task, dark.splits)
+    way = drift(reference, {"other": other}, params, dark.steps(), coins=(3,))
+    assert verdict([each["other"] for each in way]).outcome == "chaotic"
+    assert judged(AlsoWrong, dark, params)[1].outcome == "diverges"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -24,6 +25,7 @@ from nnbench.backends.protocol import Params, State, Trainer, Walk
 from nnbench.model.network import ParamKey
 
 AT_ONCE = 1e6  # times what it was, a difference after one step that rounding has decided
+ONE, SEVERAL = (0,), (0, 1, 2, 3, 4)  # coins that choose which ulp: of all, and of who is accused
 
 
 @runtime_checkable
@@ -40,28 +42,33 @@ class _Twins:
     """The reference on its way, and rounded otherwise: from one ulp away, each batch backwards.
 
     `own` are the last states of the former: now, before the last walk, and before the one before.
+    There is one of the others for each of `coins`.
     """
 
-    def __init__(self, reference: Trainer, params: Params) -> None:
+    def __init__(self, reference: Trainer, params: Params, coins: Sequence[int]) -> None:
         self.reference = reference
-        reference.load(moved_by_one_ulp(params))
-        self.nudged = reference.state()
+        self.nudged: list[State] = []
+        for coin in coins:
+            reference.load(moved_by_one_ulp(params, coin))
+            self.nudged.append(reference.state())
         reference.load(params)
         self.own = deque([reference.state()], maxlen=3)
 
-    def train(self, walk: Walk) -> tuple[Params, Params]:
-        """Train both along `walk`; return their weights. Whoever makes walks finds the first."""
-        nudged = self._from(self.nudged, walk, backwards=True)
-        self.nudged = self._state()
+    def train(self, walk: Walk) -> tuple[Params, list[Params]]:
+        """Train all along `walk`; return their weights. Whoever makes walks finds the first."""
+        nudged = []
+        for i, state in enumerate(self.nudged):
+            nudged.append(self._from(state, walk, backwards=True))
+            self.nudged[i] = self._state()
         own = self._from(self.own[-1], walk)
         self.own.append(self._state())
         return own, nudged
 
-    def again(self, walk: Walk, params: Params) -> tuple[Params, Params]:
-        """Take the last walk once more, from other weights; return both."""
+    def again(self, walk: Walk, params: Params) -> tuple[Params, list[Params]]:
+        """Take the last walk once more, from other weights; return those of both."""
         starts = (params, moved_by_one_ulp(params))
         there = [self.own[-2] | {str(key): p for key, p in start.items()} for start in starts]
-        return self._from(there[0], walk), self._from(there[1], walk, backwards=True)
+        return self._from(there[0], walk), [self._from(there[1], walk, backwards=True)]
 
     def _from(self, state: State, walk: Walk, backwards: bool = False) -> Params:
         self.reference.restore(state)
@@ -80,14 +87,15 @@ def drift(
     params: Params,
     walks: Iterable[Walk],
     excluded: Collection[ParamKey] = (),
+    coins: Sequence[int] = ONE,
 ) -> Iterator[dict[str, Agreement]]:
     """Train all from `params` and yield, after each walk, how far each of `others` is away.
 
-    The reference goes every walk twice, first from one ulp away and backwards within each batch;
-    whoever makes the walks finds it where it is itself. `excluded`: parameters without effect
-    (`Architecture.without_effect`), which only wander.
+    The reference goes every walk once more for each of `coins`, from one ulp away and backwards
+    within each batch; whoever makes the walks finds it where it is itself. `excluded`: parameters
+    without effect (`Architecture.without_effect`), which only wander.
     """
-    twins = _Twins(reference, params)
+    twins = _Twins(reference, params, coins)
     for other in others.values():
         other.load(params)
     for walk in walks:
@@ -95,8 +103,19 @@ def drift(
         found = {}
         for name, other in others.items():
             other.train(walk)
-            found[name] = compare(expected, perturbed, other.params(), excluded)
+            found[name] = _compared(expected, perturbed, other.params(), excluded)
         yield found
+
+
+def _compared(
+    expected: Params, perturbed: Sequence[Params], found: Params, excluded: Collection[ParamKey]
+) -> Agreement:
+    """Compare with what rounding does at most.
+
+    Of the second twin and later ones those that leap tell nothing: `first_parting` does.
+    """
+    first, *others = (compare(expected, each, found, excluded) for each in perturbed)
+    return reduce(Agreement.widened, [each for each in others if not each.chaotic], first)
 
 
 def judge(
@@ -107,9 +126,16 @@ def judge(
     step_samples: int,
     excluded: Collection[ParamKey] = (),
 ) -> tuple[list[Agreement], Verdict]:
-    """Compare both after each of `steps`; where rounding decides one, what follows is chaotic."""
-    found = [s["other"] for s in drift(reference, {"other": other}, params, steps, excluded)]
-    judged = verdict(found)
+    """Compare both after each of `steps`; where rounding decides one, what follows is chaotic.
+
+    Where the two part, rounding is given more chances to do as much.
+    """
+    others = {"other": other}
+    for coins in (ONE, SEVERAL):
+        found = [s["other"] for s in drift(reference, others, params, steps, excluded, coins)]
+        judged = verdict(found)
+        if judged.parted is None:
+            break
     if judged.parted:
         way = steps[: judged.parted + 1]
         where = first_parting(reference, other, params, way, step_samples, excluded)
@@ -142,13 +168,13 @@ def first_parting(
     """Return where the two diverge first in the last of `walks`, taken step by step, if they do."""
     last, whole = walks[-1], len(walks) - 1
     steps = [last.part(i, i + 1, step_samples) for i in range(len(last.lr))]
-    twins = _Twins(reference, params)
+    twins = _Twins(reference, params, SEVERAL)
     other.load(params)
     for i, walk in enumerate([*walks[:-1], *steps]):
         there = other.params()
         expected, perturbed = twins.train(walk)
         other.train(walk)
-        found = compare(expected, perturbed, other.params(), excluded)
+        found = _compared(expected, perturbed, other.params(), excluded)
         if i >= whole and not found.within:
             by_rounding = _rounding_decides(twins, walk, there, other.params(), excluded)
             return Parting(i - whole, found.layer, by_rounding)
@@ -170,7 +196,7 @@ def _rounding_decides(
     earlier, here, now = ({key: state[str(key)] for key in there} for state in twins.own)
     stayed = all(((earlier[k] != 0) | (here[k] != 0) | (p == 0)).all() for k, p in there.items())
     own, nudged = twins.again(walk, there)
-    step = compare(own, nudged, found, excluded)
+    step = _compared(own, nudged, found, excluded)
     apart = relative_difference(here, there, excluded)
     leap = relative_difference(now, own, excluded)
     return stayed and step.within and not step.chaotic and leap > AT_ONCE * apart

@@ -139,7 +139,7 @@ def compare(
     return Agreement(_largest(differences), one_ulp, differences, one_ulps)
 
 
-def moved_by_one_ulp(params: Params) -> Params:
+def moved_by_one_ulp(params: Params, seed: int = 0) -> Params:
     """Return `params` with every value moved to the next one up or down, by a seeded coin.
 
     Zeros stay zero, which every arithmetic keeps exactly: moved, the bias of a ReLU would decide
@@ -147,7 +147,7 @@ def moved_by_one_ulp(params: Params) -> Params:
     """
     moved: Params = {}
     for key, p in params.items():
-        up = generator(0, "ulp", key.layer, key.role).random(p.shape) < 0.5
+        up = generator(seed, "ulp", key.layer, key.role).random(p.shape) < 0.5
         step = np.where(p == 0, 0, np.spacing(np.abs(p)))
         moved[key] = (p + np.where(up, step, -step)).astype(p.dtype)
     return moved

@@ -2,7 +2,8 @@
 
 The difference between backends must stay within `ENVELOPE_FACTOR` times the difference that the
 reference itself shows when every initial weight is moved by one ulp and each batch's samples are
-taken in reverse order, which rounds every sum over them in another way, as another backend does.
+taken in reverse order, which rounds every sum over them in another way, as another backend does;
+side by side, values of activations are an ulp off as well (`nnbench.backends.drift`).
 It counts as one ulp of the largest weight at least: storing it rounds by as much, however fast a
 perturbation fades.
 Where the envelope passes `CHAOTIC`, the case is chaotic: no comparison beyond that point means

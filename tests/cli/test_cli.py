@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -103,6 +104,10 @@ def test_the_same_command_gives_the_same_weights(nnbench: Nnbench, tmp_path: Pat
         (["-m", "experiment=glob(nothing*)"], "This sweep has no run"),
         (["-m", "tracking=local,mlflow"], "A sweep has one tracking"),
         (["trian"], "Unknown command 'trian'"),
+        (["delete", "x"], "Unknown command 'delete'; did you mean 'rm'?"),
+        (["version"], "Try: nnbench --version"),
+        (["run", "batch_size=32"], "Try: nnbench batch_size=32"),
+        (["frobnicate"], "Try: nnbench --help"),
         (["data", "fecth"], "fetch"),
         (["data=csv", "data.path=nothing.csv", "tracking=local"], "nothing.csv"),
         (["results=/proc/nnbench", *TINY], "results=DIR"),
@@ -310,7 +315,7 @@ def test_ls_lists_what_is_recorded(nnbench: Nnbench, tmp_path: Path) -> None:
     assert "No run in results matches (1 recorded)." in nnbench("ls", "torch").stdout
 
 
-def test_show_and_rm(nnbench: Nnbench, tmp_path: Path) -> None:
+def test_show_and_rm(nnbench: Nnbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nnbench("-m", "seed=0,1", *TINY)
     first, second = read_runs(tmp_path / "results")
     shown = nnbench("show", first.run_id[:5])
@@ -321,6 +326,11 @@ def test_show_and_rm(nnbench: Nnbench, tmp_path: Path) -> None:
     wrong = nnbench("show", "nump b32 s0")
     assert wrong.returncode == 2
     assert "no run of that name, id or folder" in wrong.stderr
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    unanswered = nnbench("rm", second.run_id)
+    assert unanswered.returncode == 2
+    assert "nothing is deleted; --yes asks nothing" in unanswered.stderr
+    assert len(read_runs(tmp_path / "results")) == 2
     assert nnbench("rm", second.run_id, "--yes").returncode == 0
     (left,) = read_runs(tmp_path / "results")
     assert left.run_id == first.run_id

@@ -41,6 +41,10 @@ COMMANDS = {
     "new": "write the skeleton of a backend, an architecture or a study of your own",
     "doctor": "say what is usable on this machine, and the remedy for what is not",
 }
+MEANT = {  # what other tools call them; a run has no name
+    **dict.fromkeys(("list", "status"), "ls"), **dict.fromkeys(("delete", "remove"), "rm"),
+    **dict.fromkeys(("run", "train"), ""), "compare": "report", "version": "--version",
+}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -197,11 +201,13 @@ def _command(name: str, arguments: list[str]) -> int:
         from nnbench.errors import ConfigError
         from nnbench.schema import closest, suggest
 
-        hint, near = suggest(name, COMMANDS), closest(name, COMMANDS)
+        near = MEANT.get(name, closest(name, COMMANDS) or "--help")
+        hint = suggest(name, COMMANDS) if name not in MEANT else f"; did you mean '{near}'?"
+        listed = "" if name in MEANT else f"; there is {', '.join(COMMANDS)}"
         raise ConfigError(
-            f"Unknown command '{name}'{hint or '; there is ' + ', '.join(COMMANDS)} "
+            f"Unknown command '{name}'{hint if near and hint else listed} "
             "(a run takes KEY=VALUE, see nnbench --help)",
-            instead=(name, near) if near else None,
+            instead=(name, near),
         )
     import click
 

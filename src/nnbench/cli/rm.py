@@ -29,10 +29,22 @@ def command(runs: tuple[str, ...], results: Path, yes: bool) -> int:
     for run in found.values():
         epochs = count(len(run.epochs), "epoch")
         say(f"{run.shown} ({run.run_id}): {run.status}, {epochs}, {run.directory}")
-    if not yes and not click.confirm(f"Delete {count(len(found), 'run')}?"):
+    if not yes and not _confirmed(f"Delete {count(len(found), 'run')}?"):
         return 0
     with forgetting() as forget:
         for run in found.values():
             for line in delete(run, forget):
                 say(f"nnbench: {line}", err=True)
     return 0
+
+
+def _confirmed(question: str) -> bool:
+    """Ask; raise ResultsError where nobody can answer."""
+    try:
+        return click.confirm(question)
+    except click.Abort as error:
+        if isinstance(error.__context__, EOFError):
+            say("")
+            reason = "There is no answer, and nothing is deleted; --yes asks nothing."
+            raise ResultsError(reason) from None
+        raise

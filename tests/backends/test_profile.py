@@ -88,7 +88,8 @@ def test_a_profile_goes_the_same_way_and_leaves_nothing_behind() -> None:
 def test_the_command_prints_and_draws(
     nnbench: Nnbench, tmp_path: Path, backends: list[str]
 ) -> None:
-    done = nnbench("profile", f"backend={','.join(backends)}", "--top", "3", "--plot", "p.svg")
+    # Of twenty rows five are the first layer's: some are among sixteen, whatever took its time.
+    done = nnbench("profile", f"backend={','.join(backends)}", "--top", "16", "--plot", "p.svg")
     assert done.returncode == 0, done.stderr
     assert "numpy: 784-128-10" in done.stdout
     assert "1 dense forward" in done.stdout

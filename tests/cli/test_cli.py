@@ -107,7 +107,6 @@ def test_the_same_command_gives_the_same_weights(nnbench: Nnbench, tmp_path: Pat
         (["delete", "x"], "Unknown command 'delete'; did you mean 'rm'?"),
         (["version"], "Try: nnbench --version"),
         (["run", "batch_size=32"], "Try: nnbench batch_size=32"),
-        (["frobnicate"], "Try: nnbench --help"),
         (["data", "fecth"], "fetch"),
         (["data=csv", "data.path=nothing.csv", "tracking=local"], "nothing.csv"),
         (["results=/proc/nnbench", *TINY], "results=DIR"),

@@ -199,15 +199,14 @@ def _command(name: str, arguments: list[str]) -> int:
     """Run a sub-command; each lives in the module of its name."""
     if name not in COMMANDS:
         from nnbench.errors import ConfigError
-        from nnbench.schema import closest, suggest
+        from nnbench.schema import closest
 
-        near = MEANT.get(name, closest(name, COMMANDS) or "--help")
-        hint = suggest(name, COMMANDS) if name not in MEANT else f"; did you mean '{near}'?"
-        listed = "" if name in MEANT else f"; there is {', '.join(COMMANDS)}"
+        near = MEANT.get(name, closest(name, COMMANDS))
+        hint = f"; did you mean '{near}'?" if near else ""
+        hint = f"; there is {', '.join(COMMANDS)}" if near is None else hint
         raise ConfigError(
-            f"Unknown command '{name}'{hint if near and hint else listed} "
-            "(a run takes KEY=VALUE, see nnbench --help)",
-            instead=(name, near),
+            f"Unknown command '{name}'{hint} (a run takes KEY=VALUE, see nnbench --help)",
+            instead=None if near is None else (name, near),
         )
     import click
 

@@ -313,12 +313,12 @@ def test_a_damaged_checkpoint_is_told_and_not_used(tmp_path: Path) -> None:
     directory = started(process, tmp_path).directory
     assert directory is not None
     folder = directory / checkpoint.FOLDER_NAME
-    wait_for(lambda: list(folder.glob(f"*{checkpoint.SUFFIX}")), process)
+    wait_for(lambda: list(folder.glob(f"[!.]*{checkpoint.SUFFIX}")), process)
     kill_group(process)
     # Until the system has freed the lock of its worker.
     run = wait_for(lambda: next((r for r in read_runs(tmp_path / "results") if r.message), None))
     assert (run.status, run.message) == ("killed", "its process ended")
-    files = sorted(folder.glob(f"*{checkpoint.SUFFIX}"))
+    files = sorted(folder.glob(f"[!.]*{checkpoint.SUFFIX}"))
     for path in files:
         path.write_bytes(path.read_bytes()[:-3])
     process = begin(tmp_path, command)

@@ -202,8 +202,8 @@ def _command(name: str, arguments: list[str]) -> int:
         from nnbench.schema import closest
 
         near = MEANT.get(name, closest(name, COMMANDS))
-        hint = f"; did you mean '{near}'?" if near else ""
-        hint = f"; there is {', '.join(COMMANDS)}" if near is None else hint
+        listed = f"; there is {', '.join(COMMANDS)}" if near is None else ""
+        hint = f"; did you mean '{near}'?" if near else listed
         raise ConfigError(
             f"Unknown command '{name}'{hint} (a run takes KEY=VALUE, see nnbench --help)",
             instead=None if near is None else (name, near),

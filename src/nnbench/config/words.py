@@ -12,6 +12,8 @@ from nnbench.config.catalogue import groups, options, usual
 from nnbench.errors import ConfigError
 from nnbench.schema import suggest, told
 
+QUOTES = "'\""
+
 KEY = re.compile(r"\+{0,2}[A-Za-z0-9_]+([./@:-][A-Za-z0-9_]+)*", re.ASCII)
 CLOSED = {"[": "]", "{": "}", "(": ")"}
 
@@ -71,9 +73,6 @@ def chosen(group: str, words: Sequence[str]) -> str | None:
         if equals and key.lstrip("+") == group:
             found = value
     return found if found in options(group) else None
-
-
-QUOTES = "'\""
 
 
 def in_quotes(value: str) -> str:

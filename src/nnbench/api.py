@@ -6,7 +6,6 @@ Overrides are a list, or a text with spaces between them as a shell has it.
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -151,12 +150,10 @@ def claims(
 
 def _words(given: Words) -> list[str]:
     """Return overrides as a command line has them. Raises ConfigError for what are none."""
+    from nnbench.config.words import split
     from nnbench.errors import ConfigError
 
-    try:
-        words = shlex.split(given) if isinstance(given, str) else [*given]
-    except ValueError as error:
-        raise ConfigError(f"Received {given}; {error}") from None
+    words = split(given) if isinstance(given, str) else [*given]
     for word in words:
         if not isinstance(word, str):
             raise ConfigError(f"Received {word!r}; overrides are texts, as 'batch_size=32'")

@@ -39,13 +39,19 @@ def test_overrides_are_a_list_or_a_text(tmp_path: Path, monkeypatch: pytest.Monk
     assert nnbench.run(text).name == nnbench.run([*TINY, "name=two words"]).name
     wrong: list[tuple[Any, str]] = [
         ("device=0", "Received device=0; must be one of auto, cpu, cuda"),
-        ("name='x", "Received name='x; No closing quotation"),
+        ("name='x", "Received name='x; a quotation mark is not closed"),
+        ("name=x\\", "Received name=x\\; it ends in a backslash"),
         (["batch_size", 32], "Received 32; overrides are texts, as 'batch_size=32'"),
         ({"batch_size": 32}, "Received 'batch_size'; must be KEY=VALUE"),
     ]
     for given, line in wrong:
         with pytest.raises(ConfigError, match="^" + re.escape(line)):
             nnbench.run(given)
+    (tmp_path / "model.py").write_text("def build(): ...\n")
+    with pytest.raises(ConfigError, match=r"^Received name='x; a quotation mark is not closed$"):
+        nnbench.explain("name='x", "backend=numpy")
+    with pytest.raises(ConfigError, match=r"^Received name='x; a quotation mark is not closed$"):
+        nnbench.diagnose("model.py:build", "name='x")
 
 
 def test_a_sweep_and_what_is_made_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

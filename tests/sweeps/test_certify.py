@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from nnbench.backends.parity import Agreement
+from nnbench.config.run import Cell
 from nnbench.records import recomputed, trajectory
 from nnbench.records.certificate import Certificate, Place
 from nnbench.records.folder import read_runs
@@ -18,6 +19,7 @@ from nnbench.records.run import RunResult
 from nnbench.records.standing import Standing, standing
 from nnbench.reporting.comparison.content import build
 from nnbench.reporting.comparison.groups import tables
+from nnbench.sweeps import certify
 from nnbench.sweeps.certify import recomputed as recompute
 from support import SOURCE
 from support.commands import TINY, Nnbench
@@ -292,6 +294,39 @@ def test_what_rounding_does_is_measured_again_before_anyone_is_accused() -> None
     assert cheat.widened(whole).outcome == "diverges"
     later = dataclasses.replace(run, epochs=(*run.epochs, at(6e-14, 3e-16)))
     assert later.widened(whole).parted_epoch == 1, "what was not measured again is as it was"
+
+
+def test_who_parts_again_in_a_later_epoch_is_measured_again_over_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first that rounding explains may be followed by one that it does not, or does as well."""
+    close, wide = (Agreement(6e-14, u, {0: 6e-14}, {0: u}) for u in (3e-16, 9e-15))
+    run = Certificate("b", "float64", 0, "a", 9, {}, (close,) * 4, ("dense",))
+    assert run.parted_epoch == 0
+    asked: list[int] = []
+
+    def located(*answers: Certificate) -> Certificate:
+        """Locate with these answers in the place of side by side, one after the other."""
+
+        def ask(what: str, cells: list[Cell], epochs: int) -> dict[str, object]:
+            asked.append(epochs)
+            return {"certificates": [answers[len(asked) - 1].as_data()]}
+
+        asked.clear()
+        monkeypatch.setattr(certify, "ask", ask)
+        cell = Cell({"dtype": "float64"})
+        return certify._located(run, cell, cell)
+
+    once = dataclasses.replace(run, epochs=(wide,))
+    assert located(once, dataclasses.replace(run, epochs=(wide,) * 4)).outcome == "agrees"
+    assert asked == [1, 4]
+    found = located(once, dataclasses.replace(run, epochs=(wide, wide, close, close)))
+    assert found.outcome == "diverges"
+    assert found.parted_epoch == 2
+    there = dataclasses.replace(run, epochs=(wide, close), place=Place(2, 3, 0))
+    assert located(once, there).place == Place(2, 3, 0)
+    assert located(dataclasses.replace(run, epochs=(close,))).parted_epoch == 0
+    assert asked == [1], "rounding has explained nothing: nothing more is asked"
 
 
 def test_a_saturated_net_is_nobodys_fault(nnbench: Nnbench) -> None:

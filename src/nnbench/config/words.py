@@ -18,6 +18,16 @@ KEY = re.compile(r"\+{0,2}[A-Za-z0-9_]+([./@:-][A-Za-z0-9_]+)*", re.ASCII)
 CLOSED = {"[": "]", "{": "}", "(": ")"}
 
 
+def split(text: str) -> list[str]:
+    """Return the overrides of a text, taken apart as a shell does. Raises ConfigError."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        is_open = "closing" in str(error)
+        what = "a quotation mark is not closed" if is_open else "it ends in a backslash"
+        raise ConfigError(f"Received {told(text)}; {what}") from None
+
+
 def check(words: Sequence[str], parse: Callable[[str], Any], many: bool) -> None:
     """Raise ConfigError, one line, for the first override that cannot be read.
 

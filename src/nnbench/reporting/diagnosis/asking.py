@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import copy
-import shlex
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 from nnbench.config.composition import compose, of_record
 from nnbench.config.run import Cell
 from nnbench.config.studies import experiments
+from nnbench.config.words import split
 from nnbench.errors import ConfigError
 from nnbench.records.lookup import is_recorded, recorded
 from nnbench.reporting.diagnosis.diagnosis import Diagnosis, diagnose
@@ -136,7 +136,7 @@ def _base(configured: str | None, overrides: Sequence[str], results: Path) -> Ce
                 )
             return Cell.read(values | {"case": None, "name": None, "results": str(results)})
         return compose([f"experiment={configured}", *overrides, f"results={results}"])
-    typed = shlex.split(configured)
+    typed = split(configured)
     theirs = {word.partition("=")[0] for word in (*typed, *overrides)}
     added = [word for word in COURSE if word.partition("=")[0] not in theirs]
     return compose([*added, *typed, *overrides, f"results={results}"])

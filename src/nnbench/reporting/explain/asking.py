@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,6 +13,7 @@ from typing import Any
 from nnbench.config.composition import compose, of_record
 from nnbench.config.installation import lacking
 from nnbench.config.studies import experiments
+from nnbench.config.words import split
 from nnbench.errors import ConfigError, ResultsError
 from nnbench.records.identity import deciding
 from nnbench.records.lookup import is_recorded, recorded
@@ -25,7 +25,6 @@ from nnbench.reporting.explain.native import Crossing, across, crosses
 from nnbench.reporting.explain.recorded import ended, on_record, repeated, said_first
 from nnbench.reporting.explain.unnamed import unnamed
 from nnbench.reporting.explain.walk import Figures, gaps, run_plain, run_way, seeded, words
-from nnbench.schema import told
 from nnbench.schema.progress import Tell, nobody
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.plan import check
@@ -249,10 +248,7 @@ def _record(word: str | RunResult, overrides: Sequence[str], results: Path) -> R
 
 def _composed(word: str, overrides: Sequence[str]) -> dict[str, Any]:
     """Return the configuration of a case or of overrides. Raises ConfigError."""
-    try:
-        typed = [f"experiment={word}"] if word in experiments() else shlex.split(word)
-    except ValueError:
-        raise ConfigError(f"Received {told(word)}; a quotation mark in it is not closed.") from None
+    typed = [f"experiment={word}"] if word in experiments() else split(word)
     for each in (*typed, *overrides):
         if each.startswith("results="):
             raise ConfigError(

@@ -94,8 +94,10 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the leaves of nested mappings by dotted key; an empty mapping is a leaf."""
     found: dict[str, Any] = {}
     for name, value in values.items():
-        nested = isinstance(value, Mapping) and value
-        found |= flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+        if (type(value) is dict or isinstance(value, Mapping)) and value:
+            found.update(flat(value, f"{prefix}{name}."))
+        else:
+            found[f"{prefix}{name}"] = value
     return found
 
 

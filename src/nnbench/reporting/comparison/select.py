@@ -72,10 +72,13 @@ def local(results: Path, tell: Tell = nobody) -> tuple[list[RunResult], list[str
 
 def check_keys(words: Sequence[str], runs: Sequence[RunResult] = ()) -> None:
     """Raise ConfigError for a `KEY=VALUE` among `words` whose key no run can have."""
+    typed = [word for word in words if "=" in word]
+    if not typed:
+        return
     known = {*all_keys(), *(key for run in runs for key in settings(run.config))}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if equals and key not in known:
+    for word in typed:
+        key, _, value = word.partition("=")
+        if key not in known:
             near = KNOWN_AS.get(key) or closest(key, sorted(known))
             meant = f"{near}={value}"
             some = not runs or any(_fits(run, meant) for run in runs)

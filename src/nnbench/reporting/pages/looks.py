@@ -30,6 +30,7 @@ SMALLEST, STEP = 4.0, 1.2  # points of hollow markers, which lie within each oth
 STYLE: Any = {
     "axes.grid": True, "axes.axisbelow": True, "axes.edgecolor": SOFT, "grid.color": LINE,
     "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6,
+    "axes.titley": 1.0,  # else each drawing measures all ticks for it
     "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK,
     "font.size": 9.5, "axes.titlesize": 9.5, "hatch.linewidth": 0.6, "grid.linewidth": 0.6,
     "xtick.major.size": 0, "ytick.major.size": 0, "xtick.minor.size": 0, "ytick.minor.size": 0,

@@ -31,8 +31,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write an npz archive, as `write_atomically`.
 
-    Integers are compressed. Weights and logits are noise to deflate, which takes an eighth off them
-    and then as long to read as all else of a report on many runs.
+    Integers are compressed. Weights and logits are noise to deflate: it takes an eighth off them,
+    and unpacking would be half of the time in which a report reads them.
     """
     import zipfile  # here: records are read without them
 

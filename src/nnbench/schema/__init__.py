@@ -94,7 +94,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the leaves of nested mappings by dotted key; an empty mapping is a leaf."""
     found: dict[str, Any] = {}
     for name, value in values.items():
-        if (type(value) is dict or isinstance(value, Mapping)) and value:
+        if isinstance(value, Mapping) and value:
             found.update(flat(value, f"{prefix}{name}."))
         else:
             found[f"{prefix}{name}"] = value

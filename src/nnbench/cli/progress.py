@@ -88,9 +88,9 @@ class Terminal(Plain):
         """Draw `rows` from now on."""
         self._live = Live(
             get_renderable=lambda: lines(rows(), self.shown.width), console=self.shown,
-            transient=True,
+            transient=True, refresh_per_second=1 / TICK_SECONDS,
         )  # fmt: skip
-        self._live.start()
+        self._live.start(refresh=True)
 
     def close(self) -> None:
         """Take them away."""

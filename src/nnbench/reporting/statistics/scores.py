@@ -145,24 +145,22 @@ def crossed(
     rows = [row for _, group in groups for row in group]
     certain = all(row.certain for row in rows)
     means, deviations = _deviations(rows)
-    products = deviations @ deviations.T  # (rows, rows): covariances of means through samples
-    value, shared, parts = 0.0, 0.0, []
-    course = np.zeros(deviations.shape[1])
+    value, shared, parts, courses = 0.0, 0.0, [], []
     starts = np.cumsum([0, *(len(group) for _, group in groups)])
-    slots = [slice(*ends) for ends in itertools.pairwise(starts)]
-    for (sign, group), at in zip(groups, slots, strict=True):
-        own, size = products[at, at], len(group)
-        alone = float(np.trace(own)) / size
-        through = alone
+    for (sign, group), ends in zip(groups, itertools.pairwise(starts), strict=True):
+        own, size = deviations[slice(*ends)], len(group)
+        whole = own.sum(axis=0)  # its square sums the products of every two rows, each with itself
+        squares = float((own**2).sum())
+        through = alone = squares / size
         if size > 1 and certain:
-            through = float(own.sum() - np.trace(own)) / (size * (size - 1))
+            through = (float((whole**2).sum()) - squares) / (size * (size - 1))
         if size > 1:
-            parts.append(_between(means[at], alone - max(0.0, through)))
-        value += sign * float(means[at].mean())
+            parts.append(_between(means[slice(*ends)], alone - max(0.0, through)))
+        value += sign * float(means[slice(*ends)].mean())
         shared += through
-        course += sign * deviations[at].mean(axis=0)
-    for (i, one), (j, two) in itertools.combinations(enumerate(slots), 2):
-        shared += 2 * groups[i][0] * groups[j][0] * float(products[one, two].mean())
+        courses.append(sign * whole / size)
+    shared += sum(2 * float((a * b).sum()) for a, b in itertools.combinations(courses, 2))
+    course = np.sum(courses, axis=0)
     n = len(course)
     least = (1 / n) ** 2 if one_more else 0.0
     parts.append(Part(max(0.0, shared) + least, _freedom(course)))

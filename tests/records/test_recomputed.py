@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nnbench.records import recomputed
+from nnbench.records.files import write_arrays
+from nnbench.schema.archives import SMALL, arrays
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
@@ -19,6 +22,26 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     for name, expected in logits.items():
         assert found[name].dtype == expected.dtype
         assert np.array_equal(found[name], expected)
+
+
+@pytest.mark.parametrize("rows", [3, SMALL // 64, 4 * SMALL // 64])
+def test_files_of_every_size_are_read_alike(tmp_path: Path, rows: int) -> None:
+    rng = np.random.default_rng(0)
+    written = {"logits": rng.normal(size=(rows, 8)), "labels": rng.integers(0, 9, rows)}
+    path = tmp_path / "some.npz"
+    write_arrays(path, written)
+    found = arrays(path)
+    assert found.keys() == written.keys()
+    assert all(np.array_equal(found[name], written[name]) for name in written)
+    assert arrays(path, wanted=["labels"]).keys() == {"labels"}
+
+
+def test_floats_are_stored_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "some.npz"
+    write_arrays(path, {"logits": np.zeros((300, 4)), "labels": np.zeros(300, np.int64)})
+    with zipfile.ZipFile(path) as archive:
+        packed = {info.filename: info.compress_type for info in archive.infolist()}
+    assert packed == {"logits.npy": zipfile.ZIP_STORED, "labels.npy": zipfile.ZIP_DEFLATED}
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text", "vector", "labels", "none"])

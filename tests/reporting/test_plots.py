@@ -103,6 +103,21 @@ def test_ticks_of_epochs_are_whole_numbers(epochs: int) -> None:
     assert all(tick == round(tick) for tick in ticks)
 
 
+def test_many_runs_of_a_group_are_one_path(tmp_path: Path) -> None:
+    """A page with a path for each of a thousand runs is large, and slow to draw."""
+    drawn = curves.against_time(
+        scene([*some_runs(tmp_path, "numpy", 8), *some_runs(tmp_path, "torch", 8, factor=2.0)])
+    )
+    assert drawn is not None
+    paths = [
+        path
+        for artist in drawn.figure.axes[0].collections
+        if artist.get_gid()
+        for path in artist.get_paths()
+    ]
+    assert [list(path.codes).count(path.MOVETO) for path in paths] == [8, 8]
+
+
 def test_a_backend_has_one_colour_in_every_figure(tmp_path: Path) -> None:
     runs = [
         run

@@ -29,7 +29,7 @@ MOST_TENSORS = 8 * 2**30
 MOST_LISTED = 4 * 2**20  # bytes of the list of what an archive or a tensor file holds
 MOST_MEMBERS = 32_000
 MOST_HOLES = 20  # times what a large file takes of the disk: more is made up
-LARGE = 64 * 2**20
+SMALL, LARGE = 2**20, 64 * 2**20  # bytes of a file
 KINDS = "biuf"  # of arrays: truth values and numbers
 PICKLES = (b"\x80", b"PK\x03\x04")  # protocol 2 and later; the zip archives of torch.save
 _MAGIC = b"\x93NUMPY\x01\x00"
@@ -125,13 +125,16 @@ def _archive(path: Path) -> Iterator[tuple[zipfile.ZipFile, int]]:
     import zipfile  # here: who reads text alone does not wait for it
 
     with opened(path, MOST_TENSORS) as file:
+        size = os.fstat(file.fileno()).st_size
         limited = _Limited(file, MOST_LISTED)
+        # A small one is read at once: a call for each part takes longer than its arrays.
+        source = io.BytesIO(file.read(size)) if size <= SMALL else limited
         try:
-            with zipfile.ZipFile(limited) as archive:
+            with zipfile.ZipFile(source) as archive:
                 limited.most = MOST_TENSORS
                 if len(archive.infolist()) > MOST_MEMBERS:
                     raise Damage(f"it has {len(archive.infolist()):,} members")
-                yield archive, os.fstat(file.fileno()).st_size
+                yield archive, size
         except Damage:
             raise
         except OSError as error:

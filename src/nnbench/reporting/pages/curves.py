@@ -171,11 +171,14 @@ def accuracies(group: Group) -> Iterator[list[tuple[float, float]]]:
 
 
 def lines(axes: Any, found: Sequence[Sequence[tuple[float, float]]], look: Any) -> Any:
-    """Draw many lines of one look at once; return their collection."""
-    import numpy as np
-    from matplotlib.collections import LineCollection
+    """Draw many lines of one look at once, as one path; return their collection."""
+    from matplotlib.collections import PathCollection
+    from matplotlib.path import Path
 
-    drawn = LineCollection([np.array(line) for line in found], **look)
+    drawn = PathCollection(
+        [Path.make_compound_path(*map(Path, found))], facecolors="none", edgecolors=look["color"],
+        linewidths=look["linewidth"], linestyles=[look["linestyle"]],
+    )  # fmt: skip
     axes.add_collection(drawn)
     axes.autoscale_view(scalex=False)
     return drawn

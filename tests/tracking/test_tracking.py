@@ -26,9 +26,11 @@ import pytest
 from nnbench.credentials import hidden
 from nnbench.records.colors import COLORS
 from nnbench.records.settings import command
-from nnbench.tracking import content
+from nnbench.tracking import content, mlflow
 from nnbench.tracking.background import DEAD_SECONDS, Patience
 from nnbench.tracking.content import EPOCH_METRICS, tags
+from nnbench.tracking.converge import converge, follow
+from nnbench.tracking.mlflow import FOLLOW_SECONDS, FOLLOW_SHARE, pause
 from nnbench.tracking.note import TAG_CHARACTERS, experiment_note, note
 from nnbench.tracking.store import DATABASE_NAME, VIEW, experiments
 from support import SOURCE, TESTS
@@ -171,6 +173,54 @@ def test_epochs_appear_while_the_run_goes_on(stored: Path) -> None:
         sink.epochs(run, run.epochs[:1])
         assert len(wait_for(lambda: stored_losses(stored))) == 1
         assert "error" not in sink.finish(run)
+
+
+def test_looks_keep_their_share_of_the_time() -> None:
+    assert pause(0.0) == FOLLOW_SECONDS
+    for taken in (1.0, 20.0, 300.0):
+        assert taken / (taken + pause(taken)) == pytest.approx(FOLLOW_SHARE)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_look_that_failed_goes_on_where_it_was(
+    stored: Path, monkeypatch: pytest.MonkeyPatch, deleted: bool
+) -> None:
+    """All figures are not read back, nor the run made again; one that is gone is found anew."""
+    run = make_run(stored / "runs" / "r1", epochs=tuple(epoch(n) for n in range(6)))
+    known: list[Any] = []
+    failed = threading.Event()
+
+    def noted(*words: Any) -> Any:
+        known.append(converge(*words))
+        return known[-1]
+
+    monkeypatch.setattr(mlflow, "converge", noted)
+    monkeypatch.setattr(mlflow, "FOLLOW_SECONDS", 0.05)
+
+    def unsteady(client: Any, *words: Any) -> Any:
+        there = follow(client, *words)  # it arrives, the answer does not
+        if not failed.is_set():
+            if deleted:
+                client.delete_run(known[0].mlflow_id)
+            failed.set()
+            raise OSError("no answer")
+        return there
+
+    monkeypatch.setattr(mlflow, "follow", unsteady)
+    with open_sink(stored) as sink:
+        sink.start(dataclasses.replace(run, status="running", epochs=()))
+        wait_for(lambda: known)
+        sink.epochs(run, run.epochs[:2])
+        assert failed.wait(PATIENCE)
+        sink.epochs(run, run.epochs[2:5])
+        assert wait_for(lambda: len(stored_losses(stored)) == 5)
+        assert wait_for(lambda: len(known) > deleted)
+        assert len(known) == 1 + deleted
+        assert "error" not in sink.finish(run)
+    (found,) = client_of(stored).search_runs(["1"])
+    assert found.info.run_id == known[0].mlflow_id
+    history = client_of(stored).get_metric_history(found.info.run_id, "train/loss")
+    assert sorted(m.step for m in history) == list(range(6))
 
 
 def stored_losses(results: Path) -> list[Any]:

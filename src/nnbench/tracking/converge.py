@@ -103,6 +103,13 @@ def search(client: Any, experiment_id: str, run_id: str | None = None) -> dict[s
             return {run_id: sorted(entities, key=_rank) for run_id, entities in found.items()}
 
 
+def has_only(client: Any, experiment_id: str, run_id: str, known: Mirror) -> bool:
+    """Tell whether the experiment shows a run as `known` alone; its figures are not looked at."""
+    found = search(client, experiment_id, run_id).get(run_id, [])
+    active = [each.info.run_id for each in found if each.info.lifecycle_stage == "active"]
+    return active == [known.mlflow_id]
+
+
 def is_shown(found: Sequence[Any], run: RunResult) -> bool:
     """Tell, without asking, whether the MLflow runs `found` of a run are one, and that complete."""
     active = [each for each in found if each.info.lifecycle_stage == "active"]
@@ -127,7 +134,7 @@ def _bring(client: Any, entity: Any, shown: Shown, said: list[str]) -> None:
 
     Params are never changed: MLflow allows it no more than a run's fingerprint does. The files come
     late: where they cannot be uploaded, the run has ended nevertheless. The digest comes last, and
-    not before figures that were there already have been looked at again.
+    not before figures that were corrected have been looked at again.
     """
     id_, has = entity.info.run_id, entity.data
     figures = _figures(client, entity, shown)
@@ -156,8 +163,7 @@ def _bring(client: Any, entity: Any, shown: Shown, said: list[str]) -> None:
             client.set_terminated(id_, shown.status, shown.end)
     for name in files:
         client.log_artifact(id_, str(shown.path(name)))
-    again = any(metric.key in has.metrics for metric in missing + wrong)
-    digest = {} if again else {DIGEST_TAG: shown.digest}
+    digest = {} if wrong else {DIGEST_TAG: shown.digest}
     _log(client, id_, tags={FILES_TAG: json.dumps(shown.files)} | digest)
     return None
 

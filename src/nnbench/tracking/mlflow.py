@@ -6,7 +6,6 @@ the answer of `finish`, run.json has it all, and `nnbench sync` brings it later.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 from nnbench.config.run import TrackingConfig
 from nnbench.records.run import EpochRecord, RunResult
 from nnbench.tracking.background import Background
-from nnbench.tracking.converge import Mirror, converge, follow, is_shown, search
+from nnbench.tracking.converge import Mirror, converge, follow, has_only, is_shown, search
 from nnbench.tracking.note import experiment_note
 from nnbench.tracking.quiet import StoreError
 from nnbench.tracking.refusal import reason, remedy
@@ -44,6 +43,7 @@ class MlflowSink:
         self._store: tuple[Client, str] | None = None
         self._live: dict[str, tuple[RunResult, list[EpochRecord]]] = {}
         self._known: dict[str, Mirror] = {}  # what this process has seen in the store
+        self._failed = set[str]()  # runs whose last look failed
         self.said: dict[str, Sequence[str]] = {}
         self._system = SystemMetrics() if tracking.system_metrics else None
         self._thread = Background(patient, self._look)
@@ -124,18 +124,23 @@ class MlflowSink:
         began = time.monotonic()
         for run_id, (begun, records) in list(self._live.items()):
             run = dataclasses.replace(begun, epochs=tuple(records))
-            known = self._known.pop(run_id, None)
-            with contextlib.suppress(Exception):  # what is not known is found out the next time
+            known = self._known.get(run_id)
+            try:
                 client, experiment = self._opened()
+                if known is not None and run_id in self._failed:
+                    known = known if has_only(client, experiment, run_id, known) else None
                 if known is None:
                     known = converge(client, experiment, run)
                 elif self._system or len(run.epochs) > known.epochs:
                     others = self._system.metrics(run) if self._system else ()
                     known = follow(client, run, known, others)
+            except Exception:  # the next time: what is logged twice is the same to MLflow
+                self._failed.add(run_id)
+            else:
                 self._known[run_id] = known
-        taken = time.monotonic() - began
-        pause = max(FOLLOW_SECONDS, taken / FOLLOW_SHARE)
-        self._thread.due = began + taken + pause if self._live else float("inf")
+                self._failed.discard(run_id)
+        over = time.monotonic()
+        self._thread.due = over + pause(over - began) if self._live else float("inf")
 
     def _finish(self, run: RunResult) -> dict[str, Any]:
         began = time.monotonic()
@@ -157,3 +162,11 @@ class MlflowSink:
             f"MLflow at {self._address} did not take the run: {reason(error)}. "
             f"It is complete in its own folder; {remedy(self._tracking.uri)}"
         )
+
+
+def pause(taken: float) -> float:
+    """Return the seconds until the next look after one of `taken`, so that looks keep their share.
+
+    It lets a store that was away be caught up with: longer, and what is behind would never shrink.
+    """
+    return max(FOLLOW_SECONDS, taken / FOLLOW_SHARE - taken)

@@ -12,11 +12,12 @@ from __future__ import annotations
 import ast
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from nnbench.errors import ConfigError
 from nnbench.reporting.statistics import FEWEST
 from nnbench.schema import suggest
+from nnbench.schema.typed import closest
 
 Figures = Mapping[str, Mapping[str, float]]  # by group and figure
 _COMPARE: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
@@ -35,6 +36,9 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
 }
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%(?!\s*(?!(?:and|or)\b)[\w(.'\"])")
 LONGEST = 500
+GRAMMAR = (
+    "it takes figures of groups (torch.time), numbers, + - * /, min, max, comparisons, and or not"
+)
 TIMED = ("time", "total_time", "time_ratio", "target_ratio")
 ENDS = ("low", "high")  # of an interval
 COUNTS = ("parameters", "seeds", "diverged")  # figures without an interval
@@ -164,10 +168,12 @@ class _Reader:
                 return float(node.value)  # type: ignore[arg-type]
         if named := _figure_named(node):
             return self._figure(*named)
-        hint = ""
+        hint = GRAMMAR
         if isinstance(node, ast.Attribute) and _figure_named(node.value):
-            hint = f": an interval has {' and '.join(ENDS)}"
-        raise self.refused(f"it may not have {ast.unparse(node)[:40]}{hint}")
+            hint = f"an interval has {' and '.join(ENDS)}"
+        if isinstance(node, ast.Name):
+            hint = f"a figure is a group's, as torch.{_meant(node.id, FIGURES) or 'time'}"
+        raise self.refused(f"it may not have {ast.unparse(node)[:40]}; {hint}")
 
     def _truth(self, node: ast.expr) -> bool:
         found = self.read(node)
@@ -197,6 +203,12 @@ class _Reader:
         return found[name]
 
 
+def _meant(name: str, known: Sequence[str]) -> str | None:
+    """Return the one of `known` that `name` was meant for, by what records call it, too."""
+    recorded = {"test_accuracy": "accuracy", "test_loss": "loss", "epoch_time": "time"}
+    return closest(recorded.get(name, name), known)
+
+
 def _lacking(group: str, name: str, found: Mapping[str, float]) -> str:
     """Say why `group` has no figure `name`."""
     figure, _, end = name.partition(".")
@@ -208,7 +220,8 @@ def _lacking(group: str, name: str, found: Mapping[str, float]) -> str:
             f"{', not contended' * (figure in TIMED)}, as of -m seed=0,1,2"
         )
     known = [each for each in found if "." not in each]
-    hint = suggest(figure, known)
+    meant = _meant(figure, known)
+    hint = f"; did you mean '{meant}'?" if meant else ""
     if not found.get("seeds", 1.0):
         return f"{group} has no finished run that may be ranked"
     if figure == "target_ratio":

@@ -134,6 +134,12 @@ def test_wrong_arguments_of_every_command(trained: Path) -> None:
         (["results=a,b"], ['results="a,b"']),
         (["backend=[numpy,numpy_reference]"], ["-m", "backend=numpy,numpy_reference"]),
         (["launcher.n_jobs=2"], ["launcher=parallel", "launcher.n_jobs=2"]),
+        (["data=my.csv", "epochs=3"], ["data=csv", "data.path=my.csv", "epochs=3"]),
+        (["dataset=a/my.npz"], ["data=npz", "data.path=a/my.npz"]),
+        (
+            ["data=csv", "data.path=my.csv", "data.target=age"],
+            ["data=csv", "data.path=my.csv", "data.label=age"],
+        ),
         (["optimizer.lr=0.1"], ["schedule=constant", "schedule.lr=0.1"]),
         (["BACKEND=NumPy"], ["backend=numpy"]),
         (["+backend=numpy"], ["backend=numpy"]),

@@ -43,6 +43,8 @@ KNOWN_AS = {
     "bs": "batch_size",
     "batch": "batch_size",
     "data.batch_size": "batch_size",
+    "data.target": "data.label",
+    "data.file": "data.path",
     "model": "arch",
     "net": "arch",
     "dataset": "data",

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from nnbench.config.catalogue import groups, main_values, options
 from nnbench.config.composition import compose, compose_all
@@ -68,6 +69,9 @@ def _candidates(word: str, others: Sequence[str], many: bool) -> Iterator[tuple[
     key, equals, value = word.partition("=")
     if not equals:
         yield from ((each, many) for each in _missing_equals(word))
+    suffix = Path(value.strip("\"'")).suffix
+    if key in ("data", "dataset") and suffix[1:].isalpha():
+        yield f"data={'npz' if suffix == '.npz' else 'csv'}{TWO}data.path={value}", many
     if key.strip()[:1] != "~" and equals:
         bare = key.strip().lstrip("+")
         owned = _owned(KNOWN_AS.get(bare, bare), value, others)

@@ -140,6 +140,12 @@ def test_steps_of_one_name_add_up_and_shares_to_the_gap() -> None:
     assert times.share(times.effects[0]) == pytest.approx(1.0)
 
 
+def test_a_gap_without_a_large_part_has_no_others() -> None:
+    steps = [("", 1.0), ("x", 0.9)]
+    (sentence,) = gap("time per epoch", steps, steps, {"x": "1 to 2"}, ratio=True).sentences()[1:]
+    assert sentence == "No change does more than x 0.90: x."
+
+
 def whole(found: Gap) -> None:
     assert sum(effect.middle for effect in found.effects) == pytest.approx(found.total)
 

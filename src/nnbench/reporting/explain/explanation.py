@@ -130,7 +130,8 @@ class Gap:
             found.append(f"Not distinguishable from noise: {'; '.join(told)}.")
         if rest := [effect for effect in ordered if effect not in large]:
             most = self.moved(max((effect.middle for effect in rest), key=abs))
-            found.append(f"Each of the others at most {most}: {', '.join(e.name for e in rest)}.")
+            bound = "Each of the others at most" if large else "No change does more than"
+            found.append(f"{bound} {most}: {', '.join(e.name for e in rest)}.")
         backend = [e for e in self.effects if e.name.split(" + ")[0] == "backend"]
         if backend and backend[0] not in large and not self.ratio:
             part = f"{self.percent(backend[0])} of it"

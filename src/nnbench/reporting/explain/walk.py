@@ -9,6 +9,7 @@ from typing import Any
 
 from nnbench.config.run import Cell
 from nnbench.errors import RunFailed
+from nnbench.formatting import count
 from nnbench.records.identity import deciding
 from nnbench.records.run import RunResult
 from nnbench.reporting.explain.bridge import Bridge, cell
@@ -49,7 +50,8 @@ def run_way(way: Bridge, seeds: Sequence[int], observer: Observer) -> Figures:
                 name = f"{i}/{len(steps)} {text}" + (f" s{seed}" if len(seeds) > 1 else "")
                 each = cell(seeded(values, seed, seeds), name)
                 cells.setdefault(deciding(each.values), each)
-    observer.say(f"{len(way.named)} changes, {len(cells)} runs in two orders")
+    changes, runs = count(len(way.named), "change"), count(len(cells), "run")
+    observer.say(f"{changes}, {runs} in two orders")
     return {deciding(run.config): run for run in _sweep(list(cells.values()), observer)}
 
 

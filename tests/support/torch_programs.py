@@ -209,7 +209,7 @@ WRONG = {
     "as the optimizer": HEAD + "def build():\n    return nn.Linear(64, 10), 0.1, nn.MSELoss()\n",
     "on meta": sequential("nn.Linear(64, 10, device='meta')"),
     "float16": sequential("nn.Linear(64, 10)").replace("return", "model.half()\n    return"),
-    "does not take": sequential("nn.Linear(63, 10)"),
+    "set data= to what it takes": sequential("nn.Linear(63, 10)"),
     "returns (3, 7)": sequential("nn.Flatten()", "nn.Linear(64, 7)"),
     "none of the model's": sequential(
         "nn.Flatten()",

@@ -164,7 +164,9 @@ def _built(model: Any, about: About) -> Shape:
             errors.append(str(error).strip().splitlines() or [type(error).__name__])
             continue
         return tuple(shape)
-    raise ConfigError(f"The model does not take the data ({errors[0][0]}).")
+    raise ConfigError(
+        f"The model does not take the data ({errors[0][0]}); set data= to what it takes."
+    )
 
 
 def _known_shape(model: Any) -> Shape | None:

@@ -173,4 +173,4 @@ def fitting(model: nn.Module, about: About, dtype: torch.dtype) -> tuple[Takes, 
             f"The model returns {met[0]} for {data}, where the data has {about.outputs} outputs, "
             f"{wanted}; the net and data= do not fit."
         )
-    raise ConfigError(f"The model does not take {data}: {said}")
+    raise ConfigError(f"The model does not take {data}: {said}; set data= to what it takes.")

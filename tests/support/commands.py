@@ -25,7 +25,10 @@ TINY = ["data=synthetic", "data.samples=200", "epochs=2", "batch_size=32", "trac
 
 Nnbench = Callable[..., "subprocess.CompletedProcess[str]"]
 T = TypeVar("T")
-PROGRESS = re.compile(r"^.*\b\d+ \w+ (?:left|so far)(?: \(\d+ runs? guessed\))?\n", re.MULTILINE)
+PROGRESS = re.compile(
+    r"^(?:.*\b\d+ \w+ (?:left|so far)(?: \(\d+ runs? guessed\))?|all runs: \d+ of \d+ done)\n",
+    re.MULTILINE,
+)
 PATIENCE = 600  # seconds until a command counts as hanging, on a busy machine too
 
 

@@ -70,7 +70,7 @@ def _candidates(word: str, others: Sequence[str], many: bool) -> Iterator[tuple[
     if not equals:
         yield from ((each, many) for each in _missing_equals(word))
     suffix = Path(value.strip("\"'")).suffix
-    if key in ("data", "dataset") and suffix[1:].isalpha():
+    if KNOWN_AS.get(key, key) == "data" and suffix[1:].isalpha():
         yield f"data={'npz' if suffix == '.npz' else 'csv'}{TWO}data.path={value}", many
     if key.strip()[:1] != "~" and equals:
         bare = key.strip().lstrip("+")

@@ -57,7 +57,7 @@ def converge(client: Any, experiment_id: str, run: RunResult) -> Mirror:
     with FileLock(run.directory / LOCK_NAME, timeout=LOCK_SECONDS):
         for _ in range(PASSES):
             found = search(client, experiment_id, run.run_id).get(run.run_id, [])
-            active = [each for each in found if each.info.lifecycle_stage == "active"]
+            active = _active(found)
             if len(active) > 1:
                 said.append(f"{count(len(active) - 1, 'duplicate')} deleted")
                 for each in active[1:]:
@@ -105,15 +105,18 @@ def search(client: Any, experiment_id: str, run_id: str | None = None) -> dict[s
 
 def has_only(client: Any, experiment_id: str, run_id: str, known: Mirror) -> bool:
     """Tell whether the experiment shows a run as `known` alone; its figures are not looked at."""
-    found = search(client, experiment_id, run_id).get(run_id, [])
-    active = [each.info.run_id for each in found if each.info.lifecycle_stage == "active"]
-    return active == [known.mlflow_id]
+    active = _active(search(client, experiment_id, run_id).get(run_id, []))
+    return [each.info.run_id for each in active] == [known.mlflow_id]
 
 
 def is_shown(found: Sequence[Any], run: RunResult) -> bool:
     """Tell, without asking, whether the MLflow runs `found` of a run are one, and that complete."""
-    active = [each for each in found if each.info.lifecycle_stage == "active"]
+    active = _active(found)
     return len(active) == 1 and shows(active[0], Shown(run))
+
+
+def _active(found: Sequence[Any]) -> list[Any]:
+    return [each for each in found if each.info.lifecycle_stage == "active"]
 
 
 def shows(entity: Any, shown: Shown) -> bool:

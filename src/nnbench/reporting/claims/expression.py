@@ -12,12 +12,11 @@ from __future__ import annotations
 import ast
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from nnbench.errors import ConfigError
 from nnbench.reporting.statistics import FEWEST
-from nnbench.schema import suggest
-from nnbench.schema.typed import closest
+from nnbench.schema import closest, suggest
 
 Figures = Mapping[str, Mapping[str, float]]  # by group and figure
 _COMPARE: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
@@ -45,6 +44,8 @@ COUNTS = ("parameters", "seeds", "diverged")  # figures without an interval
 FIGURES = (
     "time", "accuracy", "train_accuracy", "gap", "loss", "total_time", "memory", *COUNTS,
 )  # fmt: skip
+# What records call them.
+AS_RECORDED = {"test_accuracy": "accuracy", "test_loss": "loss", "epoch_time": "time"}
 # Of two groups, as 'torch against numpy'.time_ratio.
 OF_PAIRS = ("time_ratio", "target_ratio", "accuracy_difference", "loss_difference")
 
@@ -172,7 +173,8 @@ class _Reader:
         if isinstance(node, ast.Attribute) and _figure_named(node.value):
             hint = f"an interval has {' and '.join(ENDS)}"
         if isinstance(node, ast.Name):
-            hint = f"a figure is a group's, as torch.{_meant(node.id, FIGURES) or 'time'}"
+            meant = closest(AS_RECORDED.get(node.id, node.id), FIGURES) or "time"
+            hint = f"a figure is a group's, as torch.{meant}"
         raise self.refused(f"it may not have {ast.unparse(node)[:40]}; {hint}")
 
     def _truth(self, node: ast.expr) -> bool:
@@ -203,12 +205,6 @@ class _Reader:
         return found[name]
 
 
-def _meant(name: str, known: Sequence[str]) -> str | None:
-    """Return the one of `known` that `name` was meant for, by what records call it, too."""
-    recorded = {"test_accuracy": "accuracy", "test_loss": "loss", "epoch_time": "time"}
-    return closest(recorded.get(name, name), known)
-
-
 def _lacking(group: str, name: str, found: Mapping[str, float]) -> str:
     """Say why `group` has no figure `name`."""
     figure, _, end = name.partition(".")
@@ -220,8 +216,7 @@ def _lacking(group: str, name: str, found: Mapping[str, float]) -> str:
             f"{', not contended' * (figure in TIMED)}, as of -m seed=0,1,2"
         )
     known = [each for each in found if "." not in each]
-    meant = _meant(figure, known)
-    hint = f"; did you mean '{meant}'?" if meant else ""
+    hint = suggest(AS_RECORDED.get(figure, figure), known)
     if not found.get("seeds", 1.0):
         return f"{group} has no finished run that may be ranked"
     if figure == "target_ratio":

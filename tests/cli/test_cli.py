@@ -126,6 +126,13 @@ def test_a_mistake_costs_one_line_and_leaves_nothing(
     assert left == []
 
 
+@pytest.mark.parametrize("flags", [["--plan"], ["-m", "--plan"]])
+def test_a_key_given_twice_is_a_note(nnbench: Nnbench, flags: list[str]) -> None:
+    done = nnbench(*flags, "seed=1", "seed=2")
+    assert done.returncode == 0
+    assert done.stderr.strip() == "note: seed is given 2 times; the last, seed=2, counts"
+
+
 def test_a_missing_package_names_the_extra(nnbench: Nnbench, tmp_path: Path) -> None:
     (tmp_path / "hide.py").write_text("")
     hidden = tmp_path / "sitecustomize.py"

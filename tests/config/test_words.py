@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nnbench.config.composition import check, compose, compose_all
-from nnbench.config.words import in_quotes
+from nnbench.config.remedy import remedy
+from nnbench.config.words import in_quotes, repeated
 from nnbench.errors import ConfigError
 
 TEXTS = st.text(
@@ -87,3 +90,27 @@ def test_a_sweep_takes_several_values_and_no_list_of_options() -> None:
         compose_all(["backend=[numpy,torch]", "seed=0,1"])
     with pytest.raises(ConfigError, match="must be one of auto, cpu, cuda"):
         compose_all(["device=cpu,0"])
+
+
+@pytest.mark.parametrize("file", ["survey.csv", "a survey, 2nd.csv.gz"])
+def test_data_without_a_path_has_a_file_of_the_folder_for_a_remedy(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / file).touch()
+    (tmp_path / "arrays.npz").touch()
+    for many in (False, True):
+        with pytest.raises(ConfigError) as caught:
+            (compose_all if many else compose)(["data=csv", "seed=1"])
+        found = remedy(["data=csv", "seed=1"], many, str(caught.value))
+        assert found is not None
+        cell = compose(found[1:] if many else found)
+        assert cell.values["data"]["path"] == file
+
+
+def test_a_key_that_is_given_several_values_is_told() -> None:
+    assert repeated(["seed=0,1", "backend=numpy", "seed=2"]) == [
+        "seed is given 2 times; the last, seed=2, counts"
+    ]
+    assert compose(["seed=1", "seed=2"]).values["seed"] == 2
+    assert repeated(["-m", "seed=1", "epochs=2", "seed=1"]) == []

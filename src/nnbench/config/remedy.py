@@ -20,6 +20,7 @@ from nnbench.schema import closest
 MOST_WORDS, MOST_TRIES = 6, 10  # each takes a fifth of a second
 YES, NO = ("1", "yes", "on", "y", "t", "tru"), ("0", "no", "off", "n", "f")
 CUT = "…"
+FILES = {"csv": (".csv", ".csv.gz", ".tsv"), "npz": (".npz",)}  # that data= reads
 TWO = "\0"  # between two overrides that are one candidate
 
 
@@ -72,6 +73,9 @@ def _candidates(word: str, others: Sequence[str], many: bool) -> Iterator[tuple[
     suffix = Path(value.strip("\"'")).suffix
     if KNOWN_AS.get(key, key) == "data" and suffix[1:].isalpha():
         yield f"data={'npz' if suffix == '.npz' else 'csv'}{TWO}data.path={value}", many
+    if KNOWN_AS.get(key, key) == "data" and value in FILES:
+        files = sorted(f for end in FILES[value] for f in Path().glob(f"*{end}") if f.is_file())
+        yield from ((f"{word}{TWO}data.path={_typed(str(file))}", many) for file in files)
     if key.strip()[:1] != "~" and equals:
         bare = key.strip().lstrip("+")
         owned = _owned(KNOWN_AS.get(bare, bare), value, others)
@@ -79,6 +83,11 @@ def _candidates(word: str, others: Sequence[str], many: bool) -> Iterator[tuple[
     for bare in _keys(key.strip(), others) if equals and key.strip()[:1] != "~" else ():
         for new, sweep in _values(bare, value, others):
             yield f"{bare}={new}", many or sweep
+
+
+def _typed(text: str) -> str:
+    """Return a text as it is typed for a value, in quotes where it needs them."""
+    return text if re.fullmatch(r"[A-Za-z0-9_./-]+", text) else in_quotes(text)
 
 
 def _owned(key: str, value: str, others: Sequence[str]) -> Iterator[str]:

@@ -64,6 +64,20 @@ def check(words: Sequence[str], parse: Callable[[str], Any], many: bool) -> None
                     raise ConfigError(_no_option(word, bare, each))
 
 
+def repeated(words: Sequence[str]) -> list[str]:
+    """Return a line for each key that is given several values, of which the last one counts."""
+    given: dict[str, list[str]] = {}
+    for word in words:
+        key, equals, _ = word.partition("=")
+        if equals and not word.startswith("-"):
+            given.setdefault(key.strip().lstrip("+"), []).append(word)
+    return [
+        f"{told(key)} is given {len(found)} times; the last, {told(found[-1])}, counts"
+        for key, found in given.items()
+        if len(set(found)) > 1
+    ]
+
+
 def _check_links(word: str, value: str) -> None:
     """Raise ConfigError for an environment variable that is not set."""
     for name in re.findall(r"\$\{oc\.env:([^,}]*)\}", value):

@@ -104,6 +104,21 @@ def test_a_recorded_run_stands_for_its_settings(nnbench: Nnbench) -> None:
     assert "numpy reference" in done.stdout
 
 
+def test_runs_of_a_sweep_with_one_name_are_told_apart(nnbench: Nnbench) -> None:
+    sweep = ["-m", "init.scale=0.1,0.2", *TINY, "parity=false"]
+    assert nnbench(*sweep, "name=mine").returncode == 0
+    assert nnbench("-m", *TINY, "parity=false", "name=alone").returncode == 0
+    names = [run.name for run in read_runs(RESULTS)]
+    backend = names[0].removeprefix("mine ").removesuffix(" scale=0.1")
+    assert names == [f"mine {backend} scale=0.1", f"mine {backend} scale=0.2", "alone"]
+    for word in ("name=mine", "mine"):
+        listed = nnbench("ls", word).stdout
+        assert ("mine" in listed, "alone" in listed) == (True, False)
+    assert "there is name=mine" in nnbench("ls", "name=min").stderr
+    with pytest.raises(ResultsError, match="that names 2 runs"):
+        recorded("mine", RESULTS)
+
+
 def test_ls_and_report_choose_alike(three: Nnbench) -> None:
     from nnbench.reporting.comparison.select import select
 

@@ -154,15 +154,19 @@ def _one_of(found: Sequence[RunResult], wanted: str) -> RunResult:
 
 
 def run_name(cell: Cell, unnamed: Collection[str] = ()) -> str:
-    """Return a short readable name, good in a legend: `torch b32 s1 scale=0.1`."""
+    """Return a short readable name, good in a legend: `torch b32 s1 scale=0.1`.
+
+    Where a name is given, that; for several runs of one name, what tells them apart follows it.
+    """
     from nnbench.config.catalogue import groups
 
     config = cell.config
-    if config.name:
-        return config.name
+    first = [config.name] if config.name else []
+    if first and not any(word.lstrip("+").startswith("name=") for word in unnamed):
+        return first[0]
     if config.case:
-        return f"{config.case.rpartition('/')[2]} s{config.seed}"
-    parts = [config.backend.label, f"b{config.batch_size}", f"s{config.seed}"]
+        return " ".join([*first, config.case.rpartition("/")[2], f"s{config.seed}"])[:80]
+    parts = [*first, config.backend.label, f"b{config.batch_size}", f"s{config.seed}"]
     for override in cell.overrides:
         key, _, value = override.lstrip("+~").partition("=")
         told = override in unnamed or key.split(".")[0] in UNNAMED or key.startswith("hydra")

@@ -123,7 +123,8 @@ def run_sweep(
         planner, steps = checked_plan(cells, asked, work)
     config = cells[0].config
     observer.expect(outlook(steps, planner, at_once(config.launcher, cells)))
-    shared = set.intersection(*(set(cell.overrides) for cell in cells))
+    several = len(cells) > 1  # else there is nothing to tell it from
+    shared = set.intersection(*(set(cell.overrides) for cell in cells)) if several else set()
     tracked = not all(is_complete(step) for step in steps)
     with open_sweep(config, sweep, observer, shared, tracked) as sweeping:
         try:

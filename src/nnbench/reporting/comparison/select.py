@@ -12,7 +12,7 @@ from nnbench.records.folder import Folder
 from nnbench.records.lookup import counted
 from nnbench.records.run import RunResult
 from nnbench.records.settings import as_text, settings
-from nnbench.schema import closest, suggest, told
+from nnbench.schema import closest, flat, suggest, told
 from nnbench.schema.progress import Tell, nobody
 
 MOST_LISTED = 6  # values that there are
@@ -124,8 +124,8 @@ def _fits(run: RunResult, word: str) -> bool:
     key, equals, value = word.partition("=")
     if not equals:
         return word in f"{run.name} {run.run_id} {run.sweep} {run.status}"
-    flat = settings(run.config)
-    old = (str(flat[k]) for k in (key, f"{key}.name") if k in flat)  # `[128, 64]`, `None`
+    known = flat(run.config)
+    old = (str(known[k]) for k in (key, f"{key}.name") if k in known)  # `[128, 64]`, `None`
     return any(_same(value, each) for each in (*_values(run, key), *old))
 
 
@@ -139,5 +139,7 @@ def _same(typed: str, value: str) -> bool:
 
 def _values(run: RunResult, key: str) -> list[str]:
     """Return what a filter may give as the value of `key`: a setting, or an option's name."""
-    flat = settings(run.config)
-    return [as_text(flat[k]) for k in (key, f"{key}.name") if k in flat]
+    if key == "name":
+        return [run.name, str(run.config.get("name") or run.name)]  # of a sweep's runs, its part
+    known = flat(run.config)
+    return [as_text(known[k]) for k in (key, f"{key}.name") if k in known]

@@ -13,7 +13,7 @@ from nnbench.records.flags import Contended, Early
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.conditions import judge
 from nnbench.reporting.comparison.content import Report, build
-from nnbench.reporting.comparison.run_notes import epoch_note
+from nnbench.reporting.comparison.run_notes import epoch_note, flag_notes
 from nnbench.reporting.pages.html import html
 from nnbench.reporting.pages.markdown import markdown
 from nnbench.reporting.pages.plots import write_plots
@@ -115,3 +115,25 @@ def test_a_single_epoch_beside_others_is_said_in_words(tmp_path: Path) -> None:
         "includes warm-up"
     )
     assert epoch_note([one]) == "epoch: training time of a single epoch, warm-up included"
+
+
+def test_a_note_names_three_runs_and_counts_the_rest(tmp_path: Path) -> None:
+    runs = [
+        dataclasses.replace(make_run(tmp_path / str(i)), name=f"run {i}", flags=(Early(),))
+        for i in range(4)
+    ]
+    clean = dataclasses.replace(make_run(tmp_path / "clean"), name="clean")
+    assert flag_notes([*runs[:3], clean]) == [f"run 0, run 1, run 2: {Early()}"]
+    assert flag_notes([*runs, clean]) == [f"4 of 5 runs (run 0, run 1, run 2, ...): {Early()}"]
+
+
+def test_a_verdict_names_its_table_where_there_are_several(tmp_path: Path) -> None:
+    runs = [*group(tmp_path, "numpy", 10), *group(tmp_path, "torch", 10, factor=2.0)]
+    other = [
+        dataclasses.replace(run, machine=run.machine | {"cpu": "Another Processor"}) for run in runs
+    ]
+    assert [line.split(":")[0] for line in build(runs).headlines] == ["torch against numpy"]
+    both = build([*runs, *other])
+    assert [line.split(":")[:2] for line in both.headlines] == [
+        ["Table 1", " torch against numpy"], ["Table 2", " torch against numpy"]
+    ]  # fmt: skip

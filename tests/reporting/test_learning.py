@@ -25,6 +25,9 @@ def test_a_net_at_chance_is_told_and_the_remedy_learns(nnbench: Nnbench, tmp_pat
     report = nnbench("report", "--out", "page")
     assert "have hardly learnt" in " ".join(report.stdout.split())
     page = (tmp_path / "page" / "report.md").read_text()
+    html = (tmp_path / "page" / "report.html").read_text()
+    assert "have hardly learnt" in html
+    assert "more than one table" not in html
     assert "time to" not in page.lower()  # what is reached by chance is no target
     better = nnbench(*SHORT, "arch=mlp", "epochs=10", *words.split())
     assert better.returncode == 0

@@ -12,11 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from nnbench.errors import ConfigError, ResultsError
+from nnbench.formatting import count
 from nnbench.reporting.comparison.conditions import Condition
 from nnbench.reporting.comparison.content import Report as Content
 from nnbench.reporting.comparison.content import build
 from nnbench.reporting.comparison.frame import epochs_frame, groups_frame, runs_frame
-from nnbench.reporting.comparison.select import check_keys, local, of_explanation, select
+from nnbench.reporting.comparison.select import (
+    check_keys,
+    fitting,
+    local,
+    of_explanation,
+    select,
+)
 from nnbench.reporting.pages import html, markdown
 from nnbench.schema.files import noting
 from nnbench.schema.progress import Tell, nobody, part
@@ -160,7 +167,9 @@ def report(
     left_out = list(problems)
     compared = [run for run in runs if not of_explanation(run)]
     if experiment is None and sweep is None and 0 < len(compared) < len(runs):
-        left_out.append(f"{len(runs) - len(compared)} runs of nnbench explain (--sweep explain)")
+        fits = fitting(words, runs)
+        others = sum(fits(run) for run in runs if of_explanation(run))
+        left_out += [f"{count(others, 'run')} of nnbench explain (--sweep explain)"] * bool(others)
         runs = compared
     with noting() as noted:
         content = build(select(runs, words, experiment, sweep), baseline, comparing)

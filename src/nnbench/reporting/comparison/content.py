@@ -70,11 +70,16 @@ class TableContent:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything a report says; `answers` are those of the first table's groups."""
+    """Everything a report says; `answers` are those of the first table's groups.
+
+    `hints`: what nets that have hardly learnt could try. `apart`: why groups have tables of their
+    own.
+    """
 
     question: str
     verdicts: tuple[str, ...]
     tables: tuple[TableContent, ...]
+    hints: tuple[str, ...]
     apart: tuple[str, ...]
     parity: tuple[str, ...]
     notes: tuple[str, ...]
@@ -120,7 +125,8 @@ def build(runs: Sequence[RunResult], baseline: str | None = None, tell: Tell = n
         question=question,
         verdicts=tuple(_verdicts(contents)),
         tables=contents,
-        apart=(*hints(over), *apart_sentences(found)),
+        hints=tuple(hints(over)),
+        apart=tuple(apart_sentences(found)),
         parity=(
             *sentences([run for run in over if run.parity]),
             *agreement_sentences(answers),
@@ -178,8 +184,13 @@ def _pairs(table: Table, wanted: str | None) -> list[tuple[Group, Group]]:
 
 
 def _verdicts(contents: Sequence[TableContent], short: bool = False) -> list[str]:
-    fair = [a for content in contents for a in content.against if a.fair]
-    found = [a.short if short else str(a) for a in fair]
+    several = sum(any(a.fair for a in content.against) for content in contents) > 1
+    found = [
+        f"Table {i}: " * several + (a.short if short else str(a))
+        for i, content in enumerate(contents, 1)
+        for a in content.against
+        if a.fair
+    ]
     unfair = sum(not a.fair for content in contents for a in content.against)
     if not found and not unfair:
         found.append(_nothing([g for content in contents for g in content.table.groups]))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from nnbench.formatting import percent
 from nnbench.records.run import RunResult
+from nnbench.reporting.comparison.run_notes import few
 
 EPOCHS = 3  # before that, nobody expects much
 HARDLY = 0.15  # of what lies between chance and everything right
@@ -52,7 +53,6 @@ def hints(runs: Sequence[RunResult]) -> list[str]:
             words = recommended(int(run.config.get("batch_size") or 1))
             found.setdefault(words, []).append(run.shown)
     return [
-        f"{len(names)} of {len(runs)} runs have hardly learnt ({', '.join(names[:3])}"
-        f"{', ...' * (len(names) > 3)}). Try {' '.join(words)}"
+        f"{len(names)} of {len(runs)} runs have hardly learnt ({few(names)}). Try {' '.join(words)}"
         for words, names in found.items()
     ]

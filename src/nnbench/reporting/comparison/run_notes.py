@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 from nnbench.formatting import EPOCH_TIME, ONE_EPOCH, ONLY_EPOCH
 from nnbench.records.environment import forced_kernels
+from nnbench.records.flags import Flag
 from nnbench.records.run import RunResult
+
+MOST_NAMED = 3  # runs that a note names
 
 
 def epoch_note(runs: Sequence[RunResult]) -> str:
@@ -20,8 +23,21 @@ def epoch_note(runs: Sequence[RunResult]) -> str:
 
 def flag_notes(runs: Sequence[RunResult]) -> list[str]:
     """Return the flags of `runs`, each with the runs that it is about."""
-    flags = dict.fromkeys(flag for run in runs for flag in run.flags)
-    return [f"{', '.join(r.shown for r in runs if flag in r.flags)}: {flag}" for flag in flags]
+    found: dict[Flag, list[str]] = {}
+    for run in runs:
+        for flag in dict.fromkeys(run.flags):
+            found.setdefault(flag, []).append(run.shown)
+    return [
+        f"{len(names)} of {len(runs)} runs ({few(names)}): {flag}"
+        if len(names) > MOST_NAMED
+        else f"{few(names)}: {flag}"
+        for flag, names in found.items()
+    ]
+
+
+def few(names: Sequence[str]) -> str:
+    """Return the names, of many the first."""
+    return ", ".join([*names[:MOST_NAMED], *["..."] * (len(names) > MOST_NAMED)])
 
 
 def forced_kernel_notes(runs: Sequence[RunResult]) -> list[str]:

@@ -62,6 +62,7 @@ def report_data(
         ],
         "certificates": list(report.parity),
         "apart": list(report.apart),
+        "hints": list(report.hints),
         "notes": list(report.notes),
         "left_out": list(left_out),
         "environment": dict(report.environment),

@@ -22,8 +22,8 @@ def markdown(report: Report, title: str, plots: Mapping[str, str] = NO_PLOTS) ->
     lines += _list(report.verdicts)
     for i, content in enumerate(report.tables, start=1):
         lines += ["", f"## Table {i}", "", *_table(content)]
-    if report.apart:
-        lines += ["", *_list(report.apart)]
+    for sentences in (report.apart, report.hints):
+        lines += ["", *_list(sentences)] if sentences else []
     if plots:
         lines += ["", "## Figures"]
         for name, caption in plots.items():

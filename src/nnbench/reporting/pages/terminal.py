@@ -23,7 +23,7 @@ def report_text(report: Report) -> Lines:
     """Return a caution where there is one, the tables, and the verdicts below them."""
     first = [report.caution] if report.caution else []
     parts = [_table(content, i, len(report.tables)) for i, content in enumerate(report.tables, 1)]
-    return Lines(*first, *parts, *READING, *report.apart, *report.headlines)
+    return Lines(*first, *parts, *READING, *report.hints, *report.apart, *report.headlines)
 
 
 def _table(content: TableContent, number: int, among: int) -> Table:

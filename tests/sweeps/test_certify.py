@@ -329,6 +329,7 @@ def test_who_parts_again_in_a_later_epoch_is_measured_again_over_all(
     assert asked == [1], "rounding has explained nothing: nothing more is asked"
 
 
+@pytest.mark.slow  # tests/backends/test_drift.py has such nets without a sweep
 def test_a_saturated_net_is_nobodys_fault(nnbench: Nnbench) -> None:
     """PyTorch's tanh is another, an ulp off where it is nearly 1: RMSprop makes steps of it."""
     pytest.importorskip("torch")

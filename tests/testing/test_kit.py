@@ -101,6 +101,7 @@ def test_the_scorecard_of_a_third_party_backend(nnbench: Nnbench, tmp_path: Path
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_scorecard_of_numpy(nnbench: Nnbench) -> None:
     done = nnbench("check", "backend=numpy")
     assert done.returncode == 0, done.stderr

@@ -126,11 +126,10 @@ def test_a_mistake_costs_one_line_and_leaves_nothing(
     assert left == []
 
 
-@pytest.mark.parametrize("flags", [["--plan"], ["-m", "--plan"]])
-def test_a_key_given_twice_is_a_note(nnbench: Nnbench, flags: list[str]) -> None:
-    done = nnbench(*flags, "seed=1", "seed=2")
+def test_a_list_of_values_that_is_replaced_is_a_note(nnbench: Nnbench) -> None:
+    done = nnbench("-m", "--plan", "seed=0,1,2", "epochs=2", "seed=3", "epochs=1")
     assert done.returncode == 0
-    assert done.stderr.strip() == "note: seed is given 2 times; the last, seed=2, counts"
+    assert done.stderr.strip() == "note: seed=3 replaces seed=0,1,2"
 
 
 def test_a_missing_package_names_the_extra(nnbench: Nnbench, tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nnbench.config.composition import check, compose, compose_all
+from nnbench.config.composition import compose, compose_all
 from nnbench.config.remedy import remedy
-from nnbench.config.words import in_quotes, repeated
+from nnbench.config.words import check, in_quotes, replaced
 from nnbench.errors import ConfigError
 
 TEXTS = st.text(
@@ -108,9 +108,9 @@ def test_data_without_a_path_has_a_file_of_the_folder_for_a_remedy(
         assert cell.values["data"]["path"] == file
 
 
-def test_a_key_that_is_given_several_values_is_told() -> None:
-    assert repeated(["seed=0,1", "backend=numpy", "seed=2"]) == [
-        "seed is given 2 times; the last, seed=2, counts"
-    ]
+def test_a_list_of_values_that_a_later_word_replaces_is_told() -> None:
+    assert replaced(["seed=0,1", "backend=numpy", "seed=2"]) == ["seed=2 replaces seed=0,1"]
+    assert replaced(["seed=range(3)", "seed=2,3"]) == ["seed=2,3 replaces seed=range(3)"]
+    assert replaced(["seed=1", "arch.hidden=[1,2]", "seed=2", "arch.hidden=[3]"]) == []
+    assert replaced(["seed=0,1", "epochs=1,2", "seed=0,1"]) == []
     assert compose(["seed=1", "seed=2"]).values["seed"] == 2
-    assert repeated(["-m", "seed=1", "epochs=2", "seed=1"]) == []

@@ -16,7 +16,7 @@ from nnbench.config import composition, sources
 from nnbench.config.mistakes import all_keys
 from nnbench.config.run import Cell
 from nnbench.config.space import Question
-from nnbench.config.words import repeated
+from nnbench.config.words import check, replaced
 from nnbench.credentials import hidden, shown
 from nnbench.errors import ConfigError
 from nnbench.reporting.pages.screen import say
@@ -148,11 +148,6 @@ def _without_passwords(arguments: Sequence[str]) -> Iterator[None]:
         sys.stdout.write(hidden(said.getvalue()))
 
 
-def _tell_repeated(words: Sequence[str]) -> None:
-    for line in repeated(words):
-        say(f"note: {line}", err=True)
-
-
 def run(arguments: list[str]) -> None:
     """Run `arguments` through Hydra, with its flags (-m, --cfg, --info, --config-dir, ...)."""
     # Hydra makes the launcher, and hands it what its configuration says.
@@ -160,7 +155,6 @@ def run(arguments: list[str]) -> None:
     flags, words = split([word for word in arguments if word not in FLAGS])
     if not flags and not any(word.lstrip("+~").startswith("hydra") for word in words):
         cell = composition.compose(words)  # Hydra itself would compose it twice
-        _tell_repeated(words)
         run_cells([cell], None, Asked("--fresh" in arguments, "--plan" in arguments))
         return
     if "--resolve" in flags and not any(each.startswith(("--cfg", "-c")) for each in flags):
@@ -169,8 +163,9 @@ def run(arguments: list[str]) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     if {"-sc", "--shell-completion"}.isdisjoint(flags):
-        composition.check(words, many=not MULTIRUN.isdisjoint(flags))
-        _tell_repeated(words)
+        check(words, many=not MULTIRUN.isdisjoint(flags))
+        for line in replaced(words):
+            say(f"note: {line}", err=True)
     arguments = [*flags, *composition.with_experiments(words), *asked]
 
     caught: list[BaseException] = []

@@ -13,11 +13,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from nnbench.config import studies, words
+from nnbench.config import studies
 from nnbench.config.catalogue import check_backend, distinction, options, source_of
 from nnbench.config.mistakes import all_keys, explain, known_case
 from nnbench.config.run import Cell
 from nnbench.config.sources import experiments_folders, root
+from nnbench.config.words import check
 from nnbench.errors import ConfigError
 from nnbench.schema import told
 
@@ -111,26 +112,6 @@ def compose_all(overrides: Sequence[str]) -> list[Cell]:
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(words)
         composer = Composer(loader, loader.load_configuration("config", [], RunMode.MULTIRUN))
         return [composer.cell(each) for each in product(*map(_words, parsed))]
-
-
-def check(overrides: Sequence[str], many: bool = False) -> None:
-    """Raise ConfigError for the first override that cannot be read; `many`: a sweep."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.core.override_parser.types import RangeSweep
-    from hydra.errors import HydraException
-
-    parser = OverridesParser.create()
-
-    def parse(word: str) -> Any:
-        with contextlib.suppress(HydraException):
-            found = parser.parse_override(word)
-            value = found.value()
-            if isinstance(value, RangeSweep) and not value.step:
-                raise ConfigError(f"Received {told(word)}; the step of a range must not be 0")
-            return found
-        return None
-
-    words.check(overrides, parse, many)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -28,12 +29,12 @@ def split(text: str) -> list[str]:
         raise ConfigError(f"Received {told(text)}; {what}") from None
 
 
-def check(words: Sequence[str], parse: Callable[[str], Any], many: bool) -> None:
+def check(words: Sequence[str], many: bool = False) -> None:
     """Raise ConfigError, one line, for the first override that cannot be read.
 
-    `parse` returns Hydra's override, None where it cannot. `many`: a sweep, in which a key may
-    have several values. Flags are left to others.
+    `many`: a sweep, in which a key may have several values. Flags are left to others.
     """
+    parse = _parser()
     for word in words:
         if word.startswith("-"):
             continue
@@ -64,18 +65,39 @@ def check(words: Sequence[str], parse: Callable[[str], Any], many: bool) -> None
                     raise ConfigError(_no_option(word, bare, each))
 
 
-def repeated(words: Sequence[str]) -> list[str]:
-    """Return a line for each key that is given several values, of which the last one counts."""
-    given: dict[str, list[str]] = {}
-    for word in words:
-        key, equals, _ = word.partition("=")
-        if equals and not word.startswith("-"):
-            given.setdefault(key.strip().lstrip("+"), []).append(word)
+def replaced(words: Sequence[str]) -> list[str]:
+    """Return a line for each list of a sweep's values that a later word replaces.
+
+    That a later value replaces a single one is what people build on.
+    """
+    parse = _parser()
+    last = {word.partition("=")[0].strip().lstrip("+"): word for word in words}
     return [
-        f"{told(key)} is given {len(found)} times; the last, {told(found[-1])}, counts"
-        for key, found in given.items()
-        if len(set(found)) > 1
+        f"{told(last[key])} replaces {told(word)}"
+        for word in dict.fromkeys(words)
+        if (key := word.partition("=")[0].strip().lstrip("+")) and last[key] != word
+        if (found := parse(word)) is not None and found.is_sweep_override()
     ]
+
+
+def _parser() -> Callable[[str], Any]:
+    """Return what reads an override as Hydra does, and gives None for what Hydra cannot read."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import RangeSweep
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create()
+
+    def parse(word: str) -> Any:
+        with contextlib.suppress(HydraException):
+            found = parser.parse_override(word)
+            value = found.value()
+            if isinstance(value, RangeSweep) and not value.step:
+                raise ConfigError(f"Received {told(word)}; the step of a range must not be 0")
+            return found
+        return None
+
+    return parse
 
 
 def _check_links(word: str, value: str) -> None:

@@ -331,6 +331,7 @@ def test_something_else_in_the_place_of_a_file(folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_something_else_in_the_place_of_any_file(folder: Path) -> None:
     before = memory()
     assert over_nodes(range(len(damage.NODES))) == 2 * len(damage.NODES)

@@ -70,12 +70,8 @@ def _candidates(word: str, others: Sequence[str], many: bool) -> Iterator[tuple[
     key, equals, value = word.partition("=")
     if not equals:
         yield from ((each, many) for each in _missing_equals(word))
-    suffix = Path(value.strip("\"'")).suffix
-    if KNOWN_AS.get(key, key) == "data" and suffix[1:].isalpha():
-        yield f"data={'npz' if suffix == '.npz' else 'csv'}{TWO}data.path={value}", many
-    if KNOWN_AS.get(key, key) == "data" and value in FILES:
-        files = sorted(f for end in FILES[value] for f in Path().glob(f"*{end}") if f.is_file())
-        yield from ((f"{word}{TWO}data.path={_typed(str(file))}", many) for file in files)
+    if KNOWN_AS.get(key, key) == "data":
+        yield from ((each, many) for each in _files(value))
     if key.strip()[:1] != "~" and equals:
         bare = key.strip().lstrip("+")
         owned = _owned(KNOWN_AS.get(bare, bare), value, others)
@@ -83,6 +79,15 @@ def _candidates(word: str, others: Sequence[str], many: bool) -> Iterator[tuple[
     for bare in _keys(key.strip(), others) if equals and key.strip()[:1] != "~" else ():
         for new, sweep in _values(bare, value, others):
             yield f"{bare}={new}", many or sweep
+
+
+def _files(value: str) -> Iterator[str]:
+    """Yield data= with the file that `value` is, or those of the folder that it reads."""
+    suffix = Path(value.strip("\"'")).suffix
+    if suffix[1:].isalpha():
+        yield f"data={'npz' if suffix == '.npz' else 'csv'}{TWO}data.path={value}"
+    files = (f for end in FILES.get(value, ()) for f in Path().glob(f"*{end}") if f.is_file())
+    yield from (f"data={value}{TWO}data.path={_typed(str(file))}" for file in sorted(files))
 
 
 def _typed(text: str) -> str:

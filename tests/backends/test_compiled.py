@@ -77,8 +77,14 @@ def random_dense(number: int) -> Case:
     return found.in_batches(pick((1, 5, 32, 200)))
 
 
+def takes_bytes(number: int) -> bool:
+    """Tell whether the data of a net are stored as bytes: loops compile anew for other data."""
+    return random_dense(number).splits["train"].inputs.dtype == np.uint8
+
+
 @pytest.mark.parametrize(
-    "number", [pytest.param(n, marks=[pytest.mark.slow] * (n != 12)) for n in range(24)]
+    "number",
+    [pytest.param(n, marks=[pytest.mark.slow] * (not takes_bytes(n))) for n in range(24)],
 )
 def test_a_dense_net_is_the_reference_s(number: int) -> None:
     equals_the_reference(NumpyTrainer, "compiled", random_dense(number).of("float64"))
@@ -145,7 +151,7 @@ def test_a_fault_would_be_found() -> None:
     def make(task, splits):  # type: ignore[no-untyped-def]
         made = NumpyTrainer(task, splits)
         if task.execution == "compiled":
-            made._fused._entries[2][::3] += 1  # every third pixel a grey level off
+            made._fused._loss_constants[0] *= 1.0001
         return made
 
     with pytest.raises(AssertionError, match="diverges at step 1"):

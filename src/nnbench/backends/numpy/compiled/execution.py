@@ -9,7 +9,7 @@ import numpy as np
 
 from nnbench.backends.numpy.compiled import activations, losses, updates
 from nnbench.backends.numpy.compiled.sparse import entries
-from nnbench.backends.numpy.compiled.walk import evaluate, walk
+from nnbench.backends.numpy.compiled.walk import Source, evaluate, walk
 from nnbench.backends.numpy.fused.stage import Material
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.optimizers import Rule
@@ -73,7 +73,7 @@ def _alternate(layers: Any) -> bool:
 class Compiled:
     """Takes the steps of a walk; `multiple` is the Trainer's `slice_multiple`."""
 
-    multiple = 1
+    multiple = threads = 1
 
     def __init__(self, material: Material, rule: Rule) -> None:
         unsupported(material.task)
@@ -82,7 +82,7 @@ class Compiled:
         self._scale = task.inputs.scale if task.inputs.dtype == "uint8" else 1.0
         known = self._data[:ZERO_SAMPLES]
         self._sparse = bool(known.size) and np.count_nonzero(known) < SPARSE_SHARE * known.size
-        self._entries = entries(self._data if self._sparse else self._data[:0])
+        self._sources: dict[str, Source] = {"train": self._source(self._data)}
         self._layers, self._decimals = self._tables()
         self._switches, self._constants = _rule_tables(rule)
         vectors = [buffer.vector for buffer in rule.buffers.values()]
@@ -109,11 +109,10 @@ class Compiled:
         """Take one step per rate over consecutive parts of `order`; return their logits."""
         task, weights = self.material.task, self.material.weights.vector
         logits = np.empty((len(order), self.material.targets.shape[1]), task.dtype)
-        source = self._data, self._entries, self._scale
         goal = self.material.targets, self._loss, self._loss_constants, self._class_weights
         rule = self._buffers, self._switches, self._constants
         taken, net = self.rule.steps, (weights, self._layers, self._decimals)
-        walk(source, goal, order, rates, task.batch_size, net, rule, taken, logits)
+        walk(self._sources["train"], goal, order, rates, task.batch_size, net, rule, taken, logits)
         self.rule.steps += len(rates)
         return logits
 
@@ -122,8 +121,17 @@ class Compiled:
         logits = np.empty((len(inputs), self.material.targets.shape[1]), self.material.task.dtype)
         weights = self.material.weights.vector
         data = inputs.reshape(len(inputs), self._data.shape[1])
-        evaluate(data, self._scale, PART, (weights, self._layers, self._decimals), logits)
+        if split not in self._sources:
+            self._sources[split] = self._source(data)
+        source = self._sources[split]
+        if not np.isfinite(weights.sum()):  # 0 times NaN is NaN: nothing may be left out
+            source = data, entries(data[:0]), self._scale
+        evaluate(source, PART, (weights, self._layers, self._decimals), logits)
         return logits
+
+    def _source(self, data: Array) -> Source:
+        """Return data `(n, fan_in)` as a walk takes them, with what is not zero if it counts."""
+        return data, entries(data if self._sparse else data[:0]), self._scale
 
     def profile(
         self, watch: Stopwatch, order: Array, rates: Array, keys: list[dict[int, Words]]

@@ -18,12 +18,24 @@ Entries = tuple[Array, Array, Array]
 TILE = 256  # units of a kernel that are gone through with all samples, to stay in the cache
 
 
+@compiled
 def entries(data: Array) -> Entries:
     """Return starts `(n + 1,)`, columns and values of data `(n, k)`."""
-    samples, columns = np.nonzero(data)
     starts = np.zeros(len(data) + 1, np.int64)
-    np.cumsum(np.bincount(samples, minlength=len(data)), out=starts[1:])
-    return starts, columns.astype(np.int32), data[samples, columns]
+    for s in range(len(data)):
+        count = 0
+        for value in data[s]:
+            count += value != 0
+        starts[s + 1] = starts[s] + count
+    columns = np.empty(starts[-1], np.int32)
+    values = np.empty(starts[-1], data.dtype)
+    place = 0
+    for s in range(len(data)):
+        for c in range(data.shape[1]):
+            if data[s, c] != 0:
+                columns[place], values[place] = c, data[s, c]
+                place += 1
+    return starts, columns, values
 
 
 @compiled

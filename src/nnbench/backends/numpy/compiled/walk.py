@@ -72,39 +72,23 @@ def part_of(kept: Array, net: Net, i: int, which: int, n: int, size: int) -> Arr
 
 
 @compiled
-def activated(net: Net, i: int, n: int, kept: Array, size: int) -> Array:
-    """Return the activations of layer i, computed from its Z."""
-    y = part_of(kept, net, i, Y, n, size)
-    leak = net[2][i, LEAK]
-    activate(net[1][i, ACTIVATION], leak, part_of(kept, net, i, Z, n, size), y)
-    return y
-
-
-@compiled
-def through(x: Array, first: int, net: Net, kept: Array, size: int) -> None:
-    """Go forward from layer `first`, whose input is x; the last layer's Z are the logits."""
-    n, given, last = len(x), x, len(net[1]) - 1
-    for i in range(first, last + 1):
-        z = part_of(kept, net, i, Z, n, size)
-        forward(given, kernel_of(net, i), bias_of(net, i), z)
-        if i < last:
-            given = activated(net, i, n, kept, size)
-
-
-@compiled
 def forward_batch(source: Source, rows: Array, net: Net, work: Work, size: int) -> Array:
     """Return the logits of the samples `rows`; what all layers give is in `work`."""
     data, found, scale = source
-    x, kept = work[0], work[1]
-    n, last = len(rows), len(net[1]) - 1
-    if len(found[0]) > 1:
-        z = part_of(kept, net, 0, Z, n, size)
-        sparse.forward(found, rows, scale, kernel_of(net, 0), bias_of(net, 0), z)
-        if last:
-            through(activated(net, 0, n, kept, size), 1, net, kept, size)
-    else:
-        gather(data, rows, scale, x[:n])
-        through(x[:n], 0, net, kept, size)
+    n, last, kept = len(rows), len(net[1]) - 1, work[1]
+    skip = len(found[0]) > 1
+    given = work[0][:n]
+    if not skip:
+        gather(data, rows, scale, given)
+    for i in range(last + 1):
+        w, bias, z = kernel_of(net, i), bias_of(net, i), part_of(kept, net, i, Z, n, size)
+        if skip and i == 0:
+            sparse.forward(found, rows, scale, w, bias, z)
+        else:
+            forward(given, w, bias, z)
+        if i < last:
+            given = part_of(kept, net, i, Y, n, size)
+            activate(net[1][i, ACTIVATION], net[2][i, LEAK], z, given)
     return part_of(kept, net, last, Z, n, size)
 
 
@@ -274,13 +258,17 @@ def update_clipped(net: Net, rule: Rule, gradient: Array, lr: float, count: int)
 
 
 @compiled
-def evaluate(data: Array, scale: float, part: int, net: Net, logits: Array) -> None:
-    """Put the logits of all of data into `logits` `(n, k)`, `part` samples at a time."""
-    layers, last = net[1], len(net[1]) - 1
-    x = np.empty((part, layers[0, FAN_IN]), net[0].dtype)
-    kept = np.empty(part * (layers[last, Y] + layers[last, UNITS]), net[0].dtype)
-    for start in range(0, len(data), part):
-        n = min(part, len(data) - start)
-        gather(data, np.arange(start, start + n), scale, x[:n])
-        through(x[:n], 0, net, kept, part)
-        logits[start : start + n] = part_of(kept, net, last, Z, n, part)
+def evaluate(source: Source, part: int, net: Net, logits: Array) -> None:
+    """Put the logits of all samples of source into `logits` `(n, k)`, `part` at a time."""
+    layers, last, kind = net[1], len(net[1]) - 1, net[0].dtype
+    nothing = np.empty(0, kind)
+    places = np.empty(0, np.int32)
+    work = (
+        np.empty((0 if len(source[1][0]) > 1 else part, layers[0, FAN_IN]), kind),
+        np.empty(part * (layers[last, Y] + layers[last, UNITS]), kind),
+        np.empty((2, 0), kind),
+        *(nothing, nothing, nothing, places, places, nothing),
+    )
+    for start in range(0, len(logits), part):
+        rows = np.arange(start, min(start + part, len(logits)))
+        logits[start : start + len(rows)] = forward_batch(source, rows, net, work, part)

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from bare_numpy import numpy_loop
 from bare_peers import jax_loop, sklearn_loop
+from bare_products import products_loop
 
 from nnbench import data
 from nnbench.backends.protocol import Task
@@ -220,6 +221,7 @@ LOOPS: dict[str, Callable[[Problem], tuple[Callable[[], object], Callable[[], ob
     "c": c_loop,
     "jax": jax_loop,
     "numpy": numpy_loop,
+    "products": products_loop,
     "sklearn": sklearn_loop,
     "torch": torch_loop,
     "torch_channels_last": lambda p: torch_loop(p, channels_last=True),

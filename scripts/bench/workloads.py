@@ -111,6 +111,7 @@ BARE_NUMPY = Contender("bare NumPy", bare="numpy")
 BARE_TORCH = Contender("bare torch", bare="torch", packages=("torch",))
 BARE_XLA = Contender("bare XLA", bare="xla", packages=("tensorflow",))
 BARE_JAX = Contender("bare JAX", bare="jax", packages=("jax",))
+PRODUCTS = Contender("its products alone", bare="products")
 SKLEARN = Contender("scikit-learn", bare="sklearn", packages=("sklearn",))
 CHANNELS_LAST = Contender(
     "bare torch, channels last", bare="torch_channels_last", packages=("torch",)
@@ -134,7 +135,7 @@ def sizes() -> tuple[Workload, ...]:
             f"two hidden layers, {size} parameters, momentum, batch 32",
             (*MOMENTUM, f"arch=mlp_{size}", f"data.train_samples={n}", "data.test_samples=500"),
             5,
-            (COMPILED, NUMPY, TORCH, FORGENN),
+            (COMPILED, NUMPY, TORCH, FORGENN, PRODUCTS),
             (Goal("numpy compiled", "torch", 1.8, 1.3), Goal("numpy", "torch", 1.6, 1.15), TWICE),
             THREADS,
         )
@@ -168,7 +169,7 @@ WORKLOADS = (
         "784-128-10 sigmoid, SGD, batch 32",
         (*SIGMOID, "batch_size=32", "data.train_samples=12800", "data.test_samples=1000"),
         8,
-        (COMPILED, NUMPY, TEXTBOOK, TORCH, XLA),
+        (COMPILED, NUMPY, TEXTBOOK, TORCH, XLA, PRODUCTS),
         (
             Goal("numpy compiled", "torch", 4.0, 3.5),
             Goal("numpy compiled", "keras xla", 1.0),
@@ -183,7 +184,7 @@ WORKLOADS = (
         5,
         (
             *(COMPILED, NUMPY, TEXTBOOK, TORCH, XLA, FORGENN, *THREADS),
-            *(BARE_NUMPY, BARE_TORCH, BARE_XLA, BARE_JAX, SKLEARN),
+            *(BARE_NUMPY, BARE_TORCH, BARE_XLA, BARE_JAX, SKLEARN, PRODUCTS),
         ),
         (
             Goal("numpy compiled", "torch", 4.0, 3.2),
@@ -194,7 +195,7 @@ WORKLOADS = (
             Limit("keras xla", "bare XLA", 1.2),
             Limit("torch", "bare torch", OVERHEAD, noisy=True),
             Limit("numpy", "bare NumPy", OVERHEAD, noisy=True),
-            Evaluation("numpy", "torch", 0.5),
+            Evaluation("numpy compiled", "torch", 0.5),
             TWICE,
         ),
         (REFERENCE, LOADER),
@@ -204,7 +205,7 @@ WORKLOADS = (
         "784-10-10 ReLU, one full batch of 9,000",
         (*RECTIFIED, "arch=784-10-10", "batch_size=9000", "data.train_samples=9000"),
         25,
-        (COMPILED, NUMPY, TORCH, XLA),
+        (COMPILED, NUMPY, TORCH, XLA, PRODUCTS),
         (
             Goal("numpy compiled", "torch", 3.3, 1.6),
             Goal("numpy compiled", "keras xla", 2.0, 1.4),
@@ -225,7 +226,7 @@ WORKLOADS = (
             "data.test_samples=1000",
         ),
         4,
-        (NUMPY, TORCH, CHANNELS_LAST, *THREADS),
+        (NUMPY, TORCH, CHANNELS_LAST, PRODUCTS, *THREADS),
         (
             Goal("numpy", "torch", 1.45, 1.15),
             Goal("numpy", "bare torch, channels last", 1.6, 1.1),

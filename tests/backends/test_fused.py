@@ -99,22 +99,32 @@ def test_what_was_chosen_by_itself_is_told() -> None:
     assert one["blas_kernel"] is None or one["blas_kernel"] == eight["blas_kernel"]
 
 
-NOT_ONLINE: dict[str, tuple[list[Layer], Optimizer, int]] = {
-    "momentum": ([Dense(9), RELU], SGD(momentum=0.9), 1),
-    "weight decay": ([Dense(9), RELU], SGD(weight_decay=0.1), 1),
-    "clipping": ([Dense(9), RELU], SGD(clip_norm=0.1), 1),
-    "adam": ([Dense(9), RELU], Adam(), 1),
-    "dropout": ([Dense(9), Dropout(0.5)], SGD(), 1),
-    "two threads": ([Dense(9), RELU], SGD(), 2),
+NOT_ONLINE: dict[str, tuple[list[Layer], Optimizer]] = {
+    "momentum": ([Dense(9), RELU], SGD(momentum=0.9)),
+    "weight decay": ([Dense(9), RELU], SGD(weight_decay=0.1)),
+    "clipping": ([Dense(9), RELU], SGD(clip_norm=0.1)),
+    "adam": ([Dense(9), RELU], Adam()),
+    "dropout": ([Dense(9), Dropout(0.5)], SGD()),
 }
 
 
 @pytest.mark.parametrize("name", NOT_ONLINE)
 def test_batch_size_one_without_holding_back(name: str) -> None:
-    layers, optimizer, threads = NOT_ONLINE[name]
+    layers, optimizer = NOT_ONLINE[name]
     found = case(*layers, optimizer=optimizer, inputs="flat")
-    assert trainers(found, batch_size=1, threads=threads)[1].slice_multiple == 1
-    assert compared(found, batch=1, threads=threads).within
+    assert trainers(found, batch_size=1)[1].slice_multiple == 1
+    assert compared(found, batch=1).within
+
+
+def test_threads_that_share_nothing_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small net is trained by one of two threads, and says so; a large one by both."""
+    given = case(Dense(9), RELU, inputs="flat", optimizer=SGD())
+    small = trainers(given, batch_size=1, threads=2)[1]
+    assert (small.choices["blas_threads"], small.slice_multiple) == (1, BLOCK)
+    monkeypatch.setattr(blas, "SHARED_PRODUCT", 1)
+    large = trainers(given, batch_size=1, threads=2)[1]
+    assert (large.choices["blas_threads"], large.slice_multiple) == (2, 1)
+    assert compared(given, batch=1, threads=2).within
 
 
 def test_a_block_may_end_anywhere() -> None:
@@ -198,7 +208,8 @@ def test_the_size_of_products_does_not_matter(
         assert compared(given, batch=batch).within
 
 
-def test_two_threads_use_one_blas() -> None:
+def test_two_threads_use_one_blas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blas, "SHARED_PRODUCT", 1)
     given = case(Dense(9), RELU, inputs="flat")
     reference, fused = trainers(given, threads=2)
     assert fused._fused is not None

@@ -13,6 +13,7 @@ import pytest
 from nnbench.records.environment import THREAD_VARIABLES
 from nnbench.records.machine import usable_cores
 
+SMALL, LARGE = "batch_size=32", "batch_size=500 arch=mlp arch.hidden=[1000,400]"
 PROGRAM = """
 import json, sys
 import scipy.linalg.blas, scipy.linalg.lapack  # the data, or a user's own code, may bring them
@@ -27,8 +28,8 @@ def pools():
     return {pool["filepath"]: pool["num_threads"] for pool in blas}
 
 found = [pools()]
-words = ["data=digits", "batch_size=32", "threads=" + sys.argv[1], "loss=cross_entropy"]
-for execution in sys.argv[2:]:
+words = ["data=digits", "threads=" + sys.argv[1], "loss=cross_entropy", *sys.argv[2].split()]
+for execution in sys.argv[3:]:
     config = compose([*words, "backend=numpy_" + execution if execution != "fused" else words[0]])
     config = config.config
     dataset = data.load(config.data, kind=config.task, seed=0)
@@ -45,11 +46,11 @@ print(json.dumps(found))
 """
 
 
-def pools(threads: int, *executions: str) -> list[dict[str, int]]:
+def pools(threads: int, net: str, *executions: str) -> list[dict[str, int]]:
     """Return the threads of every BLAS pool: before, and of each execution warm and at work."""
     environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(threads), *executions],
+        [sys.executable, "-c", PROGRAM, str(threads), net, *executions],
         env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -59,7 +60,7 @@ def pools(threads: int, *executions: str) -> list[dict[str, int]]:
 
 @pytest.mark.skipif(usable_cores() < 2, reason="a BLAS library has no more threads than cores")
 def test_one_pool_has_the_threads_while_the_other_is_limited() -> None:
-    before, *later = pools(2, "fused", "reference")
+    before, *later = pools(2, LARGE, "fused", "reference")
     if len(before) < 2:
         pytest.skip("NumPy and SciPy share one BLAS library here")
     assert set(before.values()) == {2}  # what there would be without a limit: two pools of two
@@ -70,6 +71,9 @@ def test_one_pool_has_the_threads_while_the_other_is_limited() -> None:
         assert "numpy" in Path(path).parent.as_posix().rpartition("site-packages")[2]
 
 
-def test_one_thread_is_one_thread() -> None:
-    for found in pools(1, "fused"):
+@pytest.mark.parametrize(("threads", "net"), [(1, LARGE), (2, SMALL)])
+def test_one_thread_is_one_thread(threads: int, net: str) -> None:
+    """So are two, of a net that is better off with one."""
+    _, *later = pools(threads, net, "fused")
+    for found in later:
         assert set(found.values()) == {1}

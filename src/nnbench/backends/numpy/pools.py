@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def leave_threads_to_numpy() -> None:
-    """Give every BLAS pool that is loaded, NumPy's aside, one thread.
+def leave_threads_to_numpy(threads: int) -> None:
+    """Give NumPy's BLAS pool so many threads, every other that is loaded one.
 
     SciPy brings an OpenBLAS of its own, with as many threads: two pools that wait for each other's
     cores made steps 80 times slower (docs/decisions.md, 17). What they compute stays the same.
@@ -17,8 +17,7 @@ def leave_threads_to_numpy() -> None:
     folders = {pool.filepath: Path(pool.filepath).parent for pool in pools}
     numpys = {path for path, folder in folders.items() if _is_numpys(folder)}
     for pool in pools if numpys else ():  # of one installation they share a library: NumPy's too
-        if pool.filepath not in numpys:
-            pool.set_num_threads(1)
+        pool.set_num_threads(threads if pool.filepath in numpys else 1)
 
 
 def _is_numpys(folder: Path) -> bool:

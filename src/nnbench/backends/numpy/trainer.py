@@ -106,7 +106,7 @@ class NumpyTrainer:
         """Take a step of each batch shape: BLAS gets its threads, plans their arrays."""
         rehearse(self, self.task, n)
         if self.task.threads > 1:  # once all libraries are loaded
-            leave_threads_to_numpy()
+            leave_threads_to_numpy(self._fused.threads if self._fused else self.task.threads)
 
     def train(self, walk: Walk) -> TrainStats:
         """Step through the walk; the losses are computed from the stored logits."""

@@ -28,6 +28,8 @@ Step = tuple[str, Call]  # a call, and the part of a training step that it belon
 # OpenBLAS multiplies small matrices without copying them into its own order first, where the
 # kernel has code for it: up to this many multiplications (kernel/x86_64, *_small_kernel_permit).
 SMALL_PRODUCT = {"SkylakeX": 10**6, "Cooperlake": 10**6, "SapphireRapids": 10**6}
+# Multiplications in a step's largest product, from which threads share it with a gain.
+SHARED_PRODUCT = 2 * 10**7
 LEAST_ROWS = 50  # of a block: below, the calls cost more than the copies
 
 
@@ -47,6 +49,11 @@ def _routines() -> Any:
                 spec.loader.exec_module(module)
                 return module
     return import_module("scipy.linalg.blas")
+
+
+def worthwhile(threads: int, product: int) -> int:
+    """Return how many of `threads` pay; the largest product takes `product` multiplications."""
+    return threads if product >= SHARED_PRODUCT else 1
 
 
 class Blas:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from itertools import pairwise
 
@@ -15,6 +16,7 @@ from nnbench.backends.numpy.fused.pointwise import IN_PLACE, Pointwise
 from nnbench.backends.numpy.fused.stage import Material, Stage
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.randomness import augmented
+from nnbench.backends.protocol import Task
 from nnbench.model import counter
 from nnbench.model import layers as spec
 from nnbench.model.layers import Shape
@@ -57,6 +59,17 @@ def in_parts(architecture: Architecture) -> bool:
         and any(is_plain(layer) for layer in architecture.layers)
         and not any(isinstance(layer, whole) for layer in architecture.layers)
     )
+
+
+def largest_product(task: Task) -> int:
+    """Return how many multiplications the largest matrix product of a step's batch takes."""
+    found = 0
+    for _, layer, before, after in task.architecture.shapes():
+        if isinstance(layer, spec.Dense):
+            found = max(found, before[0] * layer.units)
+        elif isinstance(layer, spec.Conv2d):
+            found = max(found, math.prod(after) * layer.kernel_size**2 * before[2])
+    return found * task.batch_size
 
 
 def build_stages(material: Material, blas: Blas, logits: Array) -> tuple[list[Stage], int]:

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from nnbench.backends.numpy.fused.blas import Blas
+from nnbench.backends.numpy.fused.blas import Blas, worthwhile
 from nnbench.backends.numpy.fused.online import BLOCK, Online, dense_layers
 from nnbench.backends.numpy.fused.plan import (
     EVALUATED,
@@ -17,7 +17,7 @@ from nnbench.backends.numpy.fused.plan import (
     Plan,
 )
 from nnbench.backends.numpy.fused.stage import Material
-from nnbench.backends.numpy.fused.stages import in_parts
+from nnbench.backends.numpy.fused.stages import in_parts, largest_product
 from nnbench.backends.numpy.fused.updates import Update
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.optimizers import Rule
@@ -26,11 +26,15 @@ from nnbench.model.counter import Words
 
 
 class Fused:
-    """Takes the steps of a walk; `multiple` is the Trainer's `slice_multiple`."""
+    """Takes the steps of a walk; `multiple` is the Trainer's `slice_multiple`.
+
+    `threads` are those that pay: no more than the task's, one where all products are small.
+    """
 
     def __init__(self, material: Material, rule: Rule) -> None:
         self.material = material
-        self.blas = Blas(material.task.dtype, material.task.threads)
+        self.threads = worthwhile(material.task.threads, largest_product(material.task))
+        self.blas = Blas(material.task.dtype, self.threads)
         self.update = Update(rule, material.weights, self.blas)
         self._plans: dict[int, Plan] = {}
         self._blocks: dict[int, Online] = {}
@@ -48,7 +52,8 @@ class Fused:
 
     def choices(self) -> dict[str, int | str | None]:
         """Return what was chosen by kernel and net: sizes of blocks, limits of products."""
-        return {
+        shared = {"blas_threads": self.threads} if self.material.task.threads > 1 else {}
+        return shared | {
             "steps_per_block": BLOCK if self._online else None,
             "samples_per_part": PART if self._images else None,
             "samples_per_evaluation": self._evaluated,

@@ -77,6 +77,13 @@ def random_dense(number: int) -> Case:
     return found.in_batches(pick((1, 5, 32, 200)))
 
 
+@pytest.mark.parametrize("optimizer", [SGD(), SGD(momentum=0.9), SGD(clip_norm=0.1)])
+def test_a_first_layer_of_few_units_takes_four_samples_at_a_time(optimizer: Optimizer) -> None:
+    """18 a batch: two of them are left, of the last batch there are 2."""
+    few = case(Dense(16), Activation("tanh"), inputs="pixels", optimizer=optimizer)
+    equals_the_reference(NumpyTrainer, "compiled", few.where(dark).in_batches(18).of("float64"))
+
+
 def takes_bytes(number: int) -> bool:
     """Tell whether the data of a net are stored as bytes: loops compile anew for other data."""
     return random_dense(number).splits["train"].inputs.dtype == np.uint8
@@ -107,8 +114,12 @@ def test_many_dense_nets_are_the_reference_s(part: int, dtype: str) -> None:
 
 
 def test_zeros_are_left_out_where_there_are_many_of_them() -> None:
-    bright = case(Dense(8), Activation("relu"), inputs="pixels")
-    for given, said in ((bright, "multiplied"), (bright.where(dark), "skipped")):
+    bright = case(Dense(33), Activation("relu"), inputs="pixels")
+    few = case(Dense(8), Activation("relu"), inputs="pixels").where(dark)
+    for given, said in (
+        *((bright, "multiplied"), (bright.where(dark), "skipped")),
+        *((few, "multiplied"), (few.in_batches(1), "skipped")),
+    ):
         made = NumpyTrainer(given.on("compiled"), given.splits)
         assert made.choices["zeros"] == said
 

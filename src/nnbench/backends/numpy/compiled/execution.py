@@ -1,4 +1,4 @@
-"""A Task as the tables of numbers that compiled code works from; see `walk` for what is in them."""
+"""A Task as the tables of numbers that compiled code works from; see `tables` for them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from nnbench.backends.numpy.compiled import activations, losses, updates
+from nnbench.backends.numpy.compiled import activations, losses, narrow, updates
 from nnbench.backends.numpy.compiled.sparse import entries
-from nnbench.backends.numpy.compiled.walk import Source, evaluate, walk
+from nnbench.backends.numpy.compiled.tables import Source
+from nnbench.backends.numpy.compiled.walk import evaluate, walk
 from nnbench.backends.numpy.fused.stage import Material
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.optimizers import Rule
@@ -81,7 +82,8 @@ class Compiled:
         self._data = material.inputs.reshape(len(material.inputs), math.prod(task.inputs.shape))
         self._scale = task.inputs.scale if task.inputs.dtype == "uint8" else 1.0
         known = self._data[:ZERO_SAMPLES]
-        self._sparse = bool(known.size) and np.count_nonzero(known) < SPARSE_SHARE * known.size
+        few = self._is_narrow()
+        self._sparse = not few and np.count_nonzero(known) < SPARSE_SHARE * known.size
         self._sources: dict[str, Source] = {"train": self._source(self._data)}
         self._layers, self._decimals = self._tables()
         self._switches, self._constants = _rule_tables(rule)
@@ -128,6 +130,12 @@ class Compiled:
             source = data, entries(data[:0]), self._scale
         evaluate(source, PART, (weights, self._layers, self._decimals), logits)
         return logits
+
+    def _is_narrow(self) -> bool:
+        """Tell whether the first layer takes whole batches along its inputs, zeros included."""
+        layers = self.material.task.architecture.layers
+        units = next(layer.units for layer in layers if isinstance(layer, spec.Dense))
+        return units <= narrow.UNITS and self.material.task.batch_size >= narrow.SAMPLES
 
     def _source(self, data: Array) -> Source:
         """Return data `(n, fan_in)` as a walk takes them, with what is not zero if it counts."""

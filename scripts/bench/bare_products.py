@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nnbench.model import layers as spec
+from nnbench.backends.numpy.fused.stages import products
 
 WINDOWS = 4096  # rows of an unfolded image at a time, so that they stay in the cache
 Call = Callable[[], object]
@@ -30,11 +30,11 @@ def products_loop(p: Any) -> tuple[Call, Call]:
     rng = np.random.default_rng(0)
     batch, calls, evaluating, total = p.task.batch_size, list[Call](), list[Call](), 0
     momentum = float(getattr(p.task.optimizer, "momentum", 0.0))
-    for i, (n, fan_in, units) in enumerate(_shapes(p)):
+    for i, (per_sample, fan_in, units) in enumerate(products(p.task.architecture)):
         w, v = (np.zeros((fan_in, units), np.float32) for _ in range(2))
         w[:] = rng.standard_normal(w.shape, np.float32) / np.sqrt(fan_in)
         total += w.size
-        per_sample = n // batch
+        n = batch * per_sample
         rows = min(n, WINDOWS) if per_sample > 1 else n
         x = rng.standard_normal((rows, fan_in), np.float32)
         z, dx = np.empty((rows, units), np.float32), np.empty_like(x)
@@ -59,15 +59,3 @@ def products_loop(p: Any) -> tuple[Call, Call]:
             call()
 
     return epoch, evaluate
-
-
-def _shapes(p: Any) -> list[tuple[int, int, int]]:
-    """Return rows, fan-in and units of every product `x W` of a step."""
-    found = []
-    for _, layer, before, after in p.task.architecture.shapes():
-        if isinstance(layer, spec.Dense):
-            found.append((p.task.batch_size, before[0], layer.units))
-        elif isinstance(layer, spec.Conv2d):
-            windows = p.task.batch_size * after[0] * after[1]
-            found.append((windows, layer.kernel_size**2 * before[2], layer.filters))
-    return found

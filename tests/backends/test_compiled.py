@@ -159,16 +159,22 @@ def test_elementary_functions_are_exact_to_an_ulp() -> None:
         assert [list(each[1:4]) for each in out] == [[np.inf, 0, 1], [1, 0, 0.5], [1, -1, 0]]
 
 
-def test_a_fault_would_be_found() -> None:
-    given = case(Dense(8), Activation("sigmoid"), inputs="pixels").of("float64").where(dark)
+@pytest.mark.parametrize(
+    ("planted", "said"),
+    [("entries", "before training the logits of the train split"), ("loss", "diverges at step 1")],
+)
+def test_a_fault_would_be_found(planted: str, said: str) -> None:
+    given = case(Dense(33), Activation("sigmoid"), inputs="pixels").of("float64").where(dark)
 
     def make(task, splits):  # type: ignore[no-untyped-def]
         made = NumpyTrainer(task, splits)
-        if task.execution == "compiled":
+        if task.execution == "compiled" and planted == "entries":
+            made._fused._sources["train"][1][2][::3] += 1  # every third pixel a grey level off
+        elif task.execution == "compiled":
             made._fused._loss_constants[0] *= 1.0001
         return made
 
-    with pytest.raises(AssertionError, match="diverges at step 1"):
+    with pytest.raises(AssertionError, match=said):
         equals_the_reference(make, "compiled", given)
 
 

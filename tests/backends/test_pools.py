@@ -74,6 +74,7 @@ def test_one_pool_has_the_threads_while_the_other_is_limited() -> None:
 @pytest.mark.parametrize(("threads", "net"), [(1, LARGE), (2, SMALL)])
 def test_one_thread_is_one_thread(threads: int, net: str) -> None:
     """So are two, of a net that is better off with one."""
-    _, *later = pools(threads, net, "fused")
+    before, *later = pools(threads, net, "fused")
+    assert set(before.values()) == {min(threads, usable_cores())}
     for found in later:
         assert set(found.values()) == {1}

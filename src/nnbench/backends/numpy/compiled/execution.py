@@ -72,7 +72,7 @@ def _alternate(layers: Any) -> bool:
 
 
 class Compiled:
-    """Takes the steps of a walk; `multiple` is the Trainer's `slice_multiple`."""
+    """Takes the steps of a walk; `multiple` is the Trainer's `slice_multiple`, `threads` BLAS's."""
 
     multiple = threads = 1
 
@@ -82,8 +82,11 @@ class Compiled:
         self._data = material.inputs.reshape(len(material.inputs), math.prod(task.inputs.shape))
         self._scale = task.inputs.scale if task.inputs.dtype == "uint8" else 1.0
         known = self._data[:ZERO_SAMPLES]
-        few = self._is_narrow()
-        self._sparse = not few and np.count_nonzero(known) < SPARSE_SHARE * known.size
+        units = next(
+            layer.units for layer in task.architecture.layers if isinstance(layer, spec.Dense)
+        )
+        self._narrow = bool(narrow.pays(units, task.batch_size))
+        self._sparse = not self._narrow and np.count_nonzero(known) < SPARSE_SHARE * known.size
         self._sources: dict[str, Source] = {"train": self._source(self._data)}
         self._layers, self._decimals = self._tables()
         self._switches, self._constants = _rule_tables(rule)
@@ -131,12 +134,6 @@ class Compiled:
         evaluate(source, PART, (weights, self._layers, self._decimals), logits)
         return logits
 
-    def _is_narrow(self) -> bool:
-        """Tell whether the first layer takes whole batches along its inputs, zeros included."""
-        layers = self.material.task.architecture.layers
-        units = next(layer.units for layer in layers if isinstance(layer, spec.Dense))
-        return units <= narrow.UNITS and self.material.task.batch_size >= narrow.SAMPLES
-
     def _source(self, data: Array) -> Source:
         """Return data `(n, fan_in)` as a walk takes them, with what is not zero if it counts."""
         return data, entries(data if self._sparse else data[:0]), self._scale
@@ -159,6 +156,7 @@ class Compiled:
                 fan_in, units = weights.views[kernel].shape
                 values = SPARSE_VALUES if self._sparse and not rows else DENSE_VALUES
                 height = min(max(4, values // units), fan_in)
+                height = fan_in if self._narrow and not rows else height
                 biased = bias in weights.views
                 at = weights.starts[kernel], weights.starts[bias] if biased else -1
                 rows.append([fan_in, units, *at, activations.LINEAR, place, place + units, height])

@@ -92,21 +92,15 @@ def update_sparse(
 def update_narrow(
     source: Source, rows: Array, d: Array, net: Net, rule: Rule, work: Work, lr: float, count: int
 ) -> None:
-    """Do the same for a first layer of few units."""
+    """Do the same for a first layer of few units, whose kernel is one block."""
     data, _, scale = source
-    wide, units, whole = net[1][0, FAN_IN], net[1][0, UNITS], len(work[5]) > 0
-    turned = np.empty((units, wide), d.dtype)
+    wide, units, at = net[1][0, FAN_IN], net[1][0, UNITS], net[1][0, KERNEL]
+    turned, whole = np.empty((units, wide), d.dtype), len(work[5]) > 0
     narrow.gradient(data, rows, scale, d, turned)
-    for first in range(0, wide, net[1][0, ROWS]):
-        r = min(net[1][0, ROWS], wide - first)
-        at = net[1][0, KERNEL] + first * units
-        g = work[5][at : at + r * units] if whole else work[4][: r * units]
-        out = g.reshape((r, units))
-        for j in range(units):
-            for i in range(r):
-                out[i, j] = turned[j, first + i]
-        if not whole:
-            update(net[0], g, rule, at, lr, net[2][0, KERNEL_DECAY], count)
+    g = work[5][at : at + wide * units] if whole else work[4][: wide * units]
+    transpose(turned, g.reshape((wide, units)))
+    if not whole:
+        update(net[0], g, rule, at, lr, net[2][0, KERNEL_DECAY], count)
 
 
 @compiled

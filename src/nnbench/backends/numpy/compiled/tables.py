@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from nnbench.backends.numpy.compiled import narrow, sparse
+from nnbench.backends.numpy.compiled import sparse
 from nnbench.backends.numpy.compiled.compiling import compiled
 from nnbench.backends.numpy.compiled.updates import Buffers
 from nnbench.backends.numpy.layers import Array
@@ -53,9 +53,3 @@ def bias_of(net: Net, i: int) -> Array:
 def part_of(kept: Array, net: Net, i: int, which: int, n: int, size: int) -> Array:
     """Return Z or Y of layer i for n samples, `(n, units)`; `kept` has room for `size`."""
     return view(kept, net[1][i, which] * size, n, net[1][i, UNITS])
-
-
-@compiled
-def is_narrow(net: Net, n: int) -> bool:
-    """Tell whether the first layer takes n samples along its inputs."""
-    return net[1][0, UNITS] <= narrow.UNITS and n >= narrow.SAMPLES

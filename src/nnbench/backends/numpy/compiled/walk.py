@@ -30,7 +30,6 @@ from nnbench.backends.numpy.compiled.tables import (
     Y,
     Z,
     bias_of,
-    is_narrow,
     kernel_of,
     part_of,
     view,
@@ -44,7 +43,7 @@ def forward_batch(source: Source, rows: Array, net: Net, work: Work, size: int) 
     """Return the logits of the samples `rows`; what all layers give is in `work`."""
     data, found, scale = source
     n, last, kept = len(rows), len(net[1]) - 1, work[1]
-    few, skip = is_narrow(net, n), len(found[0]) > 1
+    few, skip = narrow.pays(net[1][0, UNITS], n), len(found[0]) > 1
     given = work[0][:n]
     if not (few or skip):
         gather(data, rows, scale, given)
@@ -107,7 +106,7 @@ def walk(
                 update_dense(
                     part_of(work[1], net, i - 1, Y, n, size), d, i, net, rule, work, lr, count
                 )
-            elif is_narrow(net, n):
+            elif narrow.pays(net[1][0, UNITS], n):
                 update_narrow(source, rows, d, net, rule, work, lr, count)
             elif skip:
                 update_sparse(source, rows, d, net, rule, work, lr, count)

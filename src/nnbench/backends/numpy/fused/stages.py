@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 
@@ -61,15 +62,18 @@ def in_parts(architecture: Architecture) -> bool:
     )
 
 
+def products(architecture: Architecture) -> Iterator[tuple[int, int, int]]:
+    """Yield rows for each sample, fan-in and units of every product `x W`: windows are rows."""
+    for _, layer, before, after in architecture.shapes():
+        if isinstance(layer, spec.Dense):
+            yield 1, before[0], layer.units
+        elif isinstance(layer, spec.Conv2d):
+            yield after[0] * after[1], layer.kernel_size**2 * before[2], layer.filters
+
+
 def largest_product(task: Task) -> int:
     """Return how many multiplications the largest matrix product of a step's batch takes."""
-    found = 0
-    for _, layer, before, after in task.architecture.shapes():
-        if isinstance(layer, spec.Dense):
-            found = max(found, before[0] * layer.units)
-        elif isinstance(layer, spec.Conv2d):
-            found = max(found, math.prod(after) * layer.kernel_size**2 * before[2])
-    return found * task.batch_size
+    return task.batch_size * max(map(math.prod, products(task.architecture)), default=0)
 
 
 def build_stages(material: Material, blas: Blas, logits: Array) -> tuple[list[Stage], int]:

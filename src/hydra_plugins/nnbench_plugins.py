@@ -8,21 +8,25 @@ nnbench is imported before it is used.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+GROUP = "experiment"
 
 
 class Sources(SearchPathPlugin):
@@ -38,6 +42,60 @@ class Sources(SearchPathPlugin):
             for source in others:
                 if source.conf is not None:
                     search_path.append(provider=source.origin, path=f"file://{source.conf}")
+            search_path.append(provider="nnbench", path=f"{Cases.scheme()}://")
+
+
+class Cases(ConfigSource):
+    """Brings the cases of studies, as the options of `experiment`; a study is read when asked for.
+
+    Not from Hydra's ConfigStore: Hydra copies all that is in there whenever it composes.
+    """
+
+    @staticmethod
+    def scheme() -> str:
+        """Return what its search path begins with."""
+        return "nnbench-studies"
+
+    def available(self) -> bool:
+        """There may be no study, but it can be asked."""
+        return True
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """Return `experiment/STUDY/CASE`."""
+        from nnbench.config import studies
+
+        _, study, case = _parts(config_path)
+        values = studies.node(studies.cases(study)[case])
+        header: dict[str, str | None] = {"package": "_global_"}
+        return ConfigResult(self.provider, self.full_path(), OmegaConf.create(values), header)
+
+    def is_group(self, config_path: str) -> bool:
+        """Tell whether it is `experiment` or `experiment/STUDY`."""
+        return len(_parts(config_path)) < 3 and bool(self._inside(config_path))
+
+    def is_config(self, config_path: str) -> bool:
+        """Tell whether it is `experiment/STUDY/CASE`."""
+        parts = _parts(config_path)
+        return len(parts) == 3 and parts[2] in self._inside("/".join(parts[:2]))
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """Return the studies that have cases, as groups, or the cases of one, as configs."""
+        kind = ObjectType.CONFIG if len(_parts(config_path)) == 2 else ObjectType.GROUP
+        return sorted(self._inside(config_path)) if results_filter in (None, kind) else []
+
+    def _inside(self, config_path: str) -> Collection[str]:
+        group, *study = _parts(config_path)
+        if group != GROUP:
+            return []
+        from nnbench.config import studies
+
+        if study:
+            return studies.cases(*study)
+        return [name for name in studies.studies() if studies.cases(name)]
+
+
+def _parts(config_path: str) -> Sequence[str]:
+    return config_path.strip("/").removesuffix(".yaml").split("/")
 
 
 class CellLauncher(Launcher):

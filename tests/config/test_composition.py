@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.errors import HydraException
 
 from nnbench.config import catalogue, sources
-from nnbench.config.composition import compose
+from nnbench.config.composition import _composer, _without_hydra, compose, to_cell
 from nnbench.config.run import read_config
 from nnbench.errors import ConfigError
 from nnbench.model.architectures import MLP
@@ -50,6 +55,71 @@ def test_every_option_of_every_group_composes_and_says_what_it_is(group: str) ->
         needs = NEEDS.get(option, []) + NEEDS.get(f"{group}/{option}", [])
         assert compose([f"{group}={option}", *needs]).config is not None
         assert len(found.text) > 10, f"conf/{group}/{option}.yaml opens with no comment"
+
+
+def alone(overrides: Sequence[str]) -> dict[str, Any] | None:
+    """Return the values of what Hydra itself composes of `overrides`; None where it refuses."""
+    try:
+        with initialize_config_dir(str(sources.root() / "conf"), version_base="1.3"):
+            whole = hydra_compose("config", list(overrides), return_hydra_config=True)
+            return to_cell(*_without_hydra(whole), overrides).values
+    except (HydraException, ConfigError):
+        return None
+
+
+def shared(overrides: Sequence[str]) -> dict[str, Any] | None:
+    """Return the same by nnbench's composer."""
+    try:
+        return compose(overrides).values
+    except ConfigError:
+        return None
+
+
+SHARING = (
+    ["seed=1"],
+    ["seed=2"],
+    ["seed=2", "seed=3"],
+    ["seed=4", "epochs=9", "backend=torch"],
+    ["backend=torch", "backend.execution=compile"],
+    ["backend=keras", "backend.engine=jax"],
+    ["backend=keras_fit", "backend.engine=jax", "backend.execution=fit"],
+    ["data=sequences", "arch=text", "data.vocabulary=60"],
+    ["data=csv", "data.path=a.csv", "data.label=y"],
+    ["data=csv", "data.path=b.csv", "data.label=x"],
+    ["schedule=listed", "schedule.rates=[0.1,0.2]"],
+    ["schedule=listed", "schedule.rates=[0.3]"],
+    ["optimizer=adam", "optimizer.beta1=0.8"],
+    ["seed=null"],
+    ["+seed=1"],
+    ["sed=1"],
+    ["seed=1,2"],
+    ["backend=nunpy"],
+    ["experiment=create_nn_from_numpy/matched_numpy_b1"],
+    ["experiment=create_nn_from_numpy/matched_numpy_b1", "seed=8"],
+    ["experiment=create_nn_from_numpy/matched_numpy_b1", "arch.hidden=[5]", "arch=mlp"],
+    ["experiment=create_nn_from_numpy/matched_numpy_b1", "arch.hidden=[6,7]", "arch=mlp"],
+)
+
+
+def test_what_is_composed_once_for_many_is_what_hydra_composes_for_each() -> None:
+    expected = {str(overrides): alone(overrides) for overrides in SHARING}
+    assert sum(values is None for values in expected.values()) == 5
+    _composer.cache_clear()
+    for overrides in (*SHARING, *SHARING[::-1]):
+        assert shared(overrides) == expected[str(overrides)], overrides
+
+
+def test_a_file_that_changes_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "init"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text("# Mine.\nname: normal\nscale: 0.5\n")
+    monkeypatch.setattr(sources, "_typed", [tmp_path])
+    assert compose(["init=mine"]).config.init == Normal(0.5)
+    (folder / "mine.yaml").write_text("# Mine.\nname: normal\nscale: 0.25\n")
+    assert compose(["init=mine"]).config.init == Normal(0.25)
+    (folder / "mine.yaml").unlink()
+    with pytest.raises(ConfigError, match="init=mine"):
+        compose(["init=mine"])
 
 
 def test_the_values_written_for_the_worker_read_back_to_the_same_configuration() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,43 +16,24 @@ from nnbench.config import studies
 from nnbench.config.catalogue import check_backend, distinction, options, source_of
 from nnbench.config.mistakes import all_keys, explain, known_case
 from nnbench.config.run import Cell
-from nnbench.config.sources import experiments_folders, root
+from nnbench.config.sources import root, sources
 from nnbench.config.words import check
 from nnbench.errors import ConfigError
 from nnbench.schema import told
 
 
 def with_experiments(overrides: Sequence[str]) -> list[str]:
-    """Offer the cases of studies to Hydra as `experiment`, if `overrides` ask for one.
+    """Return `overrides` with the cases that a pattern such as experiment=STUDY/* stands for.
 
-    Returns `overrides` with the cases that a pattern such as experiment=STUDY/* stands for.
     Raises ConfigError for a mistake in the study asked for.
     """
     line = " ".join(overrides)
-    # While a shell completes, what is typed so far is in COMP_LINE.
-    if "experiment" not in line + os.environ.get("COMP_LINE", ""):
+    if "experiment" not in line:
         return list(overrides)
     for name in studies.studies():
         if f"={name}/" in line:
             studies.read_study(name)
-    _register_experiments(*experiments_folders())
     return [studies.expanded(text) for text in overrides]
-
-
-@functools.cache  # Hydra's store lives as long as the process; reading the files takes a moment
-def _register_experiments(*_folders: Path) -> None:
-    from hydra.core.config_store import ConfigStore
-
-    store = ConfigStore.instance()
-    for case, values in studies.experiments().items():
-        study, _, name = case.partition("/")
-        store.store(
-            group=f"experiment/{study}",
-            name=name,
-            node=studies.node(values),
-            package="_global_",
-            provider="nnbench",
-        )
 
 
 def compose(overrides: Sequence[str]) -> Cell:
@@ -61,14 +41,10 @@ def compose(overrides: Sequence[str]) -> Cell:
 
     Raises ConfigError, one line, for anything that cannot be.
     """
-    from hydra import compose as hydra_compose
-
     check(overrides)
     words = with_experiments(overrides)
-    with _hydra(words), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        config = hydra_compose("config", words, return_hydra_config=True)
-        return to_cell(*_without_hydra(config), words)
+    with _told(words):
+        return _composer(_state()).cell(words)
 
 
 def of_record(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,31 +78,53 @@ def compose_all(overrides: Sequence[str]) -> list[Cell]:
 
     Raises ConfigError, one line, for anything that cannot be.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.types import RunMode
-
     check(overrides, many=True)
     words = with_experiments(overrides)
-    with _hydra(words) as hydra:
-        loader = hydra.config_loader
-        parsed = OverridesParser.create(config_loader=loader).parse_overrides(words)
-        composer = Composer(loader, loader.load_configuration("config", [], RunMode.MULTIRUN))
+    with _told(words):
+        composer = _composer(_state())
+        parsed = map(composer.parse, words)
         return [composer.cell(each) for each in product(*map(_words, parsed))]
 
 
-@contextlib.contextmanager
-def _hydra(words: Sequence[str]) -> Iterator[Any]:
-    """Open Hydra on nnbench's configuration; its errors become ConfigError."""
+def _state() -> tuple[tuple[Path, int, int], ...]:
+    """Return the files that runs are composed of, as they are now."""
+    folders = [source.conf for source in sources() if source.conf]
+    files = [
+        f for folder in folders for level in ("*.yaml", "*/*.yaml") for f in folder.glob(level)
+    ]
+    return tuple(map(_stamp, [*files, *studies.studies().values()]))
+
+
+def _stamp(path: Path) -> tuple[Path, int, int]:
+    try:
+        found = path.stat()
+    except OSError:  # reading it says so
+        return path, 0, 0
+    return path, found.st_mtime_ns, found.st_size
+
+
+@functools.lru_cache(maxsize=4)
+def _composer(_state: Any) -> Composer:
+    """Return what composes runs as long as the files are what they are."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
+        return Composer(GlobalHydra.instance().config_loader())
+
+
+@contextlib.contextmanager
+def _told(words: Sequence[str]) -> Iterator[None]:
+    """Make Hydra's errors ConfigError."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
-            yield GlobalHydra.instance().hydra
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            yield
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise ConfigError(explain(error, words)) from None
 
@@ -191,19 +189,18 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 class Composer:
-    """Composes the cells of a sweep from `loader`, Hydra's, and the sweep's own `config`.
+    """Composes cells with `loader`, Hydra's; those of a sweep from the sweep's own `config`.
 
     Composing takes a tenth of a second. Cells that choose the same options and set the same keys
     share it: their values are put in afterwards, as Hydra itself does last of all.
     """
 
-    def __init__(self, loader: Any, config: Any) -> None:
+    def __init__(self, loader: Any, config: Any = None) -> None:
         from hydra.core.override_parser.overrides_parser import OverridesParser
 
         self.loader, self.config = loader, config
         self._parser = OverridesParser.create(config_loader=loader)
         self._parsed: dict[str, Any] = {}
-        self._groups: dict[str, bool] = {}
         self._plain: dict[Any, tuple[Any, str]] = {}
         self._composed: dict[tuple[Any, ...], tuple[Any, dict[str, Any]]] = {}
 
@@ -211,13 +208,11 @@ class Composer:
         """Return the cell of `overrides`. Raises ConfigError, or what Hydra raises."""
         from omegaconf import OmegaConf
 
-        parsed = [self._parse(text) for text in overrides]
-        values = [p for p in parsed if self._is_value(p)]
-        others = [text for text, p in zip(overrides, parsed, strict=True) if p not in values]
-        key = (*others, None, *(p.key_or_group for p in values))
+        parsed = [self.parse(text) for text in overrides]
+        values = [p for p in parsed if _is_value(p)]
+        key = tuple((p.key_or_group,) if p in values else p.input_line for p in parsed)
         if key not in self._composed:
-            whole = self.loader.load_sweep_config(self.config, list(overrides))
-            self._composed[key] = _without_hydra(whole)
+            self._composed[key] = _without_hydra(self._load(list(overrides)))
         shared, choices = self._composed[key]
         if (plain := self._put_in(key, shared, values)) is not None:
             return _checked(plain, choices, overrides)
@@ -225,6 +220,13 @@ class Composer:
         for p in values:
             OmegaConf.update(task, p.key_or_group, p.value(), merge=True)
         return to_cell(task, choices, overrides)
+
+    def _load(self, overrides: list[str]) -> Any:
+        from hydra.types import RunMode
+
+        if self.config is None:
+            return self.loader.load_configuration("config", overrides, RunMode.RUN)
+        return self.loader.load_sweep_config(self.config, overrides)
 
     def _put_in(self, key: Any, shared: Any, values: Sequence[Any]) -> dict[str, Any] | None:
         """Return the shared part as plain data with `values` put in; None where it takes OmegaConf.
@@ -262,18 +264,18 @@ class Composer:
             inner[last] = value
         return plain
 
-    def _parse(self, text: str) -> Any:
+    def parse(self, text: str) -> Any:
+        """Return an override as Hydra understands it. Raises what Hydra raises."""
         if text not in self._parsed:
             (self._parsed[text],) = self._parser.parse_overrides([text])
         return self._parsed[text]
 
-    def _is_value(self, parsed: Any) -> bool:
-        """Tell a value (`seed=1`) from a chosen option, an addition and what is Hydra's own."""
-        name = parsed.key_or_group
-        if parsed.is_add() or parsed.is_force_add() or parsed.is_delete() or parsed.package:
-            return False
-        if "/" in name or name.split(".")[0] in ("hydra", "experiment"):
-            return False
-        if name not in self._groups:
-            self._groups[name] = bool(self.loader.get_group_options(name))
-        return not self._groups[name]
+
+def _is_value(parsed: Any) -> bool:
+    """Tell a value (`seed=1`) from a chosen option, an addition and what is Hydra's own."""
+    name = parsed.key_or_group
+    if parsed.is_add() or parsed.is_force_add() or parsed.is_delete() or parsed.package:
+        return False
+    if "/" in name or name.split(".")[0] in ("hydra", "experiment") or parsed.is_sweep_override():
+        return False
+    return not any(source.conf and (source.conf / name).is_dir() for source in sources())

@@ -116,11 +116,16 @@ def experiments() -> dict[str, Mapping[str, Any]]:
     """Return every case of the studies as `STUDY/CASE`; a study with a mistake in it has none."""
     found: dict[str, Mapping[str, Any]] = {}
     for name in studies():
-        try:
-            cases = read_study(name)["cases"]
-        except ConfigError:
-            continue
-        found |= {f"{name}/{case}": values for case, values in cases.items()}
+        found |= {f"{name}/{case}": values for case, values in cases(name).items()}
+    return found
+
+
+def cases(name: str) -> Mapping[str, Located]:
+    """Return the cases of the study `name`; none where there is no such study, or a mistake."""
+    try:
+        found: Mapping[str, Located] = read_study(name)["cases"]
+    except ConfigError:
+        return {}
     return found
 
 

@@ -199,7 +199,7 @@ def test_what_it_lacks_is_said(
 
 
 def test_a_diverging_net_is_seen_diverging() -> None:
-    given = case(Dense(8), Activation("tanh"), inputs="flat", loss=Loss("mse"), kind="regression")
+    given = case(Dense(8), Activation("tanh"), inputs="pixels", loss=Loss("mse"), kind="regression")
     made = NumpyTrainer(given.of("float64").on("compiled"), given.splits)
     walk = given.walks()[0]
     stats = made.train(dataclasses.replace(walk, lr=np.full_like(walk.lr, 1e200)))

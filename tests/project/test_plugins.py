@@ -177,11 +177,12 @@ def test_the_search_paths_of_other_applications_stay_as_they_are(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sources, "_typed", [folder / "own"])
-    for main, added in ((str(sources.root() / "conf"), 1), (str(folder), 0)):
+    ours = [f"file://{folder / 'own'}", "nnbench-studies://"]
+    for main, added in ((str(sources.root() / "conf"), ours), (str(folder), [])):
         path = ConfigSearchPathImpl()
         path.append("main", main)
         Sources().manipulate_search_path(path)
-        assert len(path.get_path()) == 1 + added
+        assert [element.path for element in path.get_path()] == [main, *added]
     monkeypatch.setattr(sources, "_typed", [sources.root() / "conf"])  # ours, not twice
     assert [s.origin for s in sources.sources() if s.conf == sources.root() / "conf"] == [""]
 

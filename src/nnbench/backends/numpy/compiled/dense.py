@@ -19,6 +19,15 @@ def gather(data: Array, rows: Array, scale: float, x: Array) -> None:
 
 
 @compiled
+def copy(x: Array, out: Array) -> None:
+    """Put x `(n, k)` into out: Numba compiles seconds of messages for `out[:] = x`."""
+    for s in range(len(x)):
+        a, b = x[s], out[s]
+        for j in range(len(b)):
+            b[j] = a[j]
+
+
+@compiled
 def forward(x: Array, w: Array, bias: Array, z: Array) -> None:
     """Put `x w + b` into z `(n, units)`; `bias` has no values where there is none."""
     n, units = z.shape

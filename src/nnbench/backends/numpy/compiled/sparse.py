@@ -49,10 +49,8 @@ def forward(found: Entries, rows: Array, scale: float, w: Array, bias: Array, z:
         right = min(left + TILE, units)
         for s in range(n):
             out = z[s, left:right]
-            if bias.size:
-                out[:] = bias[left:right]
-            else:
-                out[:] = kind(0)
+            for j in range(right - left):
+                out[j] = bias[left + j] if bias.size else kind(0)
             first, end = starts[rows[s]], starts[rows[s] + 1]
             whole = first + (end - first) // 4 * 4
             for e in range(first, whole, 4):

@@ -7,7 +7,7 @@ import numpy as np
 from nnbench.backends.numpy.compiled import narrow, sparse
 from nnbench.backends.numpy.compiled.activations import activate, times_slope
 from nnbench.backends.numpy.compiled.compiling import compiled
-from nnbench.backends.numpy.compiled.dense import forward, gather
+from nnbench.backends.numpy.compiled.dense import copy, forward, gather
 from nnbench.backends.numpy.compiled.gradients import (
     update_bias,
     update_clipped,
@@ -95,8 +95,7 @@ def walk(
         rows = order[step * size : (step + 1) * size]
         n, lr, count = len(rows), rates[step], taken + step + 1
         z = forward_batch(source, rows, net, work, size)
-        for s in range(n):
-            logits[step * size + s] = z[s]
+        copy(z, logits[step * size : step * size + n])
         p = part_of(work[1], net, last, Y, n, size)
         d = view(work[2][(last + 1) % 2], 0, n, net[1][last, UNITS])
         logit_gradient(numbers, constants, class_weights, targets, rows, z, p, d)
@@ -154,4 +153,4 @@ def evaluate(source: Source, part: int, net: Net, logits: Array) -> None:
     )
     for start in range(0, len(logits), part):
         rows = np.arange(start, min(start + part, len(logits)))
-        logits[start : start + len(rows)] = forward_batch(source, rows, net, work, part)
+        copy(forward_batch(source, rows, net, work, part), logits[start : start + len(rows)])

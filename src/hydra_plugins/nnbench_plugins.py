@@ -7,8 +7,9 @@ nnbench is imported before it is used.
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,20 +112,18 @@ class CellLauncher(Launcher):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Keep what composing a cell needs."""
-        self.hydra_context, self.config = hydra_context, config
+        self.config = config
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Have all cells composed and checked, then run."""
         from nnbench.cli.overrides import launch
-        from nnbench.config.composition import Composer
         from nnbench.sweeps.cells import Asked
 
-        composer = Composer(self.hydra_context.config_loader, self.config)
         sweep = Path(str(self.config.hydra.sweep.dir)).name
         asked = Asked(self.fresh, self.plan)
-        launch(composer.cell, [list(words) for words in job_overrides], sweep, asked)
+        launch(_maker(self.config), [list(words) for words in job_overrides], sweep, asked)
         return [JobReturn(overrides=list(o), status=JobStatus.COMPLETED) for o in job_overrides]
 
 
@@ -162,7 +161,6 @@ class TidySweeper(BasicSweeper):
     def _search(self, arguments: list[str]) -> None:
         """Tell the space from what is fixed, and hand both to nnbench."""
         from nnbench.cli.overrides import search
-        from nnbench.config.composition import Composer
         from nnbench.config.space import read_question
         from nnbench.sweeps.cells import Asked
 
@@ -173,8 +171,14 @@ class TidySweeper(BasicSweeper):
         question = read_question(parser.parse_overrides(arguments))
         hydra = self.config.hydra
         asked = Asked(hydra.launcher.get("fresh"), hydra.launcher.get("plan"))
-        make = Composer(loader, self.config).cell
-        search(make, question, Path(str(hydra.sweep.dir)).name, asked)
+        search(_maker(self.config), question, Path(str(hydra.sweep.dir)).name, asked)
+
+
+def _maker(config: DictConfig) -> Callable[[Sequence[str]], Any]:
+    """Return what makes a cell of overrides; `config` is the sweep's own."""
+    from nnbench.config.composition import composer
+
+    return functools.partial(composer().cell, hydras=list(config.hydra.overrides.hydra))
 
 
 def _remove(folder: Path) -> None:

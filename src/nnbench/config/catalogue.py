@@ -81,14 +81,14 @@ class Option:
         for key, value in self.values.items():
             if _is_set(self.group, key):
                 meaning = _comment(lines, self.values.lines[key] - 1)
-                old = found[key].meaning if key in found else self._allowed(key)
+                old = found[key].meaning if key in found else " | ".join(self.allowed(key) or ())
                 found[key] = Setting(_typed(value), meaning or old)
         return found
 
-    def _allowed(self, key: str) -> str:
+    def allowed(self, key: str) -> list[str] | None:
         """Return what `key` of a backend may be, where its file says so in another key."""
         known = self.inherited(f"{key}s") if self.group == "backend" else None
-        return " | ".join(map(str, known)) if isinstance(known, list) else ""
+        return [str(each) for each in known] if isinstance(known, list) else None
 
     def __str__(self) -> str:
         """Return its name, with its origin where that is not nnbench."""

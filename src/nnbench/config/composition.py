@@ -44,7 +44,7 @@ def compose(overrides: Sequence[str]) -> Cell:
     check(overrides)
     words = with_experiments(overrides)
     with _told(words):
-        return _composer(_state()).cell(words)
+        return composer().cell(words)
 
 
 def of_record(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,9 +81,14 @@ def compose_all(overrides: Sequence[str]) -> list[Cell]:
     check(overrides, many=True)
     words = with_experiments(overrides)
     with _told(words):
-        composer = _composer(_state())
-        parsed = map(composer.parse, words)
-        return [composer.cell(each) for each in product(*map(_words, parsed))]
+        each = composer()
+        parsed = map(each.parse, words)
+        return [each.cell(cell) for cell in product(*map(_words, parsed))]
+
+
+def composer() -> Composer:
+    """Return what composes runs, as long as the files are what they are."""
+    return _composer(_state())
 
 
 def _state() -> tuple[tuple[Path, int, int], ...]:
@@ -105,13 +110,16 @@ def _stamp(path: Path) -> tuple[Path, int, int]:
 
 @functools.lru_cache(maxsize=4)
 def _composer(_state: Any) -> Composer:
-    """Return what composes runs as long as the files are what they are."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
-        return Composer(GlobalHydra.instance().config_loader())
+    current = GlobalHydra.instance()
+    kept, current.hydra = current.hydra, None  # a sweep is Hydra's own, and goes on
+    try:
+        with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
+            return Composer(current.config_loader())
+    finally:
+        current.hydra = kept
 
 
 @contextlib.contextmanager
@@ -189,30 +197,38 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 class Composer:
-    """Composes cells with `loader`, Hydra's; those of a sweep from the sweep's own `config`.
+    """Composes cells with `loader`, Hydra's.
 
     Composing takes a tenth of a second. Cells that choose the same options and set the same keys
     share it: their values are put in afterwards, as Hydra itself does last of all.
     """
 
-    def __init__(self, loader: Any, config: Any = None) -> None:
+    def __init__(self, loader: Any) -> None:
         from hydra.core.override_parser.overrides_parser import OverridesParser
 
-        self.loader, self.config = loader, config
+        self.loader = loader
         self._parser = OverridesParser.create(config_loader=loader)
         self._parsed: dict[str, Any] = {}
         self._plain: dict[Any, tuple[Any, str]] = {}
         self._composed: dict[tuple[Any, ...], tuple[Any, dict[str, Any]]] = {}
 
-    def cell(self, overrides: Sequence[str]) -> Cell:
-        """Return the cell of `overrides`. Raises ConfigError, or what Hydra raises."""
+    def cell(self, overrides: Sequence[str], hydras: Sequence[str] = ()) -> Cell:
+        """Return the cell of `overrides`, composed with what was asked of Hydra itself, `hydras`.
+
+        Raises ConfigError, or what Hydra raises.
+        """
+        from hydra.types import RunMode
         from omegaconf import OmegaConf
 
+        # The rest of what is asked of Hydra is not in a cell.
+        places = [text for text in hydras if text.startswith("hydra.searchpath")]
         parsed = [self.parse(text) for text in overrides]
         values = [p for p in parsed if _is_value(p)]
-        key = tuple((p.key_or_group,) if p in values else p.input_line for p in parsed)
+        key = (*places, *((p.key_or_group,) if p in values else p.input_line for p in parsed))
         if key not in self._composed:
-            self._composed[key] = _without_hydra(self._load(list(overrides)))
+            words = [*places, *overrides]
+            whole = self.loader.load_configuration("config", words, RunMode.RUN)
+            self._composed[key] = _without_hydra(whole)
         shared, choices = self._composed[key]
         if (plain := self._put_in(key, shared, values)) is not None:
             return _checked(plain, choices, overrides)
@@ -220,13 +236,6 @@ class Composer:
         for p in values:
             OmegaConf.update(task, p.key_or_group, p.value(), merge=True)
         return to_cell(task, choices, overrides)
-
-    def _load(self, overrides: list[str]) -> Any:
-        from hydra.types import RunMode
-
-        if self.config is None:
-            return self.loader.load_configuration("config", overrides, RunMode.RUN)
-        return self.loader.load_sweep_config(self.config, overrides)
 
     def _put_in(self, key: Any, shared: Any, values: Sequence[Any]) -> dict[str, Any] | None:
         """Return the shared part as plain data with `values` put in; None where it takes OmegaConf.

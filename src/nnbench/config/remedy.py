@@ -100,7 +100,9 @@ def _owned(key: str, value: str, others: Sequence[str]) -> Iterator[str]:
     group, _, inner = key.partition(".")
     if group in groups() and not any(each.startswith(f"{group}=") for each in others):
         for name in owners(group, inner):
-            yield f"{group}={name}{TWO}{key}={value}"
+            allowed = options(group)[name].allowed(inner)
+            if allowed is None or value in allowed:
+                yield f"{group}={name}{TWO}{key}={value}"
 
 
 def _missing_equals(word: str) -> Iterator[str]:

@@ -94,6 +94,7 @@ def test_a_sweep_and_what_is_made_of_it(tmp_path: Path, monkeypatch: pytest.Monk
     run = found.runs[0]
     assert run.name in run._repr_html_()
     assert repr(run).startswith(f"<RunResult {run.run_id} {run.name}: finished, test accuracy ")
+    assert repr(run).endswith("%>")
 
 
 def test_what_an_explanation_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,9 +159,10 @@ class RunResult:
         kept = self.kept
         figure = ""
         if kept is not None:
-            name = "loss" if kept.test_accuracy is None else "accuracy"
-            value = kept.test_loss if kept.test_accuracy is None else kept.test_accuracy
-            figure = f", test {name} {value:.4g}" if value is not None else ""
+            if kept.test_accuracy is not None:
+                figure = f", test accuracy {percent(kept.test_accuracy)}"
+            elif kept.test_loss is not None:
+                figure = f", test loss {number(kept.test_loss)}"
         return f"<RunResult {self.run_id} {self.shown}: {self.status}{figure}>"
 
     def _repr_html_(self) -> str:

@@ -38,6 +38,7 @@ def test_every_block_agrees_in_float32(nnbench: Nnbench, engine: str, execution:
     assert "FAIL" not in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_float64_is_refused_for_what_it_would_be(nnbench: Nnbench, engine: str) -> None:
     done = nnbench(*TINY, "backend=keras", f"backend.engine={engine}", "dtype=float64")

@@ -66,7 +66,10 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "TICK_SECONDS", 0.01)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] * (n in ("trace", "ops"))) for n in COMMANDS],
+)
 @pytest.mark.usefixtures("at_once")
 def test_a_pipe_gets_lines_on_standard_error(
     name: str, recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

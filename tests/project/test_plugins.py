@@ -16,7 +16,7 @@ from hydra_plugins.nnbench_plugins import Sources
 from nnbench.config import sources
 from nnbench.records.folder import read_runs
 from support import ROOT, SOURCE
-from support.commands import PATIENCE, TINY
+from support.commands import PATIENCE, TINY, Nnbench
 
 PAGE = (ROOT / "docs" / "backends.md").read_text()
 FILES = dict(re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", PAGE, flags=re.DOTALL))
@@ -153,9 +153,10 @@ def folder(tmp_path: Path) -> Path:
     ],
 )
 def test_a_folder_brings_the_same_to_every_command(
-    folder: Path, words: tuple[str, ...], expected: str
+    nnbench: Nnbench, folder: Path, words: tuple[str, ...], expected: str
 ) -> None:
-    done = nnbench_with(folder, folder, *words, "--config-dir", "own")
+    words = (*words, "--config-dir", "own")
+    done = nnbench_with(folder, folder, *words) if "doctor" in words else nnbench(*words)
     assert expected in done.stdout + done.stderr, done.stderr
 
 
@@ -308,14 +309,11 @@ def test_backends_of_one_name_are_told_apart_by_their_origin(broken: Path, tmp_p
 # The working directory
 
 
-def test_a_study_in_the_working_directory_is_data_alone(tmp_path: Path) -> None:
+def test_a_study_in_the_working_directory_is_data_alone(nnbench: Nnbench, tmp_path: Path) -> None:
     head = "title: Here\nquestion: Is it?\ncases:\n  one: "
     write(tmp_path, {"experiments/here/study.yaml": head + "{epochs: 1}\n"})
-    assert (
-        "here                   [./experiments]"
-        in nnbench_with(tmp_path, tmp_path, "--help").stdout
-    )
-    done = nnbench_with(tmp_path, tmp_path, "experiment=here/one", *TINY)
+    assert "here                   [./experiments]" in nnbench("--help").stdout
+    done = nnbench("experiment=here/one", *TINY)
     assert done.returncode == 0, done.stderr
     for value in (
         "backend._target_: code.T",
@@ -324,7 +322,7 @@ def test_a_study_in_the_working_directory_is_data_alone(tmp_path: Path) -> None:
         "hydra/launcher: basic",
     ):
         write(tmp_path, {"experiments/here/study.yaml": f"{head}{{{value}}}\n", "code.py": MARK})
-        done = nnbench_with(tmp_path, tmp_path, "experiment=here/one", *TINY)
+        done = nnbench("experiment=here/one", *TINY)
         assert done.returncode == 2, value
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr
         assert not (tmp_path / "imported").exists()

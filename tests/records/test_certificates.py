@@ -14,7 +14,6 @@ from nnbench.records import recomputed
 from nnbench.records.flags import Steered
 from nnbench.records.folder import read_runs
 from nnbench.records.standing import Standing, standing
-from support import SOURCE
 from support.commands import TINY, Nnbench
 
 SMALL = ["data=synthetic", "data.samples=200", "epochs=2", "batch_size=32", "data.features=12"]
@@ -33,15 +32,14 @@ class Wrong(NumpyTrainer):
 
 
 @pytest.fixture
-def wrong(tmp_path: Path) -> dict[str, str]:
-    """Put the wrong backend where `--config-dir own` finds it; return the environment."""
+def wrong(tmp_path: Path) -> None:
+    """Put the wrong backend where `--config-dir own` finds it."""
     folder = tmp_path / "own" / "backend"
     folder.mkdir(parents=True)
     (folder / "wrong.yaml").write_text(
         "name: wrong\n_target_: wrong.Wrong\nexecution: reference\nexecutions: [reference]\n"
     )
-    (tmp_path / "wrong.py").write_text(WRONG)
-    return {"PYTHONPATH": f"{tmp_path}:{SOURCE}"}
+    (tmp_path / "own" / "wrong.py").write_text(WRONG)
 
 
 def test_parity_certifies_in_both_precisions(nnbench: Nnbench, tmp_path: Path) -> None:
@@ -65,12 +63,9 @@ def test_parity_certifies_in_both_precisions(nnbench: Nnbench, tmp_path: Path) -
         assert 0 < found["envelope"][-1] < bounds[said["config"]["dtype"]]
 
 
-def test_parity_names_the_first_step_and_layer_that_part(
-    nnbench: Nnbench, wrong: dict[str, str]
-) -> None:
-    done = nnbench(
-        "parity", *SMALL, "--config-dir", "own", "backend=numpy,wrong", "dtype=float64", env=wrong
-    )
+@pytest.mark.usefixtures("wrong")
+def test_parity_names_the_first_step_and_layer_that_part(nnbench: Nnbench) -> None:
+    done = nnbench("parity", *SMALL, "--config-dir", "own", "backend=numpy,wrong", "dtype=float64")
     assert done.returncode == 1
     assert (
         "parity diverges: wrong against numpy, float64, seed 0: at epoch 2, step 3, layer 3 (dense "
@@ -142,11 +137,10 @@ def test_a_sweep_over_backends_is_certified(nnbench: Nnbench, tmp_path: Path) ->
         assert 0 < run.parity["difference"][-1] <= run.parity["envelope"][-1]
 
 
-def test_a_sweep_with_a_wrong_backend_says_where_it_parts(
-    nnbench: Nnbench, wrong: dict[str, str], tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("wrong")
+def test_a_sweep_with_a_wrong_backend_says_where_it_parts(nnbench: Nnbench, tmp_path: Path) -> None:
     words = ("-m", "--config-dir", "own", "backend=numpy,wrong", *SMALL, "dtype=float64")
-    done = nnbench(*words, "tracking=local", env=wrong)
+    done = nnbench(*words, "tracking=local")
     assert done.returncode == 1
     assert "1 of 2 runs diverge or report wrong figures" in done.stderr
     text = " ".join(done.stdout.split())

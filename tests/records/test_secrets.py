@@ -13,7 +13,7 @@ import pytest
 from nnbench.credentials import hidden, hidden_in, notice, remember, shown, usable, without_stores
 from nnbench.errors import NNBenchError
 from nnbench.records.folder import read_runs
-from support.commands import TINY, fresh
+from support.commands import TINY, Nnbench, fresh
 from support.planted import hits
 from support.records import CONFIG, make_run
 
@@ -184,17 +184,19 @@ def test_no_byte_of_a_tracked_run_has_one(tmp_path: Path) -> None:
     assert run.config["tracking"]["uri"] == f"http://{NOWHERE}"
 
 
-def test_no_byte_of_a_store_has_one(tmp_path: Path) -> None:
+def test_no_byte_of_a_store_has_one(nnbench: Nnbench, tmp_path: Path) -> None:
     """A store that is there, so that parameters, tags and files are uploaded."""
     pytest.importorskip("mlflow")
     uri = f"sqlite:///{tmp_path / 'store.db'}?password={SECRET}"
-    done = fresh(tmp_path, [*RUN, f"tracking.uri='{uri}'", f"name='http://a:{TOKEN}@h'"])
-    listed = fresh(tmp_path, ["show", "http://h"])
+    done = nnbench(*RUN, f"tracking.uri='{uri}'", f"name='http://a:{TOKEN}@h'")
+    listed = nnbench("show", "http://h")
     assert done.returncode == 0, done.stderr
     check(tmp_path, done, listed)
 
 
-def test_an_old_record_loses_its_password_when_it_is_written(tmp_path: Path) -> None:
+def test_an_old_record_loses_its_password_when_it_is_written(
+    nnbench: Nnbench, tmp_path: Path
+) -> None:
     uri = f"http://bob:{SECRET}@{NOWHERE}"
     tracking = {"name": "mlflow", "uri": uri, "experiment": "nnbench"}
     folder = tmp_path / "results" / "runs" / "r1"
@@ -205,6 +207,6 @@ def test_an_old_record_loses_its_password_when_it_is_written(tmp_path: Path) -> 
     (folder / "run.json").write_text(json.dumps(values))
     assert SECRET in (folder / "run.json").read_text()
     (folder / "config.yaml").write_text(f"tracking: {{uri: {uri}}}\n")
-    said = [fresh(tmp_path, words) for words in (["show", "r1"], ["ls"], ["sync"])]
+    said = [nnbench(*words) for words in (["show", "r1"], ["ls"], ["sync"])]
     check(tmp_path, *said)
     assert read_runs(tmp_path / "results")[0].config["tracking"]["uri"] == f"http://{NOWHERE}"

@@ -121,7 +121,7 @@ def started(process: subprocess.Popen[str], folder: Path, after: int = 0) -> Run
 def plug_in(folder: Path, name: str, code: str, execution: str = "fused") -> list[str]:
     """Put a backend into `folder`: its YAML and its module, `code` with a class of its name.
 
-    Return the flag that brings it; PYTHONPATH has to have `folder`.
+    Return the flag that brings both.
     """
     group = folder / "conf" / "backend"
     group.mkdir(parents=True)
@@ -129,5 +129,5 @@ def plug_in(folder: Path, name: str, code: str, execution: str = "fused") -> lis
         f"name: {name}\n_target_: {name}.{name.capitalize()}\n"
         f"execution: {execution}\nexecutions: [{execution}]\n"
     )
-    (folder / f"{name}.py").write_text(code)
+    (folder / "conf" / f"{name}.py").write_text(code)
     return ["--config-dir", "conf"]

@@ -20,7 +20,6 @@ from nnbench.records.flags import Beside
 from nnbench.records.folder import read_runs
 from nnbench.records.run import RECORD_NAME, WEIGHTS_NAME, RunResult
 from nnbench.training import checkpoint
-from support import SOURCE
 from support.commands import PATIENCE, TINY, Nnbench, begin, kill_group, plug_in, started, wait_for
 from support.tracking import assert_mirrored, client_of
 
@@ -269,14 +268,13 @@ def test_on_error_stop(nnbench: Nnbench, tmp_path: Path) -> None:
     code = "class Broken:\n def __init__(self, task, splits): raise RuntimeError('it broke')\n"
     brought = plug_in(tmp_path, "broken", code, "plain")
     command = ["-m", "backend=broken,numpy", "seed=0,1", *TINY, *brought, UNCHECKED]
-    env = {"PYTHONPATH": f"{tmp_path}:{SOURCE}"}
-    going_on = nnbench(*command, env=env)
+    going_on = nnbench(*command)
     assert going_on.returncode == 1
     assert "2 of 4 runs failed" in going_on.stderr
     assert going_on.stdout.count("it broke") == 2
     assert "worker.log" in going_on.stdout
     shutil.rmtree(tmp_path / "results")
-    stopped = nnbench(*command, "on_error=stop", "order=given", env=env)
+    stopped = nnbench(*command, "on_error=stop", "order=given")
     assert stopped.returncode == 1
     assert stopped.stdout.count("it broke") == 1
     assert read_runs(tmp_path / "results") == []

@@ -32,7 +32,7 @@ from nnbench.tracking.content import EPOCH_METRICS, tags
 from nnbench.tracking.converge import converge, follow
 from nnbench.tracking.mlflow import FOLLOW_SECONDS, FOLLOW_SHARE, pause
 from nnbench.tracking.note import TAG_CHARACTERS, experiment_note, note
-from nnbench.tracking.store import DATABASE_NAME, VIEW, experiments
+from nnbench.tracking.store import DATABASE_NAME, VIEW, experiments, open_store
 from support import SOURCE, TESTS
 from support.commands import PATIENCE, wait_for
 from support.records import CONFIG, epoch, make_run
@@ -592,7 +592,7 @@ def test_a_store_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
     process.communicate()
     assert begun.exists(), "the kill came in the middle"
     assert not database.exists()
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    open_store(None, "e", tmp_path)
     assert not list(tmp_path.glob("mlflow.db.new*"))
     client = MlflowClient(f"sqlite:///{database}")
     assert client.get_experiment_by_name("e") is not None

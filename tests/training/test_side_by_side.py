@@ -29,11 +29,11 @@ NETS: dict[str, tuple[str, ...]] = {
     "text": ("data=sequences", "loss=cross_entropy", "schedule.lr=0.05"),
 }
 INITS = ("normal", "uniform", "he", "glorot", "torch_default", "keras_default")
-SMALL = ("784-10-10", "small_cnn", "text")  # that make test tries, from two initializers
+# What make test tries.
+SHORT = (("784-10-10", "he"), ("784-10-10", "uniform"), ("small_cnn", "he"), ("text", "uniform"))
 CASES = [
-    pytest.param(n, i, marks=[] if n in SMALL and i in ("he", "uniform") else pytest.mark.slow)
-    for n in NETS
-    for i in INITS
+    pytest.param(*pair, marks=[] if pair in SHORT else pytest.mark.slow)
+    for pair in ((n, i) for n in NETS for i in INITS)
 ]
 
 

@@ -25,7 +25,6 @@ from nnbench.records.run import EpochRecord, RunResult
 from nnbench.sweeps import session
 from nnbench.training import effort
 from nnbench.training.undone import Undone
-from support import SOURCE
 from support.backends import small_splits, small_task, small_walks
 from support.commands import PATIENCE, TINY, Nnbench, begin, plug_in
 from support.records import epoch, make_run
@@ -276,8 +275,7 @@ def test_a_backend_that_returns_early_is_charged_and_told(nnbench: Nnbench, tmp_
         "        return super().params()\n"
     )
     brought = plug_in(tmp_path, "late", code)
-    env = {"PYTHONPATH": f"{tmp_path}:{SOURCE}"}
-    done = nnbench("backend=late", *TINY, *brought, env=env)
+    done = nnbench("backend=late", *TINY, *brought)
     assert done.returncode == 0, done.stderr
     (run,) = read_runs(tmp_path / "results")
     assert Early() in run.flags
@@ -299,8 +297,7 @@ def test_a_backend_that_stops_the_clock_stops_its_own_alone(
         "        time.perf_counter = time.process_time = time.thread_time = lambda: still\n"
     )
     brought = plug_in(tmp_path, "still", code)
-    env = {"PYTHONPATH": f"{tmp_path}:{SOURCE}"}
-    done = nnbench("backend=still", *TINY, *brought, env=env)
+    done = nnbench("backend=still", *TINY, *brought)
     assert done.returncode == 0, done.stderr
     (run,) = read_runs(tmp_path / "results")
     assert all(record.train_seconds > 0 for record in run.epochs)

@@ -208,6 +208,8 @@ class Composer:
 
         self.loader = loader
         self._parser = OverridesParser.create(config_loader=loader)
+        self._folders = [source.conf for source in sources() if source.conf]
+        self._groups: dict[str, bool] = {}
         self._parsed: dict[str, Any] = {}
         self._plain: dict[Any, tuple[Any, str]] = {}
         self._composed: dict[tuple[Any, ...], tuple[Any, dict[str, Any]]] = {}
@@ -223,7 +225,7 @@ class Composer:
         # The rest of what is asked of Hydra is not in a cell.
         places = [text for text in hydras if text.startswith("hydra.searchpath")]
         parsed = [self.parse(text) for text in overrides]
-        values = [p for p in parsed if _is_value(p)]
+        values = [p for p in parsed if self._is_value(p)]
         key = (*places, *((p.key_or_group,) if p in values else p.input_line for p in parsed))
         if key not in self._composed:
             words = [*places, *overrides]
@@ -279,12 +281,13 @@ class Composer:
             (self._parsed[text],) = self._parser.parse_overrides([text])
         return self._parsed[text]
 
-
-def _is_value(parsed: Any) -> bool:
-    """Tell a value (`seed=1`) from a chosen option, an addition and what is Hydra's own."""
-    name = parsed.key_or_group
-    if parsed.is_add() or parsed.is_force_add() or parsed.is_delete() or parsed.package:
-        return False
-    if "/" in name or name.split(".")[0] in ("hydra", "experiment") or parsed.is_sweep_override():
-        return False
-    return not any(source.conf and (source.conf / name).is_dir() for source in sources())
+    def _is_value(self, parsed: Any) -> bool:
+        """Tell a value (`seed=1`) from a chosen option, an addition and what is Hydra's own."""
+        name = parsed.key_or_group
+        if parsed.is_add() or parsed.is_force_add() or parsed.is_delete() or parsed.package:
+            return False
+        if "/" in name or name.split(".")[0] in ("hydra", "experiment"):
+            return False
+        if name not in self._groups:
+            self._groups[name] = any((folder / name).is_dir() for folder in self._folders)
+        return not self._groups[name] and not parsed.is_sweep_override()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -82,6 +83,7 @@ def _per_run(folder: Path) -> tuple[float, float]:
     from nnbench.records.folder import read_runs
 
     results = folder / "swept"
+    shutil.rmtree(results, ignore_errors=True)  # a round before's: nothing would be left to run
     took = []
     for seeds in ("0", f"range(1,{1 + FEW})"):
         words = ["-m", "nnbench", *SWEEP, f"seed={seeds}", f"results={results}"]

@@ -19,6 +19,7 @@ from support import ROOT
 BENCH = ROOT / "scripts" / "bench"
 sys.path.append(str(BENCH))
 
+import commands  # noqa: E402
 import journal as journals  # noqa: E402
 import page as pages  # noqa: E402
 from measuring import Epoch, Measured  # noqa: E402
@@ -204,3 +205,11 @@ def test_a_bench_that_was_killed_goes_on(tmp_path: Path) -> None:
     )  # fmt: skip
     assert other.returncode == 2
     assert "is of something else: less" in other.stderr
+
+
+@pytest.mark.slow
+def test_a_sweep_is_measured_anew_in_every_round(tmp_path: Path) -> None:
+    """What a round before has finished is not taken for work done at no cost."""
+    rounds = [commands.measure(commands.SWEPT, tmp_path) for _ in range(2)]
+    first, again = (each["processor_seconds"] for each in rounds)
+    assert again > first / 3

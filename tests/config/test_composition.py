@@ -12,7 +12,13 @@ from hydra import initialize_config_dir
 from hydra.errors import HydraException
 
 from nnbench.config import catalogue, sources
-from nnbench.config.composition import _composer, _without_hydra, compose, to_cell
+from nnbench.config.composition import (
+    _composer,
+    _without_hydra,
+    compose,
+    compose_all,
+    to_cell,
+)
 from nnbench.config.run import read_config
 from nnbench.errors import ConfigError
 from nnbench.model.architectures import MLP
@@ -120,6 +126,22 @@ def test_a_file_that_changes_is_read_again(tmp_path: Path, monkeypatch: pytest.M
     (folder / "mine.yaml").unlink()
     with pytest.raises(ConfigError, match="init=mine"):
         compose(["init=mine"])
+
+
+def test_a_variable_that_changes_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a file and in what is typed: a notebook may set it between two runs."""
+    (tmp_path / "init").mkdir()
+    (tmp_path / "init" / "mine.yaml").write_text(
+        "# M.\nname: normal\nscale: ${oc.decode:${oc.env:MINE}}\n"
+    )
+    monkeypatch.setattr(sources, "_typed", [tmp_path])
+    for scale in ("0.5", "0.25"):
+        monkeypatch.setenv("MINE", scale)
+        assert compose(["init=mine"]).config.init == Normal(float(scale))
+        for cell in compose_all(["init=mine", "name=${oc.env:MINE}", "seed=0,1"]):
+            assert (cell.config.init, cell.values["name"]) == (Normal(float(scale)), scale)
 
 
 def test_the_values_written_for_the_worker_read_back_to_the_same_configuration() -> None:

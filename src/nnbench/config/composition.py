@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,8 @@ from nnbench.config.sources import root, sources
 from nnbench.config.words import check
 from nnbench.errors import ConfigError
 from nnbench.schema import told
+
+VARIABLE = re.compile(r"oc\.env:\s*(\w+)")  # of the environment, that a value is taken from
 
 
 def with_experiments(overrides: Sequence[str]) -> list[str]:
@@ -94,9 +97,7 @@ def composer() -> Composer:
 def _state() -> tuple[tuple[Path, int, int], ...]:
     """Return the files that runs are composed of, as they are now."""
     folders = [source.conf for source in sources() if source.conf]
-    files = [
-        f for folder in folders for level in ("*.yaml", "*/*.yaml") for f in folder.glob(level)
-    ]
+    files = [f for end in ("*.yaml", "*/*.yaml") for folder in folders for f in folder.glob(end)]
     return tuple(map(_stamp, [*files, *studies.studies().values()]))
 
 
@@ -212,7 +213,7 @@ class Composer:
         self._groups: dict[str, bool] = {}
         self._parsed: dict[str, Any] = {}
         self._plain: dict[Any, tuple[Any, str]] = {}
-        self._composed: dict[tuple[Any, ...], tuple[Any, dict[str, Any]]] = {}
+        self._composed: dict[Any, tuple[Any, dict[str, Any], dict[str, str | None]]] = {}
 
     def cell(self, overrides: Sequence[str], hydras: Sequence[str] = ()) -> Cell:
         """Return the cell of `overrides`, composed with what was asked of Hydra itself, `hydras`.
@@ -227,11 +228,16 @@ class Composer:
         parsed = [self.parse(text) for text in overrides]
         values = [p for p in parsed if self._is_value(p)]
         key = (*places, *((p.key_or_group,) if p in values else p.input_line for p in parsed))
-        if key not in self._composed:
+        known = self._composed.get(key)
+        if known is None or any(os.environ.get(n) != value for n, value in known[2].items()):
             words = [*places, *overrides]
             whole = self.loader.load_configuration("config", words, RunMode.RUN)
-            self._composed[key] = _without_hydra(whole)
-        shared, choices = self._composed[key]
+            task, choices = _without_hydra(whole)
+            texts = map(str, [*words, *_leaves(OmegaConf.to_container(task))])
+            variables = {n: os.environ.get(n) for n in VARIABLE.findall(" ".join(texts))}
+            known = self._composed[key] = task, choices, variables
+            self._plain.pop(key, None)
+        shared, choices, _ = known
         if (plain := self._put_in(key, shared, values)) is not None:
             return _checked(plain, choices, overrides)
         task = shared.copy()

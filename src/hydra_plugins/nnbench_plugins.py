@@ -7,7 +7,6 @@ nnbench is imported before it is used.
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -178,7 +177,7 @@ def _maker(config: DictConfig) -> Callable[[Sequence[str]], Any]:
     """Return what makes a cell of overrides; `config` is the sweep's own."""
     from nnbench.config.composition import composer
 
-    return functools.partial(composer().cell, hydras=list(config.hydra.overrides.hydra))
+    return composer(config.hydra.overrides.hydra).cell
 
 
 def _remove(folder: Path) -> None:

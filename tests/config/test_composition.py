@@ -12,13 +12,8 @@ from hydra import initialize_config_dir
 from hydra.errors import HydraException
 
 from nnbench.config import catalogue, sources
-from nnbench.config.composition import (
-    _composer,
-    _without_hydra,
-    compose,
-    compose_all,
-    to_cell,
-)
+from nnbench.config.composer import to_cell, without_hydra
+from nnbench.config.composition import _composer, compose, compose_all, composer
 from nnbench.config.run import read_config
 from nnbench.errors import ConfigError
 from nnbench.model.architectures import MLP
@@ -68,7 +63,7 @@ def alone(overrides: Sequence[str]) -> dict[str, Any] | None:
     try:
         with initialize_config_dir(str(sources.root() / "conf"), version_base="1.3"):
             whole = hydra_compose("config", list(overrides), return_hydra_config=True)
-            return to_cell(*_without_hydra(whole), overrides).values
+            return to_cell(*without_hydra(whole), overrides).values
     except (HydraException, ConfigError):
         return None
 
@@ -126,6 +121,14 @@ def test_a_file_that_changes_is_read_again(tmp_path: Path, monkeypatch: pytest.M
     (folder / "mine.yaml").unlink()
     with pytest.raises(ConfigError, match="init=mine"):
         compose(["init=mine"])
+
+
+def test_files_of_a_folder_that_hydra_is_told_are_read_again(tmp_path: Path) -> None:
+    (tmp_path / "init").mkdir()
+    for scale in (0.5, 0.25):
+        (tmp_path / "init" / "mine.yaml").write_text(f"# M.\nname: normal\nscale: {scale}\n")
+        make = composer([f"hydra.searchpath=[file://{tmp_path}]"])
+        assert make.cell(["init=mine"]).config.init == Normal(scale)
 
 
 def test_a_variable_that_changes_is_asked_again(

@@ -13,6 +13,7 @@ from typing import Any
 from nnbench.cli.progress import Display
 from nnbench.cli.sweep import run_cells
 from nnbench.config import composition, sources
+from nnbench.config.composer import to_cell
 from nnbench.config.mistakes import all_keys
 from nnbench.config.run import Cell
 from nnbench.config.space import Question
@@ -175,7 +176,7 @@ def run(arguments: list[str]) -> None:
         chosen = HydraConfig.get()
         launcher = chosen.launcher
         try:
-            cell = composition.to_cell(config, chosen.runtime.choices, chosen.overrides.task)
+            cell = to_cell(config, chosen.runtime.choices, chosen.overrides.task)
             run_cells([cell], None, Asked(launcher.get("fresh"), launcher.get("plan")))
         except BaseException as error:
             caught.append(error)

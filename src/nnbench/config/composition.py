@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
-import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from nnbench.config import studies
-from nnbench.config.catalogue import check_backend, distinction, options, source_of
-from nnbench.config.mistakes import all_keys, explain, known_case
+from nnbench.config.catalogue import options
+from nnbench.config.composer import Composer
+from nnbench.config.mistakes import explain
 from nnbench.config.run import Cell
 from nnbench.config.sources import root, sources
 from nnbench.config.words import check
 from nnbench.errors import ConfigError
 from nnbench.schema import told
-
-VARIABLE = re.compile(r"oc\.env:\s*(\w+)")  # of the environment, that a value is taken from
 
 
 def with_experiments(overrides: Sequence[str]) -> list[str]:
@@ -89,9 +86,14 @@ def compose_all(overrides: Sequence[str]) -> list[Cell]:
         return [each.cell(cell) for cell in product(*map(_words, parsed))]
 
 
-def composer() -> Composer:
-    """Return what composes runs, as long as the files are what they are."""
-    return _composer(_state())
+def composer(hydras: Sequence[str] = ()) -> Composer:
+    """Return what composes runs, as long as the files are what they are.
+
+    Of `hydras`, asked of Hydra itself, a cell has what comes from other folders; those files are
+    not watched.
+    """
+    places = [text for text in hydras if text.startswith("hydra.searchpath")]
+    return Composer(_loader(), places) if places else _composer(_state())
 
 
 def _state() -> tuple[tuple[Path, int, int], ...]:
@@ -111,6 +113,11 @@ def _stamp(path: Path) -> tuple[Path, int, int]:
 
 @functools.lru_cache(maxsize=4)
 def _composer(_state: Any) -> Composer:
+    return Composer(_loader())
+
+
+def _loader() -> Any:
+    """Return Hydra's loader of nnbench's configuration."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
@@ -118,7 +125,7 @@ def _composer(_state: Any) -> Composer:
     kept, current.hydra = current.hydra, None  # a sweep is Hydra's own, and goes on
     try:
         with initialize_config_dir(str(root() / "conf"), version_base="1.3"):
-            return Composer(current.config_loader())
+            return current.config_loader()
     finally:
         current.hydra = kept
 
@@ -149,151 +156,3 @@ def _words(override: Any) -> list[str]:
             "To search a range: nnbench -m search.trials=N KEY=interval(LOW,HIGH)"
         )
     return [f"{key}={value}" for value in override.sweep_string_iterator()]
-
-
-def _without_hydra(config: Any) -> tuple[Any, dict[str, Any]]:
-    """Return the task's part of a composed config, and the options chosen by group."""
-    from omegaconf import open_dict
-
-    choices = dict(config.hydra.runtime.choices)
-    with open_dict(config):
-        task = config.copy()
-        del task["hydra"]
-    return task, choices
-
-
-def to_cell(task: Any, choices: Mapping[str, Any], overrides: Sequence[str]) -> Cell:
-    """Check the task's part of a composed config, with the options chosen by group."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import MissingMandatoryValue
-
-    try:
-        values = OmegaConf.to_container(task, resolve=True, throw_on_missing=True)
-    except MissingMandatoryValue as error:
-        key = getattr(error, "full_key", None) or str(error).rsplit(" ", 1)[-1]
-        raise ConfigError(f"Missing value for {key}; set it with {key}=...") from None
-    assert isinstance(values, dict)
-    return _checked({str(key): value for key, value in values.items()}, choices, overrides)
-
-
-def _checked(plain: dict[str, Any], choices: Mapping[str, Any], overrides: Sequence[str]) -> Cell:
-    plain["case"] = known_case(plain.get("case") or choices.get("experiment"))
-    source = source_of("backend", str(choices.get("backend")))
-    if source.origin:
-        check_backend(source, choices["backend"])
-        plain["backend"]["origin"] = distinction(source, str(choices["backend"]), plain["backend"])
-    try:
-        return Cell.read(plain, overrides)
-    except ConfigError as error:
-        studies.check_values(str(plain["case"]), all_keys())
-        if source.origin and "backend" in str(error):
-            error = ConfigError(f"{error} The backend is from {source.origin}.")
-        raise error from None
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    items = value.values() if isinstance(value, dict) else value
-    for item in items if isinstance(value, dict | list) else ():
-        yield from _leaves(item) if isinstance(item, dict | list) else (item,)
-
-
-class Composer:
-    """Composes cells with `loader`, Hydra's.
-
-    Composing takes a tenth of a second. Cells that choose the same options and set the same keys
-    share it: their values are put in afterwards, as Hydra itself does last of all.
-    """
-
-    def __init__(self, loader: Any) -> None:
-        from hydra.core.override_parser.overrides_parser import OverridesParser
-
-        self.loader = loader
-        self._parser = OverridesParser.create(config_loader=loader)
-        self._folders = [source.conf for source in sources() if source.conf]
-        self._groups: dict[str, bool] = {}
-        self._parsed: dict[str, Any] = {}
-        self._plain: dict[Any, tuple[Any, str]] = {}
-        self._composed: dict[Any, tuple[Any, dict[str, Any], dict[str, str | None]]] = {}
-
-    def cell(self, overrides: Sequence[str], hydras: Sequence[str] = ()) -> Cell:
-        """Return the cell of `overrides`, composed with what was asked of Hydra itself, `hydras`.
-
-        Raises ConfigError, or what Hydra raises.
-        """
-        from hydra.types import RunMode
-        from omegaconf import OmegaConf
-
-        # The rest of what is asked of Hydra is not in a cell.
-        places = [text for text in hydras if text.startswith("hydra.searchpath")]
-        parsed = [self.parse(text) for text in overrides]
-        values = [p for p in parsed if self._is_value(p)]
-        key = (*places, *((p.key_or_group,) if p in values else p.input_line for p in parsed))
-        known = self._composed.get(key)
-        if known is None or any(os.environ.get(n) != value for n, value in known[2].items()):
-            words = [*places, *overrides]
-            whole = self.loader.load_configuration("config", words, RunMode.RUN)
-            task, choices = _without_hydra(whole)
-            texts = map(str, [*words, *_leaves(OmegaConf.to_container(task))])
-            variables = {n: os.environ.get(n) for n in VARIABLE.findall(" ".join(texts))}
-            known = self._composed[key] = task, choices, variables
-            self._plain.pop(key, None)
-        shared, choices, _ = known
-        if (plain := self._put_in(key, shared, values)) is not None:
-            return _checked(plain, choices, overrides)
-        task = shared.copy()
-        for p in values:
-            OmegaConf.update(task, p.key_or_group, p.value(), merge=True)
-        return to_cell(task, choices, overrides)
-
-    def _put_in(self, key: Any, shared: Any, values: Sequence[Any]) -> dict[str, Any] | None:
-        """Return the shared part as plain data with `values` put in; None where it takes OmegaConf.
-
-        That is where something is taken from one of them (`${...}`), or they are no single values.
-        """
-        from omegaconf import OmegaConf
-        from omegaconf.errors import OmegaConfBaseException
-
-        if key not in self._plain:
-            try:
-                found = OmegaConf.to_container(shared, resolve=True, throw_on_missing=True)
-                texts = map(str, _leaves(OmegaConf.to_container(shared)))
-                self._plain[key] = (found, " ".join(text for text in texts if "${" in text))
-            except OmegaConfBaseException:
-                self._plain[key] = (None, "")
-        resolved, links = self._plain[key]
-        if resolved is None:
-            return None
-        plain: dict[str, Any] = copy.deepcopy(resolved)
-        for each in values:
-            *path, last = each.key_or_group.split(".")
-            value = each.value()
-            if isinstance(value, dict) or "${" in str(value) or str(value) == "???":
-                return None
-            if last in links or (path and path[-1] in links and path[-1] != "backend"):
-                return None
-            inner = plain
-            for name in path:
-                inner = inner.get(name)  # type: ignore[assignment]
-                if not isinstance(inner, dict):
-                    return None
-            if last not in inner or isinstance(inner[last], dict):
-                return None
-            inner[last] = value
-        return plain
-
-    def parse(self, text: str) -> Any:
-        """Return an override as Hydra understands it. Raises what Hydra raises."""
-        if text not in self._parsed:
-            (self._parsed[text],) = self._parser.parse_overrides([text])
-        return self._parsed[text]
-
-    def _is_value(self, parsed: Any) -> bool:
-        """Tell a value (`seed=1`) from a chosen option, an addition and what is Hydra's own."""
-        name = parsed.key_or_group
-        if parsed.is_add() or parsed.is_force_add() or parsed.is_delete() or parsed.package:
-            return False
-        if "/" in name or name.split(".")[0] in ("hydra", "experiment"):
-            return False
-        if name not in self._groups:
-            self._groups[name] = any((folder / name).is_dir() for folder in self._folders)
-        return not self._groups[name] and not parsed.is_sweep_override()

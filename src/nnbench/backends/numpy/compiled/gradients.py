@@ -35,6 +35,12 @@ from nnbench.backends.numpy.layers import Array
 
 
 @compiled
+def place_for(work: Work, at: int, n: int) -> Array:
+    """Return where the gradient of n weights from `at` on goes: by itself, or into the whole."""
+    return work[5][at : at + n] if len(work[5]) > 0 else work[4][:n]
+
+
+@compiled
 def update_dense(
     given: Array, d: Array, i: int, net: Net, rule: Rule, work: Work, lr: float, count: int
 ) -> None:
@@ -45,7 +51,7 @@ def update_dense(
     for first in range(0, wide, net[1][i, ROWS]):
         r = min(net[1][i, ROWS], wide - first)
         at = net[1][i, KERNEL] + first * units
-        g = work[5][at : at + r * units] if whole else work[4][: r * units]
+        g = place_for(work, at, r * units)
         if n > 1:
             np.dot(turned[first : first + r], d, g.reshape((r, units)))
         else:
@@ -77,7 +83,7 @@ def update_sparse(
         for first in range(0, wide, net[1][0, ROWS]):
             r = min(net[1][0, ROWS], wide - first)
             start = at + first * units
-            g = work[5][start : start + r * units] if whole else work[4][: r * units]
+            g = place_for(work, start, r * units)
             g[:] = g.dtype.type(0)
             out = g.reshape((r, units))
             if not sorting:  # the whole kernel is one block
@@ -97,7 +103,7 @@ def update_narrow(
     wide, units, at = net[1][0, FAN_IN], net[1][0, UNITS], net[1][0, KERNEL]
     turned, whole = np.empty((units, wide), d.dtype), len(work[5]) > 0
     narrow.gradient(data, rows, scale, d, turned)
-    g = work[5][at : at + wide * units] if whole else work[4][: wide * units]
+    g = place_for(work, at, wide * units)
     transpose(turned, g.reshape((wide, units)))
     if not whole:
         update(net[0], g, rule, at, lr, net[2][0, KERNEL_DECAY], count)
@@ -108,7 +114,7 @@ def update_bias(d: Array, i: int, net: Net, rule: Rule, work: Work, lr: float, c
     """Sum d over the batch for the bias of layer i, and update it."""
     at, units, whole = net[1][i, BIAS], net[1][i, UNITS], len(work[5]) > 0
     if at >= 0:
-        g = work[5][at : at + units] if whole else work[4][:units]
+        g = place_for(work, at, units)
         sum_rows(d, g)
         if not whole:
             update(net[0], g, rule, at, lr, net[2][i, BIAS_DECAY], count)

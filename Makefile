@@ -43,6 +43,9 @@ demo: setup ## train numpy, torch and keras on the same digits, in the same orde
 	$(BIN)/nnbench -m backend=numpy,torch,keras seed=0,1 epochs=20
 	@echo "Browse the runs: $(BIN)/nnbench ui"
 
+# Tests start hundreds of processes; what they import is compiled once, whatever the environment says.
+test test-full: export PYTHONDONTWRITEBYTECODE :=
+
 test: setup ## run the tests, without the long proofs
 	$(BIN)/python -m pytest -m "not slow" $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 

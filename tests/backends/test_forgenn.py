@@ -24,6 +24,7 @@ def plain(given: Case, **changes: object) -> Case:
     )
 
 
+@pytest.mark.slow  # of this kind make test has numpy_textbook
 def test_the_kit_finds_no_failure() -> None:
     from nnbench.backends.forgenn import ForgeNNTrainer
 

@@ -19,7 +19,7 @@ from support.backends import factory
 
 # make parity asks for other nets, a process for each seed: programs that XLA has compiled stay.
 COUNT = 50
-FEW = 3
+FEW = 2
 SEED = int(os.environ.get("NNBENCH_RANDOM_NETS_SEED", "20261121"))
 ENOUGH, SHARE_SHORT = 10, 0.02
 SERIES = (seeded, seeded_dark)

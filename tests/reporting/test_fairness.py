@@ -173,7 +173,13 @@ def expected(key: str, whole: bool) -> str:
     return "harmless" if whole and how.among == "backend" else how.what
 
 
-@pytest.mark.parametrize("whole", [False, True], ids=["one seed", "a whole group"])
+@pytest.mark.parametrize(
+    "whole",
+    [
+        pytest.param(False, id="one seed"),
+        pytest.param(True, id="a whole group", marks=pytest.mark.slow),
+    ],
+)
 def test_every_leaf_is_told_apart_or_harmless_as_listed(
     recorded: list[RunResult], whole: bool
 ) -> None:

@@ -82,8 +82,8 @@ def kill_once(folder: Path, arguments: Sequence[str], fact: Callable[[], object]
 
 def test_killed_and_asked_again(nnbench: Nnbench, tmp_path: Path) -> None:
     """Killed before a record, in the first run and in the second; the end is as if it never was."""
-    # As long as LONG, in fewer epochs: MLflow has fewer figures to take.
-    long = [*LONG, "data.samples=20000", "epochs=20"]
+    # In few epochs: MLflow has few figures to take.
+    long = [*LONG, "data.samples=8000", "epochs=20"]
     arguments = ["-m", "seed=0,1", *long, "checkpoint.every=1", "checkpoint.unit=epochs"]
     killed = tmp_path / "killed"
     runs = killed / "results" / "runs"

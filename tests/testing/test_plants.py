@@ -18,7 +18,6 @@ IN_SHORT = (  # the kinds: the rest is slow
     "HelpsTheTrueLabel",
     "DropsInEvaluation",
     "HelpsInTestAlone",
-    "PutsItOff",  # a thread may be done before `train` returns: its time is then the true one
     "AdamEpsilonHat",
     "OneBiasFixed",
 )

@@ -272,7 +272,8 @@ sys.exit(answer.get("error", 0))
 """
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow  # each brings MLflow
+@pytest.mark.parametrize("count", [2, 4])
 def test_processes_on_a_fresh_store(results: Path, count: int) -> None:
     """All start at once, as parallel command lines do; every run lands in its experiment."""
     processes = [

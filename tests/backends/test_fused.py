@@ -14,6 +14,7 @@ from nnbench.backends.drift import agreement
 from nnbench.backends.numpy import NumpyTrainer
 from nnbench.backends.numpy.fused import blas, images, online, plan
 from nnbench.backends.numpy.fused.online import BLOCK
+from nnbench.backends.numpy.fused.stages import largest_product
 from nnbench.backends.parity import Agreement
 from nnbench.backends.protocol import Walk
 from nnbench.errors import UnsupportedSpec
@@ -208,13 +209,25 @@ def test_the_size_of_products_does_not_matter(
         assert compared(given, batch=batch).within
 
 
-def test_two_threads_use_one_blas(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("rule", [SGD(), SGD(momentum=0.9), Adam()], ids=str)
+@pytest.mark.parametrize("name", ["dense", "pooled twice"])
+def test_two_threads_use_one_blas(
+    name: str, rule: SGD | Adam, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(blas, "SHARED_PRODUCT", 1)
-    given = case(Dense(9), RELU, inputs="flat")
+    layers = [Flatten(), Dense(9), RELU] if name == "dense" else IMAGES[name]
+    given = case(*layers, optimizer=rule, rate=0.01)
     reference, fused = trainers(given, threads=2)
-    assert fused._fused is not None
-    assert not fused._fused.blas.alone
+    assert fused.choices["blas_library"] == ("scipy" if name == "dense" else "numpy")
     assert agreement(reference, fused, given.params, given.walks()).within
+
+
+def test_a_convolution_s_product_is_that_of_a_block() -> None:
+    """Of 64 samples 43,264 windows, but 4,096 at a time."""
+    task = case(*IMAGES["pooled twice"]).task
+    few, many = (dataclasses.replace(task, batch_size=n) for n in (2, 4096))
+    assert largest_product(few) < largest_product(many)
+    assert largest_product(many) == largest_product(dataclasses.replace(task, batch_size=8192))
 
 
 def test_a_full_batch_is_gathered_when_its_order_changes() -> None:

@@ -17,7 +17,7 @@ from nnbench.backends.numpy.flat import Flat
 from nnbench.backends.numpy.layers import Activation, Array
 from nnbench.backends.numpy.losses import logit_gradient
 from nnbench.backends.numpy.optimizers import Rule
-from nnbench.backends.numpy.pools import leave_threads_to_numpy
+from nnbench.backends.numpy.pools import leave_threads_to
 from nnbench.backends.numpy.randomness import Dropout, augmented
 from nnbench.backends.numpy.stopwatch import Stopwatch
 from nnbench.backends.protocol import (
@@ -106,7 +106,8 @@ class NumpyTrainer:
         """Take a step of each batch shape: BLAS gets its threads, plans their arrays."""
         rehearse(self, self.task, n)
         if self.task.threads > 1:  # once all libraries are loaded
-            leave_threads_to_numpy(self._fused.threads if self._fused else self.task.threads)
+            threads = self._fused.threads if self._fused else self.task.threads
+            leave_threads_to(self._fused.library if self._fused else "numpy", threads)
 
     def train(self, walk: Walk) -> TrainStats:
         """Step through the walk; the losses are computed from the stored logits."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -72,9 +72,13 @@ def _alternate(layers: Any) -> bool:
 
 
 class Compiled:
-    """Takes the steps of a walk; `multiple` is the Trainer's `slice_multiple`, `threads` BLAS's."""
+    """Takes the steps of a walk; `multiple` is the Trainer's `slice_multiple`.
+
+    `threads` are those of the BLAS that `library` brings: Numba's `np.dot` is SciPy's.
+    """
 
     multiple = threads = 1
+    library: Literal["numpy", "scipy"] = "scipy"
 
     def __init__(self, material: Material, rule: Rule) -> None:
         unsupported(material.task)

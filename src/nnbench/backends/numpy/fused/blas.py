@@ -1,7 +1,7 @@
 """Matrix products that add to what is there: BLAS through SciPy, or NumPy's own operators.
 
 SciPy brings a BLAS of its own, with threads of its own: two pools of threads in one process slow
-each other down up to a hundred times, so with more than one thread NumPy's pool is the only one.
+each other down up to a hundred times, so with more than one thread one library does it all.
 Matrices are C-contiguous; BLAS sees their transposes.
 """
 
@@ -15,7 +15,7 @@ from importlib import import_module
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,12 +24,13 @@ from nnbench.model.layers import Shape
 
 Call = Callable[[], object]
 Step = tuple[str, Call]  # a call, and the part of a training step that it belongs to
+Libraries = Literal["both", "numpy", "scipy"]
 
 # OpenBLAS multiplies small matrices without copying them into its own order first, where the
 # kernel has code for it: up to this many multiplications (kernel/x86_64, *_small_kernel_permit).
 SMALL_PRODUCT = {"SkylakeX": 10**6, "Cooperlake": 10**6, "SapphireRapids": 10**6}
 # Multiplications in a step's largest product, from which threads share it with a gain.
-SHARED_PRODUCT = 2 * 10**7
+SHARED_PRODUCT = 10**7
 LEAST_ROWS = 50  # of a block: below, the calls cost more than the copies
 
 
@@ -57,17 +58,18 @@ def worthwhile(threads: int, product: int) -> int:
 
 
 class Blas:
-    """Calls on arrays of one dtype. `alone`: SciPy's BLAS may be used.
+    """Calls on arrays of one dtype, with BLAS from `libraries`, NumPy's or SciPy's or both.
 
     `small`: products of at most so many multiplications are the fast ones, None where size does
     not matter.
     """
 
-    def __init__(self, dtype: str, threads: int) -> None:
-        self.alone = threads == 1
+    def __init__(self, dtype: str, libraries: Libraries = "both") -> None:
+        self.libraries = libraries
+        self.adds = libraries != "numpy"  # products can add to what is there
         self.kernel = _kernel()
-        self.small = SMALL_PRODUCT.get(self.kernel or "") if self.alone else None
-        if self.alone:
+        self.small = SMALL_PRODUCT.get(self.kernel or "") if libraries == "both" else None
+        if self.adds:
             blas = _routines()
             letter = "s" if dtype == "float32" else "d"
             self._gemm, self._gemv, self._ger, self._axpy = (
@@ -84,14 +86,22 @@ class Blas:
 
     def product(self, x: Array, w: Array, out: Array) -> list[Call]:
         """Return calls for `out = x w`; x `(n, a)`, w `(a, b)`, out `(n, b)`."""
+        if self.libraries == "scipy":
+            return [partial(self._gemm, 1.0, w.T, x.T, 0.0, out.T, 0, 0, 1)]
         rows = self._rows(*w.shape)
         return [
             partial(np.matmul, x[start : start + rows], w, out[start : start + rows])
             for start in range(0, len(x), rows)
         ]
 
+    def product_back(self, dy: Array, w: Array, out: Array) -> Call:
+        """Return the call for `out = dy w^T`; dy `(n, b)`, w `(a, b)`, out `(n, a)`."""
+        if self.libraries == "scipy":
+            return partial(self._gemm, 1.0, w.T, dy.T, 0.0, out.T, 1, 0, 1)
+        return partial(np.matmul, dy, w.T, out)
+
     def add_to(self, x: Array, w: Array, out: Array) -> Call:
-        """Return the call for `out += x w`; where alone."""
+        """Return the call for `out += x w`; if it adds."""
         return partial(self._gemm, 1.0, w.T, x.T, 1.0, out.T, 0, 0, 1)
 
     def _rows(self, a: int, b: int) -> int:
@@ -101,7 +111,7 @@ class Blas:
 
     def add_product(self, alpha: float, x: Array, y: Array, beta: float, out: Array) -> list[Call]:
         """Return calls for `out = beta out + alpha x^T y`; x `(n, a)`, y `(n, b)`, out `(a, b)`."""
-        if self.alone:
+        if self.adds:
             rows = self._rows(*out.shape)
             return [
                 partial(self._gemm, alpha, y[i : i + rows].T, x[i : i + rows].T, b, out.T, 0, 1, 1)
@@ -116,7 +126,7 @@ class Blas:
 
     def add_rows(self, alpha: float, y: Array, beta: float, out: Array) -> list[Call]:
         """Return calls for `out = beta out + alpha sum of rows`; rows y `(n, b)`, out `(b,)`."""
-        if self.alone:
+        if self.adds:
             return [self.vector_matrix(alpha, np.ones(len(y), y.dtype), y, beta, out)]
         total = np.empty_like(out)
         return [
@@ -142,21 +152,21 @@ class Blas:
 
     def axpy(self, a: float, x: Array, y: Array) -> None:
         """Add `a x` to y; both `(n,)`."""
-        if self.alone:
+        if self.adds:
             self._axpy(x, y, x.size, a)
         else:
             y += a * x
 
     def vector_matrix(self, alpha: float, v: Array, w: Array, beta: float, out: Array) -> Call:
-        """Return the call for `out = beta out + alpha v w`; v `(b,)`, w `(b, a)`; where alone."""
+        """Return the call for `out = beta out + alpha v w`; v `(b,)`, w `(b, a)`; if it adds."""
         return partial(self._gemv, alpha, w.T, v, beta, out, 0, 1, 0, 1, 0, 1)
 
     def matrix_vector(self, alpha: float, w: Array, v: Array, out: Array) -> Call:
-        """Return the call for `out = alpha w v`; w `(b, a)`, v `(a,)`, out `(b,)`; where alone."""
+        """Return the call for `out = alpha w v`; w `(b, a)`, v `(a,)`, out `(b,)`; if it adds."""
         return partial(self._gemv, alpha, w.T, v, 0.0, out, 0, 1, 0, 1, 1, 1)
 
     def subtract_outer(self, x: Array, y: Array, out: Array) -> Call:
-        """Return the call for `out -= x y^T`; x `(b,)`, y `(a,)`, out `(b, a)`; where alone."""
+        """Return the call for `out -= x y^T`; x `(b,)`, y `(a,)`, out `(b, a)`; if it adds."""
         return partial(self._ger, -1.0, y, x, 1, 1, out.T, 0, 0, 1)
 
 

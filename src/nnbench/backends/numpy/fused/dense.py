@@ -50,7 +50,7 @@ class Dense:
         calls, dx = list[Call](), None
         if wanted:  # first: the sink may be the weights themselves
             dx = np.zeros((len(dy), len(self.kernel)), dy.dtype)
-            calls.append(partial(np.matmul, dy, self.kernel.T, dx))
+            calls.append(blas.product_back(dy, self.kernel, dx))
         for x, target in zip(self._blocks, self._rows_of(roles["kernel"]), strict=True):
             calls += blas.add_product(sink.alpha, x, dy, sink.beta, target)
         if self.bias is not None:

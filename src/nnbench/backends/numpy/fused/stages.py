@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
@@ -11,7 +10,7 @@ import numpy as np
 
 from nnbench.backends.numpy.fused.blas import Blas, Call
 from nnbench.backends.numpy.fused.dense import Dense
-from nnbench.backends.numpy.fused.images import Conv
+from nnbench.backends.numpy.fused.images import WINDOWS, Conv
 from nnbench.backends.numpy.fused.plain import Plain
 from nnbench.backends.numpy.fused.pointwise import IN_PLACE, Pointwise
 from nnbench.backends.numpy.fused.stage import Material, Stage
@@ -47,6 +46,11 @@ def is_plain(layer: spec.Layer) -> bool:
     return isinstance(layer, spec.Conv2d) and layer.stride == 1 and layer.trainable
 
 
+def convolves(architecture: Architecture) -> bool:
+    """Tell whether the net has a convolution that is computed as one product of all windows."""
+    return any(is_plain(layer) for layer in architecture.layers)
+
+
 def is_halving(layer: spec.Layer) -> bool:
     """Tell whether this is max-pooling 2 x 2."""
     return isinstance(layer, spec.MaxPool2d) and layer.size == layer.step == 2
@@ -57,7 +61,7 @@ def in_parts(architecture: Architecture) -> bool:
     whole = spec.BatchNorm | spec.Dropout
     return (
         architecture.augment is None
-        and any(is_plain(layer) for layer in architecture.layers)
+        and convolves(architecture)
         and not any(isinstance(layer, whole) for layer in architecture.layers)
     )
 
@@ -72,8 +76,16 @@ def products(architecture: Architecture) -> Iterator[tuple[int, int, int]]:
 
 
 def largest_product(task: Task) -> int:
-    """Return how many multiplications the largest matrix product of a step's batch takes."""
-    return task.batch_size * max(map(math.prod, products(task.architecture)), default=0)
+    """Return how many multiplications the largest matrix product of a step takes.
+
+    That of a convolution takes a block of windows at a time.
+    """
+    batch = task.batch_size
+    sizes = (
+        (batch if rows == 1 else min(batch * rows, WINDOWS)) * fan_in * units
+        for rows, fan_in, units in products(task.architecture)
+    )
+    return max(sizes, default=0)
 
 
 def build_stages(material: Material, blas: Blas, logits: Array) -> tuple[list[Stage], int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from nnbench.backends.numpy.fused.plan import (
     Plan,
 )
 from nnbench.backends.numpy.fused.stage import Material
-from nnbench.backends.numpy.fused.stages import in_parts, largest_product
+from nnbench.backends.numpy.fused.stages import convolves, in_parts, largest_product
 from nnbench.backends.numpy.fused.updates import Update
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.optimizers import Rule
@@ -28,20 +29,25 @@ from nnbench.model.counter import Words
 class Fused:
     """Takes the steps of a walk; `multiple` is the Trainer's `slice_multiple`.
 
-    `threads` are those that pay: no more than the task's, one where all products are small.
+    `threads` are those that pay: no more than the task's, one where all products are small. They
+    are those of the BLAS that `library` brings.
     """
 
     def __init__(self, material: Material, rule: Rule) -> None:
         self.material = material
         self.threads = worthwhile(material.task.threads, largest_product(material.task))
-        self.blas = Blas(material.task.dtype, self.threads)
+        # A convolution multiplies blocks of columns, which SciPy's routines would copy.
+        self.library: Literal["numpy", "scipy"] = (
+            "numpy" if convolves(material.task.architecture) else "scipy"
+        )
+        self.blas = Blas(material.task.dtype, "both" if self.threads == 1 else self.library)
         self.update = Update(rule, material.weights, self.blas)
         self._plans: dict[int, Plan] = {}
         self._blocks: dict[int, Online] = {}
         self._evaluations: dict[tuple[str, int], Evaluation] = {}
         self._online = (
             material.task.step_samples == 1
-            and self.blas.alone
+            and self.blas.libraries == "both"
             and self.update.in_gradient
             and dense_layers(material.task.architecture) is not None
         )
@@ -52,7 +58,9 @@ class Fused:
 
     def choices(self) -> dict[str, int | str | None]:
         """Return what was chosen by kernel and net: sizes of blocks, limits of products."""
-        shared = {"blas_threads": self.threads} if self.material.task.threads > 1 else {}
+        shared: dict[str, int | str | None] = {}
+        if self.material.task.threads > 1:
+            shared = {"blas_threads": self.threads, "blas_library": self.blas.libraries}
         return shared | {
             "steps_per_block": BLOCK if self._online else None,
             "samples_per_part": PART if self._images else None,

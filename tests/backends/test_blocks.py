@@ -107,7 +107,7 @@ def test_frameworks_stopped_anywhere_and_resumed_too(
 XLA = {"batch_norm 2d", "dropout of images"}  # its program carries moving statistics, keys, state
 FIT = {"cross_entropy sum over batch"}  # what it has of its own: how losses are reduced
 OF_GRAPH = {  # besides the layers
-    *("sgd nesterov", "adam clip_norm", "adamw", "rmsprop momentum", "adagrad initial"),
+    *("sgd nesterov", "adam clip_norm", "rmsprop momentum"),
     *("bce sum over outputs, sum over batch", "l1 of softmax outputs", "schedule cosine"),
 }
 OF_A_KIND = {  # layers of a kind that another name has with more to it
@@ -120,6 +120,7 @@ OF_A_KIND = {  # layers of a kind that another name has with more to it
     *("dense held still, batch_norm", "conv2d held still", "layer_norm held still"),
     *("embedding held still", "dropout of images", "dense", "no hidden layer"),
     *("relu", "leaky_relu", "silu", "sigmoid", "tanh", "gelu"),
+    *("batch_norm of a sequence", "batch_norm held still", "layer_norm of images"),
 }
 GRAPHED = (LAYERS.keys() - OF_A_KIND) | OF_GRAPH
 assert set(BLOCKS) >= XLA | FIT | OF_GRAPH | OF_A_KIND

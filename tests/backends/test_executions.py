@@ -27,8 +27,14 @@ def test_a_compiled_net_takes_the_same_steps(name: str) -> None:
     assert equals_the_reference(factory("torch"), "compile", BLOCKS[name]).within
 
 
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize(("backend", "execution"), [("torch", "eager"), ("keras", "fit")])
+@pytest.mark.parametrize(
+    ("backend", "execution", "name"),
+    [
+        *(("torch", "eager", name) for name in CASES),
+        *(("keras", "fit", name) for name in CASES[:2]),
+        *(pytest.param("keras", "fit", name, marks=pytest.mark.slow) for name in CASES[2:]),
+    ],
+)
 def test_the_frameworks_loader_takes_the_same_steps(
     name: str, backend: str, execution: str
 ) -> None:

@@ -382,6 +382,7 @@ def test_what_claims_too_much_takes_no_memory(folder: Path, tmp_path: Path) -> N
     assert memory() - before < MOST_EXTRA_BYTES
 
 
+@pytest.mark.slow
 def test_small_files_take_little_memory_and_time() -> None:
     """In a process of their own: what others have had is no measure."""
     done = subprocess.run(

@@ -120,6 +120,7 @@ def port_of(line: str) -> int:
     return int(found[1])
 
 
+@pytest.mark.slow
 def test_it_serves_until_interrupted(tmp_path: Path) -> None:
     """On a port that is free, its own runs."""
     with quiet():

@@ -112,6 +112,7 @@ def test_bad_parity_requests_are_one_clear_line(
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_sweep_over_backends_is_certified(nnbench: Nnbench, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     done = nnbench("-m", "backend=torch,numpy", *SMALL, "tracking=local")

@@ -299,6 +299,7 @@ def cached(folder: Path, small: dict[str, bytes]) -> dict[str, bytes]:
 QUICK = [kind for kind in damage.OTHERS if kind != "mlflow.db"]  # MLflow takes its time
 
 
+@pytest.mark.slow
 def test_damage_of_files_that_are_no_run_s(
     folder: Path, cached: dict[str, bytes], tables: Path
 ) -> None:

@@ -97,7 +97,7 @@ def times(rng: np.random.Generator, pairs: int, ratio: float) -> tuple[dict[int,
     return sides
 
 
-@pytest.mark.parametrize("pairs", [3, 5, 10, 20])
+@pytest.mark.parametrize("pairs", [3, 5, pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("ratio", [1.0, 1.3])
 def test_intervals_cover(pairs: int, ratio: float) -> None:
     """At least 95 % of the intervals of 2,000 simulated comparisons hold the true ratio."""

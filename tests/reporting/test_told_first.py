@@ -128,6 +128,7 @@ def test_a_third_partys_edit_and_its_new_library(
     assert "versions.theirs: 1.0 against 1.1 (another version may compute otherwise)" in line
 
 
+@pytest.mark.slow
 def test_a_changed_version_on_record(nnbench: Nnbench, tmp_path: Path) -> None:
     study = tmp_path / "experiments" / "ask"
     study.mkdir(parents=True)

@@ -245,6 +245,7 @@ def test_groups_that_differ_in_the_case_alone_have_labels_of_their_own(tmp_path:
     assert len(set(labels)) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("planted")
 def test_backends_of_one_name_are_told_apart(nnbench: Nnbench, tmp_path: Path) -> None:
     """By their folder where nnbench has the name, by their file within one; none is NumPy."""

@@ -20,7 +20,7 @@ from nnbench.testing import (
 from support.backends import ALL, factory
 from support.commands import Nnbench, plug_in
 from support.plants import PLANTS
-from support.plants.completion import LeavesTheSecondHalf, PutsOffLongWalks
+from support.plants.completion import LeavesTheSecondHalf, PutsItOff, PutsOffLongWalks
 from support.plants.training import DropsTheRaggedBatch
 
 COUNT = len(CHECKS) + len(BLOCKS) + RANDOM_NETS + len(IN_FLOAT32)
@@ -41,7 +41,7 @@ def test_every_backend_conforms(subject: Subject, name: str) -> None:
     CHECKS[name](subject)
 
 
-OF_A_KIND = (LeavesTheSecondHalf, PutsOffLongWalks)  # train for long; others leave all, put off all
+OF_A_KIND = (LeavesTheSecondHalf, PutsOffLongWalks, PutsItOff)  # train for long; another leaves all
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,7 @@ def test_the_scorecard_has_every_check_and_says_what_failed() -> None:
     assert results["parameters round trip"].outcome == "passed"
 
 
+@pytest.mark.slow
 def test_the_scorecard_of_a_third_party_backend(nnbench: Nnbench, tmp_path: Path) -> None:
     code = (
         "from nnbench.backends.numpy import NumpyTrainer\n"

@@ -24,7 +24,8 @@ from nnbench.model.network import ParamKey
 
 PART = 256  # samples evaluated at a time
 SPARSE_SHARE = 0.5  # of values that are not zero in the data, below which leaving zeros out pays
-SPARSE_VALUES, DENSE_VALUES = 2**13, 2**15  # of a kernel, updated at a time: they stay in cache
+SPARSE_VALUES, DENSE_VALUES = 2**13, 2**18  # of a kernel, updated at a time: they stay in cache
+DENSE_ROWS = 128  # at a time at least: BLAS brings all the errors into its own order for each block
 ZERO_SAMPLES = 1000  # in which zeros are counted
 RULES = {
     optimizers.SGD: updates.MOMENTUM,
@@ -158,8 +159,10 @@ class Compiled:
             if isinstance(layer, spec.Dense):
                 kernel, bias = ParamKey(i, "kernel"), ParamKey(i, "bias")
                 fan_in, units = weights.views[kernel].shape
-                values = SPARSE_VALUES if self._sparse and not rows else DENSE_VALUES
-                height = min(max(4, values // units), fan_in)
+                most, least = DENSE_VALUES, DENSE_ROWS
+                if self._sparse and not rows:
+                    most, least = SPARSE_VALUES, 4
+                height = min(max(least, most // units), fan_in)
                 height = fan_in if self._narrow and not rows else height
                 biased = bias in weights.views
                 at = weights.starts[kernel], weights.starts[bias] if biased else -1

@@ -209,7 +209,9 @@ def test_the_size_of_products_does_not_matter(
         assert compared(given, batch=batch).within
 
 
-@pytest.mark.parametrize("rule", [SGD(), SGD(momentum=0.9), Adam()], ids=str)
+@pytest.mark.parametrize(
+    "rule", [SGD(), SGD(momentum=0.9), Adam()], ids=["sgd", "momentum", "adam"]
+)
 @pytest.mark.parametrize("name", ["dense", "pooled twice"])
 def test_two_threads_use_one_blas(
     name: str, rule: SGD | Adam, monkeypatch: pytest.MonkeyPatch
@@ -220,6 +222,21 @@ def test_two_threads_use_one_blas(
     reference, fused = trainers(given, threads=2)
     assert fused.choices["blas_library"] == ("scipy" if name == "dense" else "numpy")
     assert agreement(reference, fused, given.params, given.walks()).within
+
+
+@pytest.mark.parametrize(
+    "optimizer", [SGD(), SGD(momentum=0.9), Adam()], ids=["sgd", "momentum", "adam"]
+)
+@pytest.mark.parametrize("apart", [False, True])
+def test_sums_are_added_by_blas_or_afterwards(
+    apart: bool, optimizer: Optimizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which of the two depends on the kernel of the machine at hand."""
+    monkeypatch.setattr(blas, "APART", {blas._kernel()} if apart else set())
+    given = case(Dense(40), RELU, inputs="flat", optimizer=optimizer)
+    assert compared(given, batch=32).within
+    monkeypatch.setattr(blas, "APART_ROWS", 1)
+    assert compared(given, batch=32).within
 
 
 def test_a_convolution_s_product_is_that_of_a_block() -> None:

@@ -32,6 +32,10 @@ SMALL_PRODUCT = {"SkylakeX": 10**6, "Cooperlake": 10**6, "SapphireRapids": 10**6
 # Multiplications in a step's largest product, from which threads share it with a gain.
 SHARED_PRODUCT = 10**7
 LEAST_ROWS = 50  # of a block: below, the calls cost more than the copies
+# Where NumPy's product, added afterwards, is faster than SciPy's that adds (OpenBLAS 0.3.31 and
+# 0.3.30): with these kernels, over many rows or into few units.
+APART = {"Haswell", "Zen"}
+APART_ROWS, APART_UNITS = 512, 16
 
 
 def _routines() -> Any:
@@ -104,6 +108,11 @@ class Blas:
         """Return the call for `out += x w`; if it adds."""
         return partial(self._gemm, 1.0, w.T, x.T, 1.0, out.T, 0, 0, 1)
 
+    def _apart(self, n: int, units: int) -> bool:
+        """Tell whether a sum over n rows is better multiplied first and added then."""
+        few = n >= APART_ROWS or units <= APART_UNITS
+        return self.libraries == "both" and self.kernel in APART and few
+
     def _rows(self, a: int, b: int) -> int:
         """Return how many rows of x are best multiplied at a time by w `(a, b)`."""
         rows = self.small // (a * b) if self.small else 0
@@ -111,7 +120,7 @@ class Blas:
 
     def add_product(self, alpha: float, x: Array, y: Array, beta: float, out: Array) -> list[Call]:
         """Return calls for `out = beta out + alpha x^T y`; x `(n, a)`, y `(n, b)`, out `(a, b)`."""
-        if self.adds:
+        if self.adds and not self._apart(*y.shape):
             rows = self._rows(*out.shape)
             return [
                 partial(self._gemm, alpha, y[i : i + rows].T, x[i : i + rows].T, b, out.T, 0, 1, 1)

@@ -240,7 +240,7 @@ def test_sums_are_added_by_blas_or_afterwards(
 
 
 def test_a_convolution_s_product_is_that_of_a_block() -> None:
-    """Of 64 samples 43,264 windows, but 4,096 at a time."""
+    """From 4,096 windows on more samples make it no larger."""
     task = case(*IMAGES["pooled twice"]).task
     few, many = (dataclasses.replace(task, batch_size=n) for n in (2, 4096))
     assert largest_product(few) < largest_product(many)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+Library = Literal["numpy", "scipy"]  # each brings a BLAS of its own
 
-def leave_threads_to(library: Literal["numpy", "scipy"], threads: int) -> None:
+
+def leave_threads_to(library: Library, threads: int) -> None:
     """Give the library's BLAS pool so many threads, every other that is loaded one.
 
     NumPy and SciPy bring an OpenBLAS each, with as many threads: two pools that wait for each

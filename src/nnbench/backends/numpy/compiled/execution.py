@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from nnbench.backends.numpy.compiled.walk import evaluate, walk
 from nnbench.backends.numpy.fused.stage import Material
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.optimizers import Rule
+from nnbench.backends.numpy.pools import Library
 from nnbench.backends.numpy.stopwatch import Stopwatch
 from nnbench.backends.protocol import Task
 from nnbench.errors import UnsupportedSpec
@@ -79,7 +80,7 @@ class Compiled:
     """
 
     multiple = threads = 1
-    library: Literal["numpy", "scipy"] = "scipy"
+    library: Library = "scipy"
 
     def __init__(self, material: Material, rule: Rule) -> None:
         unsupported(material.task)

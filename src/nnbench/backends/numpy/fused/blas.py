@@ -20,11 +20,12 @@ from typing import Any, Literal
 import numpy as np
 
 from nnbench.backends.numpy.layers import Array
+from nnbench.backends.numpy.pools import Library
 from nnbench.model.layers import Shape
 
 Call = Callable[[], object]
 Step = tuple[str, Call]  # a call, and the part of a training step that it belongs to
-Libraries = Literal["both", "numpy", "scipy"]
+Libraries = Library | Literal["both"]
 
 # OpenBLAS multiplies small matrices without copying them into its own order first, where the
 # kernel has code for it: up to this many multiplications (kernel/x86_64, *_small_kernel_permit).
@@ -110,8 +111,8 @@ class Blas:
 
     def _apart(self, n: int, units: int) -> bool:
         """Tell whether a sum over n rows is better multiplied first and added then."""
-        few = n >= APART_ROWS or units <= APART_UNITS
-        return self.libraries == "both" and self.kernel in APART and few
+        pays = n >= APART_ROWS or units <= APART_UNITS
+        return self.libraries == "both" and self.kernel in APART and pays
 
     def _rows(self, a: int, b: int) -> int:
         """Return how many rows of x are best multiplied at a time by w `(a, b)`."""

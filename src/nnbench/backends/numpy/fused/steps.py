@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from nnbench.backends.numpy.fused.stages import convolves, in_parts, largest_pro
 from nnbench.backends.numpy.fused.updates import Update
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.optimizers import Rule
+from nnbench.backends.numpy.pools import Library
 from nnbench.backends.numpy.stopwatch import Stopwatch
 from nnbench.model.counter import Words
 
@@ -37,9 +37,7 @@ class Fused:
         self.material = material
         self.threads = worthwhile(material.task.threads, largest_product(material.task))
         # A convolution multiplies blocks of columns, which SciPy's routines would copy.
-        self.library: Literal["numpy", "scipy"] = (
-            "numpy" if convolves(material.task.architecture) else "scipy"
-        )
+        self.library: Library = "numpy" if convolves(material.task.architecture) else "scipy"
         self.blas = Blas(material.task.dtype, "both" if self.threads == 1 else self.library)
         self.update = Update(rule, material.weights, self.blas)
         self._plans: dict[int, Plan] = {}

@@ -10,11 +10,19 @@ from typing import Any
 import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.errors import HydraException
 
 from nnbench.config import catalogue, sources
 from nnbench.config.composer import to_cell, without_hydra
-from nnbench.config.composition import _composer, compose, compose_all, composer
+from nnbench.config.composition import (
+    _composer,
+    combinations,
+    compose,
+    compose_all,
+    composer,
+    is_hydras,
+)
 from nnbench.config.run import read_config
 from nnbench.errors import ConfigError
 from nnbench.model.architectures import MLP
@@ -118,6 +126,50 @@ def test_what_is_composed_once_for_many_is_what_hydra_composes_for_each() -> Non
     _composer.cache_clear()
     for overrides in (*SHARING, *SHARING[::-1]):
         assert shared(overrides) == expected[str(overrides)], overrides
+
+
+SWEPT = (
+    *("seed=0,1", "seed=range(0,3)", "seed=choice(4,2)", "init.scale=0.1,0.01", "+name=a,b"),
+    *("name='a b','c,d'", "seed=sort(3,1,2,reverse=true)", "seed=1"),
+    *("schedule.rates=[0.1,0.2],[0.3]", "backend=numpy,torch", "optimizer=glob(ad*)"),
+    *(
+        "seed=4,5",
+        "arch.hidden=[5]",
+        "name=a\\,b",
+        "experiment=create_nn_from_numpy/matched_numpy_b1",
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    "more", [(), ("backend=keras,numpy", "seed=9"), ("epochs=1,2", "seed=5,6")]
+)
+@pytest.mark.parametrize("word", SWEPT)
+def test_a_sweep_has_the_cells_that_hydras_sweeper_makes(word: str, more: Sequence[str]) -> None:
+    words, each = [word, *more], composer()
+    (batch,) = BasicSweeper.split_arguments(list(map(each.parse, words)), None)
+    assert combinations(words) == [list(cell) for cell in batch]
+
+
+def test_what_is_hydras_own_in_words_and_files_goes_to_hydra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not is_hydras(["seed=0,1", "backend=numpy,torch"], many=True)
+    for word in ("hydra.sweep.dir=x", "+hydra.job.env_set.A=1", "hydra/sweeper=basic"):
+        assert is_hydras([word], many=True)
+        assert is_hydras([word], many=False)
+    assert is_hydras(["search.trials=3", "init.scale=interval(0,1)"], many=True)
+    (tmp_path / "schedule").mkdir()
+    file = tmp_path / "schedule" / "mine.yaml"
+    monkeypatch.setattr(sources, "_typed", [tmp_path])
+    for text, expected in (
+        ("name: constant\nlr: 0.1\n", False),
+        ("# @package _global_\nhydra:\n  sweeper:\n    params: {seed: '0,1'}\n", True),
+        ("# @package _global_\nsearch:\n  trials: 3\n", True),
+        ("defaults:\n  - override /hydra/launcher: basic\n", True),
+    ):
+        file.write_text(text)
+        assert is_hydras(["seed=0,1"], many=True) == expected
 
 
 def test_a_file_that_changes_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from nnbench.cli.progress import Display
@@ -149,14 +150,33 @@ def _without_passwords(arguments: Sequence[str]) -> Iterator[None]:
         sys.stdout.write(hidden(said.getvalue()))
 
 
+def _note(words: Sequence[str]) -> None:
+    for line in replaced(words):
+        say(f"note: {line}", err=True)
+
+
+def _run(words: Sequence[str], many: bool, asked: Asked) -> None:
+    """Run one cell, or a sweep, without Hydra's application, which would compose it twice before.
+
+    What it runs is the same; Hydra's sweeper leaves a multirun.yaml besides.
+    """
+    if not many:
+        run_cells([composition.compose(words)], None, asked)
+        return
+    cells = composition.checked(words)
+    _note(words)
+    name = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+    launch(composition.composer().cell, composition.combinations(cells), name, asked)
+
+
 def run(arguments: list[str]) -> None:
     """Run `arguments` through Hydra, with its flags (-m, --cfg, --info, --config-dir, ...)."""
     # Hydra makes the launcher, and hands it what its configuration says.
     asked = [f"hydra.launcher.{flag[2:]}=true" for flag in FLAGS if flag in arguments]
     flags, words = split([word for word in arguments if word not in FLAGS])
-    if not flags and not any(word.lstrip("+~").startswith("hydra") for word in words):
-        cell = composition.compose(words)  # Hydra itself would compose it twice
-        run_cells([cell], None, Asked("--fresh" in arguments, "--plan" in arguments))
+    many = not MULTIRUN.isdisjoint(flags)
+    if MULTIRUN.issuperset(flags) and not composition.is_hydras(words, many):
+        _run(words, many, Asked("--fresh" in arguments, "--plan" in arguments))
         return
     if "--resolve" in flags and not any(each.startswith(("--cfg", "-c")) for each in flags):
         raise ConfigError("Received --resolve without --cfg.", instead=("--resolve", "--cfg=job"))
@@ -164,9 +184,8 @@ def run(arguments: list[str]) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     if {"-sc", "--shell-completion"}.isdisjoint(flags):
-        check(words, many=not MULTIRUN.isdisjoint(flags))
-        for line in replaced(words):
-            say(f"note: {line}", err=True)
+        check(words, many)
+        _note(words)
     arguments = [*flags, *composition.with_experiments(words), *asked]
 
     caught: list[BaseException] = []

@@ -78,12 +78,41 @@ def compose_all(overrides: Sequence[str]) -> list[Cell]:
 
     Raises ConfigError, one line, for anything that cannot be.
     """
-    check(overrides, many=True)
-    words = with_experiments(overrides)
+    words = checked(overrides)
     with _told(words):
-        each = composer()
-        parsed = map(each.parse, words)
-        return [each.cell(cell) for cell in product(*map(_words, parsed))]
+        make, each = composer().cell, combinations(words)
+        return [make(cell) for cell in each]
+
+
+def checked(overrides: Sequence[str]) -> list[str]:
+    """Return a sweep's `overrides` with the cases of patterns. Raises ConfigError."""
+    check(overrides, many=True)
+    return with_experiments(overrides)
+
+
+def combinations(words: Sequence[str]) -> list[list[str]]:
+    """Return the overrides of every cell of a sweep, as Hydra's own sweeper makes them.
+
+    The last key changes fastest; of a key's words the last one counts. Raises ConfigError for a
+    range, or what Hydra raises.
+    """
+    parsed = map(composer().parse, words)
+    values = {each.get_key_element(): _words(each) for each in parsed}
+    return list(map(list, product(*values.values())))
+
+
+def is_hydras(words: Sequence[str], many: bool) -> bool:
+    """Tell whether it takes Hydra itself to run `words`: what is its own is asked for.
+
+    In a sweep (`many`) that is a search, too, which is our sweeper's; and the files of folders and
+    packages may bring either.
+    """
+    names = ("hydra", "search") if many else ("hydra",)
+    if any(word.lstrip("+~").startswith(names) for word in words):
+        return True
+    folders = [source.conf for source in sources()[1:] if source.conf] if many else []
+    files = (file.read_bytes() for folder in folders for file in folder.rglob("*.yaml"))
+    return any(name.encode() in text for text in files for name in names)
 
 
 def composer(hydras: Sequence[str] = ()) -> Composer:

@@ -22,7 +22,7 @@ from nnbench.config.composition import compose
 from nnbench.data import mnist
 from nnbench.errors import NNBenchError
 from nnbench.records import contention
-from nnbench.sweeps.process import environment
+from nnbench.sweeps.workers import environment
 
 EMBEDDED = {"train": 4_000, "test": 1_000}
 HERE = Path(__file__).resolve().parent

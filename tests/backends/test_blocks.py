@@ -13,12 +13,26 @@ from nnbench.backends.numpy import NumpyTrainer
 from nnbench.backends.numpy.layers import ACTIVATIONS
 from nnbench.backends.parity import relative_difference
 from nnbench.model import metrics
-from nnbench.model.layers import Activation, BatchNorm, Dense, Dropout
+from nnbench.model.layers import (
+    Activation,
+    Augment,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    GlobalAvgPool2d,
+    LayerNorm,
+    LeakyReLU,
+    MaxPool2d,
+)
 from nnbench.model.losses import Loss
 from nnbench.model.network import ParamKey
 from nnbench.testing import BLOCKS, Case, equals_the_reference
 from nnbench.testing.blocks import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
-from nnbench.testing.cases import BATCH, case
+from nnbench.testing.cases import BATCH, SHAPES, VOCABULARY, case
 from support.backends import ALL, ALL_IN_SHORT, BACKENDS, factory
 
 GRAPH = ("keras", "graph")  # compiles in a third of the time that xla takes
@@ -106,24 +120,30 @@ def test_frameworks_stopped_anywhere_and_resumed_too(
 # under fit. Each compiles for seconds: make test has every kind once, test-full all.
 XLA = {"batch_norm 2d"}  # its program carries moving statistics and state
 FIT = {"cross_entropy sum over batch"}  # what it has of its own: how losses are reduced
-OF_GRAPH = {  # besides the layers
+OF_GRAPH = {  # besides layers
     *("sgd nesterov", "adam clip_norm", "rmsprop momentum"),
     *("bce sum over outputs, sum over batch", "l1 of softmax outputs", "schedule cosine"),
 }
-OF_A_KIND = {  # layers of a kind that another name has with more to it
-    *("dense without bias", "linear", "softmax of images", "flatten", "conv2d valid"),
-    *("conv2d same", "conv2d same, kernel 2", "conv2d stride 2, no bias", "conv2d twice"),
-    *("conv2d padding 1", "max_pool2d", "max_pool2d first", "avg_pool2d", "batch_norm 1d"),
-    *("batch_norm 1d after a bias", "batch_norm first", "batch_norm biased of images"),
-    *("layer_norm", "dropout", "embedding", "augment shift", "augment flip"),
-    *("dropout in evaluation", "dense held still", "dense held still, between"),
-    *("dense held still, batch_norm", "conv2d held still", "layer_norm held still"),
-    *("embedding held still", "dropout of images", "dense", "no hidden layer"),
-    *("relu", "leaky_relu", "silu", "sigmoid", "tanh", "gelu"),
-    *("batch_norm of a sequence", "batch_norm held still", "layer_norm of images"),
+# Every layer of Keras once, in two nets; by itself in test-full.
+TOGETHER = {
+    "layers of images": case(
+        *(Conv2d(4, padding="same"), Activation("gelu_tanh"), AvgPool2d(2, 1)),
+        *(Conv2d(3, 3, 2, 2, bias=False), BatchNorm(), Activation("silu"), MaxPool2d(3, 1)),
+        *(LayerNorm(), Dropout(0.2, in_evaluation=True), LeakyReLU(0.2)),
+        *(Conv2d(5, 3, 2, "same"), BatchNorm(variance="biased"), GlobalAvgPool2d()),
+        *(Dense(6), Activation("softmax"), Dense(5, trainable=False), Activation("gelu")),
+        *(BatchNorm(trainable=False), Dense(5), Dropout(0.3), Activation("sigmoid")),
+        augment=Augment(SHAPES["image"], 2, True),
+    ),
+    "layers of a sequence": case(
+        *(Embedding(VOCABULARY, 3), LayerNorm(), BatchNorm(0.2, 1e-2), Dropout(0.1), Flatten()),
+        *(Dense(6, bias=False), Activation("relu"), LayerNorm(trainable=False), Dense(5)),
+        *(Activation("tanh"), Dense(5), Activation("linear")),
+        inputs="tokens",
+    ),
 }
-GRAPHED = (LAYERS.keys() - OF_A_KIND) | OF_GRAPH
-assert set(BLOCKS) >= XLA | FIT | OF_GRAPH | OF_A_KIND
+GRAPHED = TOGETHER.keys() | OF_GRAPH
+assert set(BLOCKS) >= XLA | FIT | OF_GRAPH
 # Of NumPy's the scorecard in test_kit.py has every block.
 IN_SHORT = {"fused": {"dense"}, "xla": XLA, "fit": FIT, "graph": GRAPHED}
 
@@ -134,11 +154,18 @@ IN_SHORT = {"fused": {"dense"}, "xla": XLA, "fit": FIT, "graph": GRAPHED}
         pytest.param(*pair, name, marks=[pytest.mark.slow] * (name not in short))
         for pair in (*BACKENDS, GRAPH)
         for short in [IN_SHORT.get(pair[1], BLOCKS)]
-        for name in (n for n in BLOCKS if pair != GRAPH or n in LAYERS or n in OF_GRAPH)
+        for name in (BLOCKS if pair != GRAPH else {**TOGETHER, **LAYERS, **dict.fromkeys(OF_GRAPH)})
     ],
 )
 def test_backends_take_the_same_steps(backend: str, execution: str, name: str) -> None:
-    equals_the_reference(factory(backend), execution, BLOCKS[name])
+    equals_the_reference(factory(backend), execution, (BLOCKS | TOGETHER)[name])
+
+
+def test_the_nets_of_many_layers_have_every_one() -> None:
+    every = {layer.name for block in BLOCKS.values() for layer in block.task.architecture.layers}
+    assert {
+        layer.name for net in TOGETHER.values() for layer in net.task.architecture.layers
+    } == every
 
 
 # How losses are averaged changes no derivative at 0: make test has each form once.

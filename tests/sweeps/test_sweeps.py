@@ -83,7 +83,7 @@ def kill_once(folder: Path, arguments: Sequence[str], fact: Callable[[], object]
 def test_killed_and_asked_again(nnbench: Nnbench, tmp_path: Path) -> None:
     """Killed before a record and in the second run; the end is as if it never was."""
     # In few epochs: MLflow has few figures to take.
-    long = [*LONG, "data.samples=8000", "epochs=20"]
+    long = [*LONG, "data.samples=4000", "epochs=20"]
     arguments = ["-m", "seed=0,1", *long, "checkpoint.every=1", "checkpoint.unit=epochs"]
     killed = tmp_path / "killed"
     runs = killed / "results" / "runs"

@@ -25,6 +25,7 @@ from nnbench.reporting.pages.screen import say
 from nnbench.schema import closest, suggest, told
 from nnbench.schema.progress import counted
 from nnbench.sweeps.cells import Asked
+from nnbench.sweeps.workers import worker_ahead
 
 FLAGS = ("--fresh", "--plan")  # of ours; all others are Hydra's
 MULTIRUN = frozenset(("-m", "--multirun"))
@@ -161,7 +162,8 @@ def _run(words: Sequence[str], many: bool, asked: Asked) -> None:
     What it runs is the same; Hydra's sweeper leaves a multirun.yaml besides.
     """
     if not many:
-        run_cells([composition.compose(words)], None, asked)
+        with contextlib.nullcontext() if asked.plan else worker_ahead():
+            run_cells([composition.compose(words)], None, asked)
         return
     cells = composition.checked(words)
     _note(words)

@@ -19,40 +19,16 @@ from types import MappingProxyType
 from typing import Any
 
 from nnbench.config.run import Cell, RunConfig
-from nnbench.config.sources import python_path
-from nnbench.credentials import without_stores
 from nnbench.errors import RunFailed, RunKilled, reported
-from nnbench.records.environment import THREAD_VARIABLES
 from nnbench.records.lookup import find_weights
 from nnbench.schema import progress
 from nnbench.schema.progress import Tell, nobody
+from nnbench.sweeps.workers import environment, start, taken
 from nnbench.training.job import Job
 from nnbench.training.stopping import stopping_signals
 
 LOG_NAME = "worker.log"
 OnEvent = Callable[[dict[str, Any]], None]
-
-
-# What `import sklearn` does to os.environ, as MLflow has it do in the sweep's process.
-SET_BY_SKLEARN = {"KMP_DUPLICATE_LIB_OK": "True", "KMP_INIT_AT_FORK": "FALSE"}
-
-
-def environment(config: RunConfig) -> dict[str, str]:
-    """Return the worker's environment: the caller's, with what frameworks read at import set.
-
-    It does not get what only those need who connect to a store.
-    """
-    values = without_stores(os.environ)
-    if "sklearn" in sys.modules:  # set by its import, for this process, not by the user
-        values = {k: v for k, v in values.items() if SET_BY_SKLEARN.get(k) != v}
-    values |= dict.fromkeys(THREAD_VARIABLES, str(config.threads))
-    values |= dict(pair.split("=", 1) for pair in config.backend.env)
-    values["PYTHONUNBUFFERED"] = "1"
-    if path := python_path():
-        values["PYTHONPATH"] = path
-    if config.device.name == "cpu":
-        values["CUDA_VISIBLE_DEVICES"] = "-1"
-    return values
 
 
 def run_module(
@@ -131,16 +107,11 @@ def run_isolated(
     `more` is added to its environment.
     """
     log_path = job.directory / LOG_NAME
+    values = environment(job.config) | dict(more)
     with log_path.open("ab" if job.resume else "wb") as log:
-        worker = subprocess.Popen(
-            [sys.executable, "-P", "-m", "nnbench.training.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env=environment(job.config) | dict(more),
-            text=True,
-            encoding="utf-8",
-        )
+        worker = taken(values) if job.cores is None else None
+        job = replace(job, log=None if worker is None else log_path)
+        worker = worker or start(values, log)
     assert worker.stdin is not None
     assert worker.stdout is not None
     last: dict[str, Any] = {}

@@ -21,7 +21,7 @@ from nnbench.config.run import Cell
 from nnbench.errors import ConfigError, reported
 from nnbench.model.reading import Reading
 from nnbench.records.weights import save_weights
-from nnbench.sweeps.process import environment
+from nnbench.sweeps.workers import environment
 from nnbench.training.diagnosing import about_of, material_of, named
 
 BUILD_SECONDS = 180  # to import its framework and the file, and to build

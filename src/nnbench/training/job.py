@@ -20,7 +20,8 @@ class Job:
     `weights` is the folder or file of `init=from_run`. `nudged`: start one ulp away from the
     initial weights, to see what rounding alone does. `resume`: `directory` holds a run that was
     stopped; go on with it. `flags` are facts that belong to the figures, as that other runs
-    were beside it; `cores` those that the worker may use (None: all); `started` a `time.time()`.
+    were beside it; `cores` those that the worker may use (None: all); `started` a `time.time()`;
+    `log` where a worker writes that was started before there was one (None: it has one).
     """
 
     values: dict[str, Any]
@@ -35,6 +36,7 @@ class Job:
     flags: tuple[Flag, ...] = ()
     cores: tuple[int, ...] | None = None
     started: float = 0.0
+    log: Path | None = None
 
     @cached_property
     def config(self) -> RunConfig:
@@ -46,9 +48,7 @@ class Job:
         return json.dumps(dataclasses.asdict(self), default=str)
 
     @classmethod
-    def of_line(cls, line: str | bytes) -> Job:
-        """Return the job that `line` returned."""
-        job = json.loads(line)
-        weights = Path(job["weights"]) if job["weights"] else None
-        paths = {"directory": Path(job["directory"]), "weights": weights}
+    def of_plain(cls, job: dict[str, Any]) -> Job:
+        """Return the job whose `line` said `job`."""
+        paths = {k: job[k] and Path(job[k]) for k in ("directory", "weights", "log")}
         return cls(**job | paths | {"flags": tuple(map(read_flag, job["flags"]))})

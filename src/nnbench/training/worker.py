@@ -4,11 +4,13 @@ Reads its job as JSON from standard input and writes events as JSON lines to wha
 output; whatever frameworks print goes to the log. A line `stop`, or a signal that asks to stop,
 makes it leave the run with a checkpoint. Ends when its parent does. Holds a lock in the run's
 folder as long as it lives, by which others see that somebody is at it. Knows neither Hydra nor
-MLflow.
+MLflow. Given the moment when it was started, it imports what every run takes before its job comes;
+the time that it then waits is no part of the run's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -30,8 +32,19 @@ def main() -> int:
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    began = float(sys.argv[1]) if sys.argv[1:] else None
+    if began is not None:
+        with contextlib.suppress(Exception):  # it fails again where it can be told
+            import nnbench.training.runner  # noqa: F401 - takes a third of a second
+    ready = time.time()
     line, stop = _job()
+    if not line:  # there is none: the parent has ended, or had a mistake
+        return 0
     plain = json.loads(line)
+    if began is not None:
+        plain["started"] = began + max(0.0, plain["started"] - ready)
+    if plain["log"]:
+        _log_to(plain["log"])
     for number in stopping_signals():
         signal.signal(number, lambda *_: stop.set())
     threading.Thread(target=_obey, args=[stop], daemon=True).start()
@@ -50,7 +63,7 @@ def main() -> int:
             from nnbench.training.job import Job
             from nnbench.training.runner import execute
 
-            execute(Job.of_line(line), announce, stop.is_set)
+            execute(Job.of_plain(plain), announce, stop.is_set)
     except NNBenchError as error:
         announce({"event": "error", "kind": type(error).__name__, "message": str(error)})
         return 2
@@ -87,6 +100,14 @@ def out_of_memory(error: Exception) -> str | None:
         f"Out of memory {where}{asked}".replace("  ", " ").rstrip()
         + "; use a smaller batch_size, a smaller net or fewer samples (data.train_samples)."
     )
+
+
+def _log_to(path: str) -> None:
+    """Write what is said to the end of a file from now on."""
+    log = os.open(path, os.O_WRONLY | os.O_APPEND)
+    for number in (1, 2):
+        os.dup2(log, number)
+    os.close(log)
 
 
 def _job() -> tuple[bytes, threading.Event]:

@@ -13,6 +13,8 @@ import pytest
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# What a command says of its progress depends on the machine's: tests/cli/test_progress.py asks.
+os.environ["NNBENCH_NO_PROGRESS"] = "1"
 
 # One thread, as every run has it: NumPy's and SciPy's pools would wait for each other. Not by the
 # environment, which processes that tests start would inherit.
@@ -77,9 +79,3 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         made.backup(found)
     return copy / DATABASE_NAME
-
-
-@pytest.fixture(autouse=True)
-def _no_progress_in_pipes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a command in this process says of its progress depends on the machine's."""
-    monkeypatch.setattr("nnbench.cli.progress.FIRST_SECONDS", float("inf"))

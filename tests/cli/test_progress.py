@@ -57,6 +57,12 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests have nothing said."""
+    monkeypatch.delenv(progress.SILENT)
+
+
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have everything shown, however soon it is over."""
@@ -120,6 +126,21 @@ def test_a_terminal_has_a_line_that_renews_itself(recorded: Path, tmp_path: Path
     for name in ("report", "trace", "all runs"):
         assert any(re.match(rf"{name}\b.*{TIME}", frame) for frame in frames), name
     assert MOVES.search(shown)
+
+
+def test_a_variable_has_none_of_it_said(
+    recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: None
+) -> None:
+    """In a pipe and in a terminal; what has ended is said all the same."""
+    shutil.copytree(recorded, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(progress.SILENT, "1")
+    done = here(["-m", "seed=0,1", *TINY, "--fresh"])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "[2/2]" in done.stdout
+    shown, _ = in_terminal(tmp_path, [COMMANDS["report"]])
+    assert "report.html" in shown
+    assert not re.search(rf"{TIME}|\x1b\[2K", shown)
 
 
 def test_what_is_parsed_has_no_progress_in_it(recorded: Path, tmp_path: Path) -> None:

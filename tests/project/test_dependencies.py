@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from support import ROOT
-from support.commands import PATIENCE, PROGRESS, TINY
+from support.commands import PATIENCE, TINY
 
 SOURCE = ROOT / "src"
 OWN = {"nnbench", "hydra_plugins"}
@@ -137,7 +137,7 @@ def folder(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def nnbench(python: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
+    return subprocess.run(
         [str(python), "-m", "nnbench", *arguments],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(SOURCE), "COLUMNS": "200"},
@@ -146,8 +146,6 @@ def nnbench(python: Path, folder: Path, *arguments: str) -> subprocess.Completed
         timeout=PATIENCE,
         check=False,
     )
-    done.stderr = PROGRESS.sub("", done.stderr)  # depends on how fast the machine is
-    return done
 
 
 def test_they_are_not_there(python: Path, folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -25,10 +24,6 @@ TINY = ["data=synthetic", "data.samples=200", "epochs=2", "batch_size=32", "trac
 
 Nnbench = Callable[..., "subprocess.CompletedProcess[str]"]
 T = TypeVar("T")
-PROGRESS = re.compile(
-    r"^(?:.*\b\d+ \w+ (?:left|so far)(?: \(\d+ runs? guessed\))?|all runs: \d+ of \d+ done)\n",
-    re.MULTILINE,
-)
 PATIENCE = 600  # seconds until a command counts as hanging, on a busy machine too
 
 
@@ -55,11 +50,8 @@ def here(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
 def fresh(
     folder: Path, arguments: Sequence[str], env: Mapping[str, str] = MappingProxyType({})
 ) -> subprocess.CompletedProcess[str]:
-    """Run `nnbench ARGUMENTS` in a fresh process in `folder`; `env` adds variables.
-
-    What it says of its progress depends on the machine's, and is left out.
-    """
-    done = subprocess.run(
+    """Run `nnbench ARGUMENTS` in a fresh process in `folder`; `env` adds variables."""
+    return subprocess.run(
         [sys.executable, "-m", "nnbench", *arguments],
         cwd=folder,
         env={**os.environ, "COLUMNS": "120", **env},
@@ -68,8 +60,6 @@ def fresh(
         timeout=PATIENCE,
         check=False,
     )
-    done.stderr = PROGRESS.sub("", done.stderr)
-    return done
 
 
 def begin(

@@ -100,3 +100,14 @@ def test_what_a_backend_says_is_in_the_log(nnbench: Nnbench, tmp_path: Path) -> 
     assert run.directory is not None
     assert (run.directory / LOG_NAME).read_text() == "printed\nwritten"
     assert "written" not in done.stdout + done.stderr
+
+
+def test_what_an_import_says_before_there_is_a_job_is_in_the_log(
+    nnbench: Nnbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    assert nnbench(*TINY).returncode == 0
+    (run,) = read_runs(tmp_path / "results")
+    assert run.directory is not None
+    said = (run.directory / LOG_NAME).read_text()
+    assert said.count("nnbench.training.worker") <= 1 <= said.count("| nnbench.training.runner")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from nnbench.reporting.pages.screen import Screen, say
 from nnbench.sweeps.surface import Row, Surface, Ticker
 from nnbench.sweeps.watcher import Watcher
 
+SILENT = "NNBENCH_NO_PROGRESS"  # a variable that, set to anything, has nothing said on the way
 FIRST_SECONDS, PLAIN_SECONDS = 2.0, 10.0  # until the first plain line, and from one to the next
 TICK_SECONDS = 0.25
 BAR = 20  # characters
@@ -36,6 +38,8 @@ class Display(Watcher):
 
 def _renews(console: Console) -> bool:
     """Tell whether lines can be drawn again: a terminal, also where colours are forced on files."""
+    if SILENT in os.environ:
+        return False
     return console.is_interactive and not console.is_dumb_terminal and console.file.isatty()
 
 
@@ -61,7 +65,8 @@ class Plain:
 
     def open(self, rows: Callable[[], Sequence[Row]]) -> None:
         """Say now and then how far `rows` are."""
-        self._ticker = Ticker(lambda: self._tick(rows), TICK_SECONDS)
+        if SILENT not in os.environ:
+            self._ticker = Ticker(lambda: self._tick(rows), TICK_SECONDS)
 
     def _tick(self, rows: Callable[[], Sequence[Row]]) -> None:
         if time.monotonic() < self._due or not (shown := rows()):

@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
@@ -41,7 +42,7 @@ def _environment(threads: int, pairs: Sequence[str], device: str) -> dict[str, s
     return values
 
 
-def start(values: Mapping[str, str], log: int | IO[bytes], *words: str) -> subprocess.Popen[str]:
+def start(values: Mapping[str, str], log: IO[bytes], *words: str) -> subprocess.Popen[str]:
     """Start a worker with the environment `values`; what it says besides goes to `log`."""
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "nnbench.training.worker", *words],
@@ -66,8 +67,8 @@ def worker_ahead() -> Iterator[None]:
     before. Whoever does not take it loses a third of a second of another core.
     """
     values = _environment(1, (), "cpu")
-    with contextlib.suppress(OSError):
-        _ahead.append((start(values, subprocess.DEVNULL, repr(time.time())), values))
+    with contextlib.suppress(OSError), tempfile.TemporaryFile() as log:
+        _ahead.append((start(values, log, repr(time.time())), values))
     try:
         yield
     finally:

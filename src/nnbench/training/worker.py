@@ -103,8 +103,10 @@ def out_of_memory(error: Exception) -> str | None:
 
 
 def _log_to(path: str) -> None:
-    """Write what is said to the end of a file from now on."""
+    """Write what is said from now on to the end of a file, behind what has been said till now."""
     log = os.open(path, os.O_WRONLY | os.O_APPEND)
+    os.lseek(2, 0, os.SEEK_SET)
+    os.write(log, os.read(2, os.fstat(2).st_size))
     for number in (1, 2):
         os.dup2(log, number)
     os.close(log)

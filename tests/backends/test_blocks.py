@@ -154,7 +154,7 @@ IN_SHORT = {"fused": {"dense"}, "xla": XLA, "fit": FIT, "graph": GRAPHED}
         pytest.param(*pair, name, marks=[pytest.mark.slow] * (name not in short))
         for pair in (*BACKENDS, GRAPH)
         for short in [IN_SHORT.get(pair[1], BLOCKS)]
-        for name in (BLOCKS if pair != GRAPH else {**TOGETHER, **LAYERS, **dict.fromkeys(OF_GRAPH)})
+        for name in ([*TOGETHER, *LAYERS, *sorted(OF_GRAPH)] if pair == GRAPH else BLOCKS)
     ],
 )
 def test_backends_take_the_same_steps(backend: str, execution: str, name: str) -> None:

@@ -42,9 +42,12 @@ def wrong(tmp_path: Path) -> None:
     (tmp_path / "own" / "wrong.py").write_text(WRONG)
 
 
-def test_parity_certifies_in_both_precisions(nnbench: Nnbench, tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    done = nnbench("parity", *SMALL, "backend=numpy,torch")
+@pytest.mark.parametrize(
+    "other", ["numpy_reference", pytest.param("torch", marks=pytest.mark.slow)]
+)
+def test_parity_certifies_in_both_precisions(nnbench: Nnbench, tmp_path: Path, other: str) -> None:
+    pytest.importorskip(other.partition("_")[0])
+    done = nnbench("parity", *SMALL, f"backend=numpy,{other}")
     assert done.returncode == 0, done.stderr
     assert "float64, 2 epochs of 6 steps" in done.stdout
     assert "float32, 2 epochs of 6 steps" in done.stdout
@@ -179,11 +182,14 @@ def test_a_certificate_reaches_mlflow(nnbench: Nnbench, tmp_path: Path, tables: 
     assert [metric.step for metric in history] == [0, 1]
 
 
-@pytest.mark.parametrize("others", [["torch"], pytest.param(["keras"], marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "others",
+    [["numpy_reference"], *(pytest.param([n], marks=pytest.mark.slow) for n in ("torch", "keras"))],
+)
 def test_a_traced_step_adds_up(nnbench: Nnbench, tmp_path: Path, others: list[str]) -> None:
     """On every backend the same numbers; the update is what the optimizer makes of the gradient."""
     for name in others:
-        pytest.importorskip(name)
+        pytest.importorskip(name.partition("_")[0])
     net = "arch.layers=[{name: conv2d, filters: 2}, batch_norm, tanh, flatten, {name: dropout}]"
     words = ("data=digits", "arch=layers", net, "loss=cross_entropy", "batch_size=16", "init=he")
     done = nnbench(
@@ -197,7 +203,7 @@ def test_a_traced_step_adds_up(nnbench: Nnbench, tmp_path: Path, others: list[st
     assert {"input", "0.output", "4.output.gradient", "5.kernel.gradient"} <= set(names)
     for name in names:
         for other in others:
-            label = {"keras": "keras graph"}.get(other, other)
+            label = {"keras": "keras graph"}.get(other, other.replace("_", " "))
             difference = np.abs(arrays[f"numpy/{name}"] - arrays[f"{label}/{name}"]).max()
             # 0.bias is before a batch norm and has no gradient but rounding.
             assert difference <= 1e-12, (name, other)

@@ -25,7 +25,7 @@ from nnbench.reporting.explain.change import changes
 from nnbench.reporting.explain.explanation import average, gap
 from nnbench.reporting.explain.noise import with_noise
 from nnbench.sweeps.plan import check
-from support.commands import Nnbench
+from support.commands import TINY, Nnbench
 from support.records import make_run
 
 SMALL = ["data.train_samples=500", "epochs=12", "data.test_samples=200"]
@@ -211,8 +211,9 @@ def test_the_loss_explains_and_the_framework_does_not(nnbench: Nnbench, tmp_path
 
 
 def test_steps_of_a_bridge_are_not_compared_unasked(nnbench: Nnbench, tmp_path: Path) -> None:
-    assert nnbench("epochs=1", "tracking=local", SMALL[0]).returncode == 0
-    assert nnbench("explain", "seed=0", "seed=1 shuffle=true", "epochs=1", SMALL[0]).returncode == 0
+    few = (*TINY, "epochs=1")
+    assert nnbench(*few).returncode == 0
+    assert nnbench("explain", "seed=0", "seed=1 shuffle=true", *few).returncode == 0
     done = nnbench("report")
     assert "left out: 3 runs of nnbench explain" in done.stderr
     assert "There is only one group" in done.stdout

@@ -89,9 +89,9 @@ class EpochRecord:
 class Phases:
     """Where the seconds of a run went, as its worker saw them.
 
-    `wall_seconds` runs from the start of the worker process; what the phases leave of it is
-    `unattributed_seconds`. `track_seconds` is the writing of records and results;
-    `build_seconds` includes drawing and loading the initial weights.
+    `wall_seconds` runs from the start of the worker process, without the time that it waited for
+    its job; what the phases leave of it is `unattributed_seconds`. `track_seconds` is the writing
+    of records and results; `build_seconds` includes drawing and loading the initial weights.
     """
 
     import_seconds: Seconds = 0.0

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from nnbench.config import sources
 from nnbench.config.composition import compose
 from nnbench.errors import ConfigError
 from nnbench.records.folder import read_runs
@@ -33,14 +34,34 @@ def idle(worker: subprocess.Popen[str]) -> float:
     return before.user + before.system
 
 
-@pytest.mark.parametrize(("words", "code"), [([], 0), (["threads=2"], KILLED)])
+READS = """
+import os
+from nnbench.backends.numpy import NumpyTrainer
+class Reads(NumpyTrainer):
+    def __init__(self, task, splits):
+        assert os.environ["KERAS_BACKEND"] == "torch"
+        super().__init__(task, splits)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "other", "code"),
+    [([], "MLFLOW_DISABLE_TELEMETRY", 0), (["threads=2"], "A", KILLED), ([], "A", KILLED)],
+)
 def test_a_run_takes_it_where_its_environment_is_the_usual(
-    words: list[str], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: list[str], other: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """But for what frameworks read, and what MLflow is given."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setattr(sources, "_typed", [tmp_path / "conf"])
+    plug_in(tmp_path, "reads", READS, "reference")
+    with (tmp_path / "conf" / "backend" / "reads.yaml").open("a") as file:
+        file.write("env: [KERAS_BACKEND=torch]\n")
     with worker_ahead():
         ((worker, _),) = workers._ahead
-        run = run_one(compose([*TINY, *words]))
+        monkeypatch.setenv(other, "true")
+        run = run_one(compose(["backend=reads", *TINY, *words]))
     assert worker.wait() == code
     assert run.status == "finished"
 

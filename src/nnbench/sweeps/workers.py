@@ -15,6 +15,7 @@ from nnbench.config.run import RunConfig
 from nnbench.config.sources import python_path
 from nnbench.credentials import without_stores
 from nnbench.records.environment import THREAD_VARIABLES
+from nnbench.tracking.quiet import OURS
 
 # What `import sklearn` does to os.environ, as MLflow has it do in the sweep's process.
 SET_BY_SKLEARN = {"KMP_DUPLICATE_LIB_OK": "True", "KMP_INIT_AT_FORK": "FALSE"}
@@ -76,15 +77,24 @@ def worker_ahead() -> Iterator[None]:
             _end(_ahead.pop()[0])
 
 
-def taken(values: Mapping[str, str]) -> subprocess.Popen[str] | None:
-    """Return a worker that waits with this environment, if there is one."""
+def taken(values: Mapping[str, str], pairs: Sequence[str]) -> subprocess.Popen[str] | None:
+    """Return a worker that waits with this environment, if there is one.
+
+    It may lack `pairs`, the backend's own: these are read when frameworks are imported, and a
+    worker sets them once it has its job.
+    """
     if not _ahead:
         return None
     worker, its = _ahead.pop()
-    if its == values and worker.poll() is None:
+    with_pairs = its | dict(pair.split("=", 1) for pair in pairs)
+    if _of_runs(with_pairs) == _of_runs(values) and worker.poll() is None:
         return worker
     _end(worker)
     return None
+
+
+def _of_runs(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if name not in OURS}
 
 
 def _end(worker: subprocess.Popen[str]) -> None:

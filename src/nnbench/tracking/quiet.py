@@ -26,6 +26,8 @@ ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 PRIVACY = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+OURS = frozenset((*ENVIRONMENT, *PRIVACY, TIMEOUT))  # set while MLflow is in use; no run reads them
 NOISY = ("mlflow", "alembic", "urllib3", "sqlalchemy")
 
 
@@ -43,7 +45,7 @@ def quiet(patient: bool = False) -> Iterator[None]:
     """
     os.environ.update(PRIVACY)
     seconds = PATIENT_SECONDS if patient else REQUEST_SECONDS
-    wanted = ENVIRONMENT | {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds)}
+    wanted = ENVIRONMENT | {TIMEOUT: str(seconds)}
     added = {key: value for key, value in wanted.items() if key not in os.environ}
     os.environ.update(added)
     loggers = {logger: logger.level for logger in map(logging.getLogger, NOISY)}

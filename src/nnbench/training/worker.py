@@ -63,7 +63,10 @@ def main() -> int:
             from nnbench.training.job import Job
             from nnbench.training.runner import execute
 
-            execute(Job.of_plain(plain), announce, stop.is_set)
+            job = Job.of_plain(plain)
+            # Else it was started with them. No framework has been imported yet.
+            os.environ |= dict(pair.split("=", 1) for pair in job.config.backend.env)
+            execute(job, announce, stop.is_set)
     except NNBenchError as error:
         announce({"event": "error", "kind": type(error).__name__, "message": str(error)})
         return 2

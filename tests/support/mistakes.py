@@ -229,6 +229,8 @@ def flags(rng: random.Random) -> list[str]:
 
 def two_words(rng: random.Random) -> list[str]:
     return rng.choice((
+        ["-m", "--cfg=job"], ["--cfg", "job", "--multirun"], ["--info", "--cfg=all"], ["-r", "-m"],
+        ["-m", "--multirun", "--info=all"], ["--hydra-help", "-m"],
         ["--experimental-rerun", "foo"], ["-sc", "query=bash"], ["-sc", "install=nothing"],
         ["--cfg", "nothing"], ["--config-dir", "nothing"], ["--config-name", "nothing"],
         ["results=a", "results=b"], ["--results=a", "results=b"], ["schedule=cosine",

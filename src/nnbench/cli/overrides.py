@@ -47,6 +47,8 @@ REFUSED = {
     ),
     "--experimental-rerun": "`nnbench show RUN` prints the command that runs it again",
 }
+ALONE = (("--multirun", "-m"), ("--cfg", "-c"), ("--info", "-i"), ("--run", "-r"),
+         ("--shell-completion", "-sc"), ("--hydra-help",))  # fmt: skip
 COMPLETION = "prints what a shell asks for; `nnbench completion bash` prints the script for it"
 
 
@@ -107,6 +109,17 @@ def _value(flag: str, value: str) -> str:
     return value
 
 
+def _check_alone(flags: Sequence[str]) -> None:
+    """Raise ConfigError where flags say two things to do."""
+    typed = {flag.partition("=")[0]: flag for flag in reversed(flags)}
+    said = [next(typed[n] for n in both if n in typed) for both in ALONE if {*both} & {*typed}]
+    if len(said) > 1:
+        # What has no value behind it can be left out, if it is there once.
+        twice = MULTIRUN if MULTIRUN.issubset(flags) else ()
+        left_out = next(f for f in (*said, "") if f not in (*WITH_VALUE, *twice))
+        raise ConfigError(f"Received {' and '.join(said)}; use one of them", instead=(left_out, ""))
+
+
 def flag_meant(word: str) -> list[str] | None:
     """Return what a flag that nobody knows was perhaps meant to be; None for all else."""
     flag, equals, value = word.partition("=")
@@ -165,21 +178,22 @@ def _run(words: Sequence[str], many: bool, asked: Asked) -> None:
         with contextlib.nullcontext() if asked.plan else worker_ahead():
             run_cells([composition.compose(words)], None, asked)
         return
-    cells = composition.checked(words)
+    checked = composition.checked(words)
     _note(words)
     name = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
-    launch(composition.composer().cell, composition.combinations(cells), name, asked)
+    launch(composition.composer().cell, composition.combinations(checked), name, asked)
 
 
 def run(arguments: list[str]) -> None:
-    """Run `arguments` through Hydra, with its flags (-m, --cfg, --info, --config-dir, ...)."""
-    # Hydra makes the launcher, and hands it what its configuration says.
-    asked = [f"hydra.launcher.{flag[2:]}=true" for flag in FLAGS if flag in arguments]
+    """Run `arguments`; Hydra's application does what is its own (--cfg, --info, hydra.*, ...)."""
     flags, words = split([word for word in arguments if word not in FLAGS])
+    _check_alone(flags)
     many = not MULTIRUN.isdisjoint(flags)
     if MULTIRUN.issuperset(flags) and not composition.is_hydras(words, many):
         _run(words, many, Asked("--fresh" in arguments, "--plan" in arguments))
         return
+    # Hydra makes the launcher, and hands it what its configuration says.
+    asked = [f"hydra.launcher.{flag[2:]}=true" for flag in FLAGS if flag in arguments]
     if "--resolve" in flags and not any(each.startswith(("--cfg", "-c")) for each in flags):
         raise ConfigError("Received --resolve without --cfg.", instead=("--resolve", "--cfg=job"))
     import hydra

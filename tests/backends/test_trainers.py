@@ -116,7 +116,11 @@ def test_native_semantics_learn_with_the_frameworks_own_weights(
     [pytest.param((), marks=pytest.mark.slow), (Dense(8), BatchNorm(), Dropout(0.4))],
     ids=["", "random"],
 )
-@pytest.mark.parametrize(("backend", "execution"), ALL_IN_SHORT, ids=str)
+@pytest.mark.parametrize(
+    ("backend", "execution"),
+    [*ALL[:3], ("keras", "graph"), *(pytest.param(*p, marks=pytest.mark.slow) for p in ALL[3:])],
+    ids=str,
+)
 def test_native_runs_are_repeated_by_their_seed_and_resumed(
     backend: str, execution: str, layers: tuple[Layer, ...]
 ) -> None:

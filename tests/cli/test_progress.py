@@ -121,9 +121,9 @@ def _read(end: int) -> Iterator[bytes]:
 
 def test_a_terminal_has_a_line_that_renews_itself(recorded: Path, tmp_path: Path) -> None:
     shutil.copytree(recorded, tmp_path, dirs_exist_ok=True)
-    shown, _ = in_terminal(tmp_path, [COMMANDS[name] for name in ("report", "trace", "explain")])
+    shown, _ = in_terminal(tmp_path, [COMMANDS[name] for name in ("report", "explain")])
     frames = [frame.strip() for frame in re.split(r"\r|\n", LOOKS.sub("", MOVES.sub("", shown)))]
-    for name in ("report", "trace", "all runs"):
+    for name in ("report", "all runs"):
         assert any(re.match(rf"{name}\b.*{TIME}", frame) for frame in frames), name
     assert MOVES.search(shown)
 

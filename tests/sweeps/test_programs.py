@@ -113,6 +113,7 @@ def test_what_is_not_understood_ends_with_2_and_writes_nothing(
     assert not own.exists()
 
 
+@pytest.mark.slow
 def test_data_of_its_own(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     source = (

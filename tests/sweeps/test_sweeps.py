@@ -230,7 +230,7 @@ def test_a_failed_run_is_run_again(nnbench: Nnbench, tmp_path: Path) -> None:
 
 
 def test_two_sweeps_at_once_share_the_work(tmp_path: Path) -> None:
-    command = ["-m", "seed=0,1,2,3", *LONG, "epochs=10", "tracking=local"]
+    command = ["-m", "seed=0,1,2,3", *LONG, "epochs=4", UNCHECKED, "tracking=local"]
     processes = [begin(tmp_path, command) for _ in range(2)]
     outputs = [process.communicate(timeout=PATIENCE) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs

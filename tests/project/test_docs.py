@@ -52,6 +52,7 @@ LONG = (
     "nnbench -m search.trials=6 'schedule.lr=tag(log,interval(0.001,1))' "
     "'arch.hidden=choice([32],[64])' schedule=constant data.val_fraction=0.2 batch_size=32",
     "nnbench report",
+    "nnbench explain",
     """nnbench report --fail-if "'torch against numpy'.time_ratio.low > 100" """
     '--fail-if "numpy.accuracy.high < 1%"',
     "nnbench report --json verdicts.json --junit verdicts.xml --summary summary.md",
@@ -179,7 +180,7 @@ def test_a_documented_command_runs(
 @pytest.mark.parametrize(
     "code",
     [
-        pytest.param(code, marks=[pytest.mark.slow] if "nnbench.sweep(" in code else [])
+        pytest.param(code, marks=[pytest.mark.slow] * ("nnbench.runs(" in code))
         for code in blocks("python", apart())
     ],
 )

@@ -284,6 +284,7 @@ def test_a_broken_study_that_is_asked_for_costs_one_line(broken: Path, tmp_path:
     assert len(named.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow  # test_sweeps.py has one that breaks in its worker
 def test_other_backends_run_beside_a_broken_one(broken: Path, tmp_path: Path) -> None:
     done = nnbench_with(broken, tmp_path, "-m", "backend=crash,numpy", *TINY)
     assert (done.returncode, "1 of 2 runs failed" in done.stderr) == (1, True)

@@ -124,7 +124,7 @@ OF_GRAPH = {  # besides layers
     *("sgd nesterov", "adam clip_norm", "rmsprop momentum"),
     *("bce sum over outputs, sum over batch", "l1 of softmax outputs", "schedule cosine"),
 }
-# Every layer of Keras once, in two nets; by itself in test-full.
+# Every layer once, in two nets; by itself in test-full.
 TOGETHER = {
     "layers of images": case(
         *(Conv2d(4, padding="same"), Activation("gelu_tanh"), AvgPool2d(2, 1)),
@@ -142,23 +142,31 @@ TOGETHER = {
         inputs="tokens",
     ),
 }
-GRAPHED = TOGETHER.keys() | OF_GRAPH
+# What frameworks put in different ways, by itself all the same.
+APART = ("same", "padding", "stride", "first", "held still", "in evaluation", "augment")
+PLAIN = {name for name in LAYERS if not any(word in name for word in APART)}
 assert set(BLOCKS) >= XLA | FIT | OF_GRAPH
-# Of NumPy's the scorecard in test_kit.py has every block.
-IN_SHORT = {"fused": {"dense"}, "xla": XLA, "fit": FIT, "graph": GRAPHED}
+IN_SHORT = {
+    "fused": {"dense"},  # the scorecard in test_kit.py has every block
+    "eager": (BLOCKS.keys() - PLAIN) | TOGETHER.keys(),
+    "xla": XLA,
+    "fit": FIT,
+    "graph": OF_GRAPH | TOGETHER.keys(),
+}
+EVERY = {**BLOCKS, **TOGETHER}
 
 
 @pytest.mark.parametrize(
     ("backend", "execution", "name"),
     [
-        pytest.param(*pair, name, marks=[pytest.mark.slow] * (name not in short))
+        pytest.param(*pair, name, marks=[pytest.mark.slow] * (name not in IN_SHORT[pair[1]]))
         for pair in (*BACKENDS, GRAPH)
-        for short in [IN_SHORT.get(pair[1], BLOCKS)]
-        for name in ([*TOGETHER, *LAYERS, *sorted(OF_GRAPH)] if pair == GRAPH else BLOCKS)
+        for name in EVERY
+        if pair != GRAPH or name in LAYERS.keys() | IN_SHORT["graph"]
     ],
 )
 def test_backends_take_the_same_steps(backend: str, execution: str, name: str) -> None:
-    equals_the_reference(factory(backend), execution, (BLOCKS | TOGETHER)[name])
+    equals_the_reference(factory(backend), execution, EVERY[name])
 
 
 def test_the_nets_of_many_layers_have_every_one() -> None:
@@ -166,6 +174,29 @@ def test_the_nets_of_many_layers_have_every_one() -> None:
     assert {
         layer.name for net in TOGETHER.values() for layer in net.task.architecture.layers
     } == every
+
+
+FUNCTIONS = (
+    *("gelu", "silu", "leaky_relu", "relu", "softmax", "layer_norm"),
+    *("avg_pool2d", "max_pool2d", "embedding", "conv2d", "linear"),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_layer_wrong_by_half_a_thousandth_is_caught_among_many(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    right = getattr(torch.nn.functional, name)
+    monkeypatch.setattr(f"torch.nn.functional.{name}", lambda *a, **k: 1.0005 * right(*a, **k))
+    failed = 0
+    for net in TOGETHER.values():
+        try:
+            equals_the_reference(factory("torch"), "eager", net)
+        except AssertionError:
+            failed += 1
+    assert failed
 
 
 # How losses are averaged changes no derivative at 0: make test has each form once.

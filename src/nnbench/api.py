@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,11 +45,10 @@ def sweep(overrides: Words, *, fresh: bool = False) -> SweepResult:
     """
     from nnbench.config.composition import compose_all
     from nnbench.sweeps.cells import Asked
-    from nnbench.sweeps.loop import run_sweep
+    from nnbench.sweeps.loop import new_name, run_sweep
     from nnbench.sweeps.notebook import observer
 
-    name = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
-    return run_sweep(compose_all(_words(overrides)), name, observer(), Asked(fresh))
+    return run_sweep(compose_all(_words(overrides)), new_name(), observer(), Asked(fresh))
 
 
 def runs(results: Folder = "results", *, all: bool = False) -> pd.DataFrame:

@@ -8,7 +8,6 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
 from typing import Any
 
 from nnbench.cli.progress import Display
@@ -25,6 +24,7 @@ from nnbench.reporting.pages.screen import say
 from nnbench.schema import closest, suggest, told
 from nnbench.schema.progress import counted
 from nnbench.sweeps.cells import Asked
+from nnbench.sweeps.loop import new_name
 from nnbench.sweeps.workers import worker_ahead
 
 FLAGS = ("--fresh", "--plan")  # of ours; all others are Hydra's
@@ -180,8 +180,7 @@ def _run(words: Sequence[str], many: bool, asked: Asked) -> None:
         return
     checked = composition.checked(words)
     _note(words)
-    name = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
-    launch(composition.composer().cell, composition.combinations(checked), name, asked)
+    launch(composition.composer().cell, composition.combinations(checked), new_name(), asked)
 
 
 def run(arguments: list[str]) -> None:

@@ -37,6 +37,11 @@ class BackendConfig:
     origin: str | None = None
 
     @property
+    def variables(self) -> dict[str, str]:
+        """Return what `env` sets in the environment, by name."""
+        return dict(pair.split("=", 1) for pair in self.env)
+
+    @property
     def label(self) -> str:
         """Return what tells it from others, `keras fit`."""
         return label_of(vars(self))

@@ -6,6 +6,7 @@ import contextlib
 import signal
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -108,6 +109,11 @@ class SweepResult:
         failed = f", {len(self.failures)} failed" if self.failures else ""
         stopped = ", stopped" if self.signal is not None else ""
         return f"<SweepResult {self.name}: {counts}{failed}{stopped}>"
+
+
+def new_name() -> str:
+    """Return the name of a sweep that begins now."""
+    return datetime.now().strftime("%Y%m%d-%H%M%S-%f")
 
 
 def run_sweep(

@@ -109,7 +109,7 @@ def run_isolated(
     log_path = job.directory / LOG_NAME
     values = environment(job.config) | dict(more)
     with log_path.open("ab" if job.resume else "wb") as log:
-        worker = taken(values, job.config.backend.env) if job.cores is None else None
+        worker = taken(values, job.config.backend.variables) if job.cores is None else None
         job = replace(job, log=None if worker is None else log_path)
         worker = worker or start(values, log)
     assert worker.stdin is not None

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import IO
 
 from nnbench.config.run import RunConfig
@@ -26,15 +26,15 @@ def environment(config: RunConfig) -> dict[str, str]:
 
     It does not get what only those need who connect to a store.
     """
-    return _environment(config.threads, config.backend.env, config.device.name)
+    return _environment(config.threads, config.backend.variables, config.device.name)
 
 
-def _environment(threads: int, pairs: Sequence[str], device: str) -> dict[str, str]:
+def _environment(threads: int, backends: Mapping[str, str], device: str) -> dict[str, str]:
     values = without_stores(os.environ)
     if "sklearn" in sys.modules:  # set by its import, for this process, not by the user
         values = {k: v for k, v in values.items() if SET_BY_SKLEARN.get(k) != v}
     values |= dict.fromkeys(THREAD_VARIABLES, str(threads))
-    values |= dict(pair.split("=", 1) for pair in pairs)
+    values |= backends
     values["PYTHONUNBUFFERED"] = "1"
     if path := python_path():
         values["PYTHONPATH"] = path
@@ -67,7 +67,7 @@ def worker_ahead() -> Iterator[None]:
     The run takes it where nothing in its environment is other than usual; it trains nothing
     before. Whoever does not take it loses a third of a second of another core.
     """
-    values = _environment(1, (), "cpu")
+    values = _environment(1, {}, "cpu")
     with contextlib.suppress(OSError), tempfile.TemporaryFile() as log:
         _ahead.append((start(values, log, repr(time.time())), values))
     try:
@@ -77,17 +77,16 @@ def worker_ahead() -> Iterator[None]:
             _end(_ahead.pop()[0])
 
 
-def taken(values: Mapping[str, str], pairs: Sequence[str]) -> subprocess.Popen[str] | None:
+def taken(values: Mapping[str, str], backends: Mapping[str, str]) -> subprocess.Popen[str] | None:
     """Return a worker that waits with this environment, if there is one.
 
-    It may lack `pairs`, the backend's own: these are read when frameworks are imported, and a
-    worker sets them once it has its job.
+    It may lack those of `backends`, the backend's own: they are read when frameworks are imported,
+    and a worker sets them once it has its job.
     """
     if not _ahead:
         return None
     worker, its = _ahead.pop()
-    with_pairs = its | dict(pair.split("=", 1) for pair in pairs)
-    if _of_runs(with_pairs) == _of_runs(values) and worker.poll() is None:
+    if _of_runs({**its, **backends}) == _of_runs(values) and worker.poll() is None:
         return worker
     _end(worker)
     return None

@@ -65,7 +65,7 @@ def main() -> int:
 
             job = Job.of_plain(plain)
             # Else it was started with them. No framework has been imported yet.
-            os.environ |= dict(pair.split("=", 1) for pair in job.config.backend.env)
+            os.environ |= job.config.backend.variables
             execute(job, announce, stop.is_set)
     except NNBenchError as error:
         announce({"event": "error", "kind": type(error).__name__, "message": str(error)})

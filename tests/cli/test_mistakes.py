@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import shlex
@@ -91,6 +92,23 @@ def test_each_kind_of_mistake_in_a_run(
     """One of each, without the search for its remedy; the slow test has five hundred."""
     monkeypatch.setattr("nnbench.cli.nearest.nearest", lambda *_: None)
     refused(wrong_runs(len(RUNS), SEED)[RUNS.index(kind)], folder)  # type: ignore[arg-type]
+
+
+# What a command is to do, in each spelling: two of them are one too many.
+TO_DO = (
+    *(("-m", "--multirun"), ("--cfg=job", "-c=all"), ("--info", "-i=config")),
+    *(("--run", "-r"), ("--hydra-help",)),
+)
+
+
+@pytest.mark.parametrize(("some", "others"), [*itertools.permutations(TO_DO, 2)])
+def test_two_things_to_do_are_told(some: Sequence[str], others: Sequence[str], folder: Path) -> None:
+    for typed in itertools.product(some, others):
+        said = refused([*typed, "epochs=1"], folder)
+        for flag in typed:
+            assert flag in said
+        left = shlex.split(said.partition(TRY)[2])[1:]
+        assert left in ([typed[0], "epochs=1"], [typed[1], "epochs=1"])
 
 
 @pytest.mark.slow

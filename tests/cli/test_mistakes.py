@@ -102,7 +102,9 @@ TO_DO = (
 
 
 @pytest.mark.parametrize(("some", "others"), [*itertools.permutations(TO_DO, 2)])
-def test_two_things_to_do_are_told(some: Sequence[str], others: Sequence[str], folder: Path) -> None:
+def test_two_things_to_do_are_told(
+    some: Sequence[str], others: Sequence[str], folder: Path
+) -> None:
     for typed in itertools.product(some, others):
         said = refused([*typed, "epochs=1"], folder)
         for flag in typed:

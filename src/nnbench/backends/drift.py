@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from typing import Protocol, runtime_checkable
 
@@ -23,6 +22,7 @@ from nnbench.backends.parity import (
 )
 from nnbench.backends.protocol import Params, State, Trainer, Walk
 from nnbench.model.network import ParamKey
+from nnbench.schema.deferred import dataclass
 
 AT_ONCE = 1e6  # times what it was, a difference after one step that rounding has decided
 ONE, SEVERAL = (0,), (0, 1, 2, 3, 4)  # coins that choose which ulp: of all, and of who is accused

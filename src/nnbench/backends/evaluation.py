@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from nnbench.backends.parity import ENVELOPE_FACTOR, moved_by_one_ulp
 from nnbench.backends.protocol import Params, Task
 from nnbench.data.dataset import Split
 from nnbench.model import metrics
+from nnbench.schema.deferred import dataclass
 
 MOVED_ROWS = 1000  # of a split, evenly spread, that are evaluated from one ulp away
 Float = NDArray[np.float64]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ import numpy as np
 from nnbench.backends.protocol import Params, Walk
 from nnbench.model.network import ParamKey
 from nnbench.model.streams import generator
+from nnbench.schema.deferred import dataclass
 
 ENVELOPE_FACTOR = 100.0
 CHAOTIC = 1e-3

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import dataclass
 
 from nnbench.backends.protocol import Profiler, ProfileRow, Trainer, Walk
 from nnbench.errors import UnsupportedSpec
+from nnbench.schema.deferred import dataclass
 
 REPEATS = 5
 SECONDS = 0.3  # about how long a profiled part of a walk runs without the profiler

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +19,7 @@ from nnbench.data.dataset import ArraySpec
 from nnbench.model.counter import Words
 from nnbench.model.losses import TaskKind
 from nnbench.model.reading import Reading
+from nnbench.schema.deferred import dataclass
 
 ROOMS = {"torch": "nnbench.backends.torch.reading", "keras": "nnbench.backends.keras.reading"}
 LARGEST_BYTES = 2**30  # of a program's weights

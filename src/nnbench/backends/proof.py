@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from nnbench.model import counter, layers, streams
 from nnbench.model.network import ParamKey
 from nnbench.model.reading import Reading
 from nnbench.model.schedule import Constant, Plateau
+from nnbench.schema.deferred import dataclass
 
 STEPS = 21
 FURTHER = 5  # steps beyond the first epoch, where rates change from epoch to epoch

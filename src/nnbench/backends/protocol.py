@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -21,6 +21,7 @@ from nnbench.model.init import Params
 from nnbench.model.losses import Loss, TaskKind
 from nnbench.model.network import Architecture
 from nnbench.model.optimizers import Optimizer
+from nnbench.schema.deferred import dataclass
 
 __all__ = [
     "ArraySpec",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from nnbench.config.variables import SETTING
+from nnbench.schema.deferred import dataclass
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from nnbench.config.located import Located, load
 from nnbench.config.sources import Problem, Source, broken_packages, root, sources
 from nnbench.errors import ConfigError
 from nnbench.formatting import cut
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.files import Damage, content
 
 SHOWN_CHARACTERS = 40  # of a value in the help

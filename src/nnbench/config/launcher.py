@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from nnbench.schema import at_least
+from nnbench.schema.deferred import dataclass
 
 Count = Annotated[int, at_least(1)]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from nnbench.backends.protocol import Semantics
@@ -22,6 +21,7 @@ from nnbench.model.optimizers import Optimizer
 from nnbench.model.schedule import Plateau, Schedule
 from nnbench.model.selection import EarlyStopping, Monitor
 from nnbench.schema import NAME, at_least, read, suggest, within
+from nnbench.schema.deferred import dataclass
 
 Count = Annotated[int, at_least(1)]
 Order = Literal["counterbalanced", "interleaved", "given", "random"]  # of the runs of a sweep

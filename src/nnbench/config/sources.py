@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from importlib import metadata
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 from nnbench.errors import ConfigError
+from nnbench.schema.deferred import dataclass
 
 ENTRY_POINTS = "nnbench.plugins"
 _typed: list[Path] = []  # --config-dir, in this process

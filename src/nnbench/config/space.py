@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from nnbench.schema.deferred import dataclass
 
 REPEATED = ("seed", "backend")  # a search tries each point with all of them
 

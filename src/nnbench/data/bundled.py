@@ -6,7 +6,6 @@ import contextlib
 import gzip
 import io
 import zlib
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from nnbench.data.dataset import Split
 from nnbench.data.packaged import REINSTALL, found
 from nnbench.data.prepare import Payload, digest
 from nnbench.errors import DataError
+from nnbench.schema.deferred import dataclass
 
 FOLDER = "datasets/data"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from nnbench.data import bundled, cifar10, digits, mnist, mnist_5k
 from nnbench.data.packaged import located
 from nnbench.errors import ConfigError, DataError
 from nnbench.schema import suggest
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.progress import Tell, counted, nobody
 
 

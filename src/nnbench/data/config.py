@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from nnbench.schema import above, at_least, within
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.limits import Text
 
 Count = Annotated[int, at_least(1)]

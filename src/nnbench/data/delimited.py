@@ -12,7 +12,6 @@ import io
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from packaging.version import Version
 from nnbench.data.config import Csv
 from nnbench.data.text import content, decoded, few, reject_other_texts
 from nnbench.errors import DataError, MissingPackage
+from nnbench.schema.deferred import dataclass
 
 if TYPE_CHECKING:
     import pandas as pd

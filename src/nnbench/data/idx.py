@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import math
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from nnbench.data import cache
 from nnbench.errors import DataError
 from nnbench.schema.archives import unzipped
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.files import Damage, content, reason
 
 UNSIGNED_BYTE = 8

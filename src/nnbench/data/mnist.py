@@ -10,7 +10,6 @@ import functools
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from nnbench.data import cache, download, idx
 from nnbench.data.dataset import Split
 from nnbench.data.prepare import Payload
 from nnbench.errors import DataError
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.progress import Tell, nobody
 
 Files = Mapping[str, Path]

@@ -7,7 +7,6 @@ import gzip
 import importlib.util
 import io
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from nnbench.data.prepare import digest
 from nnbench.errors import DataError
+from nnbench.schema.deferred import dataclass
 
 REINSTALL = "pip install --force-reinstall --no-deps"
 Table = NDArray[np.uint8]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from nnbench.data.dataset import ArraySpec, Dataset, Split
 from nnbench.errors import ConfigError, DataError
 from nnbench.model import streams
 from nnbench.model.losses import TaskKind
+from nnbench.schema.deferred import dataclass
 
 Splits = dict[str, Split]
 SPLIT_NAMES = ("train", "test")

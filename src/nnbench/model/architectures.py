@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from nnbench.errors import ConfigError
@@ -21,6 +20,7 @@ from nnbench.model.losses import Loss, TaskKind, output_activation_for
 from nnbench.model.network import Architecture
 from nnbench.model.optimizers import Family
 from nnbench.schema import at_least
+from nnbench.schema.deferred import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from nnbench.errors import ConfigError
+from nnbench.schema.deferred import dataclass
 
 
 @dataclass(frozen=True)

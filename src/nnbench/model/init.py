@@ -9,7 +9,6 @@ the others as they were.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
@@ -20,6 +19,7 @@ from nnbench.model.layers import Embedding, Shape, flat_length
 from nnbench.model.network import Architecture, ParamKey
 from nnbench.model.streams import generator
 from nnbench.schema import above
+from nnbench.schema.deferred import dataclass
 
 Params = dict[ParamKey, NDArray[np.floating]]
 # What normalising layers start with.

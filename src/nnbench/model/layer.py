@@ -9,7 +9,7 @@ own batch norm is something else: it then normalises by what was gathered, in tr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from nnbench.schema.deferred import dataclass
 
 Shape = tuple[int, ...]
 Shapes = dict[str, Shape]

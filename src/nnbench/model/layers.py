@@ -9,7 +9,6 @@ own in native semantics.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from nnbench.errors import ConfigError
@@ -17,6 +16,7 @@ from nnbench.model.augment import Augment as Augment  # noqa: PLC0414 - found he
 from nnbench.model.layer import BaseLayer, Shapes
 from nnbench.model.layer import Shape as Shape  # noqa: PLC0414 - found here too
 from nnbench.schema import above, at_least, within
+from nnbench.schema.deferred import dataclass
 
 Size = Annotated[int, at_least(1)]
 ActivationName = Literal[

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from nnbench.errors import ConfigError
 from nnbench.model.layers import ActivationName
 from nnbench.schema import above, at_least, within
+from nnbench.schema.deferred import dataclass
 
 Mistake = Literal["softmax_twice", "logits_as_probabilities", "broadcast_targets"]
 CLIP = 1e-7  # what Keras keeps probabilities away from 0 and 1 by

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from nnbench.errors import ConfigError
 from nnbench.model import layers as spec
 from nnbench.model.layers import ActivationName, Augment, Layer, Shape, flat_length
 from nnbench.model.rows import LayerRow
+from nnbench.schema.deferred import dataclass
 
 WIDTHS = ("filters", "size", "units")  # what tells how wide a layer is
 

@@ -8,10 +8,10 @@ that any backend can compute what another framework computes; the docstrings nam
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from nnbench.schema import above, at_least, within
+from nnbench.schema.deferred import dataclass
 
 Decay = Annotated[float, within(0.0, 1.0, high_open=True)]
 Positive = Annotated[float, above(0.0)]

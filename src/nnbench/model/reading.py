@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from nnbench.model import layers as spec
@@ -18,6 +17,7 @@ from nnbench.model.network import Architecture, ParamKey
 from nnbench.model.optimizers import Adam, Optimizer
 from nnbench.model.schedule import Schedule
 from nnbench.schema import read, to_data
+from nnbench.schema.deferred import dataclass
 
 Framework = Literal["torch", "keras", "nnbench"]
 Takes = Literal["flat", "channels_last", "channels_first", "no_channels", "tokens"]

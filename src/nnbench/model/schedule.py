@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from nnbench.errors import ConfigError
 from nnbench.schema import above, at_least, within
+from nnbench.schema.deferred import dataclass
 
 Rate = Annotated[float, above(0.0)]
 FinalRate = Annotated[float, at_least(0.0)]

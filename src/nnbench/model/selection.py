@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from nnbench.schema import at_least
+from nnbench.schema.deferred import dataclass
 
 Monitor = Literal[
     "val_loss", "val_accuracy", "train_loss", "train_accuracy", "test_loss", "test_accuracy"

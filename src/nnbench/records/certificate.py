@@ -13,7 +13,6 @@ import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nnbench.backends.parity import Agreement, Verdict, verdict
@@ -22,6 +21,7 @@ from nnbench.formatting import count
 from nnbench.records import identity
 from nnbench.records.figures import Figures
 from nnbench.records.run import RunResult
+from nnbench.schema.deferred import dataclass
 
 MOST_WRONG = 3  # figures that are named
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from nnbench.schema.deferred import dataclass
 
 
 @dataclass(frozen=True)

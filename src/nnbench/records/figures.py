@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from nnbench.backends.parity import ENVELOPE_FACTOR, Agreement
 from nnbench.formatting import count, percent
 from nnbench.model.metrics import NEAR_TIE
 from nnbench.records.run import EpochRecord
+from nnbench.schema.deferred import dataclass
 
 # How each split is called in figures: `train_loss` is taken on `train_eval`.
 SPLITS = {"test": "test", "val": "val", "train_eval": "train"}

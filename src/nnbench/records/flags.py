@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from nnbench.schema import read
+from nnbench.schema.deferred import dataclass
 
 if TYPE_CHECKING:
     from nnbench.config.run import RunConfig

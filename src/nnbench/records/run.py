@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -28,6 +28,7 @@ from nnbench.records.files import write_atomically
 from nnbench.records.flags import Flag
 from nnbench.records.parts import SHAPES, Config, Count, Figure, Size
 from nnbench.records.text import Form, Newer, digest, fields
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.files import Damage, content
 from nnbench.schema.limits import Text, at_least, within
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from nnbench.records.run import RunResult
+from nnbench.schema.deferred import dataclass
 
 
 @dataclass(frozen=True)

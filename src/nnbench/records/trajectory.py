@@ -7,7 +7,7 @@ that runs can be compared along the way without keeping their weights. Small par
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import overload
 
@@ -21,6 +21,7 @@ from nnbench.model.streams import generator
 from nnbench.records.files import write_arrays
 from nnbench.schema import files
 from nnbench.schema.archives import arrays as arrays_of
+from nnbench.schema.deferred import dataclass
 
 TRAJECTORY_NAME = "trajectory.npz"
 SAMPLED = 512

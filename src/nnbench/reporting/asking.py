@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -25,6 +24,7 @@ from nnbench.reporting.comparison.select import (
     select,
 )
 from nnbench.reporting.pages import html, markdown
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.files import noting
 from nnbench.schema.progress import Tell, nobody, part
 from nnbench.sweeps.notebook import observer as here

@@ -29,6 +29,7 @@ from typing import (
 
 from nnbench.errors import ConfigError
 from nnbench.schema.columns import rows_sound
+from nnbench.schema.deferred import is_deferred
 from nnbench.schema.files import Damage, check_plain
 from nnbench.schema.limits import LARGEST, NAME, UNKNOWN, Limit, Text, above, at_least, within
 from nnbench.schema.quick import Sound, quick
@@ -207,9 +208,9 @@ def _union(options: tuple[Any, ...], value: Any, path: str) -> Any:
     options = tuple(o for o in options if o is not type(None))
     if len(options) == 1:
         return _convert(options[0], value, path)
-    if not all(dataclasses.is_dataclass(option) for option in options):
+    if not all(is_deferred(option) for option in options):
         return _either(options, value, path)
-    by_name = {name: option for option in options for name in _tags(option)}
+    by_name = _by_name(options)
     if isinstance(value, str) and value in by_name:
         value = {"name": value}
     if not isinstance(value, Mapping):
@@ -236,9 +237,18 @@ def _either(options: tuple[Any, ...], value: Any, path: str) -> Any:
     raise ConfigError(f"Received {path}={told(value)}; must be {' or '.join(wanted)}.")
 
 
-def _tags(option: type) -> tuple[str, ...]:
-    """Return the values that an option's `name` field allows."""
-    return get_args(_fields(option)["name"][0])
+@cache
+def _by_name(options: tuple[type, ...]) -> dict[str, type]:
+    """Map the values that the options' `name` fields allow to the options.
+
+    A value that is given is the only one: most options are told apart without being completed.
+    """
+    found = {}
+    for option in options:
+        own = vars(option).get("name")
+        names = (own,) if isinstance(own, str) else get_args(_fields(option)["name"][0])
+        found.update(dict.fromkeys(names, option))
+    return found
 
 
 def _limited(base: Any, limits: list[Limit], value: Any, path: str) -> Any:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import re
 from typing import Any, Protocol
+
+from nnbench.schema.deferred import dataclass
 
 LARGEST = 2**63 - 1  # what 64 bits hold, as files and frameworks have it
 
@@ -16,7 +17,7 @@ class Limit(Protocol):
     def __contains__(self, value: Any) -> bool: ...
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Range:
     """An interval of allowed numbers; `low_open` and `high_open` exclude the end itself."""
 
@@ -57,7 +58,7 @@ def within(low: float, high: float, *, high_open: bool = False) -> Range:
 _PRINTABLE = r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Text:
     """Text of at most `most` characters that `pattern` matches whole; `said` is that in words.
 
@@ -79,7 +80,7 @@ class Text:
         return f"{self.said}, at most {self.most} characters"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Unknown:
     """None in place of a number that is not finite, as JSON has it."""
 

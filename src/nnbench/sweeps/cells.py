@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from nnbench.config.run import Cell, check_shared
 from nnbench.errors import ConfigError, RunBusy
 from nnbench.records.locks import Claim
 from nnbench.records.run import RunResult
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.progress import Tell, nobody
 from nnbench.sweeps.plan import Planner, Step
 from nnbench.sweeps.session import ANYWHERE, Place, Session

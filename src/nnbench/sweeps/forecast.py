@@ -8,13 +8,14 @@ import time
 from bisect import insort
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from statistics import median
 from typing import Any, NamedTuple
 
 from nnbench.formatting import count, rough
 from nnbench.records import identity
 from nnbench.records.run import RunResult
+from nnbench.schema.deferred import dataclass
 
 Clock = Callable[[], float]  # seconds, from some start
 # What changes how long an epoch takes little or not at all.

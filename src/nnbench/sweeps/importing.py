@@ -6,7 +6,6 @@ import json
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from nnbench.config.catalogue import options
 from nnbench.config.composition import compose
 from nnbench.errors import ConfigError, ResultsError
 from nnbench.model.recognition import initializer
+from nnbench.schema.deferred import dataclass
 from nnbench.sweeps.programs import Program, parse, read_program
 from nnbench.writing import write
 

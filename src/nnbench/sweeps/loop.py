@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from pathlib import Path
@@ -26,6 +25,7 @@ from nnbench.errors import (
 from nnbench.records.folder import any_stopped
 from nnbench.records.run import RunResult
 from nnbench.records.standing import standing
+from nnbench.schema.deferred import dataclass
 from nnbench.sweeps.cells import AS_USUAL, Asked, checked_plan, is_complete, run_or_take_up
 from nnbench.sweeps.certify import certify_runs, twins
 from nnbench.sweeps.forecast import Waiting, kind

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Self
 
 from nnbench.config.run import Cell
 from nnbench.errors import NNBenchError
 from nnbench.records.run import RunResult
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.progress import Tell
 from nnbench.sweeps.forecast import Costs, Waiting
 

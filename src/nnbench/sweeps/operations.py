@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from nnbench.errors import ConfigError, MissingPackage, RunFailed
 from nnbench.records import machine, source
 from nnbench.records.files import write_atomically
 from nnbench.schema import read
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.files import Damage, content, json_object
 from nnbench.schema.progress import Tell, counted, nobody
 from nnbench.sweeps.observer import Observer

@@ -6,7 +6,7 @@ import functools
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from nnbench.records.folder import Folder
 from nnbench.records.identity import deciding
 from nnbench.records.lookup import find_weights
 from nnbench.records.run import RunResult, Status
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.progress import Tell, counted, nobody
 from nnbench.sweeps.forecast import Costs, Estimate, kind
 from nnbench.sweeps.order import counterbalanced

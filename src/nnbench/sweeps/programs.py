@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from nnbench.config.run import Cell
 from nnbench.errors import ConfigError, reported
 from nnbench.model.reading import Reading
 from nnbench.records.weights import save_weights
+from nnbench.schema.deferred import dataclass
 from nnbench.sweeps.workers import environment
 from nnbench.training.diagnosing import about_of, material_of, named
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from nnbench.config.launcher import Parallel, Slurm
 from nnbench.config.run import Cell
 from nnbench.config.space import Question
 from nnbench.errors import Stopped
+from nnbench.schema.deferred import dataclass
 from nnbench.sweeps.cells import AS_USUAL, Asked, checked_plan
 from nnbench.sweeps.launchers.pool import places
 from nnbench.sweeps.loop import Sweeping, open_sweep

@@ -22,6 +22,7 @@ from nnbench.records.files import write_atomically
 from nnbench.records.flags import Flag, SlowClock
 from nnbench.records.lookup import find_weights, make_directory, run_name
 from nnbench.records.run import CONFIG_NAME, RECORD_NAME, RUNS_NAME, EpochRecord, RunResult, Status
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.progress import Tell, nobody
 from nnbench.sweeps.observer import Follower, Observer, Telling
 from nnbench.sweeps.process import Interrupts, run_isolated
@@ -52,7 +53,7 @@ def open_sink(config: RunConfig) -> Iterator[MlflowSink | None]:
         sink.close()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Place:
     """Where a worker runs: the `cores` it may use (None: all), its environment, what to say of it.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from nnbench.config.composition import compose
@@ -15,6 +15,7 @@ from nnbench.records.certifying import rank
 from nnbench.records.files import write_atomically
 from nnbench.records.lookup import make_directory
 from nnbench.records.standing import OUT
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.progress import Tell, nobody, part
 from nnbench.sweeps.process import ask
 from nnbench.sweeps.session import check_packages

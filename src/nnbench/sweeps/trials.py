@@ -9,7 +9,6 @@ import math
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -21,6 +20,7 @@ from nnbench.errors import ConfigError, NNBenchError, ResultsError
 from nnbench.records.identity import LEFT_OUT
 from nnbench.records.locks import Claim
 from nnbench.records.run import RunResult
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.files import Damage, opened, reason
 
 DATABASE_NAME = "search.db"

@@ -15,13 +15,13 @@ scorecard. `behaves_like` then names the classic mistakes that reproduce what fa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 from nnbench.backends.parity import Agreement
 from nnbench.backends.protocol import DType, TrainerFactory
 from nnbench.errors import UnsupportedSpec
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.progress import Tell, nobody
 from nnbench.testing import random_nets
 from nnbench.testing.blocks import BLOCKS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from nnbench.model.layers import Augment, Dense, Layer
 from nnbench.model.losses import Loss, TaskKind, output_activation_for
 from nnbench.model.network import Architecture
 from nnbench.model.optimizers import SGD, Optimizer
+from nnbench.schema.deferred import dataclass
 
 SAMPLES, BATCH = 200, 32  # six full batches and a ragged one of 8
 STEPS, EPOCHS = 7, 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from nnbench.backends.drift import judge
 from nnbench.backends.parity import Agreement, moved_by_one_ulp
 from nnbench.backends.protocol import Params, Trainer, TrainerFactory, Walk
 from nnbench.data.dataset import Split
+from nnbench.schema.deferred import dataclass
 from nnbench.testing.cases import SAMPLES, SIZES, Case
 from nnbench.testing.requirements import copied, require, same
 

@@ -8,7 +8,6 @@ which the subject parts from the reference, and changes nothing where the subjec
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations, islice
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from nnbench.backends.numpy import NumpyTrainer
 from nnbench.backends.protocol import TrainerFactory
 from nnbench.data.dataset import Split
 from nnbench.model import layers as spec
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.progress import Tell, nobody
 from nnbench.testing.cases import Case, case
 from nnbench.testing.mistakes import MISTAKES, SAME_START, Mistake

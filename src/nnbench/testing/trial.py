@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from nnbench.backends.numpy import NumpyTrainer
 from nnbench.backends.parity import CHAOTIC, compare, moved_by_one_ulp, relative_difference
 from nnbench.backends.protocol import Params, Trainer, TrainerFactory, Walk
+from nnbench.schema.deferred import dataclass
 from nnbench.testing.cases import Case
 from nnbench.testing.equality import LOGIT_FACTOR, Logits, logits
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import getpass
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from filelock import FileLock
 
 from nnbench.formatting import count
 from nnbench.records.run import RunResult
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.files import json_object
 from nnbench.tracking.content import Metric, Shown, epoch_metrics, started
 from nnbench.tracking.quiet import StoreError

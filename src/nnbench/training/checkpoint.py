@@ -11,7 +11,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +27,7 @@ from nnbench.records.files import write_atomically
 from nnbench.records.parts import Size
 from nnbench.records.run import CHECKPOINTS_NAME
 from nnbench.schema import archives, at_least, files, read
+from nnbench.schema.deferred import dataclass
 from nnbench.training.effort import NONE, UNKNOWN, Effort
 
 FOLDER_NAME = CHECKPOINTS_NAME

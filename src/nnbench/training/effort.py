@@ -7,9 +7,10 @@ inside the process, whatever ran beside it. What the system does not tell is Non
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from time import process_time
 from typing import Any, NamedTuple
+
+from nnbench.schema.deferred import dataclass
 
 try:
     import resource

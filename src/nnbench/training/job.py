@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from nnbench.config.run import RunConfig, read_config
 from nnbench.records.flags import Flag, read_flag
+from nnbench.schema.deferred import dataclass
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import os
 import random
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 from nnbench.backends.program import ROOMS, framework_of, room_of
 from nnbench.errors import ConfigError
 from nnbench.formatting import cut
+from nnbench.schema.deferred import dataclass
 
 IMPORTS = {"torch": "torch", "keras": "keras", "tensorflow": "keras"}
 SHOWN_CHARACTERS = 200

@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from nnbench.records.certificate import Certificate, Place
 from nnbench.records.figures import SPLITS, Figures, wrong_logits
 from nnbench.records.files import write_arrays
 from nnbench.schema import progress
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.progress import Tell, nobody
 from nnbench.training import tracing
 from nnbench.training.assembly import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nnbench.backends.protocol import Params, StepTrace, Tracer, Walk
 from nnbench.errors import ConfigError, UnsupportedSpec
 from nnbench.model import metrics
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.progress import Tell, nobody
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from time import perf_counter, process_time, sleep, thread_time
 from typing import TypeVar
 
+from nnbench.schema.deferred import dataclass
 from nnbench.training import effort
 
 T = TypeVar("T")

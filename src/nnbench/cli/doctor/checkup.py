@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +19,7 @@ from nnbench.config.run import RunConfig
 from nnbench.config.sources import source_of_study, sources
 from nnbench.records import machine
 from nnbench.records.environment import forced
+from nnbench.schema.deferred import dataclass
 
 Mark = Literal["OK", "--", "!!"]
 DEFAULT_DATA = "mnist_5k"

@@ -17,10 +17,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from nnbench.config.sources import python_path
+from nnbench.schema.deferred import dataclass
 
 State = Literal["works", "missing", "broken", "silent"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from nnbench.reporting.claims.recorded import mixed, stale
 from nnbench.reporting.claims.text import Pair, StudyAnswers, answer_study
 from nnbench.reporting.comparison.run_notes import flag_notes
 from nnbench.reporting.pages.tables import weight_difference
+from nnbench.schema.deferred import dataclass
 from nnbench.sweeps.loop import run_sweep
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.operations import Times, facts, measured_once

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, get_args
 
 from nnbench.backends.operations import FACTS, MEANINGS
@@ -15,6 +15,7 @@ from nnbench.errors import ConfigError
 from nnbench.reporting.claims.expression import Figures, evaluate, names
 from nnbench.reporting.claims.figures import FIGURES
 from nnbench.schema import suggest
+from nnbench.schema.deferred import dataclass
 
 Way = Literal["published", "matched"]
 WAYS: tuple[Way, ...] = ("published", "matched")

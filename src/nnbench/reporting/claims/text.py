@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Group
@@ -18,6 +17,7 @@ from nnbench.reporting.claims.expression import Figures
 from nnbench.reporting.claims.figures import by_seed
 from nnbench.reporting.claims.verdicts import Answer, answer, shown, ways, with_causes
 from nnbench.reporting.pages.grid import fold, titled
+from nnbench.schema.deferred import dataclass
 
 HEADS = ("claim", "published", "measured, as published", "measured, matched", "verdict")
 _WAYS: dict[Way, str] = {"published": "as published", "matched": "matched"}

@@ -7,7 +7,7 @@ A study's `claims` are data: what is said, an expression over the figures of its
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Literal
 
 from nnbench.errors import ConfigError
@@ -15,6 +15,7 @@ from nnbench.reporting.claims.claim import WAYS, Claim, Unit, Way
 from nnbench.reporting.claims.expression import Figures, evaluate, figures_in
 from nnbench.reporting.claims.figures import EXACT
 from nnbench.reporting.statistics import Difference, interval
+from nnbench.schema.deferred import dataclass
 
 Word = Literal["reproduced", "not reproduced", "undecided", "stand-in"]
 Outcome = Literal[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import median
 
 from nnbench.formatting import ONE_EPOCH, cut_inside
@@ -21,6 +21,7 @@ from nnbench.reporting.statistics import (
     corrected_contrasts,
     of_figures,
 )
+from nnbench.schema.deferred import dataclass
 
 ROUNDING = 0.01  # ratios no further apart than this are the same to a reader
 MOST_BESIDES = 3  # that a short verdict names of what else differs

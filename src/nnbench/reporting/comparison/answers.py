@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
@@ -15,6 +14,7 @@ from nnbench.formatting import percent
 from nnbench.records.run import RunResult
 from nnbench.reporting.comparison.groups import Group, seed
 from nnbench.reporting.comparison.tested import Read, read_tested, split_of
+from nnbench.schema.deferred import dataclass
 
 MOST_GROUPS = 6  # that fit beside each other
 MOST_SAMPLES = 10

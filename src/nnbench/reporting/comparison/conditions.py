@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import mean
 
 from nnbench.formatting import finite, number
@@ -22,6 +22,7 @@ from nnbench.reporting.comparison.rows import Row
 from nnbench.reporting.comparison.tested import Scored, scored
 from nnbench.reporting.statistics import FEWEST, Difference, interval, spread_of_times
 from nnbench.reporting.statistics.scores import Scores, half_of_accuracies, half_of_scores
+from nnbench.schema.deferred import dataclass
 
 FRACTIONS = ("accuracy", "train_accuracy")  # between 0 and 1, and so are their intervals
 

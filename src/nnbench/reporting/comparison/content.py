@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import median
 
 from nnbench.errors import ConfigError
@@ -34,6 +33,7 @@ from nnbench.reporting.comparison.rows import Row, row
 from nnbench.reporting.comparison.run_notes import flag_notes, forced_kernel_notes
 from nnbench.reporting.comparison.tested import Read, Tested, once
 from nnbench.schema import suggest
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.progress import Tell, nobody
 
 TARGET = 0.95  # of the best median test accuracy: the accuracy that times are taken to

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nnbench.reporting.comparison.facts import absent, two
 from nnbench.reporting.comparison.groups import Group, Table
 from nnbench.reporting.comparison.treatment import UNKNOWN, rule
+from nnbench.schema.deferred import dataclass
 
 # Settings and what a difference in them does, whatever framework runs them. By the longest key
 # that begins the setting's own.

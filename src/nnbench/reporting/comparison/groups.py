@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from nnbench.records.run import RunResult
 from nnbench.records.settings import settings
 from nnbench.records.standing import standing
 from nnbench.reporting.comparison.facts import NOT_RECORDED, facts, is_drawn
+from nnbench.schema.deferred import dataclass
 
 # What a backend's name, execution and engine bring along; told by its label.
 BACKEND = ("backend.",)

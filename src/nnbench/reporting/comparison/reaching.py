@@ -7,12 +7,12 @@ the worse runs, so that there is a verdict only where every run of both groups g
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from nnbench.formatting import percent
 from nnbench.reporting.comparison.groups import Group, seed
 from nnbench.reporting.comparison.rows import seconds_to
 from nnbench.reporting.statistics import Comparison, compare_times, corrected
+from nnbench.schema.deferred import dataclass
 
 
 @dataclass(frozen=True)

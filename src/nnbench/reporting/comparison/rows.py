@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from statistics import mean, median
 from typing import Any
 
 from nnbench.formatting import finite
 from nnbench.records.run import Phases, RunResult
 from nnbench.reporting.comparison.groups import Group
+from nnbench.schema.deferred import dataclass
 
 
 @dataclass(frozen=True)

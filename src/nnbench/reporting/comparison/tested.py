@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from nnbench.records.run import RunResult
 from nnbench.records.weights import load_predictions
 from nnbench.reporting.statistics import Scores
 from nnbench.schema import read as read_as
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.files import note
 
 Vector = NDArray[np.float64]

@@ -8,8 +8,9 @@ every leaf of a real record in turn.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from typing import Literal
+
+from nnbench.schema.deferred import dataclass
 
 What = Literal["harmless", "told", "apart"]
 # Between whom: any two runs; runs of one seed; the runs that a verdict pairs; runs of one backend,

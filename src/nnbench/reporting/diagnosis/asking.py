@@ -6,7 +6,6 @@ import ast
 import copy
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from nnbench.config.words import split
 from nnbench.errors import ConfigError
 from nnbench.records.lookup import is_recorded, recorded
 from nnbench.reporting.diagnosis.diagnosis import Diagnosis, diagnose
+from nnbench.schema.deferred import dataclass
 from nnbench.sweeps.configured import read_configuration
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.programs import Program, parse, read_objects, read_program

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from nnbench.reporting.diagnosis.sides import Side, values_of
 from nnbench.reporting.diagnosis.starts import OF, PLAIN
 from nnbench.reporting.explain.bridge import cell
 from nnbench.reporting.explain.change import Values
+from nnbench.schema.deferred import dataclass
 from nnbench.sweeps.programs import Program, read_program
 
 

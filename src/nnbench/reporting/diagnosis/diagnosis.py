@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from nnbench.reporting.diagnosis.starts import Starts
 from nnbench.reporting.explain.change import Values
 from nnbench.reporting.explain.layers import slots
 from nnbench.schema import to_data
+from nnbench.schema.deferred import dataclass
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.programs import Program
 from nnbench.writing import staged, write

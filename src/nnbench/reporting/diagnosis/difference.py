@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from nnbench.model.reading import Place
 from nnbench.reporting.explain.change import Change
 from nnbench.reporting.explain.effects import phrase
+from nnbench.schema.deferred import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from nnbench.model.network import ParamKey
@@ -11,6 +10,7 @@ from nnbench.model.reading import Distribution
 from nnbench.reporting.diagnosis.differences import aligned
 from nnbench.reporting.diagnosis.sides import Side
 from nnbench.reporting.explain.layers import entry
+from nnbench.schema.deferred import dataclass
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from nnbench.config.backend import label_of
 from nnbench.records.run import RunResult
@@ -21,6 +20,7 @@ from nnbench.reporting.explain.change import Values
 from nnbench.reporting.explain.explanation import Gap, average, gap
 from nnbench.reporting.explain.noise import with_noise
 from nnbench.reporting.explain.walk import run_plain
+from nnbench.schema.deferred import dataclass
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.plan import check
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -22,6 +21,7 @@ from nnbench.reporting.diagnosis.writing import Wanted
 from nnbench.reporting.explain.bridge import cell
 from nnbench.reporting.explain.change import LAYER, Change, Values, applied
 from nnbench.reporting.explain.layers import slots
+from nnbench.schema.deferred import dataclass
 from nnbench.training.assembly import make_architecture
 
 ROOMS: dict[Framework, Any] = {"keras": writing_keras, "torch": writing_torch}

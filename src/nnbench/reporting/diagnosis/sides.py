@@ -10,7 +10,6 @@ import copy
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +24,7 @@ from nnbench.model.optimizers import SGD, Adam, AdamW, Optimizer
 from nnbench.model.reading import Place, Reading
 from nnbench.model.schedule import Constant, Schedule
 from nnbench.schema import convert, to_data
+from nnbench.schema.deferred import dataclass
 
 RELU = spec.Activation("relu")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from nnbench.records.weights import load_weights, save_weights, weights_digest
 from nnbench.reporting.diagnosis.sides import Side
 from nnbench.reporting.explain.bridge import cell
 from nnbench.reporting.explain.layers import slots
+from nnbench.schema.deferred import dataclass
 from nnbench.training.assembly import make_architecture
 
 OF = "init"  # the group whose `run` says from which side

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from nnbench.model.init import TRUNCATED_DEVIATION
 from nnbench.model.layers import Layer, Shape
@@ -12,6 +11,7 @@ from nnbench.model.network import Architecture, ParamKey
 from nnbench.model.optimizers import Optimizer
 from nnbench.model.reading import Distribution
 from nnbench.model.schedule import Constant, Listed, Schedule
+from nnbench.schema.deferred import dataclass
 
 INDENT = " " * 4
 

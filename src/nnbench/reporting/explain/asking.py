@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from nnbench.reporting.explain.native import Crossing, across, crosses
 from nnbench.reporting.explain.recorded import ended, on_record, repeated, said_first
 from nnbench.reporting.explain.unnamed import unnamed
 from nnbench.reporting.explain.walk import Figures, gaps, run_plain, run_way, seeded, words
+from nnbench.schema.deferred import dataclass
 from nnbench.schema.progress import Tell, nobody
 from nnbench.sweeps.observer import Observer
 from nnbench.sweeps.plan import check

@@ -7,12 +7,12 @@ order of single changes leads across.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from nnbench.config.run import Cell
 from nnbench.errors import NNBenchError
 from nnbench.records.identity import deciding
 from nnbench.reporting.explain.change import Change, Values, applied, changes
+from nnbench.schema.deferred import dataclass
 
 Possible = Callable[[Values], bool]
 

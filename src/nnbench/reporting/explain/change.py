@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nnbench.config.backend import label_of
@@ -22,6 +21,7 @@ from nnbench.reporting.explain.layers import (
     kinds,
     slots,
 )
+from nnbench.schema.deferred import dataclass
 
 GROUPS = ("backend", "arch", "data", "init", "loss", "optimizer", "schedule", "device")
 UNCHANGED = (*LEFT_OUT, "case")

@@ -7,12 +7,12 @@ each of them and writes the table into docs/native.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from nnbench.formatting import cut
 from nnbench.model.formulas import FAMILIES
 from nnbench.model.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from nnbench.schema.deferred import dataclass
 
 TORCH = "https://docs.pytorch.org/docs/stable/generated/torch"
 KERAS = "https://keras.io/api"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from statistics import mean
 
@@ -17,6 +17,7 @@ from rich.console import Group
 from nnbench.formatting import duration, number, percent
 from nnbench.reporting.pages.grid import fold, titled
 from nnbench.reporting.statistics import half_width, parts_of_mean
+from nnbench.schema.deferred import dataclass
 
 NAMED = 0.10  # of the gap: what explains less is not named as an explanation
 NAMED_RATIO = math.log(1.15)  # of times, however small the gap

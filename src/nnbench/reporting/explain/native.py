@@ -11,7 +11,6 @@ import copy
 import dataclasses
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nnbench.config.backend import label_of
@@ -23,6 +22,7 @@ from nnbench.reporting.explain.bridge import Bridge, Possible, bridge, cell
 from nnbench.reporting.explain.change import LAYER, Change, Values, changes
 from nnbench.reporting.explain.effects import RULES
 from nnbench.reporting.explain.layers import entry, kinds, slots
+from nnbench.schema.deferred import dataclass
 
 FRAMEWORK = "backend"  # the name of what is left when everything else is named
 OWN_AND_WRITTEN = (

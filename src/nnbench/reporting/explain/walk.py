@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from nnbench.reporting.explain.change import Change, Values
 from nnbench.reporting.explain.explanation import Gap, average, gap
 from nnbench.reporting.explain.native import FRAMEWORK, Crossing
 from nnbench.reporting.explain.noise import with_noise
+from nnbench.schema.deferred import dataclass
 from nnbench.sweeps.loop import run_sweep
 from nnbench.sweeps.observer import Observer
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from nnbench.formatting import EPOCH_TIME, duration, memory, number, percent
 from nnbench.reporting.comparison.rows import Row
+from nnbench.schema.deferred import dataclass
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ import json
 import re
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nnbench.records.colors import COLORS
 from nnbench.reporting.pages.typeface import named
+from nnbench.schema.deferred import dataclass
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
 from nnbench.formatting import printable
@@ -19,6 +18,7 @@ from nnbench.reporting.comparison.against import Against
 from nnbench.reporting.comparison.conditions import Condition
 from nnbench.reporting.comparison.content import Report
 from nnbench.reporting.statistics import Comparison
+from nnbench.schema.deferred import dataclass
 
 _NO_XML = re.compile("[\ufffe\uffff]|[\U0001fffe\U0001ffff]")  # the rest is `printable`'s
 UNDECIDED = ("undecided", "too few")

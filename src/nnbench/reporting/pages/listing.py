@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderResult
@@ -14,6 +13,7 @@ from nnbench.records.lookup import ID_CHARACTERS
 from nnbench.records.run import RunResult
 from nnbench.records.standing import standing
 from nnbench.reporting.comparison.run_notes import epoch_note, flag_notes
+from nnbench.schema.deferred import dataclass
 
 NARROW = 80  # columns: below, a list leaves out when runs were made and how long they are
 

@@ -7,13 +7,13 @@ apart; in black and white, and where curves coincide, groups are told apart by l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nnbench.formatting import cut_inside
 from nnbench.records.colors import COLORS, colors
 from nnbench.reporting.comparison.fairness import COMPARED
 from nnbench.reporting.comparison.groups import Group
+from nnbench.schema.deferred import dataclass
 
 MOST_GROUPS = 12  # in a figure: each has a marker of its own
 INK, SOFT, LINE = (COLORS[name][0] for name in ("ink", "soft", "line"))

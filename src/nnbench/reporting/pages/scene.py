@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +16,7 @@ from nnbench.reporting.comparison.groups import Group
 from nnbench.reporting.pages import room
 from nnbench.reporting.pages.drawn import Drawn
 from nnbench.reporting.pages.looks import LINE, Look, fitted, looks
+from nnbench.schema.deferred import dataclass
 
 WIDTH, HEIGHT, LEFT = 3.5, 2.4, 0.72  # inches of axes, and of what stands left of them
 LABEL = 30  # characters of a group's label beside its curve

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from nnbench.reporting.statistics.student import (
     holm,
     probability,
 )
+from nnbench.schema.deferred import dataclass
 
 Vector = NDArray[np.float64]
 # So that n samples answered alike bound a difference by 3 / n, which is the rule of three

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from nnbench.formatting import count
@@ -28,6 +28,7 @@ from nnbench.reporting.statistics.student import (
     parts_of_mean,
     probability,
 )
+from nnbench.schema.deferred import dataclass
 
 EQUAL_WITHIN = 0.02  # ratios no further from 1 than this are as good as equal
 MOST_ASKED = 100  # pairs; a question that needs more is not worth asking

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from nnbench.backends.numpy import NumpyTrainer
 from nnbench.backends.numpy.layers import Array, Layer
 from nnbench.backends.protocol import Params, Task, TrainStats, Walk
+from nnbench.schema.deferred import dataclass
 
 PAGE = "docs/mistakes.md"
 

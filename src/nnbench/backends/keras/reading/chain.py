@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -17,6 +17,7 @@ import keras
 from nnbench.backends.keras.reading.places import defined, place
 from nnbench.model.layers import Shape
 from nnbench.model.reading import Place
+from nnbench.schema.deferred import dataclass
 
 
 class NotKnownError(Exception):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -16,6 +15,7 @@ from nnbench.model import layers as spec
 from nnbench.model.layers import Layer, Shape, flat_length
 from nnbench.model.network import Architecture, ParamKey
 from nnbench.model.reading import Place, Reading, Unknown
+from nnbench.schema.deferred import dataclass
 
 # (argument, the variable that it is for, what that is)
 PENALISED = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from nnbench.backends.numpy.layers import Array, Layer
 from nnbench.backends.numpy.stopwatch import Stopwatch
 from nnbench.backends.protocol import Task
 from nnbench.model.counter import Words
+from nnbench.schema.deferred import dataclass
 
 
 @dataclass

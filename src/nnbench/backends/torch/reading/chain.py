@@ -7,7 +7,7 @@ order of flattening; views and permutes are carried out on it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from nnbench.model import layers as spec
 from nnbench.model.layers import Layer, Shape, flat_length
 from nnbench.model.network import ParamKey
 from nnbench.model.reading import Finding, Place, Unknown
+from nnbench.schema.deferred import dataclass
 
 Order = NDArray[np.int64]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import fx, nn
 
 from nnbench.backends.torch.reading import places
 from nnbench.model.reading import Place
+from nnbench.schema.deferred import dataclass
 
 PLACE = "place"  # of a node, in its meta
 # What a program may ask of a tensor without looking at its values.

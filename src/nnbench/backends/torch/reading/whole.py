@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from nnbench.model.reading import (
     held_still,
 )
 from nnbench.model.recognition import recognised
+from nnbench.schema.deferred import dataclass
 
 
 @dataclass(frozen=True)

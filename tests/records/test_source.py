@@ -5,9 +5,11 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +150,16 @@ def test_what_a_third_party_takes_from_our_backends_counts(
 def test_without_source_there_is_no_digest() -> None:
     found = source.backend_source("no_such_package.Mine")
     assert found == {"package": "no_such_package", "version": None, "digest": None, "imports": {}}
+
+
+def test_a_package_has_the_version_of_the_distribution_that_brings_it() -> None:
+    known = metadata.packages_distributions()
+    assert {"yaml", "sklearn", "scipy"} <= known.keys()  # two are called otherwise
+    some = random.Random(0).sample(sorted(known), 12)
+    for top in (*some, "yaml", "sklearn", "_no_such_package"):
+        bringing = {each.name for each in metadata.distributions() if source._brings(each, top)}
+        assert bringing == set(known.get(top, ())), top
+    assert source._version("sklearn") == metadata.version("scikit-learn")
 
 
 def test_a_changed_source_or_version_is_another_run_and_is_told() -> None:

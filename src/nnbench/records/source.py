@@ -7,12 +7,12 @@ a third party's backend included, makes them other runs. Nothing is imported to 
 from __future__ import annotations
 
 import ast
-import functools
 import hashlib
 import importlib.util
 import os
+import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -174,10 +174,17 @@ def _version(top: str) -> str | None:
     try:
         return metadata.version(top)
     except metadata.PackageNotFoundError:
-        names = _distributions().get(top, ())
-    return next((metadata.version(name) for name in names), None)
+        return next((each.version for each in metadata.distributions() if _brings(each, top)), None)
 
 
-@functools.cache  # what brings what; versions are asked for anew
-def _distributions() -> Mapping[str, Sequence[str]]:
-    return metadata.packages_distributions()
+def _brings(distribution: metadata.Distribution, top: str) -> bool:
+    """Tell whether a distribution brings the package or module `top`.
+
+    Found as `metadata.packages_distributions` finds it for all of them at once, in a twentieth of
+    the time: PyTorch alone has 12,000 files.
+    """
+    if declared := (distribution.read_text("top_level.txt") or "").split():
+        return top in declared
+    files = distribution.read_text("RECORD") or ""
+    ends = r"(/|(\.[\w-]+)*\.(py|so|pyd),)"
+    return re.search(f"^{re.escape(top)}{ends}", files, re.MULTILINE) is not None

@@ -50,7 +50,7 @@ class _Made:
             if not self.done:
                 dataclasses.dataclass(**self.options)(self.kind)
                 self.done = True
-                self.kind.__new__ = staticmethod(_new)  # type: ignore[method-assign, assignment]
+                self.kind.__new__ = staticmethod(_new)  # type: ignore[method-assign]
 
     def new(self, kind: type, /, *_: Any, **__: Any) -> Any:
         """Return an object without content, of the class or of one that inherits from it."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import itertools
 import json
+import logging
 import math
 import os
 import shlex
@@ -32,6 +34,7 @@ from nnbench.tracking.content import EPOCH_METRICS, tags
 from nnbench.tracking.converge import converge, follow
 from nnbench.tracking.mlflow import FOLLOW_SECONDS, FOLLOW_SHARE, pause
 from nnbench.tracking.note import TAG_CHARACTERS, experiment_note, note
+from nnbench.tracking.quiet import PATIENT_SECONDS, TIMEOUT, quiet
 from nnbench.tracking.store import DATABASE_NAME, VIEW, experiments, open_store
 from support import SOURCE, TESTS
 from support.commands import PATIENCE, wait_for
@@ -434,6 +437,34 @@ def test_a_locked_store_holds_nobody_up(stored: Path, monkeypatch: pytest.Monkey
         (answer,) = mirror(stored, make_run(stored / "runs" / "r1"), patient=False)
         assert "error" in answer
     assert "error" not in mirror(stored, make_run(stored / "runs" / "r1"))[0]
+
+
+RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+
+
+def test_one_that_leaves_late_takes_nothing_from_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run's thread hung in a dead server; it ends, or is forgotten, in the middle of the next."""
+    monkeypatch.delenv(RETRIES, raising=False)
+    level = logging.getLogger("urllib3").level
+    hung, forgotten, next_one = (contextlib.ExitStack() for _ in range(3))
+    for each in (hung, forgotten, next_one):
+        each.enter_context(quiet(patient=each is next_one))
+    hung.close()
+    del forgotten
+    gc.collect()
+    assert os.environ[RETRIES] == "0"
+    assert os.environ[TIMEOUT] == str(PATIENT_SECONDS)
+    assert logging.getLogger("urllib3").level > logging.CRITICAL
+    next_one.close()
+    assert RETRIES not in os.environ
+    assert logging.getLogger("urllib3").level == level
+
+
+def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(RETRIES, "2")
+    with quiet(), quiet():
+        assert os.environ[RETRIES] == "2"
+    assert os.environ[RETRIES] == "2"
 
 
 def test_patience_is_for_a_silence_and_in_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nnbench.errors import NNBenchError
@@ -35,29 +36,64 @@ class StoreError(NNBenchError):
     """The tracking store cannot be used; the run goes on without it."""
 
 
+class _Silence:
+    """What is set while somebody needs it, and put back when the last one has left.
+
+    They overlap: a thread that hangs in a dead server stays while the next run has one of its own,
+    and leaves whenever it ends.
+    """
+
+    def __init__(self) -> None:
+        self._users = 0
+        self._added: set[str] = set()
+        self._levels: dict[logging.Logger, int] = {}
+        self._lock = threading.RLock()  # an abandoned one may leave while another enters
+
+    def enter(self, wanted: Mapping[str, str]) -> None:
+        """Set these variables, but for what the user has set, and silence the loggers."""
+        with self._lock:
+            self._users += 1
+            new = {
+                key: v for key, v in wanted.items() if key not in os.environ.keys() - self._added
+            }
+            self._added.update(new)
+            os.environ.update(new)
+            for logger in map(logging.getLogger, NOISY):
+                self._levels.setdefault(logger, logger.level)
+                logger.setLevel(logging.CRITICAL + 1)
+
+    def leave(self) -> None:
+        """Put back what was, once nobody needs it."""
+        with self._lock:
+            self._users -= 1
+            if self._users:
+                return
+            for logger, level in self._levels.items():
+                logger.setLevel(level)
+            for key in self._added:
+                os.environ.pop(key, None)
+            self._levels.clear()
+            self._added.clear()
+
+
+_silence = _Silence()
+
+
 @contextlib.contextmanager
 def quiet(patient: bool = False) -> Iterator[None]:
     """Keep MLflow to itself while open: no telemetry, no log lines, no waiting for the dead.
 
     `patient`: a slow server may take longer. MLflow logs whole tracebacks for what it also raises;
-    that reaches the user as one line. Environment and log levels are put back on leaving; no
-    telemetry stays.
+    that reaches the user as one line. Environment and log levels are put back when the last one
+    that is open is left; no telemetry stays.
     """
     os.environ.update(PRIVACY)
     seconds = PATIENT_SECONDS if patient else REQUEST_SECONDS
-    wanted = ENVIRONMENT | {TIMEOUT: str(seconds)}
-    added = {key: value for key, value in wanted.items() if key not in os.environ}
-    os.environ.update(added)
-    loggers = {logger: logger.level for logger in map(logging.getLogger, NOISY)}
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
+    _silence.enter(ENVIRONMENT | {TIMEOUT: str(seconds)})
     try:
         yield
     finally:
-        for logger, level in loggers.items():
-            logger.setLevel(level)
-        for key in added:
-            os.environ.pop(key, None)
+        _silence.leave()
 
 
 def bound_answers() -> None:

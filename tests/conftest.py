@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sqlite3
@@ -25,6 +26,9 @@ from support import TESTS
 from support.commands import PATIENCE, Nnbench, fresh, here
 
 THREADS = threadpool_limits(limits=1, user_api="blas")
+
+# As the command line does: frameworks make a million objects that stay.
+gc.set_threshold(50_000, 20, 50)
 
 # Tests interrupt processes that they start, or close their terminal; a shell that runs pytest in
 # the background, or nohup, would have them ignore it.
@@ -49,6 +53,11 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {TESTS / name: i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from nnbench.testing.cases import case
 PAGE = Path(__file__).parents[2] / "docs" / "textbook.md"
 
 
+@pytest.mark.slow
 def test_the_kit_finds_no_failure() -> None:
     results = list(check_trainer(TextbookTrainer, "plain"))
     assert not [r for r in results if r.outcome == "failed"]

@@ -74,7 +74,10 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=[pytest.mark.slow] * (n in ("trace", "ops"))) for n in COMMANDS],
+    [
+        pytest.param(n, marks=[pytest.mark.slow] * (n in ("report", "trace", "ops")))
+        for n in COMMANDS
+    ],
 )
 @pytest.mark.usefixtures("at_once")
 def test_a_pipe_gets_lines_on_standard_error(
@@ -128,6 +131,7 @@ def test_a_terminal_has_a_line_that_renews_itself(recorded: Path, tmp_path: Path
     assert MOVES.search(shown)
 
 
+@pytest.mark.slow  # every other test's process has that variable, too
 def test_a_variable_has_none_of_it_said(
     recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: None
 ) -> None:

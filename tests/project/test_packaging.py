@@ -162,7 +162,14 @@ def test_import_rules_hold(copied: Path) -> None:
     assert all(f"{rule} KEPT" in done.stdout for rule in (DOWN, APART, WORKER, HOME))
 
 
-@pytest.mark.parametrize(("place", "lines", "rule"), PLANTS)
+# A check takes a second: make test has one of every kind, test-full all.
+KINDS = {0, 1, 3, 4, 5, 7, 10}
+
+
+@pytest.mark.parametrize(
+    ("place", "lines", "rule"),
+    [pytest.param(*p, marks=[pytest.mark.slow] * (i not in KINDS)) for i, p in enumerate(PLANTS)],
+)
 def test_an_import_that_breaks_a_rule_is_caught(
     copied: Path, place: str, lines: str, rule: str
 ) -> None:

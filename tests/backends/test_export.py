@@ -111,9 +111,8 @@ def exported(folder: Path, name: str, kind: str) -> np.ndarray:
     return trainer.evaluate("test")
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(k, marks=[pytest.mark.slow] * (k != "torch")) for k in LOADERS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", LOADERS)
 def test_the_plain_framework_gives_the_same_outputs(tmp_path: Path, kind: str) -> None:
     pytest.importorskip(kind)
     wanted = {name: exported(tmp_path / name, name, kind) for name in NETS}

@@ -192,6 +192,7 @@ def test_plain_output_keeps_lines_whole_and_brackets(tmp_path: Path) -> None:
     assert "\x1b" not in text
 
 
+@pytest.mark.slow  # imports every framework, as people's doctor does
 def test_doctor_reports_all_sections_and_stays_light(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from nnbench.cli import doctor as module;"

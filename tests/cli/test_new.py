@@ -13,9 +13,8 @@ from support import ROOT
 from support.commands import Nnbench, fresh
 
 
-@pytest.mark.parametrize(
-    "kind", ["arch", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("backend", "study"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["arch", "backend", "study"])
 def test_it_works_as_it_is(kind: str, nnbench: Nnbench, tmp_path: Path) -> None:
     done = nnbench("new", kind, "very_own", "--to", "a folder")
     assert (done.returncode, done.stderr) == (0, "")

@@ -76,9 +76,8 @@ LONG = (
     "nnbench study create_nn_from_numpy",
 )
 
-# A command that starts PyTorch, or asks every package what it can, takes seconds: make test has
-# this one. What the others do has fast tests in its room.
-TORCH = "nnbench backend=torch batch_size=32 init=glorot schedule=constant schedule.lr=0.1"
+# A command that starts PyTorch, or asks every package what it can, takes seconds. What they do has
+# fast tests in its room.
 SLOW = (
     "backend=torch",
     "numpy,torch",
@@ -91,7 +90,7 @@ SLOW = (
 
 def is_slow(command: str) -> bool:
     dear = any(word in command for word in SLOW) and "--plan" not in command
-    return command in LONG or (dear and command != TORCH)
+    return command in LONG or dear
 
 
 # Read from top to bottom: their blocks belong together and have a test of their own.
@@ -118,7 +117,7 @@ def commands() -> list[str]:
 
 def test_the_documents_have_commands() -> None:
     assert len(commands()) >= 8
-    assert {*LONG, TORCH} <= set(commands())
+    assert set(LONG) <= set(commands())
 
 
 @pytest.fixture(scope="session")
@@ -177,13 +176,8 @@ def test_a_documented_command_runs(
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        pytest.param(code, marks=[pytest.mark.slow] * ("nnbench.runs(" in code))
-        for code in blocks("python", apart())
-    ],
-)
+@pytest.mark.slow  # test_python.py asks the same of the same functions
+@pytest.mark.parametrize("code", blocks("python", apart()))
 def test_documented_python_runs(code: str, tmp_path: Path, tables: Path) -> None:
     (tmp_path / "results").mkdir()
     shutil.copy(tables, tmp_path / "results")  # which MLflow takes a second to make
@@ -194,6 +188,7 @@ def test_documented_python_runs(code: str, tmp_path: Path, tables: Path) -> None
     assert list(read_runs(tmp_path / "results"))
 
 
+@pytest.mark.slow
 def test_the_page_on_backpropagation_is_true(nnbench: Nnbench, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     page = [ROOT / "docs" / "backpropagation.md"]

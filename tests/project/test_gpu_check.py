@@ -68,6 +68,7 @@ def test_gpu_check_needs_neither_hydra_nor_mlflow_nor_keras(
     assert "No module" not in done.stderr
 
 
+@pytest.mark.slow
 def test_without_a_gpu_it_says_so_and_ends_with_2(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, GPU_CHECK, "--out", str(tmp_path)],

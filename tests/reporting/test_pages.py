@@ -61,6 +61,7 @@ def odd_reports(folder: Path) -> dict[str, list[RunResult]]:
     }
 
 
+@pytest.mark.slow
 def test_nothing_is_cut_at_any_width(tmp_path: Path) -> None:
     frames = FRAMES
     for name, runs in odd_reports(tmp_path).items():

@@ -90,6 +90,7 @@ def test_the_time_left_of_a_sweep(tmp_path: Path) -> None:
     assert many == few  # it is asked for several times a second, beside the training
 
 
+@pytest.mark.slow
 def test_a_plan_of_new_cells_among_many_runs(
     cells: list[Cell], folders: Callable[[int], Path]
 ) -> None:

@@ -96,7 +96,7 @@ def test_killed_and_asked_again(nnbench: Nnbench, tmp_path: Path) -> None:
     killed.mkdir()
     local = [*arguments, "tracking=local"]
     kill_once(killed, local, lambda: list(runs.glob("*/worker.log")))
-    kill_once(killed, arguments, in_the_second)
+    kill_once(killed, local, in_the_second)
     finish(killed, arguments)
     assert nnbench(*local).returncode == 0
     found = assert_the_same(killed, tmp_path)
@@ -399,6 +399,7 @@ def test_a_search_that_cannot_be(nnbench: Nnbench, words: list[str], said: str) 
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_where_results_are_tracked_makes_no_other_run(
     nnbench: Nnbench, tmp_path: Path, tables: Path
 ) -> None:

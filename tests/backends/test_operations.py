@@ -49,9 +49,8 @@ def test_numpy_computes_what_the_names_say() -> None:
     assert pooled.shape == (IMAGES[0], 63, 63, 16)
 
 
-@pytest.mark.parametrize(
-    "backends", [["numpy"], pytest.param(["numpy", "torch"], marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("backends", [["numpy"], ["numpy", "torch"]])
 def test_the_command_times_backends_in_turn(
     nnbench: Nnbench, tmp_path: Path, backends: list[str]
 ) -> None:

@@ -63,13 +63,12 @@ LONG = {("fit", "float64"), ("fit", "float32"), ("eager", "float64"), ("eager", 
     ("backend", "execution", "dtype", "bound", "epochs"),
     [
         # A fit of 20,000 batches takes half a minute, PyTorch a third of that: test_blocks compares
-        # their steps, and two epochs of PyTorch's are compared here.
+        # their steps.
         *(
             pytest.param(b, e, dtype, bound, 20, marks=[pytest.mark.slow] * ((e, dtype) in LONG))
             for b, e in BACKENDS
             for dtype, bound in (("float64", 1e-12), ("float32", 1e-4))
         ),
-        ("torch", "eager", "float64", 1e-12, 2),
     ],
 )
 def test_epochs_at_batch_1_end_in_the_same_weights(

@@ -23,7 +23,7 @@ EXECUTIONS = [
     ("torch", "eager"),
     pytest.param("keras", "xla", marks=pytest.mark.slow),
     ("keras", "graph"),
-    ("keras", "fit"),
+    pytest.param("keras", "fit", marks=pytest.mark.slow),
 ]
 
 

@@ -75,7 +75,8 @@ def test_random_nets_agree(count: int) -> None:
     assert short <= max(sum(outcomes.values()) * SHARE_SHORT, len(OTHERS))
 
 
-@pytest.mark.parametrize("count", [10, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [10, 150])
 def test_nearly_every_net_is_compared_over_ten_steps(count: int) -> None:
     """As many nets of any kind as dark ones: ReLU, zero biases, at least half the pixels zero."""
     found = [judged(make(i), OTHERS[:1])["numpy fused"] for make in SERIES for i in range(count)]

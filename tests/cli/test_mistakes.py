@@ -141,42 +141,47 @@ def test_wrong_arguments_of_every_command(trained: Path) -> None:
     assert [said for said in pasted if not starts(said)] == []
 
 
+# What is typed, and what was meant; a search for it takes a third of a second.
+MEANT = (
+    (["epocsh=3", *SMALL], ["epochs=3", *SMALL]),
+    (["batch_size=abc"], ["batch_size=1"]),
+    (["batch_size=1e1"], ["batch_size=10"]),
+    (["shuffle=yes"], ["shuffle=true"]),
+    (["name=r\u00e9sum\u00e9"], ['name="r\u00e9sum\u00e9"']),
+    (["arch=mlp", "arch.hidden=64,32"], ["arch=mlp", "arch.hidden=[64,32]"]),
+    (["seed=1,2"], ["-m", "seed=1,2"]),
+    (["results=a,b"], ['results="a,b"']),
+    (["backend=[numpy,numpy_reference]"], ["-m", "backend=numpy,numpy_reference"]),
+    (["launcher.n_jobs=2"], ["launcher=parallel", "launcher.n_jobs=2"]),
+    (["data=my.csv", "epochs=3"], ["data=csv", "data.path=my.csv", "epochs=3"]),
+    (["dataset=a/my.npz"], ["data=npz", "data.path=a/my.npz"]),
+    (
+        ["data=csv", "data.path=my.csv", "data.target=age"],
+        ["data=csv", "data.path=my.csv", "data.label=age"],
+    ),
+    (["optimizer.lr=0.1"], ["schedule=constant", "schedule.lr=0.1"]),
+    (["BACKEND=NumPy"], ["backend=numpy"]),
+    (["+backend=numpy"], ["backend=numpy"]),
+    (["~epochs"], []),
+    (["--plann", "epochs=1"], ["--plan", "epochs=1"]),
+    (["--batch-size=3"], ["batch_size=3"]),
+    (["optimizer.momentum.x=0.5"], ["optimizer.momentum=0.5"]),
+    (["arch", "arch.bais=true"], ["arch", "arch.bias=true"]),
+    (["numpy"], ["backend=numpy"]),
+    (["loss=mse", "loss.label_smoothing=0.1"], ["loss=mse"]),
+    (["epochs:3"], ["epochs=3"]),
+    (["show", "nunpy one"], ["show", "numpy one"]),
+    (["ls", "epochs=x=3"], ["ls"]),
+    (["ls", "bakend=numpy"], ["ls", "backend=numpy"]),
+    (["ls", "bakend=torch"], ["ls"]),  # there is no such run
+    (["shwo", "numpy one"], ["show", "numpy one"]),
+)
+QUICK = 14  # of them in make test
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [
-        (["epocsh=3", *SMALL], ["epochs=3", *SMALL]),
-        (["batch_size=abc"], ["batch_size=1"]),
-        (["batch_size=1e1"], ["batch_size=10"]),
-        (["shuffle=yes"], ["shuffle=true"]),
-        (["name=r\u00e9sum\u00e9"], ['name="r\u00e9sum\u00e9"']),
-        (["arch=mlp", "arch.hidden=64,32"], ["arch=mlp", "arch.hidden=[64,32]"]),
-        (["seed=1,2"], ["-m", "seed=1,2"]),
-        (["results=a,b"], ['results="a,b"']),
-        (["backend=[numpy,numpy_reference]"], ["-m", "backend=numpy,numpy_reference"]),
-        (["launcher.n_jobs=2"], ["launcher=parallel", "launcher.n_jobs=2"]),
-        (["data=my.csv", "epochs=3"], ["data=csv", "data.path=my.csv", "epochs=3"]),
-        (["dataset=a/my.npz"], ["data=npz", "data.path=a/my.npz"]),
-        (
-            ["data=csv", "data.path=my.csv", "data.target=age"],
-            ["data=csv", "data.path=my.csv", "data.label=age"],
-        ),
-        (["optimizer.lr=0.1"], ["schedule=constant", "schedule.lr=0.1"]),
-        (["BACKEND=NumPy"], ["backend=numpy"]),
-        (["+backend=numpy"], ["backend=numpy"]),
-        (["~epochs"], []),
-        (["--plann", "epochs=1"], ["--plan", "epochs=1"]),
-        (["--batch-size=3"], ["batch_size=3"]),
-        (["optimizer.momentum.x=0.5"], ["optimizer.momentum=0.5"]),
-        (["arch", "arch.bais=true"], ["arch", "arch.bias=true"]),
-        (["numpy"], ["backend=numpy"]),
-        (["loss=mse", "loss.label_smoothing=0.1"], ["loss=mse"]),
-        (["epochs:3"], ["epochs=3"]),
-        (["show", "nunpy one"], ["show", "numpy one"]),
-        (["ls", "epochs=x=3"], ["ls"]),
-        (["ls", "bakend=numpy"], ["ls", "backend=numpy"]),
-        (["ls", "bakend=torch"], ["ls"]),  # there is no such run
-        (["shwo", "numpy one"], ["show", "numpy one"]),
-    ],
+    [pytest.param(*m, marks=[pytest.mark.slow] * (i >= QUICK)) for i, m in enumerate(MEANT)],
 )
 def test_the_remedy_is_the_nearest_command_that_can_be(
     typed: list[str], meant: list[str], folder: Path

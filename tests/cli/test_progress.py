@@ -74,10 +74,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(n, marks=[pytest.mark.slow] * (n in ("report", "trace", "ops")))
-        for n in COMMANDS
-    ],
+    [pytest.param(n, marks=[pytest.mark.slow] * (n != "parity")) for n in COMMANDS],
 )
 @pytest.mark.usefixtures("at_once")
 def test_a_pipe_gets_lines_on_standard_error(
@@ -147,6 +144,7 @@ def test_a_variable_has_none_of_it_said(
     assert not re.search(rf"{TIME}|\x1b\[2K", shown)
 
 
+@pytest.mark.slow
 def test_what_is_parsed_has_no_progress_in_it(recorded: Path, tmp_path: Path) -> None:
     """Standard output is a file, standard error the terminal: that is where it is drawn."""
     shutil.copytree(recorded, tmp_path, dirs_exist_ok=True)

@@ -65,7 +65,7 @@ ASKED: dict[str, Callable[[type, type], object]] = {
     "kinds": lambda base, more: base(a=1) == more(a=1),
     "shown": lambda _, more: repr(more(a=1)).partition(" object at ")[0],
     "less": lambda _, more: more(a=1) < more(a=2),
-    "hash": lambda base, _: hash(base(a=1, b=())) == hash(base(a=1, b=())),
+    "hash": lambda base, _: len({hash(each) for each in [base(a=1, b=()), base(a=1, b=())]}),
     "fields": lambda _, more: [f.name for f in dataclasses.fields(more)],
     "fields of the base": lambda base, _: [f.name for f in dataclasses.fields(base)],
     "params": lambda _, more: repr(more.__dataclass_params__),

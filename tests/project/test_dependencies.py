@@ -194,6 +194,7 @@ class Few(NumpyTrainer):
 """
 
 
+@pytest.mark.slow
 def test_check_and_parity_work(python: Path, folder: Path) -> None:
     agreed = nnbench(
         python, folder, "parity", "backend=numpy,numpy_reference", "dtype=float64", *TINY
@@ -210,6 +211,7 @@ def test_check_and_parity_work(python: Path, folder: Path) -> None:
     assert "pass  sigmoid: " in checked.stdout
 
 
+@pytest.mark.slow
 def test_an_explanation_comes_without_its_plots(python: Path, folder: Path) -> None:
     done = nnbench(python, folder, "explain", "init.scale=0.1", "init.scale=0.2", *TINY)
     assert (done.returncode, done.stderr) == (0, "")

@@ -97,6 +97,7 @@ def test_a_sweep_and_what_is_made_of_it(tmp_path: Path, monkeypatch: pytest.Monk
     assert repr(run).endswith("%>")
 
 
+@pytest.mark.slow
 def test_what_an_explanation_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     same = nnbench.explain("seed=1", "seed=1", TINY)

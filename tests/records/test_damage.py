@@ -340,6 +340,7 @@ def test_something_else_in_the_place_of_any_file(folder: Path) -> None:
     assert memory() - before < MOST_EXTRA_BYTES
 
 
+@pytest.mark.slow
 def test_a_study_that_is_no_file(folder: Path) -> None:
     """Studies, options of others, data and kept times are read by the same reader."""
     study = folder / "experiments" / "mine"

@@ -210,6 +210,7 @@ def test_the_loss_explains_and_the_framework_does_not(nnbench: Nnbench, tmp_path
     assert len(read_runs(tmp_path / "results")) == 6
 
 
+@pytest.mark.slow
 def test_steps_of_a_bridge_are_not_compared_unasked(nnbench: Nnbench, tmp_path: Path) -> None:
     few = (*TINY, "epochs=1")
     assert nnbench(*few).returncode == 0

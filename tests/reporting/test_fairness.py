@@ -451,6 +451,7 @@ class Greedy(NumpyTrainer):
 }
 
 
+@pytest.mark.slow
 def test_real_runs_on_fewer_cores_or_with_other_kernels_and_threads_are_not_ranked(
     recorded: list[RunResult], tmp_path: Path
 ) -> None:

@@ -410,7 +410,8 @@ def test_the_workflow_is_the_documented_one() -> None:
     assert len(steps()) == 2
 
 
-@pytest.mark.parametrize("seeds", [pytest.param(5, marks=pytest.mark.slow), 4])
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [5, 4])
 def test_the_workflow_fails_by_its_conditions(tmp_path: Path, seeds: int) -> None:
     runs(tmp_path, "numpy", 5)
     runs(tmp_path, "torch", seeds)

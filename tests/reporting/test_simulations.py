@@ -130,6 +130,7 @@ def test_a_ratio_of_one_point_one_is_found() -> None:
     assert times_differ(normal, turns(2, 5), 5000, ratio=1.1) >= 0.9
 
 
+@pytest.mark.slow
 def test_times_in_few_trials() -> None:
     """The same in short, and the two faults that it is there to find."""
     for name, pairs in (("normal", 3), ("AR(1) 0.5", 5), ("bimodal 0.5", 3), ("drift 20 %", 5)):

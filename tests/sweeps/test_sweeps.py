@@ -354,6 +354,7 @@ def trials(folder: Path) -> Any:
     return optuna.load_study(study_name=name, storage=f"sqlite:///{folder}/results/search.db")
 
 
+@pytest.mark.slow
 def test_a_search_goes_on(nnbench: Nnbench, tmp_path: Path) -> None:
     def command(n: int) -> list[str]:
         space = ["schedule.lr=tag(log, interval(0.001, 1))", "arch.hidden=choice([4],[8])"]

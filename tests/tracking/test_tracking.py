@@ -32,6 +32,7 @@ from nnbench.tracking.content import EPOCH_METRICS, tags
 from nnbench.tracking.converge import converge, follow
 from nnbench.tracking.mlflow import FOLLOW_SECONDS, FOLLOW_SHARE, pause
 from nnbench.tracking.note import TAG_CHARACTERS, experiment_note, note
+from nnbench.tracking.quiet import OURS
 from nnbench.tracking.store import DATABASE_NAME, VIEW, experiments, open_store
 from support import SOURCE, TESTS
 from support.commands import PATIENCE, wait_for
@@ -465,7 +466,10 @@ def test_one_that_leaves_late_takes_nothing_from_the_next() -> None:
 
     In a process of its own: in this one such threads may hang.
     """
-    done = subprocess.run([sys.executable, "-c", LATE], check=False, capture_output=True, text=True)
+    env = {key: value for key, value in os.environ.items() if key not in OURS}
+    done = subprocess.run(
+        [sys.executable, "-c", LATE], env=env, check=False, capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -295,7 +295,10 @@ def test_layers_are_the_frameworks_own(backend: str, name: str) -> None:
     assert apart(backend, name, "sgd momentum") <= 1e-12
 
 
-@pytest.mark.parametrize(("backend", "optimizer"), [("torch", "adam"), ("keras", "adam")])
+@pytest.mark.parametrize(
+    ("backend", "optimizer"),
+    [("torch", "adam"), pytest.param("keras", "adam", marks=pytest.mark.slow)],
+)
 def test_steps_of_several_batches_are_the_frameworks_own(
     monkeypatch: pytest.MonkeyPatch, backend: str, optimizer: str
 ) -> None:

@@ -42,6 +42,7 @@ def test_the_store_lies_in_the_folder(nnbench: Nnbench, tmp_path: Path) -> None:
     assert {p.name for p in tmp_path.iterdir()} == {"rx"}
 
 
+@pytest.mark.slow
 def test_runs_and_what_reads_them(nnbench: Nnbench, tmp_path: Path) -> None:
     two = ["-m", "backend=numpy,numpy_reference", *TINY, "batch_size=16", "results=rx"]
     assert nnbench(*two).returncode == 0

@@ -63,6 +63,7 @@ LONG = (
     "schedule.factor=0.1 schedule.lr=0.1 arch=mlp 'arch.hidden=[32]' loss=cross_entropy "
     "data.train_samples=1000 epochs=4 batch_size=32 seed=0,1,2",
     "nnbench ops --size 200 --rounds 2",
+    "nnbench -m 'seed=range(0,3)' 'init.scale=choice(0.01,0.1)' batch_size=32 --fresh",
     "nnbench claims --out docs/results/claims.md",
     "nnbench check backend=numpy",
     "nnbench check backend=torch",

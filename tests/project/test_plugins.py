@@ -144,7 +144,9 @@ def folder(tmp_path: Path) -> Path:
     [
         (("--help",), "mine                  [own]"),
         (("--help",), "own_study              [own]"),
-        (("doctor",), "own                 backend=mine, study own_study"),
+        pytest.param(
+            ("doctor",), "own                 backend=mine, study own_study", marks=pytest.mark.slow
+        ),
         (("backend=mien",), "mine (own), minitorch, numpy, numpy_compiled"),
         (("study",), "own_study from own: Own"),
         (("arch", "backend=mine", *TINY), "parameters"),

@@ -267,6 +267,7 @@ def test_intervals_of_differences_cover() -> None:
             assert covered / 1500 >= (0.94 if seeds > 1 or nets.spread == 0 else 0.7)
 
 
+@pytest.mark.slow
 def test_accuracies_in_few_trials() -> None:
     """The same in short, and the faults that it is there to find."""
     for name, groups, seeds in (

@@ -150,6 +150,7 @@ def whole(found: Gap) -> None:
     assert sum(effect.middle for effect in found.effects) == pytest.approx(found.total)
 
 
+@pytest.mark.slow
 def test_several_formulas_share_the_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keras' RMSprop, PyTorch's, both on NumPy: constants and forms each have a share."""
     monkeypatch.chdir(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import json
 import pickle
 import subprocess
@@ -46,6 +47,16 @@ def made(decorator: Callable[..., Any], options: dict[str, Any]) -> tuple[type, 
     return base, decorator(**options)(More)
 
 
+def heir(kind: type) -> type:
+    """Return a class that inherits from `kind` and is made otherwise."""
+
+    class Heir(kind):  # type: ignore[misc]
+        def __init__(self, size: int) -> None:
+            super().__init__(a=size)
+
+    return Heir
+
+
 def what(act: Callable[[], object]) -> object:
     """Return what it returns, or which error it raises with which words."""
     try:
@@ -73,6 +84,11 @@ ASKED: dict[str, Callable[[type, type], object]] = {
     "replaced": lambda _, more: dataclasses.replace(more(a=1), a=5),
     "plain": lambda _, more: dataclasses.asdict(more(a=1)),
     "copied": lambda _, more: copy.deepcopy(more(a=1)),
+    "signature": lambda _, more: str(inspect.signature(more)),
+    "signature of the base": lambda base, _: str(inspect.signature(base)),
+    "signature of an heir": lambda _, more: str(inspect.signature(type("Heir", (more,), {}))),
+    "signature of another heir": lambda _, more: str(inspect.signature(heir(more))),
+    "text": lambda base, _: (base(a=1), base.__doc__)[1],
     "set": lambda _, more: setattr(more(a=1), "a", 2),
     "set anew": lambda _, more: setattr(more(a=1), "new", 2),
     "deleted": lambda _, more: delattr(more(a=1), "a"),
@@ -138,6 +154,16 @@ def test_threads_that_use_it_first_at_once_find_it_complete() -> None:
     finally:
         sys.setswitchinterval(before)
     assert wrong == []
+
+
+def test_what_is_wrong_with_a_class_is_said_whenever_it_is_used() -> None:
+    @deferred.dataclass(frozen=True)
+    class Wrong:
+        a: list[int] = []  # noqa: RUF012 - that is what is wrong
+
+    for ask in (Wrong, lambda: Wrong(a=[1]), lambda: dataclasses.fields(Wrong)):
+        with pytest.raises(ValueError, match="mutable default"):
+            ask()
 
 
 def test_what_makes_another_class_is_refused() -> None:

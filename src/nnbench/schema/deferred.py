@@ -9,6 +9,7 @@ is ever there before its class is complete.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ else:
         kind.__new__ = made.new
         for name in ("__dataclass_fields__", "__dataclass_params__"):
             setattr(kind, name, _Asked(made, name))
+        kind.__signature__ = _Signature(made)
         return kind
 
 
@@ -48,8 +50,12 @@ class _Made:
         """Do what `dataclasses.dataclass` does."""
         with _lock:
             if not self.done:
-                dataclasses.dataclass(**self.options)(self.kind)
-                self.done = True
+                self.done = True  # who asks meanwhile, in this thread, is that very work
+                try:
+                    dataclasses.dataclass(**self.options)(self.kind)
+                except BaseException:
+                    self.done = False
+                    raise
                 self.kind.__new__ = staticmethod(_new)  # type: ignore[method-assign]
 
     def new(self, kind: type, /, *_: Any, **__: Any) -> Any:
@@ -71,6 +77,18 @@ class _Asked:
     def __get__(self, instance: object, owner: type) -> Any:
         self.made.complete()
         return getattr(self.made.kind, self.name)
+
+
+class _Signature:
+    """What the class is called with, for `help` and editors: that of `__init__`, not `__new__`."""
+
+    def __init__(self, made: _Made) -> None:
+        self.made = made
+
+    def __get__(self, instance: object, owner: type) -> inspect.Signature:
+        self.made.complete()
+        whole = inspect.signature(owner.__init__)  # type: ignore[misc]
+        return whole.replace(parameters=[*whole.parameters.values()][1:])
 
 
 def is_deferred(kind: Any) -> bool:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import pytest
 
+from nnbench import schema
+from nnbench.config.run import RunConfig
 from nnbench.errors import ConfigError
+from nnbench.model.layers import Layer
 from nnbench.schema import above, at_least, read, to_data, within
+from nnbench.schema.deferred import is_dataclass
 
 
 @dataclass(frozen=True)
@@ -78,3 +83,29 @@ def test_names_the_value_the_allowed_and_the_path(change: dict[str, Any], messag
     with pytest.raises(ConfigError, match=message) as caught:
         read(Drawing, data)
     assert "\n" not in str(caught.value)
+
+
+def unions(annotation: Any, seen: set[type]) -> Iterator[tuple[type, ...]]:
+    """Yield the options of every union of dataclasses below `annotation`."""
+    parts = get_args(annotation)
+    options = tuple(each for each in parts if is_dataclass(each))
+    if len(options) > 1:
+        yield options  # type: ignore[misc]
+    if is_dataclass(annotation) and annotation not in seen:
+        seen.add(annotation)  # type: ignore[arg-type]
+        parts = tuple(get_type_hints(annotation, include_extras=True).values())
+    for each in parts:
+        yield from unions(each, seen)
+
+
+def test_options_are_told_apart_by_all_values_that_their_name_allows() -> None:
+    """Most by the one that is given, without being completed: it has to be the only one."""
+    found = [*unions(RunConfig, set()), *unions(Layer, set())]
+    assert len(found) >= 7
+    for options in found:
+        allowed = {
+            name: option
+            for option in options
+            for name in get_args(get_type_hints(option, include_extras=True)["name"])
+        }
+        assert schema._by_name(options) == allowed

@@ -29,7 +29,7 @@ from typing import (
 
 from nnbench.errors import ConfigError
 from nnbench.schema.columns import rows_sound
-from nnbench.schema.deferred import is_deferred
+from nnbench.schema.deferred import is_dataclass
 from nnbench.schema.files import Damage, check_plain
 from nnbench.schema.limits import LARGEST, NAME, UNKNOWN, Limit, Text, above, at_least, within
 from nnbench.schema.quick import Sound, quick
@@ -208,7 +208,7 @@ def _union(options: tuple[Any, ...], value: Any, path: str) -> Any:
     options = tuple(o for o in options if o is not type(None))
     if len(options) == 1:
         return _convert(options[0], value, path)
-    if not all(is_deferred(option) for option in options):
+    if not all(is_dataclass(option) for option in options):
         return _either(options, value, path)
     by_name = _by_name(options)
     if isinstance(value, str) and value in by_name:

@@ -120,7 +120,7 @@ class Packed:
 
 def test_an_unpacked_object_is_of_a_complete_class() -> None:
     code = (
-        "import pickle, sys; from test_deferred import Packed;"
+        "import pickle; from test_deferred import Packed;"
         "assert '__init__' not in vars(Packed);"
         f"one = pickle.loads({pickle.dumps(Packed(1, (2,)))!r});"
         "assert one == Packed(1, (2,)) and hash(one) and 'a=1' in repr(one)"
@@ -177,7 +177,6 @@ def test_importing_what_trains_completes_few_classes() -> None:
         "import dataclasses, json; real = dataclasses._process_class; names = [];"
         "dataclasses._process_class = lambda kind, *rest: names.append(kind) or real(kind, *rest);"
         "import nnbench.training.runner, nnbench.backends.numpy.trainer;"
-        "from nnbench.schema import deferred;"
         "print(json.dumps([f'{k.__module__}.{k.__qualname__}' for k in names]))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

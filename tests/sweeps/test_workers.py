@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -98,6 +99,37 @@ def test_it_ends_with_a_mistake_and_with_its_parent() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     wait_for(lambda: is_gone(int(done.stdout)))
+
+
+OTHERS = "sklearn, hydra, matplotlib.pyplot, mlflow, pandas, psutil, rich, scipy.stats, seaborn"
+
+
+@pytest.mark.parametrize("users", [{}, {"KMP_DUPLICATE_LIB_OK": "True", "KMP_BLOCKTIME": "0"}])
+@pytest.mark.parametrize("names", ["threadpoolctl", pytest.param(OTHERS, marks=pytest.mark.slow)])
+def test_a_worker_gets_what_the_user_set_and_not_what_imports_set(
+    names: str, users: dict[str, str]
+) -> None:
+    """Whatever this process has imported: runs of one sweep have one environment."""
+    code = (
+        "from nnbench.records.environment import switches\n"
+        "from nnbench.sweeps import workers\n"
+        "given = lambda: switches(workers._environment(1, {}, 'cpu'))\n"
+        f"before = given()\nimport {names}\nassert given() == before, (before, given())\n"
+        f"assert {users!r}.items() <= before.items(), before\n"
+    )
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("KMP_")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=inherited | users)
+
+
+def test_nor_what_was_imported_before_nnbench() -> None:
+    """As in a notebook."""
+    code = (
+        "import sklearn, threadpoolctl\nfrom nnbench.sweeps import workers\n"
+        "given = workers._environment(1, {}, 'cpu')\n"
+        "assert not [name for name in given if name.startswith('KMP_')], given\n"
+    )
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("KMP_")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=inherited)
 
 
 def is_gone(pid: int) -> bool:

@@ -17,8 +17,13 @@ from nnbench.credentials import without_stores
 from nnbench.records.environment import THREAD_VARIABLES
 from nnbench.tracking.quiet import OURS
 
-# What `import sklearn` does to os.environ, as MLflow has it do in the sweep's process.
-SET_BY_SKLEARN = {"KMP_DUPLICATE_LIB_OK": "True", "KMP_INIT_AT_FORK": "FALSE"}
+# What packages that this process imports put into os.environ, for themselves.
+SET_BY_IMPORTS = {
+    "sklearn": {"KMP_DUPLICATE_LIB_OK": "True", "KMP_INIT_AT_FORK": "FALSE"},  # MLflow imports it
+    "threadpoolctl": {"KMP_DUPLICATE_LIB_OK": "True"},
+}
+# What was there before any of them was imported: the user's.
+_BEFORE = frozenset() if SET_BY_IMPORTS.keys() & sys.modules.keys() else frozenset(os.environ)
 
 
 def environment(config: RunConfig) -> dict[str, str]:
@@ -31,8 +36,9 @@ def environment(config: RunConfig) -> dict[str, str]:
 
 def _environment(threads: int, backends: Mapping[str, str], device: str) -> dict[str, str]:
     values = without_stores(os.environ)
-    if "sklearn" in sys.modules:  # set by its import, for this process, not by the user
-        values = {k: v for k, v in values.items() if SET_BY_SKLEARN.get(k) != v}
+    for module in SET_BY_IMPORTS.keys() & sys.modules.keys():
+        ours = SET_BY_IMPORTS[module]
+        values = {k: v for k, v in values.items() if ours.get(k) != v or k in _BEFORE}
     values |= dict.fromkeys(THREAD_VARIABLES, str(threads))
     values |= backends
     values["PYTHONUNBUFFERED"] = "1"

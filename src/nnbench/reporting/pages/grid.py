@@ -9,3 +9,4 @@ from rich.table import Column, Table
 
 fold, right = partial(Column, overflow="fold"), partial(Column, justify="right")
 titled = partial(Table, title_justify="left", box=box.SIMPLE_HEAD)
+close = partial(titled, padding=(0, 1, 0, 0))  # many columns

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderResult
-from rich.table import Table
 
 from nnbench.formatting import duration, number, percent
 from nnbench.records.lookup import ID_CHARACTERS
 from nnbench.records.run import RunResult
 from nnbench.records.standing import standing
 from nnbench.reporting.comparison.run_notes import epoch_note, flag_notes
+from nnbench.reporting.pages.grid import close
 from nnbench.schema.deferred import dataclass
 
 NARROW = 80  # columns: below, a list leaves out when runs were made and how long they are
@@ -30,7 +29,7 @@ class listing:  # noqa: N801 - as a function of the runs, which waits for its wi
 
 def _table(runs: Sequence[RunResult], width: int) -> Group:
     """Return a table of recorded runs of at most `width` columns, and notes on them."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = close()
     table.add_column("id", no_wrap=True)
     if width >= NARROW:
         table.add_column("created", no_wrap=True)

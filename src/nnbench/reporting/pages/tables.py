@@ -17,7 +17,7 @@ from nnbench.records.run import RunResult
 from nnbench.records.standing import standing
 from nnbench.reporting.comparison.learning import hints
 from nnbench.reporting.comparison.run_notes import epoch_note, flag_notes, forced_kernel_notes
-from nnbench.reporting.pages.grid import fold, titled
+from nnbench.reporting.pages.grid import close, fold
 
 # Title, figure of the run's kept epoch, and how it is written.
 FIGURES: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
@@ -56,7 +56,7 @@ def comparison(runs: Sequence[RunResult]) -> Group:
 
 def _comparison_table(runs: Sequence[RunResult], semantics: str) -> Table:
     title = f"{count(len(runs), 'run')}, {semantics} semantics"
-    table = titled(fold("run", min_width=12), title=title)
+    table = close(fold("run", min_width=12), title=title)
     regression = all(r.kept is None or r.kept.test_accuracy is None for r in runs)
     unfinished = any(r.status != "finished" for r in runs)
     if unfinished:

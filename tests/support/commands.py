@@ -14,6 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
+import psutil
+
 from nnbench.cli import main
 from nnbench.config import sources
 from nnbench.records.folder import read_runs
@@ -96,6 +98,14 @@ def wait_for(fact: Callable[[], T | None], process: subprocess.Popen[str] | None
         assert not over, process and process.communicate()
         time.sleep(0.02)
     raise AssertionError(f"{fact} did not become true in {PATIENCE} s")
+
+
+def is_gone(pid: int) -> bool:
+    """Tell whether a process is over, which on a busy machine it is a while after it is killed."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def started(process: subprocess.Popen[str], folder: Path, after: int = 0) -> RunResult:

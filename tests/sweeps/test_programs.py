@@ -12,7 +12,7 @@ from nnbench.errors import ConfigError
 from nnbench.sweeps import programs
 from nnbench.sweeps.importing import import_program
 from nnbench.sweeps.programs import Program, read_program
-from support.commands import Nnbench, wait_for
+from support.commands import Nnbench, is_gone, wait_for
 
 COURSE = ["data=digits", "batch_size=32", "epochs=2", "shuffle=true", "data.train_samples=160"]
 NET = (
@@ -68,15 +68,7 @@ def test_one_that_never_ends_is_stopped_with_what_it_started(
     )
     with pytest.raises(ConfigError, match=r"program.py: not done with building after 6 s; stopped"):
         asked(source, tmp_path)
-    state = Path(f"/proc/{child.read_text()}/stat")
-
-    def over() -> bool:
-        try:
-            return state.read_text().split()[2] == "Z"
-        except OSError:  # gone, perhaps while it was read
-            return True
-
-    wait_for(over)  # it dies when its turn comes, on a busy machine late
+    wait_for(lambda: is_gone(int(child.read_text())))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits are of POSIX")

@@ -19,7 +19,7 @@ from nnbench.sweeps import workers
 from nnbench.sweeps.loop import run_one
 from nnbench.sweeps.process import LOG_NAME
 from nnbench.sweeps.workers import worker_ahead
-from support.commands import TINY, Nnbench, plug_in, wait_for
+from support.commands import TINY, Nnbench, is_gone, plug_in, wait_for
 
 KILLED = -9
 
@@ -130,13 +130,6 @@ def test_nor_what_was_imported_before_nnbench() -> None:
     )
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("KMP_")}
     subprocess.run([sys.executable, "-c", code], check=True, env=inherited)
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def test_what_a_backend_says_is_in_the_log(nnbench: Nnbench, tmp_path: Path) -> None:

@@ -79,10 +79,11 @@ def begin(
     )
 
 
-def kill_group(process: subprocess.Popen[str]) -> None:
+def kill_group(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Kill a process and what it started; return what it had said, and its errors."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    return process.communicate()
 
 
 def wait_for(fact: Callable[[], T | None], process: subprocess.Popen[str] | None = None) -> T:
@@ -97,7 +98,8 @@ def wait_for(fact: Callable[[], T | None], process: subprocess.Popen[str] | None
             return found
         assert not over, process and process.communicate()
         time.sleep(0.02)
-    raise AssertionError(f"{fact} did not become true in {PATIENCE} s")
+    said = process and kill_group(process)
+    raise AssertionError(f"{fact} did not become true in {PATIENCE} s: {said}")
 
 
 def is_gone(pid: int) -> bool:

@@ -9,6 +9,8 @@ from nnbench.errors import ResultsError, RunBusy
 from nnbench.records.locks import Claim, locked
 from nnbench.records.run import RunResult
 
+ASKED_SECONDS = 1.0  # that others who ask how a run stands may hold its lock
+
 
 def delete(run: RunResult, forget: Callable[[RunResult], Sequence[str]]) -> Sequence[str]:
     """Delete a run's folder under its lock, and what `forget` knows of it; return its lines.
@@ -27,7 +29,7 @@ def delete(run: RunResult, forget: Callable[[RunResult], Sequence[str]]) -> Sequ
     if not claim.take():  # a sweep is about to resume it
         raise changed
     try:
-        with locked(run.directory, seconds=0):
+        with locked(run.directory, seconds=ASKED_SECONDS):
             now = RunResult.read(run.directory)
             if now.run_id != run.run_id or len(now.epochs) != len(run.epochs):
                 raise changed

@@ -7,6 +7,8 @@ cell's fingerprint in the results folder, so that two sweeps never begin the sam
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,15 +39,28 @@ def locked(directory: Path, seconds: float = LINGER_SECONDS) -> Iterator[None]:
 
 
 def is_locked(directory: Path) -> bool:
-    """Tell whether a process is at the run in `directory`."""
-    lock = FileLock(directory / LOCK_NAME, timeout=0)
+    """Tell whether a process is at the run in `directory`.
+
+    It is asked with a lock that many can hold at a time, so that two who ask do not take each
+    other for somebody at work.
+    """
     try:
-        with lock:
-            return False
-    except Timeout:
+        with (directory / LOCK_NAME).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
-    except OSError:  # a folder that cannot be written has nobody writing in it
-        return False
+    except OSError as error:  # there is no lock, or it is none of ours to open
+        return error.errno == errno.ENOSYS and _exists(directory)
+    return False
+
+
+def _exists(directory: Path) -> bool:
+    """Tell the same on a file system without flock, where FileLock makes and removes a file."""
+    try:
+        with FileLock(directory / LOCK_NAME, timeout=0):
+            return False
+    except (Timeout, OSError):
+        return True
 
 
 class Claim:

@@ -11,7 +11,7 @@ from nnbench.config import studies
 from nnbench.config.composition import compose, with_experiments
 from nnbench.errors import ConfigError
 from nnbench.reporting.claims.claim import read_claims, read_figures
-from support.commands import Nnbench
+from support.commands import Nnbench, here
 
 STUDY = """\
 title: Mine
@@ -146,6 +146,11 @@ def test_a_broken_study_is_in_nobodys_way(mine: Path) -> None:
     assert compose(["experiment=mine/one"]).config.case == "mine/one"
     with pytest.raises(ConfigError, match=r"broken.study.yaml: not valid YAML: .* UTF-8"):
         compose(["experiment=broken/one"])
+    listed, _, left_out = here(["--help"]).stdout.partition("Left out")
+    assert "  mine " in listed
+    assert "  broken " not in listed
+    assert "broken/study.yaml: not valid YAML" in left_out
+    assert {"mine", "broken"} - studies.sound().keys() == {"broken"}
 
 
 def test_figures_claim_nothing(mine: Path) -> None:

@@ -97,7 +97,7 @@ def _line(option: catalogue.Option) -> str:
 def _from_elsewhere() -> list[str]:
     """Return the studies that do not come with nnbench, and what of plug-ins is left out."""
     lines, wrong = [], [f"  {each}" for each in (*catalogue.problems(), *studies.problems())]
-    for name, path in studies.studies().items():
+    for name, path in studies.sound().items():
         if origin := sources.source_of_study(path).origin:
             lines.append(f"  {name:<22} [{origin}]")
     if lines:

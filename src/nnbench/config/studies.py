@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,12 @@ def with_origin(name: str) -> str:
     return f"{name} from {origin}" if origin else name
 
 
-def sound(say: Callable[[str], object]) -> list[str]:
-    """Return the studies that can be read, those with a mistake being no fault of nnbench's."""
-    for problem in problems():
-        say(f"Left out: {problem}")
-    return [name for name, path in studies().items() if _mistake(path) is None]
+def sound() -> dict[str, Path]:
+    """Return the studies without a mistake; `problems` says what is wrong with the others.
+
+    One of nnbench's own is always among them: a mistake there is nnbench's, and is to be seen.
+    """
+    return {name: path for name, path in studies().items() if _mistake(path) is None}
 
 
 def problems() -> list[Problem]:
@@ -67,10 +68,12 @@ def problems() -> list[Problem]:
 
 def _mistake(path: Path) -> str | None:
     """Return what is wrong with a study from elsewhere, None for nothing."""
+    if not source_of_study(path).origin:
+        return None
     try:
         _read(path, path.stat().st_mtime_ns)
     except ConfigError as error:
-        return str(error) if source_of_study(path).origin else None
+        return str(error)
     return None
 
 

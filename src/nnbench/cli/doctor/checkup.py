@@ -79,7 +79,7 @@ def from_elsewhere() -> dict[str, Option]:
 
 def plugins(answers: Mapping[str, Answer]) -> list[Finding]:
     """Say what packages and folders bring, whether their backends work, and what is left out."""
-    named = {name: source_of_study(path) for name, path in studies.studies().items()}
+    named = {name: source_of_study(path) for name, path in studies.sound().items()}
     findings = []
     for source in sources()[1:]:
         brought = [f"{o.group}={o.name}" for o in every_option() if o.source == source]

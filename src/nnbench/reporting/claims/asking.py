@@ -11,7 +11,7 @@ from typing import Any
 
 from nnbench.config.composition import compose_all
 from nnbench.config.run import Cell
-from nnbench.config.studies import read_study, sound
+from nnbench.config.studies import problems, read_study, sound
 from nnbench.errors import ConfigError, MissingPackage
 from nnbench.records.folder import read_runs
 from nnbench.records.identity import LEFT_OUT
@@ -56,7 +56,9 @@ def ask(
     if seeds < 1:
         raise ConfigError(f"Received --seeds {seeds}; must be at least 1.")
     observer = observer or Observer()
-    chosen = {name: read_study(name) for name in names or sound(observer.say)}
+    for problem in () if names else problems():
+        observer.say(f"Left out: {problem}")
+    chosen = {name: read_study(name) for name in names or sound()}
     planned = {
         name: _cells(name, study, overrides, seeds, observer)
         for name, study in chosen.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from nnbench.config.run import SearchConfig
 from nnbench.config.space import Interval, Space
 from nnbench.data import cifar10, mnist_5k
 from nnbench.data.mnist import MNIST
-from nnbench.errors import NNBenchError
+from nnbench.errors import NNBenchError, ResultsError
 from nnbench.records import recomputed, trajectory
 from nnbench.records.folder import Folder, read_runs
 from nnbench.records.run import RunResult
@@ -316,6 +318,29 @@ def test_hundreds_of_damaged_files_that_are_no_run_s(
 
 def test_damage_of_every_kind(folder: Path) -> None:
     assert fuzz(range(9)) > 400
+
+
+@pytest.mark.parametrize(
+    "others", [(None, [1, 2]), pytest.param(damage.WRONG, marks=pytest.mark.slow)]
+)
+def test_anything_in_any_place_of_a_record(folder: Path, others: tuple[Any, ...]) -> None:
+    run = victim()
+    assert run.directory is not None
+    path = run.directory / "run.json"
+    before, read = path.read_bytes(), 0
+    for what, content in damage.with_each(before, others):
+        path.write_bytes(content)
+        with contextlib.suppress(ResultsError):
+            RunResult.read(run.directory)
+            read += 1
+            try:
+                asking.report([], Path("results")).markdown()
+            except Exception as error:
+                raise AssertionError(what) from error
+            if others is damage.WRONG:
+                check(["show", run.run_id], set())
+    path.write_bytes(before)
+    assert read > 100, "most of what is recorded is free text and figures of the machine"
 
 
 @pytest.mark.slow

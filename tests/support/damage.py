@@ -11,7 +11,7 @@ import random
 import sqlite3
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,25 @@ def _places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     for key, item in items:
         found += _places(item, (*at, key))
     return found
+
+
+def with_each(content: bytes, others: Sequence[Any]) -> Iterator[tuple[str, bytes]]:
+    """Yield a record, signed anew, with each of `others` in every place; and what was put where.
+
+    Of the epochs, which are all alike, the first has to stand for the rest.
+    """
+    values = json.loads(content)
+    for *path, last in _places(values):
+        if path[:1] == ["epochs"] and path[1:2] == [1]:
+            continue
+        inner = values
+        for key in path:
+            inner = inner[key]
+        before = inner[last]
+        for other in others:
+            inner[last] = other
+            yield f"{'.'.join(map(str, (*path, last)))}={other!r}", signed(values)
+        inner[last] = before
 
 
 def signed(values: dict[str, Any], indent: int | None = 1) -> bytes:

@@ -264,26 +264,36 @@ def label(run: RunResult) -> str:
 
 def sentences(runs: Sequence[RunResult]) -> list[str]:
     """Return one sentence for all runs of a pair that agree, one for each other in doubt."""
-    agreed: defaultdict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    agreed: defaultdict[tuple[str, ...], list[tuple[str, float, float]]] = defaultdict(list)
     lines = []
     for run in runs:
         found = run.parity
         if found is None or found["outcome"] == "figures agree":
             continue
-        if found["outcome"] in ("agrees", "pass") and found["difference"]:
-            key = (found["outcome"], label(run), found["reference"], run.config["dtype"])
-            agreed[key].append(found)
-        else:
+        end = _end(found) if found["outcome"] in ("agrees", "pass") else None
+        if end is None:
             lines.append(str(found["text"]))
+        else:
+            key = (found["outcome"], label(run), str(found["reference"]), run.config["dtype"])
+            agreed[key].append((str(found["text"]), *end))
     for (outcome, backend, reference, dtype), group in agreed.items():
         if len(group) == 1:
-            lines.append(str(group[0]["text"]))
+            lines.append(group[0][0])
             continue
-        ends = [(c["difference"][-1], c["envelope"][-1]) for c in group]
-        worst, allowed = max(ends, key=lambda end: end[0] / end[1])
+        _, worst, allowed = max(group, key=lambda each: each[1] / each[2])
         lines.append(
             f"parity {outcome}: {backend} against {reference}, {dtype}, {len(group)} pairs of "
             f"runs: final weights differ by at most {worst:.1e} of the largest, allowed "
             f"{allowed:.1e}"
         )
     return lines
+
+
+def _end(parity: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Return how far the final weights of a pair are apart, and what is allowed, if recorded."""
+    for difference, envelope in zip(
+        parity["difference"][-1:], parity["envelope"][-1:], strict=False
+    ):
+        if difference is not None and envelope:
+            return difference, envelope
+    return None

@@ -104,11 +104,35 @@ class Cores(TypedDict, total=False):
     usable: int | None
 
 
+class Threads(TypedDict, total=False):
+    """How many threads computed."""
+
+    in_use: int | None
+    environment: dict[str, str]
+
+
+class Pool(TypedDict, total=False):
+    """A BLAS library."""
+
+    library: Known
+    num_threads: int | None
+
+
+class Source(TypedDict, total=False):
+    """What the backend was."""
+
+    package: Known
+    version: Known
+    digest: Known
+    imports: dict[str, Known]
+
+
 class Machine(TypedDict, total=False):
     """What the run took place on."""
 
     cpu: Known
     gpu: Known
+    gpu_driver: Known
     platform: Known
     python: Known
     hostname: Known
@@ -116,6 +140,9 @@ class Machine(TypedDict, total=False):
     commit: Known
     source_digest: Known
     cores: Cores | None
+    threads: Threads | None
+    blas: list[Pool] | None
+    backend_source: Source | None
     versions: dict[str, Known] | None
     environment: dict[str, str]
     memory_bytes: int | None

@@ -67,7 +67,7 @@ def label_of(backend: Any) -> str:
     words = [str(backend["name"])]
     if (engine := backend.get("engine")) not in (None, "tensorflow"):
         words.append(str(engine))
-    if backend["execution"] != backend["executions"][0]:
+    if backend["execution"] not in backend["executions"][:1]:
         words.append(backend["execution"])
     if origin := backend.get("origin"):
         words.append(f"({origin})")

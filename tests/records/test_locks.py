@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import threading
 from pathlib import Path
 
@@ -33,6 +34,14 @@ def test_who_asks_is_not_taken_for_somebody_at_work(tmp_path: Path) -> None:
         thread.join()
     assert len(said) == 10_000
     assert not any(said)
+
+
+def test_something_else_in_the_place_of_the_lock_keeps_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / LOCK_NAME)  # whose opening waits for a writer
+    assert not is_locked(tmp_path)
+    (tmp_path / LOCK_NAME).unlink()
+    (tmp_path / LOCK_NAME).mkdir()
+    assert not is_locked(tmp_path)
 
 
 def test_work_begins_though_somebody_is_asking(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,12 +46,17 @@ def is_locked(directory: Path) -> bool:
     other for somebody at work.
     """
     try:
-        with (directory / LOCK_NAME).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        lock = os.open(directory / LOCK_NAME, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:  # there is none, or it is none of ours
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError as error:  # there is no lock, or it is none of ours to open
+    except OSError as error:
         return error.errno == errno.ENOSYS and _exists(directory)
+    finally:
+        os.close(lock)
     return False
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from measuring import Failed
 from workloads import Limit
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
@@ -44,7 +45,8 @@ DEMANDS = (
 
 
 def measure(name: str, folder: Path) -> dict[str, Any]:
-    """Return what a command takes, as a journal keeps it. Raises CalledProcessError."""
+    """Return what a command takes, as a journal keeps it. Raises CalledProcessError, Failed."""
+    folder = folder.resolve()  # the commands are typed in it
     if name.endswith("MLflow") and not (folder / "results" / "mlflow.db").exists():
         _timed(["-m", "nnbench", *WORDS[name]], folder)  # makes the store, once
     start = time.perf_counter()
@@ -83,12 +85,15 @@ def _per_run(folder: Path) -> tuple[float, float]:
     from nnbench.records.folder import read_runs
 
     results = folder / "swept"
-    shutil.rmtree(results, ignore_errors=True)  # a round before's: nothing would be left to run
+    if results.exists():  # a round before's: nothing would be left to run
+        shutil.rmtree(results)
     took = []
     for seeds in ("0", f"range(1,{1 + FEW})"):
         words = ["-m", "nnbench", *SWEEP, f"seed={seeds}", f"results={results}"]
         took.append(_timed(words, folder))
     done = [run for run in read_runs(results) if run.config["seed"] > 0]
+    if len(done) != FEW:
+        raise Failed(f"{len(done)} of {FEW} runs are on record")
     epochs = [epoch for run in done for epoch in run.epochs]
     wall = sum(run.phases.train_seconds + run.phases.evaluate_seconds for run in done) / FEW
     cpu = sum((e.cpu_seconds or 0.0) + (e.evaluate_cpu_seconds or 0.0) for e in epochs) / FEW

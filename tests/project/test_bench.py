@@ -22,7 +22,7 @@ sys.path.append(str(BENCH))
 import commands  # noqa: E402
 import journal as journals  # noqa: E402
 import page as pages  # noqa: E402
-from measuring import Epoch, Measured  # noqa: E402
+from measuring import Epoch, Failed, Measured  # noqa: E402
 from workloads import WORKLOADS, Gain, Goal, Limit  # noqa: E402
 
 WHERE = {
@@ -208,8 +208,22 @@ def test_a_bench_that_was_killed_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_sweep_is_measured_anew_in_every_round(tmp_path: Path) -> None:
+def test_a_sweep_is_measured_anew_in_every_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a round before has finished is not taken for work done at no cost."""
-    rounds = [commands.measure(commands.SWEPT, tmp_path) for _ in range(2)]
+    monkeypatch.chdir(tmp_path)
+    Path("work").mkdir()  # named as `make bench` names it, from where it is called
+    rounds = [commands.measure(commands.SWEPT, Path("work")) for _ in range(2)]
+    assert [p.name for p in Path("work").iterdir()] == ["swept"]
     first, again = (each["processor_seconds"] for each in rounds)
     assert again > first / 3
+
+
+@pytest.mark.slow
+def test_a_sweep_that_left_no_runs_has_no_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "SWEEP", (*commands.SWEEP, "epochs=1", "--plan"))
+    with pytest.raises(Failed, match="0 of 9 runs are on record"):
+        commands.measure(commands.SWEPT, tmp_path)

@@ -1,9 +1,8 @@
 """Convolution, with the max-pooling after it, as long contiguous copies and one matrix product.
 
 Memory is `(channels, rows, columns, samples)`, so that the samples side by side make every inner
-loop long. A convolution of stride 1 then needs no gathering: with the padded image as one long
-row, what tap (i, j) sees of all windows at once is that row shifted by i rows and j columns, a
-contiguous copy; the few windows that run over the edge compute rubbish which nobody reads.
+loop long. A convolution of stride 1 then needs no gathering: what tap (i, j) sees of all windows at
+once is the padded image from row i and column j on, copied in runs of a row of windows each.
 
 Where max-pooling 2 x 2 follows, the windows are kept in four planes, by row and column modulo 2,
 and so is the padded image: the four values of a pooling window then lie in four planes at the same
@@ -42,23 +41,16 @@ class Conv:
         self.kernel = weights.joined(layer)  # [W; b], (taps * taps * channels + 1, filters)
         self.pads = conv.pads(shape[1:])
         padded = (height + sum(self.pads[0]), width + sum(self.pads[1]))
-        self.rows, self.columns = (-(-length // self.step) for length in padded)
-        self.length = self.rows * self.columns * n
-        reach = (self.taps - 1 + self.step - 1) // self.step
-        self._planes_shape = (
-            self.step,
-            self.step,
-            channels,
-            self.length + reach * (self.columns + 1) * n,
-        )
+        rows, columns = (-(-length // self.step) for length in padded)
+        self._planes_shape = (self.step, self.step, channels, rows, columns, n)
         self.given = np.zeros((channels, height, width, n), dtype)
         self.input = self.given.transpose(3, 1, 2, 0)
         self.planes = np.zeros(self._planes_shape, dtype)
-        phases = self.step**2
-        self.seen = np.ones((len(self.kernel), phases, self.length), dtype)
-        self.z = np.zeros((conv.filters, phases, self.length), dtype)
+        windows = (*out.shape[1:3], n)
+        self.seen = np.ones((len(self.kernel), self.step**2, *windows), dtype)
+        self.z = np.zeros((conv.filters, self.step**2, *windows), dtype)
         if pooled:
-            self.tops, self.bottoms = np.zeros((2, conv.filters, self.length), dtype)
+            self.tops, self.bottoms = np.zeros((2, conv.filters, *windows), dtype)
 
     def forward(self, blas: Blas) -> list[Call]:
         """Return the calls for all windows at once, and for pooling them."""
@@ -68,22 +60,24 @@ class Conv:
         calls += [partial(np.copyto, seen, plane) for seen, plane in self._seen(self.planes)]
         for seen, z in self._blocks(blas):
             calls.append(partial(np.matmul, self.kernel.T, seen, z))
+        out = self.out.transpose(3, 1, 2, 0)
         if self.step == 1:
-            return [*calls, partial(np.copyto, self.out, self._outer(self.z))]
-        a, b, c, d = self.z.transpose(1, 0, 2)
-        tops, bottoms = self._outer(self.tops), self._outer(self.bottoms)
+            return [*calls, partial(np.copyto, out, self.z[:, 0])]
+        a, b, c, d = np.moveaxis(self.z, 1, 0)
         return [
             *calls,
             partial(np.maximum, a, b, out=self.tops),
             partial(np.maximum, c, d, out=self.bottoms),
-            partial(np.maximum, tops, bottoms, out=self.out),
+            partial(np.maximum, self.tops, self.bottoms, out=out),
         ]
 
     def backward(
         self, blas: Blas, dy: Array, sink: Sink, wanted: bool
     ) -> tuple[list[Call], Array | None]:
         """Return the calls for the gradients; z and what the taps saw are overwritten."""
-        calls = self._unpooled(dy) if self.step == 2 else self._placed(dy)
+        errors = dy.transpose(3, 1, 2, 0)
+        pooled = self.step == 2
+        calls = self._unpooled(errors) if pooled else [partial(np.copyto, self.z[:, 0], errors)]
         target = sink.target.joined(self.layer)
         total, product = np.zeros_like(target), np.zeros_like(target)
         inner = self.taps**2 * len(self.given)
@@ -104,23 +98,14 @@ class Conv:
         calls += [partial(np.copyto, x, p) for p, x in self._inner(planes, gradient)]
         return calls, gradient.transpose(3, 1, 2, 0)
 
-    def _placed(self, dy: Array) -> list[Call]:
-        """Return the calls that put dy in place of z; windows over the edge get none."""
-        return [partial(self.z.fill, 0.0), partial(np.copyto, self._outer(self.z), dy)]
-
     def _unpooled(self, dy: Array) -> list[Call]:
-        """Return the calls that hand dy to the first maximum of each window, in place of z.
-
-        Windows over the edge get none: their places in `passed` stay zero.
-        """
-        a, b, c, d = self.z.transpose(1, 0, 2)
-        passed, top = np.zeros_like(self.tops), np.zeros_like(self.tops)
-        mask = np.zeros(self.tops.shape, bool)
+        """Return the calls that hand dy to the first maximum of each window, in place of z."""
+        a, b, c, d = np.moveaxis(self.z, 1, 0)
+        top, mask = np.zeros_like(self.tops), np.zeros(self.tops.shape, bool)
         calls: list[Call] = [
-            partial(np.copyto, self._outer(passed), dy),
             partial(np.greater_equal, self.tops, self.bottoms, mask),
-            partial(np.multiply, passed, mask, top),
-            partial(np.subtract, passed, top, self.bottoms),
+            partial(np.multiply, dy, mask, top),
+            partial(np.subtract, dy, top, self.bottoms),
         ]
         for left, right, share in ((a, b, top), (c, d, self.bottoms)):
             calls += [
@@ -130,35 +115,29 @@ class Conv:
             ]
         return calls
 
-    def _outer(self, windows: Array) -> Array:
-        """Return the windows `(filters, [1,] length)` that `out` has, in its layout."""
-        image = windows.reshape(len(windows), self.rows, self.columns, -1)
-        return image[:, : self.out.shape[1], : self.out.shape[2]].transpose(3, 1, 2, 0)
-
     def _inner(self, planes: Array, image: Array) -> Iterator[tuple[Array, Array]]:
         """Yield for each plane where the image's rows and columns are in it, and which they are."""
-        n, s = image.shape[3], self.step
+        s = self.step
         for a in range(s):
             for b in range(s):
-                plane = planes[a, b, :, : self.length].reshape(-1, self.rows, self.columns, n)
                 # Padded row s r + a is row s r + a - top of the image.
                 (r, y), (q, x) = (
                     (-(-(pad - phase) // s), (phase - pad) % s)
                     for pad, phase in ((self.pads[0][0], a), (self.pads[1][0], b))
                 )
                 part = image[:, y::s, x::s]
-                yield plane[:, r : r + part.shape[1], q : q + part.shape[2]], part
+                yield planes[a, b, :, r : r + part.shape[1], q : q + part.shape[2]], part
 
     def _seen(self, planes: Array) -> Iterator[tuple[Array, Array]]:
-        """Yield for each tap and phase its rows of `seen`, and the shifted plane that they see."""
+        """Yield for each tap and phase its rows of `seen`, and the part of a plane they see."""
         s, channels = self.step, planes.shape[2]
-        n = self.given.shape[3]
+        rows, columns = self.out.shape[1:3]
         for tap in range(self.taps**2):
             i, j = divmod(tap, self.taps)
             for a in range(s):
                 for b in range(s):
-                    start = ((a + i) // s * self.columns + (b + j) // s) * n
-                    plane = planes[(a + i) % s, (b + j) % s, :, start : start + self.length]
+                    (r, y), (q, x) = divmod(a + i, s), divmod(b + j, s)
+                    plane = planes[y, x, :, r : r + rows, q : q + columns]
                     yield self.seen[tap * channels : (tap + 1) * channels, a * s + b], plane
 
     def _blocks(self, blas: Blas) -> Iterator[tuple[Array, Array]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,10 @@ import pytest
 
 from nnbench.backends.drift import agreement
 from nnbench.backends.numpy import NumpyTrainer
-from nnbench.backends.numpy.fused import blas, images, online, plan
+from nnbench.backends.numpy.fused import blas, images, online, plan, stages
 from nnbench.backends.numpy.fused.online import BLOCK
 from nnbench.backends.numpy.fused.stages import largest_product
+from nnbench.backends.numpy.fused.team import Team
 from nnbench.backends.parity import Agreement
 from nnbench.backends.protocol import Walk
 from nnbench.errors import UnsupportedSpec
@@ -174,7 +177,7 @@ IMAGES: dict[str, list[Layer]] = {
 def test_images_in_parts_of_a_batch(name: str, inputs: Any) -> None:
     """Batches of 70 are three parts, the last of them smaller; the last batch is ragged."""
     given = case(*IMAGES[name], inputs=inputs, rate=0.01)
-    assert plan.PART < 70
+    assert stages.IMAGES < 70
     assert compared(given, batch=70).within
 
 
@@ -184,6 +187,85 @@ def test_images_in_parts_of_a_batch(name: str, inputs: Any) -> None:
 def test_every_kind_of_update_gathers_the_parts(optimizer: Optimizer) -> None:
     given = case(*IMAGES["two convolutions"], optimizer=optimizer, rate=0.003)
     assert compared(given, batch=70).within
+
+
+LARGE: dict[str, list[Layer]] = {
+    "dense": [Dense(9), RELU, Dense(7, bias=False), TANH],
+    "images": [Flatten(), Dense(9), SIGMOID],
+    "pooled": [Conv2d(3, stride=2), RELU, AvgPool2d(), Flatten()],
+}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize(
+    "optimizer", [SGD(), SGD(momentum=0.9), Adam()], ids=["sgd", "momentum", "adam"]
+)
+@pytest.mark.parametrize("name", LARGE)
+def test_a_large_batch_goes_in_parts_that_threads_share(
+    name: str, optimizer: Optimizer, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As equal as the whole batch, twice the same bits, full batches and ragged ones alike."""
+    inputs = "flat" if name == "dense" else "image"
+    given = case(*LARGE[name], optimizer=optimizer, rate=0.003, inputs=inputs)
+    shapes = given.task.architecture.shapes()
+    values = math.prod(given.task.architecture.input_shape) + sum(math.prod(s[3]) for s in shapes)
+    for limit in ("PART_BYTES", "SHARED_BYTES"):
+        monkeypatch.setattr(stages, limit, 33 * 8 * values)
+    for batch, samples in ((70, 170), (200, 200)):
+        reference, fused = trainers(given, batch_size=batch, threads=threads)
+        assert fused.choices["samples_per_part"] == 33
+        assert threads == fused.choices.get("part_threads", 1)
+        way = walks(given, batch, samples, epochs=1) * 2
+        assert agreement(reference, fused, given.params, way).within
+        ends = []
+        for _ in range(2):
+            fused.load(given.params)
+            for walk in way:
+                fused.train(walk)
+            ends.append(fused.params())
+        for key, expected in ends[0].items():
+            np.testing.assert_array_equal(ends[1][key], expected)
+
+
+def test_threads_that_share_a_batch_warn_no_more_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NumPy's warnings are each thread's own; a net that diverges would print them."""
+    monkeypatch.setattr(stages, "SHARED_BYTES", 2**13)
+    given = case(Dense(9), RELU, inputs="flat", optimizer=SGD(), rate=1e200)
+    fused = trainers(given, batch_size=70, threads=2)[1]
+    fused.load(given.params)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for walk in walks(given, 70):
+            assert not np.isfinite(fused.train(walk).loss_sum)
+
+
+def test_a_fault_in_a_thread_is_the_step_s() -> None:
+    """Nothing that goes wrong in another thread is lost."""
+
+    def fails() -> None:
+        raise MemoryError
+
+    done: list[int] = []
+    team = Team(3)
+    for _ in range(2):
+        with pytest.raises(MemoryError):
+            team.run([[lambda: done.append(1)], [fails], [lambda: done.append(3)]])
+    assert sorted(done) == [1, 1, 3, 3]
+
+
+@pytest.mark.parametrize("n", [16, 32, 64, 128, 256, 512, 1024])
+@pytest.mark.parametrize("units", [10, 64, 128, 512])
+def test_blocks_of_columns_are_no_slivers(
+    n: int, units: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of 256 to 1,024 were multiplied in blocks of one to seven columns."""
+    monkeypatch.setattr(blas, "_kernel", lambda: "SkylakeX")
+    found = blas.Blas("float32")
+    blocks = found.columns((n, 784), units)
+    assert 784 % blocks == 0
+    assert blocks == 1 or 784 // blocks >= blas.LEAST_COLUMNS
+    if blocks > 1:
+        assert n * units * 784 // blocks <= 10**6
 
 
 def test_a_batch_that_is_normalised_stays_whole() -> None:

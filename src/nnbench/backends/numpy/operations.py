@@ -21,7 +21,7 @@ from nnbench.model.network import ParamKey
 
 def operations(n: int, dtype: Dtype, threads: int) -> Operations:
     """Return the calls by name, as `nnbench.backends.operations` says."""
-    rng, blas = np.random.default_rng(0), Blas(dtype, "both" if threads == 1 else "numpy")
+    rng, blas = np.random.default_rng(0), Blas(dtype, "both" if threads == 1 else "numpy", threads)
     x, y = (rng.standard_normal((n, n)).astype(dtype) for _ in range(2))
     out = np.zeros_like(x)
     key, bias = ParamKey(0, "kernel"), ParamKey(0, "bias")

@@ -32,7 +32,7 @@ Libraries = Library | Literal["both"]
 SMALL_PRODUCT = {"SkylakeX": 10**6, "Cooperlake": 10**6, "SapphireRapids": 10**6}
 # Multiplications in a step's largest product, from which threads share it with a gain.
 SHARED_PRODUCT = 10**7
-LEAST_ROWS = 50  # of a block: below, the calls cost more than the copies
+LEAST_ROWS, LEAST_COLUMNS = 50, 28  # of a block: below, the calls cost more than the copies
 # Where NumPy's product, added afterwards, is faster than SciPy's that adds (OpenBLAS 0.3.31 and
 # 0.3.30): with these kernels, over many rows or into few units.
 APART = {"Haswell", "Zen"}
@@ -65,15 +65,15 @@ def worthwhile(threads: int, product: int) -> int:
 class Blas:
     """Calls on arrays of one dtype, with BLAS from `libraries`, NumPy's or SciPy's or both.
 
-    `small`: products of at most so many multiplications are the fast ones, None where size does
-    not matter.
+    `threads` are those of BLAS. `small`: products of at most so many multiplications are the fast
+    ones, None where size does not matter.
     """
 
-    def __init__(self, dtype: str, libraries: Libraries = "both") -> None:
+    def __init__(self, dtype: str, libraries: Libraries = "both", threads: int = 1) -> None:
         self.libraries = libraries
         self.adds = libraries != "numpy"  # products can add to what is there
         self.kernel = _kernel()
-        self.small = SMALL_PRODUCT.get(self.kernel or "") if libraries == "both" else None
+        self.small = SMALL_PRODUCT.get(self.kernel or "") if threads == 1 else None
         if self.adds:
             blas = _routines()
             letter = "s" if dtype == "float32" else "d"
@@ -84,10 +84,13 @@ class Blas:
     def columns(self, shape: Shape, units: int) -> int:
         """Return in how many blocks of columns x `(n, fan_in)` is best multiplied, times W."""
         n, fan_in = shape
-        if self.small is None or n * fan_in * units <= self.small or self._rows(fan_in, units) < n:
+        if not (self.adds and self.small) or n * fan_in * units <= self.small:
+            return 1
+        if self._rows(fan_in, units) < n:
             return 1
         needed = -(-n * fan_in * units // self.small)
-        return next((k for k in range(needed, 2 * needed) if fan_in % k == 0), 1)
+        most = min(2 * needed - 1, fan_in // LEAST_COLUMNS)
+        return next((k for k in range(needed, most + 1) if fan_in % k == 0), 1)
 
     def product(self, x: Array, w: Array, out: Array) -> list[Call]:
         """Return calls for `out = x w`; x `(n, a)`, w `(a, b)`, out `(n, b)`."""
@@ -121,18 +124,18 @@ class Blas:
 
     def add_product(self, alpha: float, x: Array, y: Array, beta: float, out: Array) -> list[Call]:
         """Return calls for `out = beta out + alpha x^T y`; x `(n, a)`, y `(n, b)`, out `(a, b)`."""
+        rows = self._rows(*out.shape)
+        blocks = [(x[i : i + rows].T, y[i : i + rows]) for i in range(0, len(x), rows)]
         if self.adds and not self._apart(*y.shape):
-            rows = self._rows(*out.shape)
             return [
-                partial(self._gemm, alpha, y[i : i + rows].T, x[i : i + rows].T, b, out.T, 0, 1, 1)
-                for i, b in ((i, 1.0 if i else beta) for i in range(0, len(x), rows))
+                partial(self._gemm, alpha, b.T, a, 1.0 if i else beta, out.T, 0, 1, 1)
+                for i, (a, b) in enumerate(blocks)
             ]
         product = np.empty_like(out)
-        return [
-            partial(np.matmul, x.T, y, product),
-            *self.scale(beta, out),
-            *self.accumulate(alpha, product, out),
-        ]
+        calls = self.scale(beta, out)
+        for a, b in blocks:
+            calls += [partial(np.matmul, a, b, product), *self.accumulate(alpha, product, out)]
+        return calls
 
     def add_rows(self, alpha: float, y: Array, beta: float, out: Array) -> list[Call]:
         """Return calls for `out = beta out + alpha sum of rows`; rows y `(n, b)`, out `(b,)`."""

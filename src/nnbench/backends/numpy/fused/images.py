@@ -4,9 +4,10 @@ Memory is `(channels, rows, columns, samples)`, so that the samples side by side
 loop long. A convolution of stride 1 then needs no gathering: what tap (i, j) sees of all windows at
 once is the padded image from row i and column j on, copied in runs of a row of windows each.
 
-Where max-pooling 2 x 2 follows, the windows are kept in four planes, by row and column modulo 2,
-and so is the padded image: the four values of a pooling window then lie in four planes at the same
-place, and pooling and its gradient are operations on whole planes.
+Where max-pooling 2 x 2 follows, the windows are kept in four planes, by row and column modulo 2:
+the four values of a pooling window then lie in four planes at the same place, and pooling and its
+gradient are operations on whole planes. The padded image is kept in two, by its column modulo 2, so
+that a row of windows lies in one run there as well.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from nnbench.backends.numpy.flat import Flat
 from nnbench.backends.numpy.fused.blas import Blas, Call
@@ -41,8 +43,7 @@ class Conv:
         self.kernel = weights.joined(layer)  # [W; b], (taps * taps * channels + 1, filters)
         self.pads = conv.pads(shape[1:])
         padded = (height + sum(self.pads[0]), width + sum(self.pads[1]))
-        rows, columns = (-(-length // self.step) for length in padded)
-        self._planes_shape = (self.step, self.step, channels, rows, columns, n)
+        self._planes_shape = (self.step, channels, padded[0], -(-padded[1] // self.step), n)
         self.given = np.zeros((channels, height, width, n), dtype)
         self.input = self.given.transpose(3, 1, 2, 0)
         self.planes = np.zeros(self._planes_shape, dtype)
@@ -54,10 +55,8 @@ class Conv:
 
     def forward(self, blas: Blas) -> list[Call]:
         """Return the calls for all windows at once, and for pooling them."""
-        calls: list[Call] = [
-            partial(np.copyto, p, x) for p, x in self._inner(self.planes, self.given)
-        ]
-        calls += [partial(np.copyto, seen, plane) for seen, plane in self._seen(self.planes)]
+        pairs = *self._inner(self.planes, self.given), *self._seen(self.planes)
+        calls: list[Call] = [partial(np.copyto, to, given) for to, given in pairs]
         for seen, z in self._blocks(blas):
             calls.append(partial(np.matmul, self.kernel.T, seen, z))
         out = self.out.transpose(3, 1, 2, 0)
@@ -94,7 +93,8 @@ class Conv:
         gradient = np.zeros_like(self.given)
         planes = np.zeros(self._planes_shape, dy.dtype)
         calls.append(partial(planes.fill, 0.0))
-        calls += [partial(np.add, plane, seen, plane) for seen, plane in self._seen(planes)]
+        for seen, windows in self._seen(planes):  # row by row of taps, whose windows do not overlap
+            calls += [partial(np.add, w, s, w) for s, w in zip(seen, windows, strict=True)]
         calls += [partial(np.copyto, x, p) for p, x in self._inner(planes, gradient)]
         return calls, gradient.transpose(3, 1, 2, 0)
 
@@ -116,29 +116,31 @@ class Conv:
         return calls
 
     def _inner(self, planes: Array, image: Array) -> Iterator[tuple[Array, Array]]:
-        """Yield for each plane where the image's rows and columns are in it, and which they are."""
-        s = self.step
-        for a in range(s):
-            for b in range(s):
-                # Padded row s r + a is row s r + a - top of the image.
-                (r, y), (q, x) = (
-                    (-(-(pad - phase) // s), (phase - pad) % s)
-                    for pad, phase in ((self.pads[0][0], a), (self.pads[1][0], b))
-                )
-                part = image[:, y::s, x::s]
-                yield planes[a, b, :, r : r + part.shape[1], q : q + part.shape[2]], part
+        """Yield for each plane where the image's columns are in it, and which they are."""
+        (top, _), (left, _) = self.pads
+        for b in range(self.step):
+            # Padded column s q + b is column s q + b - left of the image.
+            q, x = -(-(left - b) // self.step), (b - left) % self.step
+            part = image[:, :, x :: self.step]
+            yield planes[b, :, top : top + part.shape[1], q : q + part.shape[2]], part
 
     def _seen(self, planes: Array) -> Iterator[tuple[Array, Array]]:
-        """Yield for each tap and phase its rows of `seen`, and the part of a plane they see."""
-        s, channels = self.step, planes.shape[2]
-        rows, columns = self.out.shape[1:3]
-        for tap in range(self.taps**2):
-            i, j = divmod(tap, self.taps)
-            for a in range(s):
-                for b in range(s):
-                    (r, y), (q, x) = divmod(a + i, s), divmod(b + j, s)
-                    plane = planes[y, x, :, r : r + rows, q : q + columns]
-                    yield self.seen[tap * channels : (tap + 1) * channels, a * s + b], plane
+        """Yield for each column of taps and of phases its part of `seen`, and what it sees.
+
+        Both `(taps, channels, step, rows, columns, n)`: rows of taps first, of phases third.
+        """
+        channels, n = planes.shape[1], planes.shape[4]
+        taps, s, (rows, columns) = self.taps, self.step, self.out.shape[1:3]
+        seen = self.seen[: taps * taps * channels].reshape(
+            taps, taps, channels, s, s, rows, columns, n
+        )
+        for j in range(taps):
+            for b in range(s):
+                q, x = divmod(b + j, s)
+                plane = planes[x, :, :, q : q + columns]
+                windows = sliding_window_view(plane, taps, 1, writeable=True)[:, : s * rows]
+                windows = windows.reshape(channels, rows, s, columns, n, taps)
+                yield seen[:, j, :, :, b], windows.transpose(5, 0, 2, 1, 3, 4)
 
     def _blocks(self, blas: Blas) -> Iterator[tuple[Array, Array]]:
         """Yield the columns of `seen` and of z, block by block."""

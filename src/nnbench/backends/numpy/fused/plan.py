@@ -10,75 +10,123 @@ import numpy as np
 from nnbench.backends.numpy.fused.blas import Blas, Call, Step
 from nnbench.backends.numpy.fused.pointwise import gradient_factor, logit_calls
 from nnbench.backends.numpy.fused.stage import Material, Program, Sink
-from nnbench.backends.numpy.fused.stages import build_stages, gather_calls, in_parts
+from nnbench.backends.numpy.fused.stages import (
+    build_stages,
+    convolves,
+    gather_calls,
+    samples_at_a_time,
+)
+from nnbench.backends.numpy.fused.team import Team
 from nnbench.backends.numpy.fused.updates import Update
 from nnbench.backends.numpy.layers import Array
+from nnbench.backends.numpy.stopwatch import Stopwatch
 
-# Samples at a time, so that what their layers need stays in the cache: of images; in evaluation of
-# anything else, and where the weights themselves do not fit, so many that they are read seldom.
-PART = 32
+# Samples evaluated at a time, so that what their layers need stays in the cache; where the weights
+# themselves do not fit, so many that they are read seldom.
 EVALUATED = 128
 EVALUATED_LARGE = 2048
 LARGE_BYTES = 2**21
 
 
-class Plan(Program):
+class Plan:
     """Takes steps of `n` samples; `logits` are those of the last one.
 
-    A step of several batches computes one after the other, each as a whole or in parts.
+    A step of several batches computes one after the other, each as a whole or in parts, which the
+    threads of a team share.
     """
 
-    def __init__(self, material: Material, update: Update, blas: Blas, n: int) -> None:
-        super().__init__()
-        architecture, batch = material.task.architecture, material.task.batch_size
-        # Targets that broadcast are those of the whole batch.
-        whole = material.task.loss.mistake == "broadcast_targets"
-        size = min(PART if in_parts(architecture) and not whole else batch, n)
+    def __init__(
+        self, material: Material, update: Update, blas: Blas, n: int, team: Team | None = None
+    ) -> None:
+        architecture, batch = material.task.architecture, min(material.task.batch_size, n)
+        most = samples_at_a_time(material.task, material.weights.vector.nbytes) or batch
+        size = -(-batch // -(-batch // most))  # parts as large as each other
         starts = [
             start
             for first in range(0, n, batch)
             for start in range(first, min(first + batch, n), size)
         ]
+        threads = min(team.threads, len(starts)) if team else 1
         self.update = update.gathering() if len(starts) > 1 else update
         self.logits = np.zeros((n, architecture.output_shape()[0]), material.task.dtype)
+        self._team = team if threads > 1 else None
         self._rows = np.full(n, -1, np.int64)
         self._scale = np.zeros((), material.task.dtype)
         self._factor = gradient_factor(material.task.loss, self.logits.shape[1], n)
         # A full batch in the same order as before is in its place already.
-        self._stays = size == n == len(material.inputs) and architecture.augment is None
-        self._gather: list[Call] = []
-        parts: dict[int, _Part] = {}
-        for start, stop in pairwise([*starts, n]):
-            rows, logits = self._rows[start:stop], self.logits[start:stop]
+        full = batch == n == len(material.inputs)
+        self._stays = full and architecture.augment is None and not convolves(architecture)
+        own = (Sink(material.weights.like(), 1.0, 0.0) for _ in range(threads - 1))
+        self._shares = [
+            _Share(material, blas, self._scale, sink, self._stays)
+            for sink in (self.update.sink, *own)
+        ]
+        for i, (start, stop) in enumerate(pairwise([*starts, n])):
+            share = self._shares[i * threads // len(starts)]
             if start and start % batch == 0:
-                self.add("batch", [partial(_draw, material, start // batch)])
-            if len(rows) not in parts:
-                parts[len(rows)] = _Part(material, blas, self._scale, len(rows))
-            part = parts[len(rows)]
-            gather: list[Call] = [partial(np.copyto, part.rows, rows), *part.gather]
-            if self._stays:
-                self._gather = gather
-            else:
-                self.add("batch", gather)
-            sink = self.update.sink.adding() if start else self.update.sink
-            self.extend(part.steps(sink))
-            self.add("loss", [partial(np.copyto, logits, part.logits)])
+                share.add("batch", [partial(_draw, material, start // batch)])
+            share.compute(self._rows[start:stop], self.logits[start:stop])
+
+    def watch(self, stopwatch: Stopwatch) -> None:
+        """Put the stopwatch around every call; the parts are then computed by one thread."""
+        self._team = None
+        for share in self._shares:
+            share.watch(stopwatch)
 
     def take(self, rows: Array, lr: float) -> None:
         """Take a step over the training samples `rows` with learning rate `lr`."""
         if not (self._stays and np.array_equal(rows, self._rows)):
             self._rows[...] = rows
-            for call in self._gather:
-                call()
+            for share in self._shares:
+                for call in share.gather:
+                    call()
         self._scale[...] = self._factor * lr if self.update.in_gradient else self._factor
-        for call in self.calls:
-            call()
+        if self._team:
+            self._team.run([share.calls for share in self._shares])
+        else:
+            for share in self._shares:
+                for call in share.calls:
+                    call()
+        gradient, *others = (share.sink.target.vector for share in self._shares)
+        for other in others:
+            np.add(gradient, other, gradient)
         self.update.apply(lr)
 
 
 def _draw(material: Material, batch: int) -> None:
     """Let what is random draw by the keys of batch `batch` of the step."""
     material.keys.update(material.batch_keys[batch])
+
+
+class _Share(Program):
+    """Parts of a step that are computed one after the other; their gradients go to `sink`.
+
+    `stays`: their samples seldom change, and are gathered only then, by the calls `gather`.
+    """
+
+    def __init__(
+        self, material: Material, blas: Blas, scale: Array, sink: Sink, stays: bool
+    ) -> None:
+        super().__init__()
+        self.sink, self.gather, self._stays = sink, list[Call](), stays
+        self._part = partial(_Part, material, blas, scale)
+        self._parts: dict[int, _Part] = {}
+        self._sink = sink
+
+    def compute(self, rows: Array, logits: Array) -> None:
+        """Add the calls for the samples `rows`, whose logits go to `logits`."""
+        place = len(self._parts) if self._stays else len(rows)
+        if place not in self._parts:
+            self._parts[place] = self._part(len(rows))
+        part = self._parts[place]
+        gather: list[Call] = [partial(np.copyto, part.rows, rows), *part.gather]
+        if self._stays:
+            self.gather += gather
+        else:
+            self.add("batch", gather)
+        self.extend(part.steps(self._sink))
+        self.add("loss", [partial(np.copyto, logits, part.logits)])
+        self._sink = self.sink.adding()
 
 
 class Evaluation:

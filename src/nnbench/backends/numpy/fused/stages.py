@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
@@ -23,6 +24,8 @@ from nnbench.model.layers import Shape
 from nnbench.model.network import Architecture
 
 RELU = spec.Activation("relu")
+# Of a batch at a time: images; of anything else, bytes, more where threads share the parts.
+IMAGES, PART_BYTES, SHARED_BYTES = 32, 2**20, 2**21
 Located = tuple[int, spec.Layer, Shape]  # position, layer, shape of its input
 
 
@@ -56,14 +59,24 @@ def is_halving(layer: spec.Layer) -> bool:
     return isinstance(layer, spec.MaxPool2d) and layer.size == layer.step == 2
 
 
-def in_parts(architecture: Architecture) -> bool:
-    """Tell whether a batch may be computed a few samples at a time, and is better so."""
-    whole = spec.BatchNorm | spec.Dropout
-    return (
-        architecture.augment is None
-        and convolves(architecture)
-        and not any(isinstance(layer, whole) for layer in architecture.layers)
-    )
+def samples_at_a_time(task: Task, weight_bytes: int) -> int | None:
+    """Return how many samples of a batch are best computed at a time, None for the whole batch.
+
+    Of images so many that what their layers need stays in the cache, of anything else so many
+    whose values do, where the weights are as small: the data are then read from memory once.
+    """
+    architecture = task.architecture
+    if architecture.augment is not None or task.loss.mistake == "broadcast_targets":
+        return None
+    if any(isinstance(layer, spec.BatchNorm | spec.Dropout) for layer in architecture.layers):
+        return None
+    if convolves(architecture):
+        return IMAGES
+    shapes = (architecture.input_shape, *(after for *_, after in architecture.shapes()))
+    values = sum(math.prod(shape) for shape in shapes)
+    of = PART_BYTES if task.threads == 1 else SHARED_BYTES
+    most = of // (values * np.dtype(task.dtype).itemsize)
+    return most if most and weight_bytes <= PART_BYTES else None
 
 
 def products(architecture: Architecture) -> Iterator[tuple[int, int, int]]:
@@ -145,12 +158,9 @@ def gather_calls(material: Material, rows: Array, x: Array) -> list[Call]:
     else:
         taken = np.empty((len(rows), samples.shape[1]), samples.dtype)
         calls = [partial(np.take, samples, rows, 0, taken, "clip")]
-        given = taken.reshape(x.shape)
-        if material.task.inputs.dtype == "uint8":
-            factor = x.dtype.type(scale)
-            calls.append(partial(np.multiply, given, factor, x, dtype=x.dtype))
-        else:
-            calls.append(partial(np.copyto, x, given, casting="unsafe"))
+        calls.append(partial(np.copyto, x, taken.reshape(x.shape), casting="unsafe"))
+        if material.task.inputs.dtype == "uint8":  # in two passes: NumPy casts in small pieces else
+            calls.append(partial(np.multiply, x, x.dtype.type(scale), x))
     augment = material.task.architecture.augment
     if augment is None or not material.training:
         return calls

@@ -12,12 +12,12 @@ from nnbench.backends.numpy.fused.plan import (
     EVALUATED,
     EVALUATED_LARGE,
     LARGE_BYTES,
-    PART,
     Evaluation,
     Plan,
 )
 from nnbench.backends.numpy.fused.stage import Material
-from nnbench.backends.numpy.fused.stages import convolves, in_parts, largest_product
+from nnbench.backends.numpy.fused.stages import convolves, largest_product, samples_at_a_time
+from nnbench.backends.numpy.fused.team import Team
 from nnbench.backends.numpy.fused.updates import Update
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.optimizers import Rule
@@ -35,10 +35,17 @@ class Fused:
 
     def __init__(self, material: Material, rule: Rule) -> None:
         self.material = material
-        self.threads = worthwhile(material.task.threads, largest_product(material.task))
+        task, weight_bytes = material.task, material.weights.vector.nbytes
+        images, most = convolves(task.architecture), samples_at_a_time(task, weight_bytes)
+        self._part = most if most and most < task.batch_size else None
+        # Threads are ours, that share the parts of a batch, or those of BLAS where there are none.
+        shared = task.threads > 1 and self._part is not None and not images
+        self._team = Team(task.threads) if shared else None
+        self.threads = 1 if shared else worthwhile(task.threads, largest_product(task))
         # A convolution multiplies blocks of columns, which SciPy's routines would copy.
-        self.library: Library = "numpy" if convolves(material.task.architecture) else "scipy"
-        self.blas = Blas(material.task.dtype, "both" if self.threads == 1 else self.library)
+        self.library: Library = "numpy" if images or shared else "scipy"
+        alone = self.threads == 1 and not shared
+        self.blas = Blas(task.dtype, "both" if alone else self.library, self.threads)
         self.update = Update(rule, material.weights, self.blas)
         self._plans: dict[int, Plan] = {}
         self._blocks: dict[int, Online] = {}
@@ -50,18 +57,22 @@ class Fused:
             and dense_layers(material.task.architecture) is not None
         )
         self.multiple = BLOCK if self._online else 1
-        self._images = in_parts(material.task.architecture)
-        large = material.weights.vector.nbytes > LARGE_BYTES
-        self._evaluated = PART if self._images else EVALUATED_LARGE if large else EVALUATED
+        self._evaluated = EVALUATED_LARGE if weight_bytes > LARGE_BYTES else EVALUATED
+        if images and most:
+            self._evaluated = most
 
     def choices(self) -> dict[str, int | str | None]:
         """Return what was chosen by kernel and net: sizes of blocks, limits of products."""
         shared: dict[str, int | str | None] = {}
         if self.material.task.threads > 1:
-            shared = {"blas_threads": self.threads, "blas_library": self.blas.libraries}
+            shared = {
+                "part_threads": self._team.threads if self._team else 1,
+                "blas_threads": self.threads,
+                "blas_library": self.blas.libraries,
+            }
         return shared | {
             "steps_per_block": BLOCK if self._online else None,
-            "samples_per_part": PART if self._images else None,
+            "samples_per_part": self._part,
             "samples_per_evaluation": self._evaluated,
             "blas_kernel": self.blas.kernel,
             "largest_small_product": self.blas.small,
@@ -134,5 +145,5 @@ class Fused:
     def plan(self, n: int) -> Plan:
         """Return the plan for steps of n samples."""
         if n not in self._plans:
-            self._plans[n] = Plan(self.material, self.update, self.blas, n)
+            self._plans[n] = Plan(self.material, self.update, self.blas, n, self._team)
         return self._plans[n]

@@ -35,9 +35,10 @@ from nnbench.training.assembly import make_task
 
 @dataclass
 class Problem:
-    """Everything as float32: x, one-hot t and labels of training, x of the test split."""
+    """Splits as they are; x, one-hot t and labels of training, x of the test split as float32."""
 
     task: Task
+    splits: Any
     x: Any
     t: Any
     labels: Any
@@ -59,6 +60,7 @@ def problem(overrides: list[str]) -> Problem:
     shape = (-1, *task.architecture.input_shape)
     return Problem(
         task,
+        dataset.splits,
         train.inputs.astype(np.float32).reshape(shape) * scale,
         metrics.target_matrix(train.targets, outputs).astype(np.float32),
         train.targets,

@@ -16,13 +16,14 @@ Loop = Callable[[], object]
 
 def problem(workload: Workload, device: str) -> Problem:
     """Return what a bare loop needs."""
-    task, train = workload.task(device, "bare"), workload.splits()["train"]
+    task, splits = workload.task(device, "bare"), workload.splits()
+    train = splits["train"]
     shape = (-1, *workload.architecture.input_shape)
     x = train.inputs.astype(np.float32).reshape(shape) * np.float32(1 / 255)
     t = metrics.target_matrix(train.targets, 10).astype(np.float32)
     params = workload.params()
     weights = [params[key] for key in sorted(params, key=lambda k: (k.layer, k.role != "kernel"))]
-    return Problem(task, x, t, train.targets, x[:1000], weights, RATE)
+    return Problem(task, splits, x, t, train.targets, x[:1000], weights, RATE)
 
 
 def bare_torch(workload: Workload, device: str) -> Loop:

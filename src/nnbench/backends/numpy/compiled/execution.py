@@ -9,8 +9,8 @@ import numpy as np
 
 from nnbench.backends.numpy.compiled import activations, losses, narrow, updates
 from nnbench.backends.numpy.compiled.sparse import entries
-from nnbench.backends.numpy.compiled.tables import Source
-from nnbench.backends.numpy.compiled.walk import evaluate, walk
+from nnbench.backends.numpy.compiled.tables import Source, Work
+from nnbench.backends.numpy.compiled.walk import evaluate, walk, working_space
 from nnbench.backends.numpy.fused.stage import Material
 from nnbench.backends.numpy.layers import Array
 from nnbench.backends.numpy.optimizers import Rule
@@ -95,6 +95,7 @@ class Compiled:
         self._sparse = not self._narrow and np.count_nonzero(known) < SPARSE_SHARE * known.size
         self._sources: dict[str, Source] = {"train": self._source(self._data)}
         self._layers, self._decimals = self._tables()
+        self._work: Work | None = None
         self._switches, self._constants = _rule_tables(rule)
         vectors = [buffer.vector for buffer in rule.buffers.values()]
         empty = np.zeros(0, task.dtype)
@@ -122,8 +123,11 @@ class Compiled:
         logits = np.empty((len(order), self.material.targets.shape[1]), task.dtype)
         goal = self.material.targets, self._loss, self._loss_constants, self._class_weights
         rule = self._buffers, self._switches, self._constants
-        taken, net = self.rule.steps, (weights, self._layers, self._decimals)
-        walk(self._sources["train"], goal, order, rates, task.batch_size, net, rule, taken, logits)
+        source, size, taken = self._sources["train"], task.batch_size, self.rule.steps
+        net = weights, self._layers, self._decimals
+        if self._work is None:  # kept: new memory takes a millisecond of a large batch's step
+            self._work = working_space(source, size, net, rule)
+        walk(source, goal, order, rates, size, net, rule, taken, self._work, logits)
         self.rule.steps += len(rates)
         return logits
 

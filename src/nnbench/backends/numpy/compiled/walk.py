@@ -82,14 +82,16 @@ def walk(
     net: Net,
     rule: Rule,
     taken: int,
+    work: Work,
     logits: Array,
 ) -> None:
     """Take one step per rate over consecutive parts of `order`, of `size` samples each.
 
     Puts the logits of each step into `logits` `(len(order), k)`. `taken`: steps before these.
+    `work`: see `working_space`.
     """
     targets, numbers, constants, class_weights = goal
-    last, work = len(net[1]) - 1, working_space(source, size, net, rule)
+    last = len(net[1]) - 1
     skip = len(source[1][0]) > 1
     for step in range(len(rates)):
         rows = order[step * size : (step + 1) * size]
@@ -134,7 +136,7 @@ def working_space(source: Source, size: int, net: Net, rule: Rule) -> Work:
         np.empty((layers[:, ROWS] * layers[:, UNITS]).max(), kind),
         np.empty(len(weights) if rule[2][CLIP_NORM] > 0 else 0, kind),
         np.empty(fan_in, np.int32),
-        np.empty(entries, np.int32),
+        np.empty(entries, np.uint32),
         np.empty(entries, kind),
     )
 
@@ -144,12 +146,12 @@ def evaluate(source: Source, part: int, net: Net, logits: Array) -> None:
     """Put the logits of all samples of source into `logits` `(n, k)`, `part` at a time."""
     layers, last, kind = net[1], len(net[1]) - 1, net[0].dtype
     nothing = np.empty(0, kind)
-    places = np.empty(0, np.int32)
+    ends, samples = np.empty(0, np.int32), np.empty(0, np.uint32)
     work = (
         np.empty((0 if len(source[1][0]) > 1 else part, layers[0, FAN_IN]), kind),
         np.empty(part * (layers[last, Y] + layers[last, UNITS]), kind),
         np.empty((2, 0), kind),
-        *(nothing, nothing, nothing, places, places, nothing),
+        *(nothing, nothing, nothing, ends, samples, nothing),
     )
     for start in range(0, len(logits), part):
         rows = np.arange(start, min(start + part, len(logits)))

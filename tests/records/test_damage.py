@@ -328,18 +328,19 @@ def test_anything_in_any_place_of_a_record(folder: Path, others: tuple[Any, ...]
     assert run.directory is not None
     path = run.directory / "run.json"
     before, read = path.read_bytes(), 0
-    for what, content in damage.with_each(before, others):
-        path.write_bytes(content)
-        with contextlib.suppress(ResultsError):
-            RunResult.read(run.directory)
-            read += 1
-            try:
-                asking.report([], Path("results")).markdown()
-            except Exception as error:
-                raise AssertionError(what) from error
-            if others is damage.WRONG:
-                check(["show", run.run_id], set())
-    path.write_bytes(before)
+    with contextlib.ExitStack() as afterwards:
+        afterwards.callback(path.write_bytes, before)
+        for what, content in damage.with_each(before, others):
+            path.write_bytes(content)
+            with contextlib.suppress(ResultsError):
+                RunResult.read(run.directory)
+                read += 1
+                try:
+                    asking.report([], Path("results")).markdown()
+                except Exception as error:
+                    raise AssertionError(what) from error
+                if others is damage.WRONG:
+                    check(["show", run.run_id], set())
     assert read > 100, "most of what is recorded is free text and figures of the machine"
 
 

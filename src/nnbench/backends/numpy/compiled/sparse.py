@@ -47,10 +47,11 @@ def forward(found: Entries, rows: Array, scale: float, w: Array, bias: Array, z:
     kind = z.dtype.type
     factor = kind(scale)
     for left in range(0, units, TILE):
-        tile = range(np.uint64(left), np.uint64(min(left + TILE, units)))
+        width, begin = min(TILE, units - left), np.uint64(left)
         for s in range(n):
             out = z[s]
-            for j in tile:
+            for i in range(width):
+                j = begin + np.uint64(i)
                 out[j] = bias[j] if bias.size else kind(0)
             first, end = starts[rows[s]], starts[rows[s] + 1]
             whole = first + (end - first) // 4 * 4
@@ -58,11 +59,13 @@ def forward(found: Entries, rows: Array, scale: float, w: Array, bias: Array, z:
                 a0, a1 = kind(values[e]) * factor, kind(values[e + 1]) * factor
                 a2, a3 = kind(values[e + 2]) * factor, kind(values[e + 3]) * factor
                 c0, c1, c2, c3 = columns[e], columns[e + 1], columns[e + 2], columns[e + 3]
-                for j in tile:
+                for i in range(width):
+                    j = begin + np.uint64(i)
                     out[j] += a0 * w[c0, j] + a1 * w[c1, j] + a2 * w[c2, j] + a3 * w[c3, j]
             for e in range(whole, end):
                 a, c = kind(values[e]) * factor, columns[e]
-                for j in tile:
+                for i in range(width):
+                    j = begin + np.uint64(i)
                     out[j] += a * w[c, j]
 
 

@@ -123,3 +123,18 @@ def assert_equal(straight: RunResult, resumed: RunResult) -> None:
     assert straight.directory is not None
     kept, expected = (weights.load_weights(r.directory) for r in (resumed, straight))
     assert all(np.array_equal(kept[key], expected[key]) for key in expected)
+
+
+@pytest.mark.parametrize(("batch", "own"), [(1000, 2), (10, 1)])
+def test_threads_that_share_a_batch_are_threads_in_use(
+    tmp_path: Path, batch: int, own: int
+) -> None:
+    """They are no library's, and would be taken for one thread beside another backend's two."""
+    words = ["backend=numpy", "arch=784-10-10", "data=mnist_5k", "threads=2", "epochs=1"]
+    done = here([*words, f"batch_size={batch}", "tracking=local", f"results={tmp_path}"])
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "runs").iterdir()
+    run = RunResult.read(folder)
+    assert run.choices["part_threads"] == own
+    assert run.choices["blas_threads"] == 1
+    assert run.machine["threads"]["in_use"] == own

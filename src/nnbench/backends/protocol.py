@@ -263,7 +263,10 @@ class Tracer(Protocol):
 
 @runtime_checkable
 class Chooser(Protocol):
-    """A Trainer that chooses something by itself, as sizes of blocks; written into the record."""
+    """A Trainer that chooses something by itself, as sizes of blocks; written into the record.
+
+    `part_threads`, where it is one of them, are threads of its own; they count as threads in use.
+    """
 
     choices: dict[str, int | str | None]
 

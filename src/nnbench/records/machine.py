@@ -81,12 +81,13 @@ def blas() -> list[dict[str, Any]]:
     return [_pool(pool) for pool in _blas_pools(threadpoolctl.threadpool_info())]
 
 
-def threads(environment: Mapping[str, str]) -> dict[str, Any]:
+def threads(environment: Mapping[str, str], own: int | None = None) -> dict[str, Any]:
     """Return how many threads compute in this process: asked of the libraries that are loaded.
 
     `blas` is NumPy's pool, `openmp` the largest of its kind, `torch` and `tensorflow` what these
-    say where they are loaded; `in_use` is the most of all, BLAS libraries of frameworks included.
-    `environment` are the variables that were set for them.
+    say where they are loaded; `in_use` is the most of all, BLAS libraries of frameworks and the
+    threads that a Trainer brings itself, `own`, included. `environment` are the variables that were
+    set for them.
     """
     import threadpoolctl
 
@@ -99,7 +100,7 @@ def threads(environment: Mapping[str, str]) -> dict[str, Any]:
         "blas": numpys.get("num_threads"),
         "openmp": max(openmp, default=None),
         **frameworks,
-        "in_use": max((n for n in every if n), default=None),
+        "in_use": max((n for n in (*every, own) if n), default=None),
         "environment": {n: v for n, v in environment.items() if n in THREAD_VARIABLES},
     }
 

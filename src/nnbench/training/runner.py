@@ -68,7 +68,10 @@ def execute(
         trainer.warm_up(len(dataset.splits["train"]))
     with clock.phase("build"):
         # Once all of them are made.
-        where |= {"threads": machine.threads(where["environment"]), "blas": machine.blas()}
+        choices = trainer.choices if isinstance(trainer, Chooser) else {}
+        own = choices.get("part_threads")
+        threads = machine.threads(where["environment"], own if isinstance(own, int) else None)
+        where |= {"threads": threads, "blas": machine.blas()}
     with clock.phase("track"):
         first = first_steps(config, task, trainer, len(dataset.splits["train"]))
     if stopping() and not job.resume:
@@ -91,7 +94,7 @@ def execute(
         | ({"target_scale": dataset.target_scale} if dataset.target_scale else {}),
         machine=where,
         effective=effective,
-        choices=trainer.choices if isinstance(trainer, Chooser) else {},
+        choices=choices,
         sweep=job.sweep,
         flags=(*of_config(config), *machine.crowding(config.threads), *job.flags),
         layers=tuple(task.architecture.with_values(effective).rows()),

@@ -232,6 +232,7 @@ def test_threads_that_share_a_batch_warn_no_more_than_one(monkeypatch: pytest.Mo
     monkeypatch.setattr(stages, "SHARED_BYTES", 2**13)
     given = case(Dense(9), RELU, inputs="flat", optimizer=SGD(), rate=1e200)
     fused = trainers(given, batch_size=70, threads=2)[1]
+    assert fused.choices["part_threads"] == 2
     fused.load(given.params)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

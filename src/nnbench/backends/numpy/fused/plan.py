@@ -10,12 +10,7 @@ import numpy as np
 from nnbench.backends.numpy.fused.blas import Blas, Call, Step
 from nnbench.backends.numpy.fused.pointwise import gradient_factor, logit_calls
 from nnbench.backends.numpy.fused.stage import Material, Program, Sink
-from nnbench.backends.numpy.fused.stages import (
-    build_stages,
-    convolves,
-    gather_calls,
-    samples_at_a_time,
-)
+from nnbench.backends.numpy.fused.stages import build_stages, convolves, gather_calls
 from nnbench.backends.numpy.fused.team import Team
 from nnbench.backends.numpy.fused.updates import Update
 from nnbench.backends.numpy.layers import Array
@@ -31,16 +26,21 @@ LARGE_BYTES = 2**21
 class Plan:
     """Takes steps of `n` samples; `logits` are those of the last one.
 
-    A step of several batches computes one after the other, each as a whole or in parts, which the
-    threads of a team share.
+    A step of several batches computes one after the other, each as a whole or in parts of at most
+    `part` samples, which the threads of a team share.
     """
 
     def __init__(
-        self, material: Material, update: Update, blas: Blas, n: int, team: Team | None = None
+        self,
+        material: Material,
+        update: Update,
+        blas: Blas,
+        n: int,
+        part: int | None,
+        team: Team | None,
     ) -> None:
         architecture, batch = material.task.architecture, min(material.task.batch_size, n)
-        most = samples_at_a_time(material.task, material.weights.vector.nbytes) or batch
-        size = -(-batch // -(-batch // most))  # parts as large as each other
+        size = -(-batch // -(-batch // (part or batch)))  # parts as large as each other
         starts = [
             start
             for first in range(0, n, batch)
@@ -111,10 +111,10 @@ class _Share(Program):
         self.sink, self.gather, self._stays = sink, list[Call](), stays
         self._part = partial(_Part, material, blas, scale)
         self._parts: dict[int, _Part] = {}
-        self._sink = sink
 
     def compute(self, rows: Array, logits: Array) -> None:
         """Add the calls for the samples `rows`, whose logits go to `logits`."""
+        sink = self.sink.adding() if self._parts else self.sink
         place = len(self._parts) if self._stays else len(rows)
         if place not in self._parts:
             self._parts[place] = self._part(len(rows))
@@ -124,9 +124,8 @@ class _Share(Program):
             self.gather += gather
         else:
             self.add("batch", gather)
-        self.extend(part.steps(self._sink))
+        self.extend(part.steps(sink))
         self.add("loss", [partial(np.copyto, logits, part.logits)])
-        self._sink = self.sink.adding()
 
 
 class Evaluation:

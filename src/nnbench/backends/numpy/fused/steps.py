@@ -44,8 +44,8 @@ class Fused:
         self.threads = 1 if shared else worthwhile(task.threads, largest_product(task))
         # A convolution multiplies blocks of columns, which SciPy's routines would copy.
         self.library: Library = "numpy" if images or shared else "scipy"
-        alone = self.threads == 1 and not shared
-        self.blas = Blas(task.dtype, "both" if alone else self.library, self.threads)
+        libraries = self.library if shared or self.threads > 1 else "both"
+        self.blas = Blas(task.dtype, libraries, self.threads)
         self.update = Update(rule, material.weights, self.blas)
         self._plans: dict[int, Plan] = {}
         self._blocks: dict[int, Online] = {}
@@ -145,5 +145,6 @@ class Fused:
     def plan(self, n: int) -> Plan:
         """Return the plan for steps of n samples."""
         if n not in self._plans:
-            self._plans[n] = Plan(self.material, self.update, self.blas, n, self._team)
+            what = self.material, self.update, self.blas
+            self._plans[n] = Plan(*what, n, self._part, self._team)
         return self._plans[n]
